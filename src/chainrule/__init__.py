@@ -1,0 +1,1 @@
+"""chainrule: feedforward networks, derived, then compiled."""

@@ -1,0 +1,63 @@
+"""Every exception of chainrule, and the one form of its messages.
+
+A message says what was wrong, what is allowed, what came, and what to do.  Each class is also the built-in exception
+that a caller would expect (`ValueError`, `TypeError`, ...), so that ordinary `except` clauses keep working.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+
+class ChainruleError(Exception):
+    """The base of every exception that chainrule raises on purpose."""
+
+
+class SpecError(ChainruleError, ValueError):
+    """A network, layer, loss or optimizer that cannot be; holds *all* faults found, one a line."""
+
+    def __init__(self, faults: str | Sequence[str]) -> None:
+        self.faults = [faults] if isinstance(faults, str) else list(faults)
+        super().__init__("\n".join(self.faults))
+
+
+class FormulaError(SpecError):
+    """A formula that does not parse, uses an unknown name, or cannot be differentiated."""
+
+
+class DataError(ChainruleError, ValueError):
+    """Data that does not fit: its rank, width, type, range, or a value that is not finite."""
+
+
+class ProgramError(ChainruleError, ValueError):
+    """A derivation that breaks its own grammar: a fault of chainrule (or of a hand-made program), never of the data."""
+
+
+class DivergedError(ChainruleError, ArithmeticError):
+    """The cost is no longer finite; the last finite parameters were kept.
+
+    epoch, batch: where it was noticed, counted from 1.
+    """
+
+    def __init__(self, message: str, *, epoch: int, batch: int) -> None:
+        super().__init__(message)
+        self.epoch = epoch
+        self.batch = batch
+
+
+class MissingDependencyError(ChainruleError, ImportError):
+    """An optional package is needed; the message names the extra that installs it."""
+
+
+def expected(what: str, allowed: str, got: object, hint: str = "") -> str:
+    """The one form: "<what> must be <allowed>. Got <got> instead. <hint>"."""
+    return f"{what} must be {allowed}. Got {got!r} instead.{' ' + hint if hint else ''}"
+
+
+def unknown_name(what: str, got: str, known: Iterable[str]) -> str:
+    """ "Unknown <what> 'x'. Did you mean 'y'? Known: ..."."""
+    names = sorted(known)
+    close = difflib.get_close_matches(got, names, n=1, cutoff=0.5)
+    guess = f" Did you mean {close[0]!r}?" if close else ""
+    return f"Unknown {what} {got!r}.{guess} Known: {', '.join(names)}."
