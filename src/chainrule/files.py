@@ -1,0 +1,107 @@
+"""Opening and replacing files: one clear message for each way in which that fails.
+
+Reading accepts plain and gzip files by their content, not by their name.  Writing goes to a neighbour file first and is
+moved into place when complete, so that an interrupted or failed write never leaves half a file, nor takes the old one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import os
+import tempfile
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from chainrule.errors import DataError
+
+_GZIP_MAGIC = b"\x1f\x8b"
+
+
+def describe_os_error(error: OSError) -> str:
+    """The operating system's reason in words, without number and path: "permission denied"."""
+    return (error.strerror or str(error) or type(error).__name__).lower()
+
+
+@contextlib.contextmanager
+def open_binary(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """The bytes of a plain or gzip file, for reading.
+
+    Raises DataError where the file is missing, a folder, unreadable, or its compressed data are damaged or cut short
+    (also when that is noticed only while the caller reads).
+    """
+    path = Path(path)
+    try:
+        with contextlib.ExitStack() as stack:
+            raw = stack.enter_context(open(path, "rb"))
+            magic = raw.read(2)
+            raw.seek(0)
+            yield cast(BinaryIO, stack.enter_context(gzip.GzipFile(fileobj=raw))) if magic == _GZIP_MAGIC else raw
+    except FileNotFoundError:
+        raise DataError(f"{path}: there is no such file.") from None
+    except IsADirectoryError:
+        raise DataError(f"{path}: is a folder, not a file.") from None
+    except EOFError:
+        raise DataError(f"{path}: the compressed file is cut short. Fetch it again.") from None
+    except (gzip.BadGzipFile, zlib.error) as error:
+        raise DataError(f"{path}: the compressed data are damaged ({error}). Fetch the file again.") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {describe_os_error(error)}.") from None
+
+
+def read_text(path: str | os.PathLike[str]) -> str:
+    """The whole of a UTF-8 text file (plain or gzip; a byte order mark is dropped).
+
+    Raises DataError where it cannot be read or is not UTF-8, naming the line.
+    """
+    with open_binary(path) as stream:
+        raw = stream.read()
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise DataError(
+            f"{path}: line {line} is not UTF-8 text (byte 0x{raw[error.start]:02x}). Save the file as UTF-8."
+        ) from None
+
+
+def replace_file(path: str | os.PathLike[str], write: Callable[[Path], None]) -> None:
+    """Let `write` fill a temporary neighbour, then move it onto `path` in one step.
+
+    Raises DataError where the folder or the file cannot be written; what was at `path` is then still there.
+    """
+    path = Path(path)
+    temporary: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        write(temporary)
+        # mkstemp makes files that only their owner can read; a result is made like any other file.
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+        temporary = None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written: {describe_os_error(error)}.") from None
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def replace_text(path: str | os.PathLike[str], text: str) -> None:
+    """Write `text` as UTF-8 onto `path` in one step (see `replace_file`)."""
+
+    def write(temporary: Path) -> None:
+        temporary.write_bytes(text.encode("utf-8"))
+
+    replace_file(path, write)
+
+
+def _umask() -> int:
+    """The process's file mask; it can only be read by setting it."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask

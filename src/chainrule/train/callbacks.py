@@ -1,0 +1,186 @@
+"""What can be hung into a fit: the hooks, early stopping, and logs.
+
+A callback may look at everything and ask for a stop.  It never raises once training runs: a full disk costs the log,
+with a warning, not the network.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+import warnings
+from pathlib import Path
+from typing import TextIO
+
+from chainrule.errors import DataError, SpecError, expected, unknown_name
+from chainrule.files import describe_os_error
+from chainrule.train.history import COLUMNS, EpochRecord, csv_row, improves
+from chainrule.train.state import FitState, Snapshot
+
+
+class Callback:
+    """The hooks of a fit; each does nothing until a subclass says otherwise."""
+
+    def on_fit_begin(self, fit: FitState) -> None:
+        """Before the first step; the place to raise what would make the whole fit useless."""
+
+    def on_epoch_begin(self, fit: FitState) -> None:
+        """Before the first step of an epoch."""
+
+    def on_epoch_end(self, fit: FitState, record: EpochRecord) -> None:
+        """After the last step of an epoch and its validation; `record` is already the last of `fit.history`."""
+
+    def on_fit_end(self, fit: FitState) -> None:
+        """After the last epoch, and also after a stop, a divergence or an interrupt."""
+
+
+class EarlyStopping(Callback):
+    """Stops when a value has not improved by more than `min_delta` for `patience` epochs; keeps the best weights.
+
+    monitor: "cost", "metric", "validation_cost" or "validation_metric"; by default the validation cost where there are
+    validation data, else the cost.  An accuracy improves upwards, everything else downwards.  A value that is not
+    finite never improves.
+    restore_best: at the end of the fit, also when it was not stopped, the network gets the weights of its best epoch
+    back; a gain below `min_delta` counts for that.
+
+    After the fit: `best_epoch` (None if no value was finite), `best_value`.
+    Raises SpecError for settings that cannot be, and at the beginning of a fit that has no such value.
+    """
+
+    MONITORS = ("cost", "metric", "validation_cost", "validation_metric")
+
+    def __init__(
+        self, patience: int = 10, min_delta: float = 0.0, monitor: str | None = None, restore_best: bool = True
+    ) -> None:
+        faults = []
+        if isinstance(patience, bool) or not isinstance(patience, int) or patience < 1:
+            faults.append(expected("The 'patience' of EarlyStopping", "an integer of at least 1 (epochs)", patience))
+        if not isinstance(min_delta, int | float) or not (math.isfinite(min_delta) and min_delta >= 0):
+            faults.append(expected("The 'min_delta' of EarlyStopping", "a finite number, 0 or more", min_delta))
+        if monitor is not None and monitor not in self.MONITORS:
+            faults.append(unknown_name("value for EarlyStopping to monitor", str(monitor), self.MONITORS))
+        if faults:
+            raise SpecError(faults)
+        self.patience = patience
+        self.min_delta = float(min_delta)
+        self.monitor = monitor
+        self.restore_best = restore_best
+        self.best_epoch: int | None = None
+        self.best_value = math.nan
+        self._snapshot: Snapshot | None = None
+        self._name = "cost"
+        self._reference: float | None = None
+        self._waited = 0
+
+    def on_fit_begin(self, fit: FitState) -> None:
+        self._name = self.monitor or ("validation_cost" if fit.has_validation else "cost")
+        if self._name.startswith("validation") and not fit.has_validation:
+            raise SpecError(f"EarlyStopping monitors {self._name!r}, but the fit has no validation data.")
+        self.best_epoch = None
+        self.best_value = math.nan
+        self._snapshot = None
+        self._reference = None
+        self._waited = 0
+
+    def on_epoch_end(self, fit: FitState, record: EpochRecord) -> None:
+        value = getattr(record, self._name)
+        if value is not None and math.isfinite(value):
+            if self.best_epoch is None or improves(record, self._name, self.best_value):
+                self.best_epoch, self.best_value = record.epoch, value
+                if self.restore_best:
+                    self._keep(fit)
+            if self._reference is None or improves(record, self._name, self._reference, self.min_delta):
+                self._reference, self._waited = value, 0
+                return
+        self._waited += 1
+        if self._waited >= self.patience:
+            shown = self._name.replace("_", " ").replace("metric", record.metric_name or "metric")
+            epochs = f"{self.patience} epoch{'s' if self.patience > 1 else ''}"
+            fit.request_stop(f"the {shown} has not improved for {epochs}")
+
+    def on_fit_end(self, fit: FitState) -> None:
+        if self._snapshot is not None:
+            self._snapshot.restore(fit.network)
+            self._snapshot = None
+
+    def _keep(self, fit: FitState) -> None:
+        if self._snapshot is None:
+            self._snapshot = Snapshot(fit.network)
+        else:
+            self._snapshot.update(fit.network)
+
+
+class CSVLog(Callback):
+    """Writes a line an epoch to a CSV file, each at once on the disk, so that an interrupt loses none.
+
+    append: add to a file that is there (its header must be the same); by default a fit writes the file anew.
+    Raises DataError at the beginning of the fit where the file cannot be written.  A fault later on ends the log with a
+    RuntimeWarning, and training goes on.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], append: bool = False) -> None:
+        self.path = Path(path)
+        self.append = append
+        self._stream: TextIO | None = None
+
+    def on_fit_begin(self, fit: FitState) -> None:
+        self._close()
+        header = ",".join(COLUMNS)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            going_on = self.append and self.path.exists() and self.path.stat().st_size > 0
+            if going_on:
+                with open(self.path, encoding="utf-8", errors="replace") as stream:
+                    first = stream.readline().strip()
+                if first != header:
+                    raise DataError(f"{self.path}: holds something else than a log of epochs; choose another file.")
+            # Kept open over the whole fit: opening anew for every epoch could fail at every epoch.
+            self._stream = open(self.path, "a" if self.append else "w", encoding="utf-8", newline="")  # noqa: SIM115
+            if not going_on:
+                self._stream.write(header + "\n")
+                self._stream.flush()
+        except OSError as error:
+            self._close()
+            raise DataError(f"{self.path}: the log cannot be written: {describe_os_error(error)}.") from None
+
+    def on_epoch_end(self, fit: FitState, record: EpochRecord) -> None:
+        if self._stream is None:
+            return
+        try:
+            csv.writer(self._stream, lineterminator="\n").writerow(csv_row(record))
+            self._stream.flush()
+        except OSError as error:
+            self._close()
+            reason = describe_os_error(error)
+            warnings.warn(f"{self.path}: the log ends here: {reason}. Training goes on.", RuntimeWarning, stacklevel=2)
+
+    def on_fit_end(self, fit: FitState) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            try:
+                stream.close()
+            except OSError:
+                # Closing flushes; what could not be written has been reported where it was written.
+                return
+
+
+class LearningRateLog(Callback):
+    """Collects the learning rate at the end of every epoch.
+
+    After the fit, one entry an epoch each: `steps` (taken so far), `rates`.
+    """
+
+    def __init__(self) -> None:
+        self.steps: list[int] = []
+        self.rates: list[float] = []
+
+    def on_fit_begin(self, fit: FitState) -> None:
+        self.steps, self.rates = [], []
+
+    def on_epoch_end(self, fit: FitState, record: EpochRecord) -> None:
+        self.steps.append(fit.step)
+        self.rates.append(record.learning_rate)

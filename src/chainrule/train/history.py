@@ -1,0 +1,201 @@
+"""What a fit leaves behind: one record an epoch."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+import math
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chainrule.errors import DataError, unknown_name
+from chainrule.files import read_text, replace_text
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """One epoch.
+
+    epoch: counted from 1.  cost: J of the training data, averaged over the epoch's batches (weighted by their samples).
+    metric: what `metric_name` says ("accuracy", a part of 1; or "error", the root of the mean squared error), or None.
+    validation_cost, validation_metric: the same of the validation data, after the epoch; None without such data.
+    learning_rate: of the epoch's last step.  seconds: of the epoch, by the clock.  samples_per_second: in training.
+    """
+
+    epoch: int
+    cost: float
+    metric: float | None = None
+    validation_cost: float | None = None
+    validation_metric: float | None = None
+    learning_rate: float = math.nan
+    seconds: float = math.nan
+    samples_per_second: float = math.nan
+    metric_name: str | None = None
+
+
+COLUMNS = tuple(field.name for field in dataclasses.fields(EpochRecord))
+NUMBER_COLUMNS = tuple(name for name in COLUMNS if name != "metric_name")
+
+
+class History(Sequence[EpochRecord]):
+    """The records of a fit, in order; `history[-1]` is the last epoch.
+
+    stopped: why the fit ended before its last epoch, or None.
+    """
+
+    def __init__(self, records: Iterable[EpochRecord] = (), stopped: str | None = None) -> None:
+        self._records = list(records)
+        self.stopped = stopped
+
+    def append(self, record: EpochRecord) -> None:
+        """Add the record of the next epoch (the training loop does)."""
+        self._records.append(record)
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    @overload
+    def __getitem__(self, index: int) -> EpochRecord: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> History: ...
+
+    def __getitem__(self, index: int | slice) -> EpochRecord | History:
+        if isinstance(index, slice):
+            return History(self._records[index], self.stopped)
+        return self._records[index]
+
+    def __iter__(self) -> Iterator[EpochRecord]:
+        return iter(self._records)
+
+    def __eq__(self, other: object) -> bool:
+        """Equal records, a number that is not one (NaN) being equal to itself."""
+        if not isinstance(other, History):
+            return NotImplemented
+        return self.stopped == other.stopped and repr(self._records) == repr(other._records)
+
+    __hash__ = None  # type: ignore[assignment]  # a history grows
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """Plain dictionaries, one an epoch."""
+        return [dataclasses.asdict(record) for record in self._records]
+
+    def column(self, name: str) -> NDArray[np.float64]:
+        """One number of every epoch, shape (epochs,); NaN where there is none.
+
+        Raises DataError for a name that no record has.
+        """
+        _check_column(name)
+        return np.array([_number(getattr(record, name)) for record in self._records], dtype=np.float64)
+
+    def best(self, name: str | None = None) -> EpochRecord:
+        """The epoch with the best value of a column: the largest accuracy, the smallest of everything else.
+
+        name: by default the validation cost where there is one, else the cost.
+        Raises DataError where no epoch has a finite value.
+        """
+        if name is None:
+            name = "validation_cost" if any(r.validation_cost is not None for r in self._records) else "cost"
+        _check_column(name)
+        found: EpochRecord | None = None
+        for record in self._records:
+            value = _number(getattr(record, name))
+            if math.isfinite(value) and (found is None or improves(record, name, _number(getattr(found, name)))):
+                found = record
+        if found is None:
+            raise DataError(f"No epoch of this history has a finite {name!r}.")
+        return found
+
+    def save_csv(self, path: str | os.PathLike[str]) -> None:
+        """One line an epoch below a header; nothing where there is no value."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        writer.writerows(csv_row(record) for record in self._records)
+        replace_text(path, text.getvalue())
+
+    def save_json(self, path: str | os.PathLike[str]) -> None:
+        """Everything, for `load_json`."""
+        epochs = [{name: _to_json(value) for name, value in record.items()} for record in self.to_dicts()]
+        replace_text(path, json.dumps({"stopped": self.stopped, "epochs": epochs}, indent=1, allow_nan=False) + "\n")
+
+    @classmethod
+    def load_json(cls, path: str | os.PathLike[str]) -> History:
+        """The history that `save_json` wrote.  Raises DataError where the file is something else."""
+        try:
+            saved = json.loads(read_text(path))
+            return cls([_record_from_json(epoch) for epoch in saved["epochs"]], saved["stopped"])
+        except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+            if isinstance(error, DataError):
+                raise
+            raise DataError(f"{path}: is not a history that chainrule saved ({error}).") from None
+
+    def __repr__(self) -> str:
+        if not self._records:
+            return "History(no epochs)"
+        last = self._records[-1]
+        parts = [f"{len(self)} epoch{'s' if len(self) > 1 else ''}", *describe_record(last)]
+        if self.stopped:
+            parts.append(f"stopped: {self.stopped}")
+        return f"History({', '.join(parts)})"
+
+
+def improves(record: EpochRecord, name: str, best: float, margin: float = 0.0) -> bool:
+    """Whether the record's value is better than `best` by more than `margin`; one that is not finite never is."""
+    value = _number(getattr(record, name))
+    if not math.isfinite(value):
+        return False
+    if name in ("metric", "validation_metric") and record.metric_name == "accuracy":
+        return value - best > margin
+    return best - value > margin
+
+
+def describe_record(record: EpochRecord) -> list[str]:
+    """The values of a record in words: ["cost 0.1234", "accuracy 0.9712", "validation cost 0.2", ...]."""
+    metric = record.metric_name or "metric"
+    named = {
+        "cost": record.cost,
+        metric: record.metric,
+        "validation cost": record.validation_cost,
+        f"validation {metric}": record.validation_metric,
+    }
+    return [
+        f"{name} {value:.4f}" if 1e-3 <= abs(value) < 1e6 or value == 0 else f"{name} {value:.4g}"
+        for name, value in named.items()
+        if value is not None
+    ]
+
+
+def csv_row(record: EpochRecord) -> list[str]:
+    """The cells of a record, in the order of COLUMNS; floats so that they read back as the same number."""
+    values = dataclasses.astuple(record)
+    return ["" if value is None else repr(value) if isinstance(value, float) else str(value) for value in values]
+
+
+def _check_column(name: str) -> None:
+    if name not in NUMBER_COLUMNS:
+        raise DataError(unknown_name("column of a history", name, NUMBER_COLUMNS))
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else float(value)
+
+
+def _to_json(value: Any) -> Any:
+    """JSON has no word for NaN and infinity; "nan" and "inf" are what float() reads."""
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _record_from_json(saved: Mapping[str, Any]) -> EpochRecord:
+    values: dict[str, Any] = {
+        name: float(value) if name not in ("metric_name", "epoch") and value is not None else value
+        for name, value in saved.items()
+    }
+    return EpochRecord(**values)

@@ -1,0 +1,96 @@
+"""The progress of a fit on the terminal."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Literal, TextIO
+
+from chainrule.errors import SpecError, expected
+from chainrule.train.callbacks import Callback
+from chainrule.train.history import EpochRecord, describe_record
+from chainrule.train.state import FitState
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as RichProgress
+
+Verbose = bool | Literal["auto"]
+
+
+class Progress(Callback):
+    """Shows epoch, cost, metric, validation, samples a second and the time left; to standard error.
+
+    verbose: "auto" shows a bar on a terminal and nothing elsewhere; True also elsewhere (there, a line an epoch);
+    False never.  stream: where to, instead of standard error.
+    Raises SpecError for another `verbose`.
+    """
+
+    def __init__(self, verbose: Verbose = "auto", stream: TextIO | None = None) -> None:
+        if not isinstance(verbose, bool) and verbose != "auto":
+            raise SpecError(expected("'verbose'", "True, False or 'auto'", verbose))
+        self.verbose = verbose
+        self.stream = stream
+        self._bar: RichProgress | None = None
+        self._lines: TextIO | None = None
+        self._began = 0.0
+
+    def on_fit_begin(self, fit: FitState) -> None:
+        self._stop()
+        stream = self.stream or sys.stderr
+        terminal = stream is not None and stream.isatty()
+        if stream is None or self.verbose is False or (self.verbose == "auto" and not terminal):
+            return
+        self._began = time.perf_counter()
+        if not terminal:
+            self._lines = stream
+            return
+        from rich.console import Console
+        from rich.progress import BarColumn, TextColumn
+        from rich.progress import Progress as RichProgress
+
+        self._bar = RichProgress(
+            TextColumn("epoch {task.completed:.0f}/{task.total:.0f}"),
+            BarColumn(bar_width=20),
+            TextColumn("{task.description}"),
+            console=Console(file=stream),
+        )
+        self._bar.add_task("", total=fit.epochs)
+        self._bar.start()
+
+    def on_epoch_end(self, fit: FitState, record: EpochRecord) -> None:
+        text = self._describe(fit, record)
+        try:
+            if self._bar is not None:
+                self._bar.update(self._bar.task_ids[0], completed=record.epoch, description=text)
+            elif self._lines is not None:
+                print(f"epoch {record.epoch}/{fit.epochs}  {text}", file=self._lines, flush=True)
+        except OSError:
+            # The reader has gone away (a closed pipe): training goes on unseen.
+            self._stop()
+
+    def on_fit_end(self, fit: FitState) -> None:
+        self._stop()
+
+    def _describe(self, fit: FitState, record: EpochRecord) -> str:
+        parts = describe_record(record)
+        if record.samples_per_second > 0:
+            parts.append(f"{record.samples_per_second:,.0f} samples/s")
+        left = fit.epochs - record.epoch
+        if left > 0:
+            parts.append(f"{_clock(left * (time.perf_counter() - self._began) / record.epoch)} left")
+        return "  ".join(parts)
+
+    def _stop(self) -> None:
+        bar, self._bar, self._lines = self._bar, None, None
+        if bar is not None:
+            try:
+                bar.stop()
+            except OSError:
+                # Nothing is left to show it on.
+                return
+
+
+def _clock(seconds: float) -> str:
+    """The time as 0:05, 12:34 or 1:02:03."""
+    hours, rest = divmod(round(seconds), 3600)
+    return f"{hours}:{rest // 60:02d}:{rest % 60:02d}" if hours else f"{rest // 60}:{rest % 60:02d}"
