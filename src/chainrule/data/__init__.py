@@ -1,0 +1,27 @@
+"""Reading data: the embedded digits, CSV tables, NumPy archives, MNIST's files, names; standardising and splitting."""
+
+from chainrule.data.dataset import Dataset, split
+from chainrule.data.encode import TableEncoder
+from chainrule.data.idx import load_mnist, read_idx
+from chainrule.data.readers import load, load_digits, load_features, read_csv, read_names, read_npz
+from chainrule.data.standardize import Standardizer
+from chainrule.data.table import Table, read_table
+from chainrule.data.targets import TargetEncoder
+
+__all__ = [
+    "Dataset",
+    "Standardizer",
+    "Table",
+    "TableEncoder",
+    "TargetEncoder",
+    "load",
+    "load_digits",
+    "load_features",
+    "load_mnist",
+    "read_csv",
+    "read_idx",
+    "read_names",
+    "read_npz",
+    "read_table",
+    "split",
+]

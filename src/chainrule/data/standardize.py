@@ -1,0 +1,97 @@
+"""Standardising: every column to mean 0 and standard deviation 1, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from chainrule.errors import DataError, expected
+
+# A column whose spread is this small beside its mean differs by rounding alone; dividing by it would make noise large.
+_RELATIVE_SPREAD = 1e-12
+
+
+@dataclass(frozen=True, eq=False)
+class Standardizer:
+    """(x - mean) / scale, column by column; learned from training data, applied to any.
+
+    mean, scale: shape (n,).  scale is the standard deviation (of the population, 1/m); 1 where a column is constant.
+    """
+
+    mean: NDArray[np.float64]
+    scale: NDArray[np.float64]
+
+    @classmethod
+    def fit(cls, X: ArrayLike, columns: ArrayLike | None = None) -> Standardizer:
+        """Learn from X, shape (m, n).
+
+        columns: shape (n,), truth values; where false, the column stays as it is (one-hot columns, say).
+        Raises DataError unless X is a finite matrix with at least one row.
+        """
+        rows = _matrix(X)
+        if len(rows) == 0:
+            raise DataError("The data to standardise by has no rows.")
+        mean = rows.mean(axis=0)
+        scale = rows.std(axis=0)
+        scale[scale <= _RELATIVE_SPREAD * np.abs(mean)] = 1.0
+        if columns is not None:
+            chosen = np.asarray(columns, dtype=bool)
+            if chosen.shape != mean.shape:
+                raise DataError(expected("'columns'", f"a truth value for each of {len(mean)} columns", chosen.shape))
+            mean[~chosen] = 0.0
+            scale[~chosen] = 1.0
+        return cls(mean, scale)
+
+    def transform(self, X: ArrayLike) -> NDArray[np.float64]:
+        """(X - mean) / scale; shape (m, n).  Raises DataError for another width or a value that is not finite."""
+        return (self._checked(X) - self.mean) / self.scale
+
+    def inverse(self, X: ArrayLike) -> NDArray[np.float64]:
+        """X · scale + mean: back to the data's own units; shape (m, n)."""
+        return self._checked(X) * self.scale + self.mean
+
+    def to_dict(self) -> dict[str, Any]:
+        """The numbers as JSON can hold them."""
+        return {"mean": self.mean.tolist(), "scale": self.scale.tolist()}
+
+    @classmethod
+    def from_dict(cls, saved: Mapping[str, Any]) -> Standardizer:
+        """What `to_dict` wrote.  Raises DataError for anything else."""
+        try:
+            mean = np.array(saved["mean"], dtype=np.float64)
+            scale = np.array(saved["scale"], dtype=np.float64)
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataError(f"These are not the numbers of a Standardizer ({error!r}).") from None
+        sound = mean.ndim == 1 and mean.shape == scale.shape and np.isfinite(mean).all()
+        if not (sound and np.isfinite(scale).all() and (scale > 0).all()):
+            raise DataError("A Standardizer needs a finite mean and a positive scale for every column.")
+        return cls(mean, scale)
+
+    def _checked(self, X: ArrayLike) -> NDArray[np.float64]:
+        rows = _matrix(X)
+        if rows.shape[1] != len(self.mean):
+            raise DataError(expected("The data to standardise", f"{len(self.mean)} columns wide", rows.shape[1]))
+        return rows
+
+
+def _matrix(X: ArrayLike) -> NDArray[np.float64]:
+    try:
+        rows = np.asarray(X, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise DataError(expected("The data to standardise", "numbers", type(X).__name__)) from None
+    if rows.ndim != 2:
+        raise DataError(expected("The data to standardise", "a matrix (samples, columns)", rows.shape))
+    check_finite(rows, "The data to standardise")
+    return rows
+
+
+def check_finite(values: NDArray[Any], what: str) -> None:
+    """Raise DataError naming the first value that is NaN or infinite."""
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        place = tuple(int(i) for i in np.argwhere(~np.isfinite(values))[0])
+        at = ", ".join(str(i) for i in place)
+        raise DataError(f"{what} must be finite. Got {values[place]} at [{at}] instead.")
