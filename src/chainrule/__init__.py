@@ -1,1 +1,48 @@
-"""chainrule: feedforward networks, derived, then compiled."""
+"""chainrule: feedforward networks whose propagation is derived as a program, then run by an engine.
+
+import chainrule as cr
+
+net = cr.Network(inputs=784, layers=[cr.Dense(256, "sigmoid"), cr.Dense(10, "softmax")], loss="cross_entropy")
+print(net.program)
+"""
+
+from chainrule.errors import (
+    ChainruleError,
+    DataError,
+    DivergedError,
+    FormulaError,
+    MissingDependencyError,
+    ProgramError,
+    SpecError,
+)
+from chainrule.network import Network
+from chainrule.program.equation import Program
+from chainrule.program.parse import functions
+from chainrule.rules.activations import Activation, elu, leaky_relu
+from chainrule.rules.derive import derive
+from chainrule.rules.losses import Cost, Loss, cross_entropy, huber, quantile
+from chainrule.rules.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSProp
+from chainrule.spec import BatchNorm, Dense, Dropout, Embedding, LayerNorm, NetworkSpec
+from chainrule.train.callbacks import Callback, CSVLog, EarlyStopping, LearningRateLog
+from chainrule.train.history import EpochRecord, History
+from chainrule.train.schedules import (
+    Constant,
+    Cosine,
+    ExponentialDecay,
+    InverseScaling,
+    OnPlateau,
+    OneCycle,
+    Schedule,
+    StepDecay,
+)
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "SGD", "Activation", "Adagrad", "Adam", "AdamW", "BatchNorm", "CSVLog", "Callback", "ChainruleError", "Constant",
+    "Cosine", "Cost", "DataError", "Dense", "DivergedError", "Dropout", "EarlyStopping", "Embedding", "EpochRecord",
+    "ExponentialDecay", "FormulaError", "History", "InverseScaling", "LayerNorm", "LearningRateLog", "Loss",
+    "MissingDependencyError", "Network", "NetworkSpec", "OnPlateau", "OneCycle", "Optimizer", "Program", "ProgramError",
+    "RMSProp", "Schedule", "SpecError", "StepDecay", "cross_entropy", "derive", "elu", "functions", "huber",
+    "leaky_relu", "quantile",
+]  # fmt: skip

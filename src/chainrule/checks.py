@@ -1,0 +1,157 @@
+"""The checked door: what comes from outside is validated here, once, and nothing below validates again.
+
+Shapes, widths, dtypes, label and token ranges, NaN and infinity.  Each fault is a DataError that says where it is.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from chainrule.errors import DataError, expected
+from chainrule.rules.losses import Loss, Targets
+from chainrule.spec import Embedding, NetworkSpec
+
+Array = NDArray[Any]
+
+
+def inputs(spec: NetworkSpec, X: ArrayLike, dtype: DTypeLike) -> Array:
+    """X as (m, inputs) of the dtype, rows contiguous; tokens as int64.  Copied only if it must be."""
+    if spec.tokens:
+        return _tokens(spec, X)
+    array = _numbers("X", X, dtype)
+    if array.ndim != 2:
+        hint = " For one sample write X[None, :]." if array.ndim == 1 else ""
+        raise DataError(expected("X", f"of shape (m, {spec.inputs})", array.shape, hint.strip()))
+    if array.shape[1] != spec.inputs:
+        raise DataError(
+            f"X must have {spec.inputs} columns, the network's inputs. Got {array.shape[1]} (shape {array.shape})."
+        )
+    return _finite("X", array)
+
+
+def _tokens(spec: NetworkSpec, X: ArrayLike) -> Array:
+    array = _asarray("X", X)
+    layer = spec.layers[0]
+    assert isinstance(layer, Embedding)
+    if array.ndim != 2 or array.shape[1] != spec.inputs:
+        raise DataError(expected("X", f"of shape (m, {spec.inputs}), {spec.inputs} tokens a sample", array.shape))
+    return _integers("X", array, layer.vocabulary, "tokens")
+
+
+def targets(spec: NetworkSpec, y: ArrayLike, samples: int, dtype: DTypeLike) -> tuple[Targets, Array]:
+    """("labels", y (m,) int64) or ("values", Y (m, n) of the dtype)."""
+    array = _asarray("y", y)
+    if array.ndim == 0 or len(array) != samples:
+        size = "none" if array.ndim == 0 else len(array)
+        raise DataError(f"y must have one entry per sample. Got {size} for {samples} samples.")
+    loss, n = spec.loss, spec.outputs
+    if isinstance(loss, Loss) and loss.classes and (array.ndim == 1 or (array.ndim == 2 and array.shape[1] == 1 != n)):
+        return "labels", _integers("y", array.reshape(-1), n, "labels")
+    values = _numbers("y", array, dtype)
+    if values.ndim == 1 and n == 1:
+        values = values.reshape(-1, 1)
+    if values.shape != (samples, n):
+        allowed = f"of shape ({samples}, {n})" + (f" or ({samples},)" if n == 1 else "")
+        hint = "Labels go with cross_entropy." if values.ndim == 1 and n > 1 else ""
+        raise DataError(expected("y", allowed, values.shape, hint))
+    _finite("y", values)
+    between = loss.between if isinstance(loss, Loss) else None
+    if between is not None and values.size:
+        low, high = float(values.min()), float(values.max())
+        if low < between[0] or high > between[1]:
+            where = int(np.argmax((values < between[0]).any(1) | (values > between[1]).any(1)))
+            upto = f"between {between[0]:g} and {between[1]:g}" if between[1] < np.inf else f"at least {between[0]:g}"
+            raise DataError(f"y must be {upto} for {loss.name}. Got {values[where].tolist()} in row {where}.")
+    if isinstance(loss, Loss) and loss.classes:
+        sums = values.sum(axis=1, dtype=np.float64)
+        wrong = np.flatnonzero(np.abs(sums - 1) > 1e-3)
+        if wrong.size:
+            raise DataError(
+                f"Each row of y must be probabilities that add up to 1. Row {wrong[0]} adds up to {sums[wrong[0]]:g}."
+            )
+    return "values", values
+
+
+def weights(w: ArrayLike, samples: int, dtype: DTypeLike) -> Array:
+    """Sample weights as (m, 1): finite, not negative, not all 0."""
+    array = _numbers("sample_weight", w, dtype)
+    if array.shape not in ((samples,), (samples, 1)):
+        raise DataError(expected("sample_weight", f"of shape ({samples},)", array.shape))
+    _finite("sample_weight", array)
+    if array.size and array.min() < 0:
+        raise DataError(f"sample_weight must not be negative. Got {array.min():g} in row {int(array.argmin())}.")
+    if array.size and not array.any():
+        raise DataError("sample_weight must not be 0 everywhere: there would be nothing to learn from.")
+    return array.reshape(-1, 1)
+
+
+def positive_integer(name: str, value: object) -> int:
+    """A whole number of at least 1.  Raises DataError."""
+    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
+        raise DataError(expected(name, "a positive whole number", value))
+    return int(value)
+
+
+def _asarray(name: str, given: ArrayLike) -> Array:
+    try:
+        array = np.asarray(given)
+    except ValueError as fault:
+        raise DataError(f"{name} cannot be made an array: {fault}.") from None
+    if array.dtype == object or array.dtype.kind not in "biufc":
+        try:
+            array = array.astype(np.float64)
+        except (TypeError, ValueError):
+            raise DataError(
+                f"{name} must hold numbers. Got {array.dtype} ({type(given).__name__}); encode text columns first."
+            ) from None
+    if array.dtype.kind == "c":
+        raise DataError(f"{name} must hold real numbers. Got complex ones.")
+    return array
+
+
+def _numbers(name: str, given: ArrayLike, dtype: DTypeLike) -> Array:
+    with np.errstate(over="ignore"):  # what does not fit the dtype becomes inf, and is named as such
+        array = np.ascontiguousarray(_asarray(name, given), dtype)
+    if len(array.shape) == 0 or array.shape[0] == 0:
+        raise DataError(f"{name} is empty: at least one sample is needed.")
+    return array
+
+
+def _finite(name: str, array: Array) -> Array:
+    # A sum is finite only if every term is: one pass and no copy.  Where it is not, look closer.
+    with np.errstate(all="ignore"):
+        if not np.isfinite(array.sum()):
+            bad = np.argwhere(~np.isfinite(array))
+            if len(bad):
+                place = ", ".join(str(int(k)) for k in bad[0])
+                value = array[tuple(bad[0])]
+                raise DataError(
+                    f"{name} must be finite. Got {value} at [{place}]"
+                    f"{f' and {len(bad) - 1} more' if len(bad) > 1 else ''}; remove or impute such values first."
+                )
+    return array
+
+
+def _integers(name: str, array: Array, count: int, what: str) -> Array:
+    if array.shape[0] == 0:
+        raise DataError(f"{name} is empty: at least one sample is needed.")
+    if array.dtype.kind not in "iu":
+        hint = ""
+        if array.dtype.kind == "f":
+            finite = np.isfinite(array)
+            if not finite.all():
+                place = ", ".join(str(int(k)) for k in np.argwhere(~finite)[0])
+                raise DataError(f"{name} must be finite. Got {array[~finite][0]} at [{place}].")
+            hint = "Convert whole numbers with y.astype(int)."
+        raise DataError(expected(name, f"whole numbers ({what} 0 to {count - 1})", str(array.dtype), hint))
+    low, high = int(array.min()), int(array.max())
+    if low < 0 or high >= count:
+        place = np.argwhere((array < 0) | (array >= count))[0]
+        raise DataError(
+            f"{name} must hold {what} from 0 to {count - 1}. Got {int(array[tuple(place)])} at "
+            f"[{', '.join(str(int(k)) for k in place)}]."
+        )
+    return np.ascontiguousarray(array, np.int64)

@@ -1,0 +1,237 @@
+"""The reference engine: NumPy, equation by equation, with no fast path.  It defines what a program means."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chainrule.engines.base import Array, Epoch, EpochResult, Values, rate_scalars
+from chainrule.program.equation import Equation, Program
+from chainrule.program.op import Elementwise, Gather, Mask, MatMul, OneHot, Reduce, ScatterAdd
+from chainrule.program.scalar import Apply, Constant, Expression, Reduction, Variable
+from chainrule.program.symbol import BATCH, STORED
+
+Evaluate = Callable[[dict[str, Any]], Any]
+"""From the values so far to an equation's value."""
+
+
+def _sigmoid(x: Array) -> Array:
+    # exp of what is not positive never overflows; e / (1 + e) keeps its relative accuracy far to the left
+    e = np.exp(-np.abs(x))
+    return np.where(x >= 0, 1, e) / (1 + e)
+
+
+def _softplus(x: Array) -> Array:
+    return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
+
+
+def _erf(x: Array) -> Array:
+    from scipy.special import erf  # only own formulas and gelu need it; SciPy is slow to import
+
+    return erf(x)  # type: ignore[no-any-return]
+
+
+def _number(compare: np.ufunc) -> Callable[..., Array]:
+    """A comparison as 1 or 0 in its operands' type."""
+    return lambda a, b: compare(a, b).astype(np.result_type(a, b))  # type: ignore[no-any-return]
+
+
+SCALAR: Mapping[str, Callable[..., Any]] = {
+    "add": np.add,
+    "sub": np.subtract,
+    "neg": np.negative,
+    "mul": np.multiply,
+    "div": np.divide,
+    "pow": np.power,
+    "exp": np.exp,
+    "expm1": np.expm1,
+    "log": np.log,
+    "log1p": np.log1p,
+    "tanh": np.tanh,
+    "sigmoid": _sigmoid,
+    "softplus": _softplus,
+    "sqrt": np.sqrt,
+    "erf": _erf,
+    "abs": np.abs,
+    "sign": np.sign,
+    "minimum": np.minimum,
+    "maximum": np.maximum,
+    "where": lambda c, a, b: np.where(c != 0, a, b),
+    "lt": _number(np.less),
+    "le": _number(np.less_equal),
+    "gt": _number(np.greater),
+    "ge": _number(np.greater_equal),
+    "eq": _number(np.equal),
+    "ne": _number(np.not_equal),
+    "stop": lambda a: a,
+}
+"""From each scalar function to NumPy's."""
+
+EXACT = "exact rates and counters"
+"""Under this key a step's values hold its rates and counters in float64."""
+
+_AXES = {"rows": {"axis": 0}, "columns": {"axis": 1, "keepdims": True}, "all": {}}
+
+
+def evaluator(expression: Expression, dtype: np.dtype[Any]) -> Evaluate:
+    """The expression as a function of named values, computed in the dtype."""
+    if isinstance(expression, Constant):
+        value = dtype.type(expression.value)
+        return lambda v: value
+    if isinstance(expression, Variable):
+        name = expression.name
+        return lambda v: v[name]
+    assert not isinstance(expression, Reduction)
+    assert isinstance(expression, Apply)
+    if expression.function == "pow" and expression.arguments[1] == Constant(2.0):
+        base = evaluator(expression.arguments[0], dtype)
+        return lambda v: np.square(base(v))
+    function = SCALAR[expression.function]
+    parts = [evaluator(a, dtype) for a in expression.arguments]
+    if len(parts) == 1:
+        one = parts[0]
+        return lambda v: function(one(v))
+    if len(parts) == 2:
+        left, right = parts
+        return lambda v: function(left(v), right(v))
+    return lambda v: function(*(p(v) for p in parts))
+
+
+def handler(equation: Equation, dtype: np.dtype[Any]) -> Evaluate:
+    """The equation's right side as a function of the values so far."""
+    names, op = [s.name for s in equation.operands], equation.op
+    match op:
+        case MatMul(transpose_left, transpose_right):
+            left, right = names
+            return lambda v: np.matmul(
+                v[left].T if transpose_left else v[left], v[right].T if transpose_right else v[right]
+            )
+        case Elementwise(expression):
+            value = evaluator(expression, dtype)
+            shape = equation.target.shape
+            if set(shape) - {1} <= {d for s in equation.operands for d in s.shape}:
+                return value
+            return lambda v: np.broadcast_to(value(v), [int(v[BATCH]) if d == BATCH else int(d) for d in shape])
+        case Reduce(kind, over, expression):
+            value, function, axes = evaluator(expression, dtype), np.sum if kind == "sum" else np.max, _AXES[over]
+            return lambda v: function(value(v), **axes)  # type: ignore[operator]
+        case Gather():
+            table, tokens = names
+            return lambda v: v[table][v[tokens]].reshape(len(v[tokens]), -1)
+        case ScatterAdd(rows):
+            pieces, tokens = names
+            width = equation.target.shape[1]
+
+            def scatter(v: dict[str, Any]) -> Array:
+                result = np.zeros((rows, int(width)), dtype)
+                np.add.at(result, v[tokens].reshape(-1), v[pieces].reshape(-1, int(width)))
+                return result
+
+            return scatter
+        case Mask(rate, stream, columns):
+            seed, step = names
+            least = math.floor(rate * 2**32)
+            return lambda v: (random_words(int(v[seed]), int(v[step]), stream, int(v[BATCH]), columns) >= least).astype(
+                dtype
+            )
+        case OneHot(classes):
+            labels = names[0]
+            return lambda v: (v[labels][:, None] == np.arange(classes)).astype(dtype)
+
+
+def random_words(seed: int, step: int, stream: int, rows: int, columns: int) -> NDArray[np.uint64]:
+    """Philox 4x32-10 words (rows, columns): counter (i, ⌊j/4⌋, step, stream), key = seed, word j mod 4.
+
+    Source: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011.
+    """
+    low = np.uint64(0xFFFFFFFF)
+    blocks = -(-columns // 4)
+    i, block = np.meshgrid(np.arange(rows, dtype=np.uint64), np.arange(blocks, dtype=np.uint64), indexing="ij")
+    c = [i, block, np.full_like(i, step & 0xFFFFFFFF), np.full_like(i, stream & 0xFFFFFFFF)]
+    key0, key1 = seed & 0xFFFFFFFF, (seed >> 32) & 0xFFFFFFFF
+    for _ in range(10):
+        p0, p1 = c[0] * np.uint64(0xD2511F53), c[2] * np.uint64(0xCD9E8D57)
+        shift = np.uint64(32)
+        c = [(p1 >> shift) ^ c[1] ^ np.uint64(key0), p1 & low, (p0 >> shift) ^ c[3] ^ np.uint64(key1), p0 & low]
+        key0, key1 = (key0 + 0x9E3779B9) & 0xFFFFFFFF, (key1 + 0xBB67AE85) & 0xFFFFFFFF
+    return np.stack(c, axis=-1).reshape(rows, -1)[:, :columns]
+
+
+class ReferenceEngine:
+    """Runs a program's equations one after the other, each as one NumPy expression."""
+
+    name = "reference"
+
+    def __init__(self, dtype: np.dtype[Any]) -> None:
+        self.dtype = dtype
+        self._handlers: dict[int, tuple[Program, list[tuple[str, bool, Evaluate]]]] = {}
+
+    def _steps(self, program: Program) -> list[tuple[str, bool, Evaluate]]:
+        known = self._handlers.get(id(program))
+        if known is None or known[0] is not program:
+            exact = rate_scalars(program)
+            made = [
+                (e.target.name, e.target.role in STORED, self._exact(e) if e in exact else handler(e, self.dtype))
+                for e in program.equations
+            ]
+            known = self._handlers[id(program)] = (program, made)
+        return known[1]
+
+    def _exact(self, equation: Equation) -> Evaluate:
+        """A scalar of rates and counters, computed in float64; the exact value is kept for those that build on it."""
+        value = handler(equation, np.dtype(np.float64))
+        name = equation.target.name
+
+        def compute(v: dict[str, Any]) -> Array:
+            v[EXACT][name] = value(v[EXACT])
+            return self.dtype.type(v[EXACT][name])
+
+        return compute
+
+    def run(self, program: Program, given: Values, wanted: tuple[str, ...]) -> dict[str, Array]:
+        """The wanted symbols' values."""
+        values: dict[str, Any] = dict(given)
+        with np.errstate(all="ignore"):
+            for name, _, value in self._steps(program):
+                values[name] = value(values)
+        return {name: np.asarray(values[name]) for name in wanted}
+
+    def epoch(
+        self, program: Program, stored: Mapping[str, Array], epoch: Epoch, stop: Callable[[], bool] | None = None
+    ) -> EpochResult:
+        """Trains one epoch in place, a batch at a time."""
+        assert program.objective is not None
+        objective, steps = program.objective.name, self._steps(program)
+        costs: list[float] = []
+        for k in range(epoch.steps):
+            if stop is not None and stop():
+                break
+            rows = epoch.order[k * epoch.batch_size : (k + 1) * epoch.batch_size]
+            values: dict[str, Any] = dict(stored)
+            for name, array in epoch.data.items():
+                values[name] = array[rows]
+            values[BATCH] = self.dtype.type(len(rows))
+            values[EXACT] = {"lr": np.float64(epoch.rates[k]), "t": np.float64(epoch.first_step + k)}
+            values.update(lr=self.dtype.type(epoch.rates[k]), t=epoch.first_step + k, seed=epoch.seed)
+            if not self._step(steps, values, objective):
+                costs.append(float(values[objective]))
+                break
+            costs.append(float(values[objective]))
+        return EpochResult(np.array(costs))
+
+    def _step(self, steps: list[tuple[str, bool, Evaluate]], values: dict[str, Any], objective: str) -> bool:
+        """One step; False, with nothing overwritten, if the cost is not finite."""
+        with np.errstate(all="ignore"):
+            for name, overwrites, value in steps:
+                result = value(values)
+                if overwrites:
+                    values[name][...] = result
+                else:
+                    values[name] = result
+                    if name == objective and not math.isfinite(result):
+                        return False
+        return True

@@ -1,0 +1,315 @@
+"""Network: a spec, its parameters and an engine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from chainrule import checks, storage
+from chainrule.engines.base import Engine, Values
+from chainrule.engines.reference import ReferenceEngine
+from chainrule.errors import SpecError, expected
+from chainrule.initialise import initialise
+from chainrule.program.equation import Program
+from chainrule.program.layout import ParameterLayout
+from chainrule.program.symbol import BATCH
+from chainrule.rules.derive import Mode, derive
+from chainrule.rules.losses import Cost, Loss, Targets
+from chainrule.rules.optimizers import Adam, Optimizer
+from chainrule.spec import Dense, Layer, NetworkSpec, Reduction
+from chainrule.train.callbacks import Callback
+from chainrule.train.history import History
+from chainrule.train.loop import Fit
+
+Array = NDArray[Any]
+EngineName = Literal["auto", "compiled", "reference"]
+_DTYPES = ("float32", "float64")
+
+
+class Network:
+    """A feedforward network: what it computes is a derived program, which an engine runs.
+
+        net = Network(inputs=784, layers=[Dense(256, "sigmoid"), Dense(10, "softmax")], loss="cross_entropy")
+        net.fit(X, y, epochs=10)
+        net.predict(X)
+
+    inputs: features a sample, or tokens if the first layer is an Embedding.  loss: a name, a Loss of one sample or a Cost
+    of the batch.  l1, l2: λ₁/m Σ|W| and λ₂/(2m) Σ W² are added to the cost.  reduction: "mean" or "sum" of the losses.
+    dtype: "float32" or "float64".  seed: of initial weights, shuffling and dropout; None draws one.
+    Raises SpecError with all faults at once.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        layers: Sequence[Layer],
+        loss: str | Loss | Cost | Callable[..., object],
+        *,
+        l1: float = 0.0,
+        l2: float = 0.0,
+        reduction: Reduction = "mean",
+        dtype: str = "float32",
+        seed: int | None = 0,
+        engine: EngineName = "auto",
+    ) -> None:
+        self._setup(NetworkSpec(inputs, layers, loss, l1=l1, l2=l2, reduction=reduction), dtype, seed, engine)
+        initialise(self.spec, {**self.parameters, **self.state}, self.seed)
+
+    def _setup(self, spec: NetworkSpec, dtype: object, seed: int | None, engine: str) -> None:
+        faults = []
+        name = np.dtype(dtype).name if isinstance(dtype, type | np.dtype) else dtype  # type: ignore[arg-type]
+        if name not in _DTYPES:
+            faults.append(expected("dtype", "'float32' or 'float64'", dtype))
+        if engine not in ("auto", "compiled", "reference"):
+            faults.append(expected("engine", "'auto', 'compiled' or 'reference'", engine))
+        if seed is not None and (not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0):
+            faults.append(expected("seed", "None or a whole number of at least 0", seed))
+        if faults:
+            raise SpecError(faults)
+        self.spec = spec
+        self.dtype = np.dtype(name)
+        self.seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else int(seed)
+        self.engine_name = engine
+        self.history: History | None = None
+        self._fits = 0
+        self._programs: dict[object, Program] = {}
+        self._engines: dict[str, Engine] = {}
+        stored = derive(spec, optimizer=None).stored
+        self._layout = ParameterLayout.of(stored, self.dtype.itemsize)
+        self._buffer = self._layout.allocate(self.dtype)
+        views = self._layout.views(self._buffer)
+        roles = {s.name: s.role for s in stored}
+        self._parameters = {k: v for k, v in views.items() if roles[k] == "parameter"}
+        self._state = {k: v for k, v in views.items() if roles[k] == "statistic"}
+
+    # --- what it is ----------------------------------------------------------------------------------------------
+
+    @property
+    def parameters(self) -> dict[str, Array]:
+        """Writable views by name: W1 (n0, n1), b1 (n1,), ..., E (v, d), gamma, beta."""
+        return dict(self._parameters)
+
+    @property
+    def state(self) -> dict[str, Array]:
+        """Writable views of what is kept beside the parameters: running means and variances."""
+        return dict(self._state)
+
+    @property
+    def program(self) -> Program:
+        """The derivation of one training step, without an optimizer; `print(net.program)`."""
+        labels = isinstance(self.spec.loss, Loss) and self.spec.loss.classes
+        return self.derive(targets="labels" if labels else "values")
+
+    def derive(
+        self,
+        *,
+        optimizer: Optimizer | None = None,
+        mode: Mode = "training",
+        targets: Targets = "values",
+        weighted: bool = False,
+        canonical: bool = True,
+    ) -> Program:
+        """The program of this network with these choices (see `chainrule.derive`); derived once."""
+        key = (optimizer, mode, targets, weighted, canonical)
+        if key not in self._programs:
+            self._programs[key] = derive(
+                self.spec, optimizer=optimizer, mode=mode, targets=targets, weighted=weighted, canonical=canonical
+            )
+        return self._programs[key]
+
+    def summary(self) -> str:
+        """The layers with their shapes and parameters, one line each."""
+        return storage.summary(self.spec, self._parameters, self.dtype.name)
+
+    def __repr__(self) -> str:
+        widths = [self.spec.inputs, *(x.units for x in self.spec.layers if isinstance(x, Dense))]
+        return f"Network({'-'.join(str(w) for w in widths)}, loss={self.spec.loss.name!r}, dtype={self.dtype.name!r})"
+
+    # --- running it ----------------------------------------------------------------------------------------------
+
+    def predict(self, X: ArrayLike) -> Array:
+        """Ŷ (m, outputs) for X (m, inputs).  Raises DataError."""
+        checked = checks.inputs(self.spec, X, self.dtype)
+        program = self._pruned("predict", "inference", "values", False, ("prediction",))
+        return self._run(program, {"X": checked}, (program.prediction.name,))[program.prediction.name]
+
+    def cost(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        *,
+        sample_weight: ArrayLike | None = None,
+        training: bool = False,
+        step: int = 1,
+    ) -> float:
+        """J: the mean (or sum) of the losses plus the penalties.
+
+        training: with the dropout masks of that step and the batch's own statistics.  Raises DataError.
+        """
+        data, targets = self._data(X, y, sample_weight)
+        program = self._pruned("cost", _mode(training), targets, sample_weight is not None, ("objective",))
+        assert program.objective is not None
+        name = program.objective.name
+        return float(self._run(program, {**data, **self._counters(step)}, (name,))[name])
+
+    def gradients(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        *,
+        sample_weight: ArrayLike | None = None,
+        training: bool = False,
+        step: int = 1,
+    ) -> dict[str, Array]:
+        """The gradient of `cost(...)` by every parameter, by name, and by X (not for tokens).  Raises DataError."""
+        data, targets = self._data(X, y, sample_weight)
+        program = self._pruned("gradients", _mode(training), targets, sample_weight is not None, ("gradients",))
+        names = {s.name: g.name for s, g in program.gradients}
+        found = self._run(program, {**data, **self._counters(step)}, tuple(names.values()))
+        return {s: np.array(found[g]) for s, g in names.items()}
+
+    def evaluate(
+        self, X: ArrayLike, y: ArrayLike, *, sample_weight: ArrayLike | None = None
+    ) -> tuple[float, str, float]:
+        """(J, the metric's name, its value): "accuracy" for classes and 0/1 targets, else "error", the root of the mean
+        squared error.
+        """
+        data, targets = self._data(X, y, sample_weight)
+        program = self._pruned("evaluate", "inference", targets, sample_weight is not None, ("prediction", "objective"))
+        assert program.objective is not None
+        names = (program.prediction.name, program.objective.name)
+        found = self._run(program, data, names)
+        metric = storage.metric(self.spec, found[names[0]], data.get("y", data.get("Y")), data.get("w"))
+        return (float(found[names[1]]), *metric)
+
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        *,
+        epochs: int,
+        batch_size: int = 32,
+        optimizer: Optimizer | None = None,
+        shuffle: bool = True,
+        sample_weight: ArrayLike | None = None,
+        validation_data: tuple[ArrayLike, ...] | None = None,
+        callbacks: Iterable[Callback] = (),
+        verbose: bool | Literal["auto"] = "auto",
+        threads: int | None = None,
+    ) -> History:
+        """Trains by mini-batches and returns a record of every epoch.
+
+        epochs: passes over the samples.  batch_size: samples a step; the last batch may be smaller and has its own m.
+        optimizer: Adam() by default.  shuffle: a new order every epoch, from the seed.  sample_weight (m,).
+        validation_data: (X, y) or (X, y, sample_weight), evaluated after each epoch.  verbose: a progress bar; "auto"
+        shows it on a terminal.  threads: at most so many (None: what is worth it); the result does not depend on it.
+        Raises DataError, SpecError; DivergedError when the cost is no longer finite (the last finite parameters are
+        kept).  Ctrl-C leaves the network usable.
+        """
+        optimizer = Adam() if optimizer is None else optimizer
+        if not isinstance(optimizer, Optimizer):
+            raise SpecError(expected("optimizer", "an Optimizer such as cr.Adam(1e-3)", optimizer))
+        checks.positive_integer("epochs", epochs)
+        checks.positive_integer("batch_size", batch_size)
+        if threads is not None:
+            checks.positive_integer("threads", threads)
+        data, targets = self._data(X, y, sample_weight)
+        validation = None
+        if validation_data is not None:
+            if not isinstance(validation_data, tuple | list) or len(validation_data) not in (2, 3):
+                raise SpecError(expected("validation_data", "(X, y) or (X, y, sample_weight)", type(validation_data)))
+            self._data(*(validation_data if len(validation_data) == 3 else (*validation_data, None)))
+            validation = tuple(validation_data)
+        program = self.derive(optimizer=optimizer, targets=targets, weighted=sample_weight is not None).pruned(
+            [s for s in (self.derive(targets=targets, weighted=sample_weight is not None).objective,) if s]
+        )
+        samples = len(data["X"])
+        self._fits += 1
+        fit = Fit(
+            network=self,
+            engine=self._engine(program, samples, epochs, batch_size),
+            program=program,
+            stored=dict(self._parameters) | dict(self._state),
+            data=data,
+            epochs=epochs,
+            batch_size=min(batch_size, samples),
+            optimizer=optimizer,
+            shuffle=shuffle,
+            seeds=(self.seed, self._fits),
+            validation=validation,
+            callbacks=tuple(callbacks),
+            verbose=verbose,
+            threads=threads,
+        )
+        self.history = fit.history
+        return fit.run()
+
+    # --- keeping it ----------------------------------------------------------------------------------------------
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes spec and parameters to a .safetensors file, atomically.  Raises DataError if it cannot be written."""
+        arrays = {**self._parameters, **self._state}
+        storage.save(path, self.spec, arrays, {"dtype": self.dtype.name, "seed": self.seed})
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], *, engine: EngineName = "auto") -> Network:
+        """The network that was saved there, the same bits.  Raises DataError if the file is not one."""
+        spec, arrays, settings = storage.load(path)
+        net = cls.__new__(cls)
+        net._setup(spec, settings["dtype"], settings["seed"], engine)
+        storage.fill({**net._parameters, **net._state}, arrays, path)
+        return net
+
+    # --- behind it -----------------------------------------------------------------------------------------------
+
+    def _data(self, X: ArrayLike, y: ArrayLike, w: ArrayLike | None) -> tuple[dict[str, Array], Targets]:
+        """X, the targets and the weights, checked, under their symbols' names."""
+        checked = checks.inputs(self.spec, X, self.dtype)
+        kind, target = checks.targets(self.spec, y, len(checked), self.dtype)
+        data = {"X": checked, "y" if kind == "labels" else "Y": target}
+        if w is not None:
+            if isinstance(self.spec.loss, Cost):
+                raise SpecError("Sample weights do not go with a Cost: f(Ŷ, Y) itself says how samples count.")
+            data["w"] = checks.weights(w, len(checked), self.dtype)
+        return data, kind
+
+    def _counters(self, step: int) -> dict[str, Any]:
+        return {"seed": self.seed, "t": checks.positive_integer("step", step)}
+
+    def _pruned(self, use: str, mode: Mode, targets: Targets, weighted: bool, ends: tuple[str, ...]) -> Program:
+        key = (use, mode, targets, weighted)
+        if key not in self._programs:
+            program = self.derive(mode=mode, targets=targets, weighted=weighted)
+            wanted = {
+                "prediction": [program.prediction],
+                "objective": [program.objective] if program.objective else [],
+                "gradients": [g for _, g in program.gradients],
+            }
+            self._programs[key] = program.pruned([s for end in ends for s in wanted[end]], update=False)
+        return self._programs[key]
+
+    def _run(self, program: Program, data: Values, wanted: tuple[str, ...]) -> dict[str, Array]:
+        given: dict[str, Any] = {**self._parameters, **self._state, **data}
+        given[BATCH] = self.dtype.type(len(data["X"]))
+        return self._call_engine(program).run(program, given, wanted)
+
+    def _call_engine(self, program: Program) -> Engine:
+        """The engine for a single call."""
+        return self._reference()
+
+    def _engine(self, program: Program, samples: int, epochs: int, batch_size: int) -> Engine:
+        """The engine for a fit."""
+        return self._reference()
+
+    def _reference(self) -> Engine:
+        if "reference" not in self._engines:
+            self._engines["reference"] = ReferenceEngine(self.dtype)
+        return self._engines["reference"]
+
+
+def _mode(training: bool) -> Mode:
+    return "training" if training else "inference"

@@ -1,0 +1,134 @@
+"""Equation and Program: the derivation as data.
+
+    equation ::= target = op(operand, ...)                 assigned once
+               | stored := op(operand, ...)                in the update: overwrites a parameter, slot or statistic
+    program  ::= given, forward, cost, backward, update    sections of equations, run in this order
+    target, operand, stored ::= symbol
+
+An equation reads symbols that are given or were assigned before.  In the update a stored symbol has its old value until
+it is overwritten, and its new value after.  `print(program)` shows the derivation in row notation with shapes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+from chainrule.program.op import Elementwise, Op, Reduce
+from chainrule.program.scalar import Expression, variables
+from chainrule.program.symbol import STORED, Shape, Symbol
+from chainrule.program.text import equation_text, program_text
+
+SECTIONS = ("forward", "cost", "backward", "update")
+
+
+@dataclass(frozen=True)
+class Equation:
+    """target = op(operands), and why: the rule that wrote it and the equation it goes back through."""
+
+    target: Symbol
+    op: Op
+    operands: tuple[Symbol, ...]
+    rule: str = field(default="", compare=False)
+    through: str = field(default="", compare=False)
+
+    def __str__(self) -> str:
+        return equation_text(self)
+
+
+@dataclass(frozen=True)
+class Program:
+    """The equations of one network: its prediction, its cost J, the gradient of J by everything wanted, the update.
+
+    given: what comes from outside (data, m, parameters, slots, rates).  prediction: Ŷ.  objective: J, or None.
+    gradients: (symbol, its gradient) pairs; parameters in the network's order, then X if it was asked for.
+    """
+
+    given: tuple[Symbol, ...]
+    forward: tuple[Equation, ...]
+    prediction: Symbol
+    cost: tuple[Equation, ...] = ()
+    backward: tuple[Equation, ...] = ()
+    update: tuple[Equation, ...] = ()
+    objective: Symbol | None = None
+    gradients: tuple[tuple[Symbol, Symbol], ...] = ()
+
+    def sections(self) -> Iterator[tuple[str, tuple[Equation, ...]]]:
+        """(name, equations) of each section, in order."""
+        for name in SECTIONS:
+            yield name, getattr(self, name)
+
+    @cached_property
+    def equations(self) -> tuple[Equation, ...]:
+        """All equations in order."""
+        return self.forward + self.cost + self.backward + self.update
+
+    @cached_property
+    def parameters(self) -> tuple[Symbol, ...]:
+        """What is trained."""
+        return tuple(s for s in self.given if s.role == "parameter")
+
+    @cached_property
+    def stored(self) -> tuple[Symbol, ...]:
+        """What outlives a step: parameters, optimizer slots and running statistics."""
+        return tuple(s for s in self.given if s.role in STORED)
+
+    @cached_property
+    def symbols(self) -> dict[str, Symbol]:
+        """Every symbol by name."""
+        return {s.name: s for s in (*self.given, *(e.target for e in self.equations))}
+
+    def symbol(self, name: str) -> Symbol:
+        """The symbol of that name.  Raises KeyError."""
+        return self.symbols[name]
+
+    def pruned(self, wanted: Iterable[Symbol] = (), *, update: bool = True) -> Program:
+        """The same program without what nobody asked for.
+
+        Kept: the prediction if wanted, J, whatever the update needs (if it is kept), and the wanted symbols.
+        """
+        keep = {s.name for s in wanted}
+        kept: list[Equation] = []
+        for equation in reversed(self.equations):
+            stored = equation.target.role in STORED
+            if (update and stored) or (not stored and equation.target.name in keep):
+                kept.append(equation)
+                keep |= {s.name for s in equation.operands}
+        chosen = {id(e) for e in kept}
+        cut = {name: tuple(e for e in equations if id(e) in chosen) for name, equations in self.sections()}
+        targets = {e.target.name for e in kept}
+        return replace(
+            self,
+            **cut,
+            given=tuple(s for s in self.given if s.name in keep or s.role in STORED),
+            objective=self.objective if self.objective and self.objective.name in targets else None,
+            gradients=tuple((s, g) for s, g in self.gradients if g.name in targets),
+        )
+
+    def __str__(self) -> str:
+        return program_text(self)
+
+
+def elementwise(
+    target: Symbol, expression: Expression, scope: dict[str, Symbol], rule: str, through: str = ""
+) -> Equation:
+    """target = expression, its operands found by name in scope."""
+    return Equation(target, Elementwise(expression), operands_of(expression, scope), rule, through)
+
+
+def reduction(target: Symbol, op: Reduce, scope: dict[str, Symbol], rule: str, through: str = "") -> Equation:
+    """target = Σ or max of op's expression, its operands found by name in scope."""
+    return Equation(target, op, operands_of(op.expression, scope), rule, through)
+
+
+def operands_of(expression: Expression, scope: dict[str, Symbol]) -> tuple[Symbol, ...]:
+    """The symbols of the expression's variables, in the order of appearance."""
+    return tuple(scope[name] for name in variables(expression))
+
+
+def shape_of(expression: Expression, scope: dict[str, Symbol]) -> Shape:
+    """The shape of an expression over symbols (a constant has the shape ())."""
+    shape = Elementwise(expression).shape(operands_of(expression, scope))
+    assert shape is not None, f"the operands of {expression} do not fit"
+    return shape

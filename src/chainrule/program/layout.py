@@ -1,0 +1,64 @@
+"""ParameterLayout: where each stored symbol lies in one flat buffer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from chainrule.program.symbol import Symbol
+
+ALIGNMENT = 64
+"""Bytes; one cache line, and the widest vector."""
+
+
+@dataclass(frozen=True)
+class Slot:
+    """offset and stride in elements, shape as the symbol's."""
+
+    offset: int
+    shape: tuple[int, ...]
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        return math.prod(self.shape)
+
+
+@dataclass(frozen=True)
+class ParameterLayout:
+    """name -> slot in one flat buffer of `size` elements; each array starts on a cache line, rows are contiguous."""
+
+    slots: Mapping[str, Slot]
+    size: int
+
+    @classmethod
+    def of(cls, symbols: Iterable[Symbol], itemsize: int) -> ParameterLayout:
+        """The symbols in their order, each aligned."""
+        unit = ALIGNMENT // itemsize
+        slots: dict[str, Slot] = {}
+        offset = 0
+        for symbol in symbols:
+            shape = tuple(int(d) for d in symbol.shape)
+            slots[symbol.name] = Slot(offset, shape)
+            offset += -(-slots[symbol.name].size // unit) * unit
+        return cls(slots, offset)
+
+    def allocate(self, dtype: DTypeLike) -> NDArray[np.floating]:
+        """A zeroed flat buffer of this layout, aligned to a cache line."""
+        return aligned_zeros(self.size, dtype)
+
+    def views(self, buffer: NDArray[np.floating]) -> dict[str, NDArray[np.floating]]:
+        """A writable view of each array by name."""
+        return {name: buffer[s.offset : s.offset + s.size].reshape(s.shape) for name, s in self.slots.items()}
+
+
+def aligned_zeros(size: int, dtype: DTypeLike) -> NDArray[np.floating]:
+    """A flat array of zeros that starts on a cache line."""
+    itemsize = np.dtype(dtype).itemsize
+    raw = np.zeros(size + ALIGNMENT // itemsize, dtype)
+    start = (-raw.ctypes.data % ALIGNMENT) // itemsize
+    return raw[start : start + size]

@@ -1,0 +1,139 @@
+"""The closed set of operations that every rule is written in and every engine reads.
+
+    matmul        T = L R           either side transposed                       (m,k)(k,n) -> (m,n)
+    elementwise   T = e(a, b, ...)  a scalar expression, operands broadcast      -> the operands' common shape
+    reduce        T = Σ or max of e(a, b, ...) over rows, columns or all         (m,n) -> (n,) | (m,1) | ()
+    gather        T = rows of E named by tokens, side by side                    (v,d), (m,c) -> (m, c·d)
+    scatter_add   T = rows of D added up into the rows named by tokens           (m, c·d), (m,c) -> (v,d)
+    mask          T = 1 with probability 1 - rate, else 0, from counted random bits         -> (m,n)
+    one_hot       T = 1 where the column is the row's label, else 0              (m,) -> (m,n)
+
+Shapes are checked by each operation's `shape`; `None` means that the operands do not fit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from chainrule.program.scalar import Expression, Over, Reduction, variables, walk
+from chainrule.program.symbol import BATCH, Shape, Symbol, broadcast
+
+
+@dataclass(frozen=True)
+class MatMul:
+    """T = L R, with Lᵀ or Rᵀ in its place where so marked."""
+
+    transpose_left: bool = False
+    transpose_right: bool = False
+
+    def shape(self, operands: tuple[Symbol, ...]) -> Shape | None:
+        """(rows of L, columns of R), if the inner dimensions agree."""
+        if len(operands) != 2 or any(len(s.shape) != 2 or s.integers for s in operands):
+            return None
+        left, right = (s.shape for s in operands)
+        left = left[::-1] if self.transpose_left else left
+        right = right[::-1] if self.transpose_right else right
+        return (left[0], right[1]) if left[1] == right[0] else None
+
+
+@dataclass(frozen=True)
+class Elementwise:
+    """T = e, element by element; the expression's variables are the operands' names.
+
+    Operands of shape (n,) repeat over the rows, (m, 1) over the columns, () everywhere.
+    """
+
+    expression: Expression
+
+    def shape(self, operands: tuple[Symbol, ...]) -> Shape | None:
+        """The operands' common shape; every variable must be an operand and no reduction may be left."""
+        return _expression_shape(self.expression, operands)
+
+
+@dataclass(frozen=True)
+class Reduce:
+    """T = Σ e or max e over the rows (samples) -> (n,), the columns (features) -> (m, 1), or all elements -> ()."""
+
+    kind: str
+    over: Over
+    expression: Expression
+
+    def shape(self, operands: tuple[Symbol, ...]) -> Shape | None:
+        """The remaining shape."""
+        full = _expression_shape(self.expression, operands)
+        if full is None or self.kind not in ("sum", "max"):
+            return None
+        if self.over == "all":
+            return ()
+        if len(full) != 2:
+            return None
+        return (full[1],) if self.over == "rows" else (full[0], 1)
+
+
+@dataclass(frozen=True)
+class Gather:
+    """T[i] = the rows E[t] for the tokens t of sample i, laid side by side."""
+
+    def shape(self, operands: tuple[Symbol, ...]) -> Shape | None:
+        """(m, c·d)"""
+        if len(operands) != 2 or not operands[1].integers:
+            return None
+        (_, d), (m, c) = operands[0].shape, operands[1].shape
+        return (m, c * d) if isinstance(c, int) and isinstance(d, int) else None
+
+
+@dataclass(frozen=True)
+class ScatterAdd:
+    """T[t] = Σ of the d-wide pieces of D that belong to token t; rows in the order of samples, then of places."""
+
+    rows: int
+
+    def shape(self, operands: tuple[Symbol, ...]) -> Shape | None:
+        """(v, d)"""
+        if len(operands) != 2 or not operands[1].integers:
+            return None
+        (m, width), (rows, c) = operands[0].shape, operands[1].shape
+        if m != rows or not isinstance(width, int) or not isinstance(c, int) or width % c:
+            return None
+        return (self.rows, width // c)
+
+
+@dataclass(frozen=True)
+class Mask:
+    """T[i, j] = 1 if the random word of (seed, step, stream, i, j) is at least rate · 2³², else 0 (Philox 4x32-10).
+
+    Operands: the seed and the step.  Counter (i, ⌊j/4⌋, step, stream), key = seed; the word is number j mod 4.
+    """
+
+    rate: float
+    stream: int
+    columns: int
+
+    def shape(self, operands: tuple[Symbol, ...]) -> Shape | None:
+        """(m, n)"""
+        fits = len(operands) == 2 and all(s.shape == () for s in operands) and 0 <= self.rate < 1
+        return (BATCH, self.columns) if fits else None
+
+
+@dataclass(frozen=True)
+class OneHot:
+    """T[i, j] = 1 where j is the label of sample i, else 0."""
+
+    classes: int
+
+    def shape(self, operands: tuple[Symbol, ...]) -> Shape | None:
+        """(m, n)"""
+        fits = len(operands) == 1 and operands[0].integers and len(operands[0].shape) == 1
+        return (operands[0].shape[0], self.classes) if fits else None
+
+
+Op = MatMul | Elementwise | Reduce | Gather | ScatterAdd | Mask | OneHot
+OPERATIONS: tuple[type, ...] = (MatMul, Elementwise, Reduce, Gather, ScatterAdd, Mask, OneHot)
+
+
+def _expression_shape(expression: Expression, operands: tuple[Symbol, ...]) -> Shape | None:
+    if set(variables(expression)) != {s.name for s in operands} or any(s.integers for s in operands):
+        return None
+    if any(isinstance(e, Reduction) for e in walk(expression)):
+        return None
+    return broadcast([s.shape for s in operands])

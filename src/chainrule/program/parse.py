@@ -1,0 +1,202 @@
+"""From text or a Python callable to an expression: the one place where users' formulas come in.
+
+The text is parsed with Python's own grammar, and only arithmetic, comparisons, numbers, names and the functions listed
+by `known_functions()` are accepted: nothing of it is ever executed.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import math
+from collections.abc import Callable, Sequence
+from types import SimpleNamespace
+
+from chainrule.errors import FormulaError, unknown_name
+from chainrule.program.scalar import (
+    Apply,
+    Constant,
+    Expression,
+    Operand,
+    Over,
+    Reduction,
+    Variable,
+    apply,
+    as_expression,
+    variables,
+)
+
+_BINARY = {ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.Div: "div", ast.Pow: "pow"}
+_COMPARE = {ast.Lt: "lt", ast.LtE: "le", ast.Gt: "gt", ast.GtE: "ge", ast.Eq: "eq", ast.NotEq: "ne"}
+_OVER: dict[object, Over] = {"rows": "rows", "columns": "columns", "all": "all", 0: "rows", 1: "columns", None: "all"}
+
+
+def _over(value: object, function: str) -> Over:
+    if value not in _OVER:
+        raise FormulaError(f"{function}(...) is over 'rows', 'columns' or 'all'. Got {value!r} instead.")
+    return _OVER[value]
+
+
+def reduction_sum(x: Operand, over: object = "all") -> Expression:
+    """The sum over the rows (samples), the columns (features) or all elements."""
+    return Reduction("sum", _over(over, "sum"), as_expression(x))
+
+
+def reduction_mean(x: Operand, over: object = "all") -> Expression:
+    """The mean; the count is taken from the shape when the formula is lowered."""
+    return Reduction("mean", _over(over, "mean"), as_expression(x))
+
+
+def maximum(x: Operand, y: object = "all") -> Expression:
+    """max(x, y): the larger of two; max(x) or max(x, "columns"): the largest over an array."""
+    if isinstance(y, str) or y is None:
+        return Reduction("max", _over(y, "max"), as_expression(x))
+    return apply("maximum", x, as_expression(y))
+
+
+def minimum(x: Operand, y: object = "all") -> Expression:
+    """min(x, y): the smaller of two; min(x): the smallest over an array."""
+    if isinstance(y, str) or y is None:
+        return -Reduction("max", _over(y, "min"), -as_expression(x))
+    return apply("minimum", x, as_expression(y))
+
+
+def _unary(name: str) -> Callable[[Operand], Expression]:
+    def build(x: Operand) -> Expression:
+        return apply(name, x)
+
+    build.__name__ = name
+    build.__doc__ = f"{name}(x), element by element."
+    return build
+
+
+_FUNCTIONS: dict[str, Callable[..., Expression]] = {
+    **{name: _unary(name) for name in ("exp expm1 log log1p tanh sigmoid softplus sqrt erf abs sign stop".split())},
+    "where": lambda c, a, b: apply("where", c, a, b),
+    "max": maximum,
+    "min": minimum,
+    "maximum": lambda a, b: apply("maximum", a, b),
+    "minimum": lambda a, b: apply("minimum", a, b),
+    "sum": reduction_sum,
+    "mean": reduction_mean,
+    "square": lambda x: as_expression(x) ** 2,
+    "relu": lambda x: apply("maximum", x, 0),
+    "clip": lambda x, low, high: apply("minimum", apply("maximum", x, low), high),
+    "eq": lambda a, b: apply("eq", a, b),
+    "ne": lambda a, b: apply("ne", a, b),
+    "pow": lambda a, b: apply("pow", a, b),
+}
+
+_SIGNS = {"add": "+", "sub": "-", "mul": "*", "div": "/", "pow": "**", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
+
+
+def source(e: Expression) -> str:
+    """The expression as text that `parse` reads back to the same expression."""
+    if isinstance(e, Constant):
+        return repr(e.value) if e.value >= 0 else f"({e.value!r})"
+    if isinstance(e, Variable):
+        return e.name
+    if isinstance(e, Reduction):
+        return f"{e.kind}({source(e.argument)}, {e.over!r})"
+    assert isinstance(e, Apply)
+    arguments = [source(a) for a in e.arguments]
+    if e.function in _SIGNS:
+        return f"({arguments[0]} {_SIGNS[e.function]} {arguments[1]})"
+    return f"(-{arguments[0]})" if e.function == "neg" else f"{e.function}({', '.join(arguments)})"
+
+
+functions = SimpleNamespace(**_FUNCTIONS)
+"""The functions for formulas written as Python callables: `functions.exp(z)`, `functions.where(z > 0, z, 0)`, ..."""
+
+
+def known_functions() -> tuple[str, ...]:
+    """The names that a formula may call."""
+    return tuple(_FUNCTIONS)
+
+
+def parse(text: str, names: Sequence[str]) -> Expression:
+    """The expression that the text says, over the given variable names.
+
+    Raises FormulaError: it does not parse, a name or function is unknown, or a construct is not arithmetic.
+    """
+    try:
+        tree = ast.parse(text.strip(), mode="eval")
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as fault:
+        reason = getattr(fault, "msg", str(fault))
+        raise FormulaError(f"The formula {text!r} does not parse: {reason}.") from None
+    constants = {"pi": math.pi, "e": math.e}
+
+    def build(node: ast.expr) -> Expression:
+        match node:
+            case ast.Constant(value=bool()):
+                pass
+            case ast.Constant(value=int() | float() as value):
+                return Constant(float(value))
+            case ast.Name(id=name) if name in names:
+                return Variable(name)
+            case ast.Name(id=name) if name in constants:
+                return Constant(constants[name])
+            case ast.Name(id=name):
+                raise FormulaError(f"In the formula {text!r}: {unknown_name('name', name, names)}")
+            case ast.BinOp(left, op, right) if type(op) in _BINARY:
+                return apply(_BINARY[type(op)], build(left), build(right))
+            case ast.UnaryOp(op=ast.USub(), operand=operand):
+                return -build(operand)
+            case ast.UnaryOp(op=ast.UAdd(), operand=operand):
+                return build(operand)
+            case ast.Compare(left=left, ops=[op], comparators=[right]) if type(op) in _COMPARE:
+                return apply(_COMPARE[type(op)], build(left), build(right))
+            case ast.Call(func=ast.Name(id=name), args=arguments, keywords=keywords):
+                return call(name, arguments, keywords)
+            case _:
+                pass
+        raise FormulaError(
+            f"The formula {text!r} may hold numbers, {', '.join(names)}, + - * / ** comparisons and calls. "
+            f"Got {ast.unparse(node)!r} instead."
+        )
+
+    def call(name: str, arguments: list[ast.expr], keywords: list[ast.keyword]) -> Expression:
+        if name not in _FUNCTIONS:
+            raise FormulaError(f"In the formula {text!r}: {unknown_name('function', name, _FUNCTIONS)}")
+        values: list[object] = [
+            a.value if isinstance(a, ast.Constant) and isinstance(a.value, str) else build(a) for a in arguments
+        ]
+        options = {k.arg: k.value.value for k in keywords if k.arg == "over" and isinstance(k.value, ast.Constant)}
+        if len(options) != len(keywords):
+            raise FormulaError(f"In the formula {text!r}: only over=... can be named, in sum, mean, max and min.")
+        try:
+            return _FUNCTIONS[name](*values, *options.values())
+        except TypeError:
+            raise FormulaError(f"In the formula {text!r}: {name} does not take {len(values)} argument(s).") from None
+
+    try:
+        return build(tree.body)
+    except RecursionError:
+        raise FormulaError(f"The formula {text[:60]!r}... is nested too deeply.") from None
+
+
+def formula(given: str | Expression | Callable[..., object], names: Sequence[str]) -> Expression:
+    """An expression from text, from a callable over expressions (called once, with one variable per name), or as it is.
+
+    Raises FormulaError: the source cannot be understood, or uses other variables than `names`.
+    """
+    if isinstance(given, Expression):
+        result = given
+    elif isinstance(given, str):
+        return parse(given, names)
+    elif callable(given):
+        wanted = len(inspect.signature(given).parameters)
+        if wanted != len(names):
+            raise FormulaError(f"The callable must take {len(names)} argument(s) ({', '.join(names)}). Got {wanted}.")
+        try:
+            result = as_expression(given(*(Variable(n) for n in names)))
+        except (TypeError, AttributeError) as fault:
+            raise FormulaError(
+                f"The callable could not be traced: {fault}. Use operators and chainrule.functions "
+                f"({', '.join(known_functions())}), not NumPy's or math's functions."
+            ) from None
+    else:
+        raise FormulaError(f"A formula is text, a callable or an expression. Got {type(given).__name__} instead.")
+    if extra := [v for v in variables(result) if v not in names]:
+        raise FormulaError(f"A formula here is over {', '.join(names)}. Got the variable {extra[0]!r} as well.")
+    return result

@@ -1,0 +1,426 @@
+"""Scalar expressions and their derivative: the chain rule itself.
+
+    expression ::= constant                                   3.5
+                 | variable                                   z
+                 | function(expression, ...)                  exp(z), a * b, where(z > 0, z, 0)
+                 | reduction(kind, over, expression)          sum of a whole row, column or array (only in formulas)
+
+An expression is data: it is differentiated here, printed by the notations, evaluated by the reference engine and turned
+into vector code by the compiled engine.  A comparison has the value 1 or 0.  Expressions simplify themselves as they are
+built, so that a derivative reads as a person would write it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+from chainrule.errors import FormulaError
+
+ReductionKind = Literal["sum", "max", "mean"]
+Over = Literal["rows", "columns", "all"]
+
+
+class Expression:
+    """The base of all expressions; arithmetic and comparisons build new ones.
+
+    `==` compares structure; the formula a = b is written `eq(a, b)`.
+    """
+
+    def __add__(self, other: Operand) -> Expression:
+        return add(self, as_expression(other))
+
+    def __radd__(self, other: Operand) -> Expression:
+        return add(as_expression(other), self)
+
+    def __sub__(self, other: Operand) -> Expression:
+        return subtract(self, as_expression(other))
+
+    def __rsub__(self, other: Operand) -> Expression:
+        return subtract(as_expression(other), self)
+
+    def __mul__(self, other: Operand) -> Expression:
+        return multiply(self, as_expression(other))
+
+    def __rmul__(self, other: Operand) -> Expression:
+        return multiply(as_expression(other), self)
+
+    def __truediv__(self, other: Operand) -> Expression:
+        return divide(self, as_expression(other))
+
+    def __rtruediv__(self, other: Operand) -> Expression:
+        return divide(as_expression(other), self)
+
+    def __pow__(self, other: Operand) -> Expression:
+        return power(self, as_expression(other))
+
+    def __rpow__(self, other: Operand) -> Expression:
+        return power(as_expression(other), self)
+
+    def __neg__(self) -> Expression:
+        return negative(self)
+
+    def __pos__(self) -> Expression:
+        return self
+
+    def __abs__(self) -> Expression:
+        return apply("abs", self)
+
+    def __lt__(self, other: Operand) -> Expression:
+        return apply("lt", self, as_expression(other))
+
+    def __le__(self, other: Operand) -> Expression:
+        return apply("le", self, as_expression(other))
+
+    def __gt__(self, other: Operand) -> Expression:
+        return apply("gt", self, as_expression(other))
+
+    def __ge__(self, other: Operand) -> Expression:
+        return apply("ge", self, as_expression(other))
+
+    def __bool__(self) -> bool:
+        raise FormulaError("A formula has no truth value: write where(condition, a, b) instead of Python's if/and/or.")
+
+
+@dataclass(frozen=True, eq=True)
+class Constant(Expression):
+    """A number."""
+
+    value: float
+
+
+@dataclass(frozen=True, eq=True)
+class Variable(Expression):
+    """A name that stands for a scalar, or for every element of an array."""
+
+    name: str
+
+
+@dataclass(frozen=True, eq=True)
+class Apply(Expression):
+    """A function of `FUNCTIONS` applied to its arguments."""
+
+    function: str
+    arguments: tuple[Expression, ...]
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash((self.function, self.arguments))
+
+    def __hash__(self) -> int:
+        return self._hash
+
+
+@dataclass(frozen=True, eq=True)
+class Reduction(Expression):
+    """The sum, mean or largest of `argument` over the rows (samples), the columns (features) or all elements."""
+
+    kind: ReductionKind
+    over: Over
+    argument: Expression
+
+
+Operand = Expression | float | int
+ZERO, ONE, TWO = Constant(0.0), Constant(1.0), Constant(2.0)
+
+
+def as_expression(value: object) -> Expression:
+    """A number as a constant; an expression as it is.  Raises FormulaError for anything else."""
+    if isinstance(value, Expression):
+        return value
+    if isinstance(value, int | float):
+        return Constant(float(value))
+    raise FormulaError(f"A formula is made of numbers and expressions. Got {type(value).__name__} instead.")
+
+
+# --- building, with simplification -------------------------------------------------------------------------------
+
+
+def _is(e: Expression, value: float) -> bool:
+    return isinstance(e, Constant) and e.value == value
+
+
+def _is_negative(e: Expression) -> bool:
+    return isinstance(e, Apply) and e.function == "neg"
+
+
+def _arguments(e: Expression, function: str) -> tuple[Expression, ...] | None:
+    return e.arguments if isinstance(e, Apply) and e.function == function else None
+
+
+def add(a: Expression, b: Expression) -> Expression:
+    """a + b"""
+    if isinstance(a, Constant) and isinstance(b, Constant):
+        return Constant(a.value + b.value)
+    if _is(a, 0):
+        return b
+    if _is(b, 0):
+        return a
+    if _is_negative(b):
+        return subtract(a, b.arguments[0])  # type: ignore[attr-defined]
+    if _is_negative(a):
+        return subtract(b, a.arguments[0])  # type: ignore[attr-defined]
+    return Apply("add", (a, b))
+
+
+def subtract(a: Expression, b: Expression) -> Expression:
+    """a - b"""
+    if isinstance(a, Constant) and isinstance(b, Constant):
+        return Constant(a.value - b.value)
+    if _is(b, 0):
+        return a
+    if _is(a, 0):
+        return negative(b)
+    if a == b:
+        return ZERO
+    if _is_negative(b):
+        return add(a, b.arguments[0])  # type: ignore[attr-defined]
+    if (terms := _arguments(a, "add")) is not None and b in terms:  # (u + v) - v
+        return terms[1] if terms[0] == b else terms[0]
+    return Apply("sub", (a, b))
+
+
+def negative(a: Expression) -> Expression:
+    """-a"""
+    if isinstance(a, Constant):
+        return Constant(-a.value)
+    if _is_negative(a):
+        return a.arguments[0]  # type: ignore[attr-defined,no-any-return]
+    if (terms := _arguments(a, "sub")) is not None:
+        return subtract(terms[1], terms[0])
+    return Apply("neg", (a,))
+
+
+def multiply(a: Expression, b: Expression) -> Expression:
+    """a * b"""
+    if isinstance(a, Constant) and isinstance(b, Constant):
+        return Constant(a.value * b.value)
+    if isinstance(b, Constant) or (_is_negative(b) and not _is_negative(a) and not isinstance(a, Constant)):
+        a, b = b, a
+    if _is(a, 0):
+        return ZERO
+    if _is(a, 1):
+        return b
+    if _is(a, -1):
+        return negative(b)
+    if _is_negative(a):
+        return negative(multiply(a.arguments[0], b))  # type: ignore[attr-defined]
+    if _is_negative(b) and isinstance(a, Constant):
+        return multiply(Constant(-a.value), b.arguments[0])  # type: ignore[attr-defined]
+    if isinstance(a, Constant) and (factors := _arguments(b, "mul")) and isinstance(factors[0], Constant):
+        return multiply(Constant(a.value * factors[0].value), factors[1])
+    for x, y in ((a, b), (b, a)):
+        if y == Apply("sign", (x,)):
+            return apply("abs", x)
+        if (parts := _arguments(y, "div")) is not None:
+            return divide(multiply(x, parts[0]), parts[1])
+        if (factors := _arguments(y, "mul")) is not None and isinstance(factors[0], Constant):
+            return multiply(factors[0], multiply(x, factors[1]))
+        if (parts := _arguments(y, "where")) is not None and all(isinstance(p, Constant) for p in parts[1:]):
+            # A mask times a value is a choice: where(c, 1, 0) * x = where(c, x, 0), and inf * 0 never arises.
+            return where(parts[0], multiply(parts[1], x), multiply(parts[2], x))
+    if a == b:
+        return power(a, TWO)
+    return Apply("mul", (a, b))
+
+
+def divide(a: Expression, b: Expression) -> Expression:
+    """a / b"""
+    if isinstance(a, Constant) and isinstance(b, Constant) and b.value != 0:
+        return Constant(a.value / b.value)
+    if _is(a, 0):
+        return ZERO
+    if _is(b, 1):
+        return a
+    if a == b:
+        return ONE
+    if _is_negative(a):
+        return negative(divide(a.arguments[0], b))  # type: ignore[attr-defined]
+    if _is_negative(b):
+        return negative(divide(a, b.arguments[0]))  # type: ignore[attr-defined]
+    if (parts := _arguments(a, "div")) is not None:
+        return divide(parts[0], multiply(parts[1], b))
+    # c x / d = (c/d) x and c x / (d y) = (c/d) x / y for numbers c, d
+    if (factors := _arguments(a, "mul")) is not None and isinstance(factors[0], Constant):
+        if isinstance(b, Constant) and b.value != 0:
+            return multiply(Constant(factors[0].value / b.value), factors[1])
+        if (others := _arguments(b, "mul")) is not None and isinstance(others[0], Constant) and others[0].value != 0:
+            return divide(multiply(Constant(factors[0].value / others[0].value), factors[1]), others[1])
+    return Apply("div", (a, b))
+
+
+def power(a: Expression, b: Expression) -> Expression:
+    """a ** b"""
+    if isinstance(a, Constant) and isinstance(b, Constant):
+        try:
+            value = a.value**b.value
+        except (ZeroDivisionError, OverflowError):
+            value = complex(0, 1)
+        if isinstance(value, float):
+            return Constant(value)
+    if _is(b, 0):
+        return ONE
+    if _is(b, 1):
+        return a
+    if _is(b, 0.5):
+        return apply("sqrt", a)
+    if _is(b, 2) and (root := _arguments(a, "sqrt")) is not None:
+        return root[0]
+    return Apply("pow", (a, b))
+
+
+def where(condition: Operand, a: Operand, b: Operand) -> Expression:
+    """a where the condition holds (is not 0), else b"""
+    condition, a, b = as_expression(condition), as_expression(a), as_expression(b)
+    if a == b:
+        return a
+    if isinstance(condition, Constant):
+        return a if condition.value else b
+    return Apply("where", (condition, a, b))
+
+
+_BUILDERS: dict[str, Callable[..., Expression]] = {
+    "add": add,
+    "sub": subtract,
+    "neg": negative,
+    "mul": multiply,
+    "div": divide,
+    "pow": power,
+    "where": where,
+}
+
+
+def apply(function: str, *arguments: Operand) -> Expression:
+    """The function applied to its arguments, simplified where that is safe."""
+    expressions = tuple(as_expression(a) for a in arguments)
+    if function in _BUILDERS:
+        return _BUILDERS[function](*expressions)
+    if function not in FUNCTIONS or FUNCTIONS[function].arity != len(expressions):
+        raise FormulaError(f"{function} does not take {len(expressions)} argument(s).")
+    return Apply(function, expressions)
+
+
+# --- the functions, each with its derivative ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Function:
+    """A scalar function: its meaning, and its partial derivatives by each argument (None: constant almost everywhere).
+
+    derivative(arguments, value) gives one expression per argument; `value` is the function's own value, so that
+    d tanh = 1 - tanh² can be said with what is at hand.
+    """
+
+    arity: int
+    meaning: str
+    derivative: Callable[[tuple[Expression, ...], Expression], tuple[Expression, ...]] | None
+
+
+def _compare(meaning: str) -> Function:
+    return Function(2, meaning, None)
+
+
+FUNCTIONS: Mapping[str, Function] = {
+    "add": Function(2, "a + b", lambda x, f: (ONE, ONE)),
+    "sub": Function(2, "a - b", lambda x, f: (ONE, Constant(-1.0))),
+    "neg": Function(1, "-a", lambda x, f: (Constant(-1.0),)),
+    "mul": Function(2, "a b", lambda x, f: (x[1], x[0])),
+    "div": Function(2, "a / b", lambda x, f: (ONE / x[1], -(f / x[1]))),
+    "pow": Function(2, "a to the b", lambda x, f: (x[1] * x[0] ** (x[1] - 1), f * apply("log", x[0]))),
+    "exp": Function(1, "e to the a", lambda x, f: (f,)),
+    "expm1": Function(1, "e to the a, minus 1", lambda x, f: (f + 1,)),
+    "log": Function(1, "natural logarithm", lambda x, f: (ONE / x[0],)),
+    "log1p": Function(1, "log(1 + a)", lambda x, f: (ONE / (1 + x[0]),)),
+    "tanh": Function(1, "hyperbolic tangent", lambda x, f: (1 - f**2,)),
+    "sigmoid": Function(1, "1 / (1 + exp(-a))", lambda x, f: (f * (1 - f),)),
+    "softplus": Function(1, "log(1 + exp(a))", lambda x, f: (apply("sigmoid", x[0]),)),
+    "sqrt": Function(1, "square root", lambda x, f: (0.5 / f,)),
+    "erf": Function(1, "error function", lambda x, f: (1.1283791670955126 * apply("exp", -(x[0] ** 2)),)),
+    "abs": Function(1, "absolute value", lambda x, f: (apply("sign", x[0]),)),
+    "sign": Function(1, "-1, 0 or 1", None),
+    "minimum": Function(2, "the smaller", lambda x, f: (where(x[0] < x[1], 1, 0), where(x[0] < x[1], 0, 1))),
+    "maximum": Function(2, "the larger", lambda x, f: (where(x[0] > x[1], 1, 0), where(x[0] > x[1], 0, 1))),
+    "where": Function(3, "b if a is not 0, else c", lambda x, f: (ZERO, where(x[0], 1, 0), where(x[0], 0, 1))),
+    "lt": _compare("a < b"),
+    "le": _compare("a <= b"),
+    "gt": _compare("a > b"),
+    "ge": _compare("a >= b"),
+    "eq": _compare("a = b"),
+    "ne": _compare("a != b"),
+    "stop": Function(1, "a, taken as a constant by the derivative", None),
+}
+
+
+def differentiate(expression: Expression, variable: str) -> Expression:
+    """The derivative of the expression by the variable: df(g)/dx = Σ_k f'_k(g) dg_k/dx.
+
+    Raises FormulaError for a reduction, whose derivative is not a scalar expression (the rules lower it first).
+    """
+    known: dict[Expression, Expression] = {}
+
+    def derivative(e: Expression) -> Expression:
+        if isinstance(e, Variable):
+            return ONE if e.name == variable else ZERO
+        if isinstance(e, Constant):
+            return ZERO
+        if isinstance(e, Reduction):
+            raise FormulaError("A sum or maximum over an array is differentiated by the rules, not as a scalar.")
+        if e not in known:
+            known[e] = _chain(e, derivative)
+        return known[e]
+
+    return derivative(expression)
+
+
+def _chain(e: Expression, derivative: Callable[[Expression], Expression]) -> Expression:
+    assert isinstance(e, Apply)
+    rule = FUNCTIONS[e.function].derivative
+    if rule is None:
+        return ZERO
+    if e.function == "where":  # each branch by itself: a factor 0 would meet the inf of the branch not taken
+        return where(e.arguments[0], derivative(e.arguments[1]), derivative(e.arguments[2]))
+    inner = [derivative(a) for a in e.arguments]
+    if all(_is(d, 0) for d in inner):
+        return ZERO
+    total: Expression = ZERO
+    for k, d in enumerate(inner):
+        if not _is(d, 0):
+            total = total + rule(e.arguments, e)[k] * d
+    return total
+
+
+# --- walking ---------------------------------------------------------------------------------------------------------
+
+
+def children(e: Expression) -> tuple[Expression, ...]:
+    """The expressions right under this one."""
+    if isinstance(e, Apply):
+        return e.arguments
+    if isinstance(e, Reduction):
+        return (e.argument,)
+    return ()
+
+
+def walk(e: Expression) -> Iterator[Expression]:
+    """The expression and everything under it, from the top down."""
+    yield e
+    for child in children(e):
+        yield from walk(child)
+
+
+def variables(e: Expression) -> tuple[str, ...]:
+    """The names of its variables, each once, in the order of appearance."""
+    return tuple(dict.fromkeys(x.name for x in walk(e) if isinstance(x, Variable)))
+
+
+def replace(e: Expression, by: Mapping[Expression, Expression]) -> Expression:
+    """The expression with every part that is a key of `by` (from the top down) replaced by its value."""
+    if e in by:
+        return by[e]
+    if isinstance(e, Apply):
+        return apply(e.function, *(replace(a, by) for a in e.arguments))
+    if isinstance(e, Reduction):
+        return Reduction(e.kind, e.over, replace(e.argument, by))
+    return e

@@ -1,0 +1,134 @@
+"""A program as plain text, in row notation with shapes; the one precedence table of all notations."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from chainrule.program.op import Elementwise, Gather, Mask, MatMul, OneHot, Op, Reduce, ScatterAdd
+from chainrule.program.scalar import Apply, Constant, Expression, Variable
+from chainrule.program.symbol import BATCH, STORED, Symbol, shape_text
+
+if TYPE_CHECKING:  # text is read off these classes, which print themselves with it
+    from chainrule.program.equation import Equation, Program
+
+PRECEDENCE = {
+    "where": 0,
+    "eq": 1, "ne": 1, "lt": 1, "le": 1, "gt": 1, "ge": 1,
+    "add": 2, "sub": 2,
+    "mul": 3, "div": 3,
+    "neg": 4,
+    "pow": 5,
+}  # fmt: skip
+ATOM = 6
+"""Higher binds tighter; what is not in the table (names, numbers, calls) is an atom."""
+
+_INFIX = {"add": " + ", "sub": " - ", "mul": " ", "div": " / ", "lt": " < ", "le": " <= ", "gt": " > ", "ge": " >= ",
+          "eq": " = ", "ne": " != "}  # fmt: skip
+_OVER = {"rows": "over i", "columns": "over j", "all": "over i, j"}
+
+
+def number(value: float) -> str:
+    """A number as short as it can be read back."""
+    text = repr(float(value))
+    return text[:-2] if text.endswith(".0") else text
+
+
+def expression_text(e: Expression, names: dict[str, str] | None = None) -> str:
+    """The expression in one line; `names` are texts to put in a variable's place."""
+    return _expression(e, names or {})[0]
+
+
+def _expression(e: Expression, names: dict[str, str]) -> tuple[str, int]:
+    if isinstance(e, Constant):
+        return number(e.value), ATOM if e.value >= 0 else PRECEDENCE["neg"]
+    if isinstance(e, Variable):
+        text = names.get(e.name, e.name)
+        return text, ATOM if text == e.name else PRECEDENCE["mul"]
+    if not isinstance(e, Apply):
+        inner = _expression(e.argument, names)[0]  # type: ignore[attr-defined]
+        return f"{e.kind}({inner}, {e.over})", ATOM  # type: ignore[attr-defined]
+    f, level = e.function, PRECEDENCE.get(e.function, ATOM)
+
+    def part(k: int, at_least: int) -> str:
+        text, its = _expression(e.arguments[k], names)
+        return text if its >= at_least else f"({text})"
+
+    if f in _INFIX:
+        # a - (b + c) and a / (b c) keep their parentheses: only the left side may have the same level.
+        right = level if f in ("add", "mul") and _same(e.arguments[1], f) else level + 1
+        return f"{part(0, level)}{_INFIX[f]}{part(1, right)}", level
+    if f == "neg":
+        return f"-{part(0, level)}", level
+    if f == "pow":
+        exponent = part(1, ATOM)
+        return part(0, ATOM) + {"2": "²", "3": "³"}.get(exponent, f"^{exponent}"), level
+    arguments = ", ".join(_expression(a, names)[0] for a in e.arguments)
+    if f == "abs":
+        return f"|{arguments}|", ATOM
+    return f"{'max' if f == 'maximum' else 'min' if f == 'minimum' else f}({arguments})", ATOM
+
+
+def _same(e: Expression, function: str) -> bool:
+    """Whether a + (b + c) may be written without parentheses: sums in sums, products in products."""
+    return isinstance(e, Apply) and e.function == function
+
+
+def right_side(equation: Equation, names: dict[str, str]) -> str:
+    """What stands right of the equals sign; `names` holds the texts of temporaries written in place."""
+    operands = [names.get(s.name, s.name) for s in equation.operands]
+    op: Op = equation.op
+    match op:
+        case MatMul(transpose_left, transpose_right):
+            return f"{operands[0]}{'ᵀ' * transpose_left} {operands[1]}{'ᵀ' * transpose_right}"
+        case Elementwise(expression):
+            return expression_text(expression, names)
+        case Reduce(kind, over, expression):
+            sign = "Σ" if kind == "sum" else kind
+            text, level = _expression(expression, names)
+            columns = over == "all" and all(s.shape in ((), (BATCH, 1)) for s in equation.operands)
+            return f"{sign} {text if level > PRECEDENCE['add'] else f'({text})'}   {_OVER['rows' if columns else over]}"
+        case Gather():
+            return f"rows of {operands[0]} at {operands[1]}, side by side"
+        case ScatterAdd():
+            return f"{operands[0]} added into rows {operands[1]}"
+        case Mask(rate, stream, _):
+            return f"1 with probability {number(1 - rate)}, else 0   (seed, step {operands[1]}, stream {stream})"
+        case OneHot():
+            return f"one-hot rows of {operands[0]}"
+
+
+def equation_text(equation: Equation, names: dict[str, str] | None = None) -> str:
+    """`Z1 = X W1 + b1   (m, 256)`; := where a stored value is overwritten."""
+    sign = ":=" if equation.target.role in STORED else "="
+    return f"{equation.target.name} {sign} {right_side(equation, names or {})}   {shape_text(equation.target.shape)}"
+
+
+def written_in_place(program: Program) -> dict[str, str]:
+    """The text of each temporary that is used once, and so is printed where it is used."""
+    uses: dict[str, int] = {}
+    for equation in program.equations:
+        for operand in equation.operands:
+            uses[operand.name] = uses.get(operand.name, 0) + 1
+    names: dict[str, str] = {}
+    for equation in program.equations:
+        target: Symbol = equation.target
+        if target.role == "temporary" and uses.get(target.name) == 1 and isinstance(equation.op, MatMul):
+            names[target.name] = right_side(equation, names)
+    return names
+
+
+def program_text(program: Program) -> str:
+    """The whole derivation, a section at a time."""
+    names = written_in_place(program)
+    lines: list[str] = []
+    rows = [
+        (section, [equation_text(e, names) for e in equations if e.target.name not in names])
+        for section, equations in program.sections()
+    ]
+    split = [(section, [line.rsplit("   (", 1) for line in lines_]) for section, lines_ in rows]
+    width = max((len(left) for _, parts in split for left, *_ in parts), default=0)
+    for section, parts in split:
+        if parts:
+            lines.append(f"{section}")
+            lines += [f"    {left:<{min(width, 76)}}   ({shape}" for left, shape in parts]
+    return "\n".join(lines)

@@ -1,0 +1,125 @@
+"""Activations: g and its slope, side by side.
+
+An activation is a formula in z; reductions in it run over one sample's features, so softmax is one like any other.  The
+slope g' is derived; where it is stated here as well, in terms of the value a = g(z), it says the same with what is at hand
+(a test holds the two together), and Z need not be kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from chainrule.errors import FormulaError, SpecError, expected, unknown_name
+from chainrule.program.parse import formula, parse, source
+from chainrule.program.scalar import Expression, Reduction, differentiate, walk
+
+
+@dataclass(frozen=True, init=False)
+class Activation:
+    """a = g(z), from text or a callable over expressions; element-wise, or of a whole row with sum, mean, max.
+
+        Activation("z * sigmoid(z)")
+        Activation(lambda z: z / (1 + abs(z)))
+        Activation("exp(z - max(z)) / sum(exp(z - max(z)))")
+
+    name: shown in the summary.  slope: g' as a formula in a and z, only to spare work; the derivative is derived without
+    it.  Raises FormulaError.
+    """
+
+    expression: Expression
+    name: str
+    slope: Expression | None
+
+    def __init__(
+        self,
+        given: str | Expression | Callable[..., object],
+        *,
+        name: str | None = None,
+        slope: str | Expression | None = None,
+    ) -> None:
+        expression = formula(given, ("z",))
+        if not any(True for e in walk(expression)):  # pragma: no cover - an expression always has a node
+            raise FormulaError("An activation needs a formula in z.")
+        object.__setattr__(self, "expression", expression)
+        object.__setattr__(self, "name", name or (given if isinstance(given, str) else source(expression)))
+        object.__setattr__(self, "slope", None if slope is None else formula(slope, ("a", "z")))
+        if not self.vector_valued:
+            differentiate(expression, "z")
+
+    @property
+    def vector_valued(self) -> bool:
+        """Whether a feature's value depends on the sample's other features."""
+        return any(isinstance(e, Reduction) for e in walk(self.expression))
+
+    @property
+    def identity(self) -> bool:
+        """Whether a = z."""
+        return self.expression == parse("z", ("z",))
+
+    def __str__(self) -> str:
+        return self.name
+
+
+_SELU_ALPHA, _SELU_SCALE = 1.6732632423543772, 1.0507009873554805
+
+
+def leaky_relu(slope: float = 0.01) -> Activation:
+    """z for z > 0, else slope · z.  Source: Maas et al. 2013."""
+    name = "leaky_relu" if slope == 0.01 else f"leaky_relu({slope})"
+    return Activation(
+        f"where(z > 0, z, {slope} * z)", name=name, slope=f"where(a > 0, 1, {slope})" if slope > 0 else None
+    )
+
+
+def elu(alpha: float = 1.0) -> Activation:
+    """z for z > 0, else α (eᶻ - 1).  Source: Clevert et al. 2015."""
+    name = "elu" if alpha == 1 else f"elu({alpha})"
+    return Activation(
+        f"where(z > 0, z, {alpha} * expm1(z))", name=name, slope=f"where(a > 0, 1, a + {alpha})" if alpha > 0 else None
+    )
+
+
+def _named(name: str, text: str, slope: str | None = None) -> Activation:
+    return Activation(text, name=name, slope=slope)
+
+
+_SHIFTED = "exp(z - stop(max(z)))"
+_ALL = (
+    _named("identity", "z"),
+    _named("sigmoid", "sigmoid(z)"),
+    _named("tanh", "tanh(z)"),
+    _named("relu", "max(z, 0)", "where(a > 0, 1, 0)"),
+    leaky_relu(),
+    elu(),
+    _named(
+        "selu",
+        f"where(z > 0, {_SELU_SCALE} * z, {_SELU_SCALE * _SELU_ALPHA} * expm1(z))",
+        f"where(a > 0, {_SELU_SCALE}, a + {_SELU_SCALE * _SELU_ALPHA})",
+    ),
+    _named("gelu", "0.5 * z * (1 + erf(z / 1.4142135623730951))"),
+    _named("gelu_tanh", "0.5 * z * (1 + tanh(0.7978845608028654 * (z + 0.044715 * z * z * z)))"),
+    _named("silu", "z * sigmoid(z)"),
+    _named("mish", "z * tanh(softplus(z))"),
+    _named("softplus", "softplus(z)"),
+    _named("softsign", "z / (1 + abs(z))", "(1 - abs(a)) ** 2"),
+    _named("hard_sigmoid", "min(max(z / 6 + 0.5, 0), 1)", "where(a > 0, where(a < 1, 1 / 6, 0), 0)"),
+    _named("softmax", f"{_SHIFTED} / sum({_SHIFTED})"),
+    _named("log_softmax", f"z - stop(max(z)) - log(sum({_SHIFTED}))"),
+)
+ACTIVATIONS: Mapping[str, Activation] = {a.name: a for a in _ALL}
+ALIASES: Mapping[str, str] = {"linear": "identity", "logistic": "sigmoid", "swish": "silu"}
+
+
+def activation(given: str | Activation | Callable[..., object]) -> Activation:
+    """The activation of that name, from a callable, or as it is.  Raises SpecError with the nearest known name."""
+    if isinstance(given, Activation):
+        return given
+    if callable(given):
+        return Activation(given)
+    if not isinstance(given, str):
+        raise SpecError(expected("The activation", "a name, an Activation or a callable", given))
+    name = ALIASES.get(given, given)
+    if name not in ACTIVATIONS:
+        raise SpecError(unknown_name("activation", given, [*ACTIVATIONS, *ALIASES]) + ' Your own: Activation("...").')
+    return ACTIVATIONS[name]

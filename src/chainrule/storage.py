@@ -1,0 +1,119 @@
+"""A network outside of itself: its file, its summary, and its score."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chainrule.errors import ChainruleError, DataError
+from chainrule.rules.losses import Loss
+from chainrule.spec import BatchNorm, Dense, Dropout, Embedding, LayerNorm, NetworkSpec
+
+FORMAT = "chainrule network 1"
+Array = NDArray[Any]
+
+
+def save(
+    path: str | os.PathLike[str], spec: NetworkSpec, arrays: Mapping[str, Array], settings: Mapping[str, Any]
+) -> None:
+    """Writes a safetensors file whose metadata holds the spec; beside it first, then moved into place."""
+    from safetensors.numpy import save as to_bytes
+
+    metadata = {"format": FORMAT, "spec": json.dumps(spec.to_dict()), "settings": json.dumps(dict(settings))}
+    content = to_bytes({k: np.ascontiguousarray(v) for k, v in arrays.items()}, metadata)
+    target = Path(path)
+    temporary = None
+    try:
+        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        Path(temporary).replace(target)
+    except OSError as fault:
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                Path(temporary).unlink()
+        raise DataError(f"The network cannot be written to {target}: {fault.strerror or fault}.") from None
+
+
+def load(path: str | os.PathLike[str]) -> tuple[NetworkSpec, dict[str, Array], dict[str, Any]]:
+    """(spec, arrays, settings) of a file that `save` wrote.  Raises DataError."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(os.fspath(path), framework="np") as file:
+            metadata = file.metadata() or {}
+            if metadata.get("format") != FORMAT:
+                raise DataError(
+                    f"{path} is not a network saved by chainrule (its format says {metadata.get('format')!r})."
+                )
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+        settings = json.loads(metadata["settings"])
+        return NetworkSpec.from_dict(json.loads(metadata["spec"])), arrays, dict(settings)
+    except (SafetensorError, json.JSONDecodeError, KeyError) as fault:
+        raise DataError(f"{path} is not a network saved by chainrule: {fault}.") from None
+    except OSError as fault:
+        raise DataError(f"{path} cannot be read: {fault.strerror or fault}.") from None
+    except ChainruleError as fault:
+        raise DataError(f"{path}: {fault}") from None
+
+
+def fill(into: Mapping[str, Array], arrays: Mapping[str, Array], path: str | os.PathLike[str]) -> None:
+    """Copies saved arrays into the network's; names and shapes must be the same.  Raises DataError."""
+    saved = {k: v.shape for k, v in arrays.items()}
+    needed = {k: v.shape for k, v in into.items()}
+    if saved != needed:
+        wrong = sorted(k for k in saved.keys() | needed.keys() if saved.get(k) != needed.get(k))
+        raise DataError(f"{path} does not hold this network's parameters: {', '.join(wrong)} differ.")
+    for name, array in into.items():
+        array[...] = arrays[name]
+
+
+def metric(spec: NetworkSpec, prediction: Array, target: Array | None, w: Array | None) -> tuple[str, float]:
+    """("accuracy", share of right samples) or ("error", √ of the mean squared error), weighted if there are weights."""
+    assert target is not None
+    weight = None if w is None else w[:, 0]
+    loss = spec.loss
+    if isinstance(loss, Loss) and loss.classes:
+        truth = target if target.ndim == 1 else target.argmax(axis=1)
+        return "accuracy", float(np.average(prediction.argmax(axis=1) == truth, weights=weight))
+    if isinstance(loss, Loss) and loss.name in ("binary_cross_entropy", "hinge"):
+        middle = 0.5 if loss.name == "binary_cross_entropy" else 0.0
+        right = ((prediction > middle) == (target > middle)).mean(axis=1)
+        return "accuracy", float(np.average(right, weights=weight))
+    square = np.square(prediction.astype(np.float64) - target).mean(axis=1)
+    return "error", math.sqrt(float(np.average(square, weights=weight)))
+
+
+def summary(spec: NetworkSpec, parameters: Mapping[str, Array], dtype: str) -> str:
+    """A table of layers: what each is, the shape that leaves it, its parameters."""
+    rows = [("inputs", f"(m, {spec.inputs})" + (" tokens" if spec.tokens else ""), "")]
+    width, number = spec.inputs, 0
+    for layer in spec.layers:
+        match layer:
+            case Dense(units=units, activation=g):
+                number += 1
+                text = f"dense {g.name}" + ("" if layer.bias else ", no bias")
+                count = width * units + units * layer.bias
+                width = units
+            case Embedding(vocabulary=v, dimension=d):
+                text, count, width = f"embedding {v} x {d}", v * d, width * d
+            case Dropout(rate=rate):
+                text, count = f"dropout {rate:g}", 0
+            case LayerNorm(activation=g) | BatchNorm(activation=g):
+                kind = "layer" if isinstance(layer, LayerNorm) else "batch"
+                text, count = f"{kind} normalisation" + ("" if g.identity else f" {g.name}"), 2 * width
+        rows.append((text, f"(m, {width})", f"{count:,}" if count else ""))
+    total = sum(v.size for v in parameters.values())
+    a, b, c = (max(len(r[k]) for r in rows) for k in range(3))
+    lines = [f"{r[0]:<{a}}   {r[1]:<{b}}   {r[2]:>{c}}".rstrip() for r in rows]
+    lines.append(f"loss {spec.loss.name}; {total:,} parameters, {dtype}")
+    return "\n".join(lines)

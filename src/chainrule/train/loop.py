@@ -1,0 +1,168 @@
+"""The training loop: epochs, orders, rates, validation, hooks.  The steps themselves are the engine's."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chainrule.engines.base import Engine, Epoch
+from chainrule.errors import DivergedError
+from chainrule.program.equation import Program
+from chainrule.rules.optimizers import Optimizer
+from chainrule.train.callbacks import Callback
+from chainrule.train.history import EpochRecord, History
+from chainrule.train.progress import Progress
+from chainrule.train.schedules import RunningSchedule, Schedule, as_schedule
+from chainrule.train.state import FitState, Trainable
+
+Array = NDArray[Any]
+
+
+class Evaluable(Trainable, Protocol):
+    """What the loop needs of a network: its arrays, and its cost on the validation data."""
+
+    def evaluate(self, X: Any, y: Any, *, sample_weight: Any = None) -> tuple[float, str, float]:
+        """(J, the metric's name, its value)."""
+
+
+@dataclass
+class Fit:
+    """One call of `Network.fit`: everything was checked; `stored` are the network's own arrays, written in place."""
+
+    network: Evaluable
+    engine: Engine
+    program: Program
+    stored: dict[str, Array]
+    data: Mapping[str, Array]
+    epochs: int
+    batch_size: int
+    optimizer: Optimizer
+    shuffle: bool
+    seeds: tuple[int, int]
+    validation: tuple[Any, ...] | None
+    callbacks: tuple[Callback, ...]
+    verbose: bool | Literal["auto"]
+    threads: int | None
+    history: History = field(default_factory=History)
+
+    def run(self) -> History:
+        """All epochs; hooks are told of the end whatever happens."""
+        samples = len(self.data["X"])
+        steps = -(-samples // self.batch_size)
+        state = FitState(
+            network=self.network,
+            epochs=self.epochs,
+            steps_per_epoch=steps,
+            samples=samples,
+            batch_size=self.batch_size,
+            history=self.history,
+            has_validation=self.validation is not None,
+        )
+        callbacks = (*self.callbacks, Progress(self.verbose))
+        rate = self.optimizer.learning_rate
+        assert isinstance(rate, int | float | Schedule)
+        schedule = as_schedule(rate).start(steps, steps * self.epochs)
+        stored = self._slots()
+        begun: list[Callback] = []
+        try:
+            for callback in callbacks:
+                begun.append(callback)
+                callback.on_fit_begin(state)
+            self._epochs(state, callbacks, schedule, stored)
+        except KeyboardInterrupt:
+            self.history.stopped = "interrupted"
+            raise
+        finally:
+            if state.stop_reason is not None:
+                self.history.stopped = state.stop_reason
+            with contextlib.ExitStack() as all_of_them:  # one that fails does not keep the others from their end
+                for callback in reversed(begun):
+                    all_of_them.callback(callback.on_fit_end, state)
+        return self.history
+
+    def _slots(self) -> dict[str, Array]:
+        """The network's arrays and fresh optimizer slots."""
+        stored = dict(self.stored)
+        like = next(iter(self.stored.values()))
+        for symbol in self.program.stored:
+            if symbol.role == "slot":
+                stored[symbol.name] = np.zeros([int(d) for d in symbol.shape], like.dtype)
+        return stored
+
+    def _epochs(
+        self, state: FitState, callbacks: tuple[Callback, ...], schedule: RunningSchedule, stored: dict[str, Array]
+    ) -> None:
+        rng = np.random.default_rng(self.seeds)
+        mask_seed = int(np.random.SeedSequence([*self.seeds, 1]).generate_state(1, np.uint64)[0])
+        in_order = np.arange(state.samples, dtype=np.int64)
+        step = 0
+        for number in range(1, self.epochs + 1):
+            state.epoch = number
+            for callback in callbacks:
+                callback.on_epoch_begin(state)
+            before = {name: array.copy() for name, array in self.stored.items()}
+            epoch = Epoch(
+                data=self.data,
+                order=rng.permutation(state.samples) if self.shuffle else in_order,
+                batch_size=self.batch_size,
+                rates=np.asarray(schedule.rates(step, state.steps_per_epoch), np.float64),
+                first_step=step + 1,
+                seed=mask_seed,
+                threads=self.threads,
+            )
+            start = time.perf_counter()
+            costs = self.engine.epoch(self.program, stored, epoch).costs
+            seconds = time.perf_counter() - start
+            step += len(costs)
+            state.step = step
+            self._check(costs, number, before)
+            record = self._record(number, costs, epoch, seconds)
+            state.learning_rate = record.learning_rate
+            self.history.append(record)
+            schedule.observe(record.cost if record.validation_cost is None else record.validation_cost)
+            for callback in callbacks:
+                callback.on_epoch_end(state, record)
+            if state.stop_reason is not None:
+                break
+
+    def _check(self, costs: NDArray[np.float64], number: int, before: Mapping[str, Array]) -> None:
+        """Raises DivergedError, the parameters from before the epoch restored, if a cost is not finite."""
+        finite = bool(np.isfinite(costs).all())
+        if finite and all(np.isfinite(a.sum()) or np.isfinite(a).all() for a in self.stored.values()):
+            return
+        for name, array in self.stored.items():
+            array[...] = before[name]
+        batch = len(costs) if finite else int(np.argmin(np.isfinite(costs))) + 1
+        what = "the parameters are" if finite else f"the cost is {costs[batch - 1]:g}"
+        raise DivergedError(
+            f"Training diverged in epoch {number}, batch {batch}: {what} no longer finite. The parameters from before "
+            f"this epoch were kept. Try a smaller learning rate, clip_norm=1.0, or standardised inputs.",
+            epoch=number,
+            batch=batch,
+        )
+
+    def _record(self, number: int, costs: NDArray[np.float64], epoch: Epoch, seconds: float) -> EpochRecord:
+        sizes = np.full(len(costs), epoch.batch_size, np.float64)
+        if len(costs) == epoch.steps:
+            sizes[-1] = len(epoch.order) - epoch.batch_size * (epoch.steps - 1)
+        found = (None, None, None)
+        if self.validation is not None:
+            X, y, *w = self.validation
+            found = self.network.evaluate(X, y, sample_weight=w[0] if w else None)  # type: ignore[assignment]
+        return EpochRecord(
+            epoch=number,
+            cost=float(np.average(costs, weights=sizes)) if len(costs) else math.nan,
+            validation_cost=found[0],
+            metric_name=found[1],
+            validation_metric=found[2],
+            learning_rate=float(epoch.rates[len(costs) - 1]),
+            seconds=seconds,
+            samples_per_second=len(epoch.order) / seconds if seconds > 0 else math.inf,
+        )
