@@ -1,0 +1,210 @@
+"""How near the compiled engine's building blocks come to what one core can do.
+
+    python benchmarks/kernels.py [--dtype float32] [--quick]
+
+Prints, for each product, the share of the measured ceiling of fused multiply-adds that it reaches, and for each
+elementary function the nanoseconds (and the ceiling's cycles) for one vector.  The ceiling is read between the repeats,
+and the median of the ratios is shown: a machine that changes its clock or has other work does not move it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from chainrule.engines.compiled import jit, matmul, pack, target, vecmath
+from chainrule.engines.compiled.emit import Function, Module, Value
+from chainrule.engines.compiled.target import Layout
+
+SIZES = [
+    (32, 784, 256), (128, 784, 256), (256, 1024, 1024), (256, 784, 1024), (32, 30, 200), (32, 200, 27),
+    (32, 256, 10), (32, 32, 32), (32, 8, 32), (32, 32, 1),
+]  # fmt: skip
+FUNCTIONS: dict[str, Callable[[Function, Value], Value]] = {
+    "tanh": vecmath.tanh, "sigmoid": vecmath.sigmoid, "exp": vecmath.exp, "expm1": vecmath.expm1, "log": vecmath.log,
+    "log1p": vecmath.log1p, "softplus": vecmath.softplus, "erf": vecmath.erf,
+    "power 0.5": lambda f, x: vecmath.power(f, x, 0.5), "power 1/3": lambda f, x: vecmath.power(f, x, 1 / 3),
+}  # fmt: skip
+P, L = ctypes.c_void_p, ctypes.c_int64
+
+
+def ceiling(layout: Layout) -> Callable[[], float]:
+    """Runs chains of multiply-adds that touch no memory; returns multiply-add instructions a second."""
+    chains, turns = 12, 20_000
+    module = Module(layout.target)
+    f = module.function("peak", ["i64", layout.real], layout.real)
+    s = f.splat(f.args[1], layout.lanes)
+    sums = [f.fadd(s, float(i)) for i in range(chains)]
+    out = f.loop(0, f.args[0], lambda i, *a: [f.fma(x, s, s) for x in a], sums)
+    total = out[0]
+    for x in out[1:]:
+        total = f.fadd(total, x)
+    f.ret(f.reduce(f.fadd, total))
+    scalar = ctypes.c_float if layout.dtype == "float32" else ctypes.c_double
+    peak = jit.compile_module(module).function("peak", L, scalar, returns=scalar)
+
+    def read() -> float:
+        start = time.perf_counter()
+        peak(turns, 0.5)
+        return turns * chains / (time.perf_counter() - start)
+
+    return read
+
+
+def seconds(call: Callable[[], None], least: float) -> float:
+    """Time of one call, repeated until `least` seconds have passed."""
+    count = 1
+    while True:
+        start = time.perf_counter()
+        for _ in range(count):
+            call()
+        spent = time.perf_counter() - start
+        if spent >= least:
+            return spent / count
+        count = max(count * 2, int(count * least / max(spent, 1e-9) * 1.1))
+
+
+def products(layout: Layout, k: int, n: int) -> tuple[jit.Code, float]:
+    """forward, backward, batch (in-place update) and row, each repeated inside `times` times; seconds to compile."""
+    module, real = Module(layout.target), layout.real
+    start = time.perf_counter()
+    for name, backward in (("forward", False), ("backward", True)):
+        f = module.function(name, ["ptr", "ptr", "ptr", "i64", "i64"])
+        weight, values, out, m, times = f.args
+
+        def once(_: Any, f: Function = f, backward: bool = backward) -> None:
+            weight, values, out, m, _times = f.args
+            matmul.feature_product(
+                f, layout, weight=weight, values=values, out=out, k=k, n=n, m=m, backward=backward,
+                epilogue=lambda t: matmul.store_tile(f, layout, out, t),
+            )  # fmt: skip
+
+        f.loop(0, times, once)
+        f.ret()
+    g = module.function("batch", ["ptr", "ptr", "ptr", "ptr", "i64", "i64"])
+    weight, values, slopes, scratch, m, times = g.args
+    rate = g.constant(layout.vector, -1e-9)
+
+    def descend(t: matmul.Tile) -> None:
+        at = g.at(weight, t.offset, type=real)
+        for r in range(t.rows):
+            for v, x in enumerate(t.acc[r]):
+                here = r * layout.panel + v * layout.lanes
+                g.store(g.fma(x, rate, g.load(layout.vector, at, here)), at, here)
+
+    g.loop(
+        0,
+        times,
+        lambda _: matmul.batch_product(
+            g, layout, values=values, slopes=slopes, scratch=scratch, out=weight, k=k, n=n, m=m, epilogue=descend
+        ),
+    )
+    g.ret()
+    h = module.function("row", ["ptr", "ptr", "ptr", "i64"])
+
+    def keep(panel: Any, sums: list[Value]) -> None:
+        at = h.at(h.args[2], (panel, layout.panel), type=real)
+        for v, x in enumerate(sums):
+            h.store(x, at, v * layout.lanes)
+
+    h.loop(
+        0,
+        h.args[3],
+        lambda _: matmul.row_predict(h, layout, weight=h.args[0], x=h.args[1], k=k, n=n, epilogue=keep),
+    )
+    h.ret()
+    code = jit.compile_module(module)
+    return code, time.perf_counter() - start
+
+
+def measure(layout: Layout, repeats: int, least: float) -> None:
+    """Print the table of products."""
+    peak = ceiling(layout)
+    rng = np.random.default_rng(0)
+    print(f"{layout.target.cpu}, {layout.dtype}: {statistics.median(peak() for _ in range(9)) * layout.lanes * 2 / 1e9:.0f}"
+          " GFLOP/s of multiply-adds on one core; share of it reached:")  # fmt: skip
+    print(f"{'m, k, n':>16} {'forward':>9} {'backward':>9} {'batch':>9} {'row GB/s':>9} {'compile s':>9}")
+    for m, k, n in SIZES:
+        code, compile_time = products(layout, k, n)
+        W = pack.weight_to_panels(layout, rng.standard_normal((k, n)))
+        A, D = (pack.batch_to_panels(layout, rng.standard_normal((m, x))) for x in (k, n))
+        Z, B = (pack.aligned(layout.batch_size(m, x), layout.dtype) for x in (n, k))
+        scratch = pack.aligned(matmul.batch_scratch(layout, m), layout.dtype)
+        x = rng.standard_normal(k).astype(layout.dtype)
+        z = pack.aligned(layout.padded(n), layout.dtype)
+        inner = max(1, int(2e6 / (m * k * n)))
+        forward, backward = (code.function(name, P, P, P, L, L) for name in ("forward", "backward"))
+        batch, row = code.function("batch", P, P, P, P, L, L), code.function("row", P, P, P, L)
+        w, a, d, zz, b, s = (v.ctypes.data for v in (W, A, D, Z, B, scratch))
+        calls: list[Callable[[], None]] = [
+            lambda: forward(w, a, zz, m, inner), lambda: backward(w, d, b, m, inner), lambda: batch(w, a, d, s, m, inner)
+        ]  # fmt: skip
+        shares: list[list[float]] = [[], [], []]
+        for _ in range(repeats):
+            for call, kept in zip(calls, shares, strict=True):
+                before = peak()
+                spent = seconds(call, least) / inner
+                kept.append(m * k * n / layout.lanes / spent / max(before, peak()))
+        xx, zz1 = x.ctypes.data, z.ctypes.data
+        rows = [seconds(lambda: row(w, xx, zz1, inner * 10), least) / inner / 10 for _ in range(repeats)]
+        speed = k * n * layout.itemsize / statistics.median(rows) / 1e9
+        text = " ".join(f"{statistics.median(v):9.1%}" for v in shares)
+        print(f"{f'{m}, {k}, {n}':>16} {text} {speed:9.1f} {compile_time:9.3f}", flush=True)
+
+
+def functions(layout: Layout, repeats: int, least: float) -> None:
+    """Print the table of elementary functions."""
+    peak = ceiling(layout)
+    count = 256 * layout.lanes
+    x = pack.aligned(count, layout.dtype)
+    x[:] = abs(np.random.default_rng(0).standard_normal(count)) + 0.1
+    y = pack.aligned(count, layout.dtype)
+    print(f"\n{'function':>16} {'cycles/vector':>14} {'ns/element':>11}   ({layout.lanes} lanes, 2 multiply-adds a cycle)")
+    for name, make in FUNCTIONS.items():
+        module = Module(layout.target)
+        f = module.function("apply", ["ptr", "ptr", "i64", "i64"])
+
+        def body(i: Value, f: Function = f, make: Callable[[Function, Value], Value] = make) -> None:
+            for v in range(2):
+                there = v * layout.lanes
+                value = f.load(layout.vector, f.at(f.args[0], i, type=layout.real), there)
+                f.store(make(f, value), f.at(f.args[1], i, type=layout.real), there)
+
+        f.loop(
+            0, f.args[3], lambda _, f=f, body=body: f.loop(0, f.args[2], body, step=2 * layout.lanes) and None
+        )
+        f.ret()
+        apply = jit.compile_module(module).function("apply", P, P, L, L)
+        source, to, times = x.ctypes.data, y.ctypes.data, 50
+        cycles, nanoseconds = [], []
+        for _ in range(repeats):
+            spent = seconds(lambda: apply(source, to, count, times), least) / times
+            cycles.append(spent * peak() / 2 / (count / layout.lanes))
+            nanoseconds.append(spent / count * 1e9)
+        print(f"{name:>16} {statistics.median(cycles):14.1f} {statistics.median(nanoseconds):11.3f}", flush=True)
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dtype", default="float32", choices=["float32", "float64"])
+    parser.add_argument("--quick", action="store_true", help="fewer repeats")
+    parser.add_argument("--only", choices=["products", "functions"])
+    parser.add_argument("--target", default="host", help="host, x86-64-v2 or x86-64-v3")
+    choice = parser.parse_args()
+    layout = target.named(choice.target).layout(choice.dtype)
+    repeats, least = (5, 0.01) if choice.quick else (15, 0.02)
+    if choice.only != "functions":
+        measure(layout, repeats, least)
+    if choice.only != "products":
+        functions(layout, repeats, least)
+
+
+if __name__ == "__main__":
+    main()
