@@ -1,0 +1,68 @@
+"""The `chainrule` command.
+
+Exit codes: 0 done; 2 the call, the data or a file is wrong (one line on standard error); 130 interrupted (Ctrl-C);
+141 the reader of the output has gone; 1 a fault of chainrule itself (set CHAINRULE_TRACEBACK=1 to see where).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+USAGE_ERROR = 2
+INTERRUPTED = 130
+CLOSED_PIPE = 141
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command with the given words (by default the process's own); the exit code."""
+    # What takes long to import is imported when a command needs it: `chainrule --help` answers at once.
+    import typer
+
+    from chainrule.cli.app import app
+    from chainrule.errors import ChainruleError
+
+    command = typer.main.get_command(app)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        code = command.main(args=words, prog_name="chainrule", standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except ChainruleError as error:
+        return _fail(str(error))
+    except BrokenPipeError:
+        # Python flushes standard output once more at exit; that must not fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return CLOSED_PIPE
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return _fail(f"{where}{(error.strerror or str(error)).lower()}")
+    except MemoryError as error:
+        return _fail(f"there is not enough memory ({error}).")
+    except (KeyboardInterrupt, typer.Abort):
+        print("chainrule: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except Exception as error:
+        # Typer's own errors of usage have no base class that all its versions share.
+        if hasattr(error, "format_message"):
+            message = error.format_message()
+            return _fail(message or "what should be done? See chainrule --help.", isinstance(error, Exception))
+        if os.environ.get("CHAINRULE_TRACEBACK"):
+            raise
+        print(
+            f"chainrule: a fault of chainrule itself: {type(error).__name__}: {_one_line(str(error))} "
+            "(CHAINRULE_TRACEBACK=1 shows where)",
+            file=sys.stderr,
+        )
+        return 1
+
+
+def _fail(message: str, usage: bool = False) -> int:
+    hint = " Try 'chainrule --help'." if usage else ""
+    print(f"chainrule: {_one_line(message)}{hint}", file=sys.stderr)
+    return USAGE_ERROR
+
+
+def _one_line(message: str) -> str:
+    return " ".join(line.strip() for line in message.splitlines())

@@ -1,0 +1,218 @@
+"""The commands and their options, as the terminal shows them; what they do is in the module of each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="chainrule",
+    help="Fully connected neural networks whose forward and backward propagation are derived as a program.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+_NETWORK = "Network"
+_TRAINING = "Training"
+_DATA = "Data"
+_MACHINE = "Machine"
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"chainrule {version('chainrule')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Fully connected neural networks whose forward and backward propagation are derived as a program."""
+
+
+Hidden = Annotated[
+    str,
+    typer.Option(help="Units of the hidden layers, 256,128 say; 'none' for none.", rich_help_panel=_NETWORK),
+]
+ActivationName = Annotated[
+    str,
+    typer.Option(help="Of the hidden layers: one name, or one for each, relu,tanh say.", rich_help_panel=_NETWORK),
+]
+LossName = Annotated[
+    str | None,
+    typer.Option(help="By default cross_entropy for classes and squared_error for numbers.", rich_help_panel=_NETWORK),
+]
+OptimizerName = Annotated[str, typer.Option(help="sgd, adam, adamw, rmsprop or adagrad.", rich_help_panel=_TRAINING)]
+L2 = Annotated[
+    float, typer.Option("--l2", help="λ of the penalty λ/(2m) Σ W² on the weights.", rich_help_panel=_NETWORK)
+]
+DropoutRate = Annotated[
+    float, typer.Option(help="The part of each hidden layer that is dropped in training.", rich_help_panel=_NETWORK)
+]
+
+
+@app.command()
+def train(
+    data: Annotated[
+        str, typer.Argument(metavar="DATA", help="'digits', a .csv or .npz file, or a folder with MNIST's files.")
+    ],
+    target: Annotated[
+        str | None, typer.Option(help="The column to predict; by default the last.", rich_help_panel=_DATA)
+    ] = None,
+    task: Annotated[
+        str | None,
+        typer.Option(help="classification or regression; by default as the target is.", rich_help_panel=_DATA),
+    ] = None,
+    ignore: Annotated[
+        list[str] | None, typer.Option(help="A column to leave out; may be given again.", rich_help_panel=_DATA)
+    ] = None,
+    test: Annotated[
+        float, typer.Option(help="The part to test on, where the data bring none.", rich_help_panel=_DATA)
+    ] = 0.2,
+    validation: Annotated[
+        float,
+        typer.Option(help="The part of the rest to validate on after each epoch; 0: none.", rich_help_panel=_DATA),
+    ] = 0.1,
+    standardize: Annotated[
+        bool, typer.Option(help="Bring columns of numbers to mean 0 and deviation 1.", rich_help_panel=_DATA)
+    ] = True,
+    hidden: Hidden = "128",
+    activation: ActivationName = "relu",
+    loss: LossName = None,
+    l2: L2 = 0.0,
+    dropout: DropoutRate = 0.0,
+    optimizer: OptimizerName = "adam",
+    learning_rate: Annotated[
+        float | None, typer.Option(help="By default the optimizer's own.", rich_help_panel=_TRAINING)
+    ] = None,
+    schedule: Annotated[
+        str, typer.Option(help="Of the learning rate: constant, cosine or one-cycle.", rich_help_panel=_TRAINING)
+    ] = "constant",
+    epochs: Annotated[int, typer.Option(help="Times through the training data.", rich_help_panel=_TRAINING)] = 20,
+    batch_size: Annotated[int, typer.Option(help="Samples a step.", rich_help_panel=_TRAINING)] = 32,
+    early_stopping: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", help="Stop after N epochs without gain, and keep the best.", rich_help_panel=_TRAINING
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same result.", rich_help_panel=_TRAINING)] = 0,
+    dtype: Annotated[str, typer.Option(help="float32 or float64.", rich_help_panel=_MACHINE)] = "float32",
+    engine: Annotated[str, typer.Option(help="auto, compiled or reference.", rich_help_panel=_MACHINE)] = "auto",
+    threads: Annotated[
+        int | None, typer.Option(help="By default as many as are useful.", rich_help_panel=_MACHINE)
+    ] = None,
+    progress: Annotated[
+        bool | None, typer.Option(help="By default on a terminal only.", rich_help_panel=_MACHINE)
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The folder for the run; by default runs/NAME, numbered.", show_default=False)
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the run in the folder of --out.")] = False,
+) -> None:
+    """Train a network and test it.
+
+    The last line is "test accuracy 0.9789", the part of the test samples that were classified rightly; for a regression
+    "test error 0.1234", the root of the mean squared error, in the target's own units.
+
+    The run's folder gets model.safetensors, history.json, history.csv and settings.json. Ctrl-C keeps what has been
+    learned so far.
+    """
+    from chainrule.cli.train import TrainOptions, run
+
+    options = TrainOptions(
+        data=data,
+        target=target,
+        task=task,
+        ignore=tuple(ignore or ()),
+        test=test,
+        validation=validation,
+        standardize=standardize,
+        hidden=hidden,
+        activation=activation,
+        loss=loss,
+        l2=l2,
+        dropout=dropout,
+        optimizer=optimizer,
+        learning_rate=learning_rate,
+        schedule=schedule,
+        epochs=epochs,
+        batch_size=batch_size,
+        early_stopping=early_stopping,
+        seed=seed,
+        dtype=dtype,
+        engine=engine,
+        threads=threads,
+    )
+    raise typer.Exit(run(options, out=out, force=force, progress=progress))
+
+
+@app.command()
+def predict(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="The folder of a run, or its model.safetensors.")],
+    data: Annotated[str, typer.Argument(metavar="DATA", help="Data of the same kind as the model was trained on.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Write the predictions to this .csv file.", show_default=False)
+    ] = None,
+    probabilities: Annotated[bool, typer.Option(help="With a column for each class.")] = True,
+    engine: Annotated[str, typer.Option(help="auto, compiled or reference.")] = "auto",
+) -> None:
+    """Predict with a trained network: a line of CSV for each sample.
+
+    Where the data hold the targets too, the accuracy or the error is told on standard error.
+    """
+    from chainrule.cli.predict import run
+
+    run(model, data, out=out, probabilities=probabilities, engine=engine)
+
+
+@app.command()
+def derive(
+    inputs: Annotated[int, typer.Option(help="Features of a sample.", rich_help_panel=_NETWORK)] = 784,
+    hidden: Hidden = "256",
+    outputs: Annotated[int, typer.Option(help="Units of the last layer.", rich_help_panel=_NETWORK)] = 10,
+    activation: ActivationName = "sigmoid",
+    output_activation: Annotated[
+        str | None, typer.Option(help="By default the one that the loss is meant for.", rich_help_panel=_NETWORK)
+    ] = None,
+    loss: Annotated[str, typer.Option(help="The loss of one sample.", rich_help_panel=_NETWORK)] = "cross_entropy",
+    l1: Annotated[float, typer.Option("--l1", help="λ of the penalty λ/m Σ |W|.", rich_help_panel=_NETWORK)] = 0.0,
+    l2: L2 = 0.0,
+    dropout: DropoutRate = 0.0,
+    reduction: Annotated[str, typer.Option(help="mean or sum over the samples.", rich_help_panel=_NETWORK)] = "mean",
+    optimizer: Annotated[
+        str | None, typer.Option(help="With its updates: sgd, adam, adamw, rmsprop, adagrad; 'none'.")
+    ] = "sgd",
+    weighted: Annotated[bool, typer.Option("--weighted", help="With sample weights.")] = False,
+    long: Annotated[
+        bool, typer.Option("--long", help="The long way round, without the short forms of known pairs.")
+    ] = False,
+) -> None:
+    """Print the program of a network: its forward propagation, cost, backward propagation and updates."""
+    from chainrule.cli.derive import DeriveOptions, run
+
+    run(
+        DeriveOptions(
+            inputs=inputs,
+            hidden=hidden,
+            outputs=outputs,
+            activation=activation,
+            output_activation=output_activation,
+            loss=loss,
+            l1=l1,
+            l2=l2,
+            dropout=dropout,
+            reduction=reduction,
+            optimizer=optimizer,
+            weighted=weighted,
+            long=long,
+        )
+    )

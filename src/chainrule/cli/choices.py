@@ -1,0 +1,97 @@
+"""From the words of an option to the library's objects."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from chainrule.errors import SpecError, expected, unknown_name
+from chainrule.rules.losses import LOSSES
+from chainrule.rules.optimizers import OPTIMIZERS, Optimizer
+from chainrule.spec import Dense, Dropout, Layer
+from chainrule.train.schedules import Constant, Cosine, OneCycle, Schedule
+
+# For each task, the losses that fit it, and the last layer's activation that goes with each.
+OUTPUT_ACTIVATIONS = {
+    "classification": {
+        "cross_entropy": "softmax",
+        "binary_cross_entropy": "sigmoid",
+        "squared_error": "sigmoid",
+        "hinge": "identity",
+    },
+    "regression": {
+        "squared_error": "identity",
+        "absolute_error": "identity",
+        "huber": "identity",
+        "quantile": "identity",
+        "poisson": "softplus",
+    },
+}
+
+DEFAULT_LOSS = {"classification": "cross_entropy", "regression": "squared_error"}
+
+SCHEDULES: dict[str, type[Constant] | type[Cosine] | type[OneCycle]] = {
+    "constant": Constant,
+    "cosine": Cosine,
+    "one-cycle": OneCycle,
+}
+
+
+def hidden_layers(hidden: str, activation: str, dropout: float) -> list[Layer]:
+    """The hidden layers that "256,128", "relu" (or "relu,tanh") and a dropout rate describe.
+
+    Raises SpecError for what are no sizes, another number of activations, and as the layers do.
+    """
+    words = [] if hidden.strip().lower() in ("", "none", "0") else [word.strip() for word in hidden.split(",")]
+    wrong = next((word for word in words if not word.isdecimal() or int(word) == 0), None)
+    if wrong is not None:
+        raise SpecError(expected("--hidden", "positive whole numbers with commas, 256,128 say, or 'none'", hidden))
+    names = [name.strip() for name in activation.split(",")]
+    if len(names) == 1:
+        names *= len(words)
+    if len(names) != len(words):
+        raise SpecError(
+            expected("--activation", f"one name, or one for each of the {len(words)} hidden layers", activation)
+        )
+    if not 0 <= dropout < 1:
+        raise SpecError(expected("--dropout", "at least 0 and less than 1", dropout))
+    layers: list[Layer] = []
+    for word, name in zip(words, names, strict=True):
+        layers.append(Dense(int(word), name))
+        if dropout > 0:
+            layers.append(Dropout(dropout))
+    return layers
+
+
+def output_activation(loss: str, task: str | None = None) -> str:
+    """The last layer's activation for a loss.
+
+    task: "classification" or "regression"; None where the loss alone decides.
+    Raises SpecError for a loss that does not exist, or does not fit the task.
+    """
+    if loss not in LOSSES:
+        raise SpecError(unknown_name("loss", loss, LOSSES))
+    if task is None:
+        task = "classification" if loss in ("cross_entropy", "binary_cross_entropy", "hinge") else "regression"
+    known = OUTPUT_ACTIVATIONS[task]
+    if loss not in known:
+        things = "classes" if task == "classification" else "numbers"
+        raise SpecError(f"The loss {loss} does not fit a target of {things}. For these: {', '.join(known)}.")
+    return known[loss]
+
+
+def make_optimizer(name: str, learning_rate: float | None, schedule: str = "constant") -> Optimizer:
+    """The optimizer of that name, with its own learning rate unless one is given.
+
+    Raises SpecError, with the nearest name, where there is no such optimizer or schedule, or the rate cannot be.
+    """
+    if name not in OPTIMIZERS:
+        raise SpecError(unknown_name("optimizer", name, OPTIMIZERS))
+    if schedule not in SCHEDULES:
+        raise SpecError(unknown_name("schedule", schedule, SCHEDULES))
+    kind = OPTIMIZERS[name]
+    plain = kind() if learning_rate is None else kind(learning_rate)
+    if schedule == "constant":
+        return plain
+    rate: Any = plain.learning_rate
+    scheduled: Schedule = SCHEDULES[schedule](rate)
+    return kind(scheduled)

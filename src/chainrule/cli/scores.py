@@ -1,0 +1,40 @@
+"""From a network's outputs to classes or numbers, and how many of them are right."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chainrule.data import Standardizer, TargetEncoder
+from chainrule.spec import NetworkSpec
+
+
+def decode(
+    outputs: NDArray[Any], target: TargetEncoder, standardizer: Standardizer | None, spec: NetworkSpec
+) -> NDArray[Any]:
+    """Outputs (m, n) as class numbers (m,), or as numbers in the target's own units (m, n)."""
+    if target.names is None:
+        numbers = outputs.astype(np.float64)
+        return numbers if standardizer is None else standardizer.inverse(numbers)
+    if outputs.shape[1] == 1:
+        # A single output for two classes: a probability of the second, or a margin.
+        middle = 0.5 if spec.last_activation.name == "sigmoid" else 0.0
+        return (outputs[:, 0] > middle).astype(np.int64)
+    return outputs.argmax(axis=1)
+
+
+def score(target: TargetEncoder, predicted: NDArray[Any], truth: NDArray[Any]) -> float:
+    """The accuracy, a part of 1; for a regression √(mean (ŷ - y)²), over all outputs, in the target's units."""
+    if target.names is not None:
+        return float(np.mean(predicted == truth))
+    return math.sqrt(float(np.mean(np.square(predicted - truth.reshape(predicted.shape)))))
+
+
+def score_line(part: str, target: TargetEncoder, value: float) -> str:
+    """ "test accuracy 0.9789" or "test error 0.1234"."""
+    if target.names is not None:
+        return f"{part} accuracy {value:.4f}"
+    return f"{part} error {value:.4f}" if value >= 1e-3 or value == 0 else f"{part} error {value:.4g}"

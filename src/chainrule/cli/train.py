@@ -1,0 +1,281 @@
+"""`chainrule train`: data to network to test result, and the run's folder."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import math
+import signal
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chainrule.cli.choices import DEFAULT_LOSS, hidden_layers, make_optimizer, output_activation
+from chainrule.cli.runs import HISTORY, LOG, MODEL, SETTINGS, Settings, check_out, claim, versions
+from chainrule.cli.scores import decode, score, score_line
+from chainrule.data import Dataset, Standardizer, load
+from chainrule.data.dataset import split_rows
+from chainrule.errors import DivergedError, SpecError, expected
+from chainrule.network import Network
+from chainrule.spec import Dense
+from chainrule.train.callbacks import Callback, CSVLog, EarlyStopping
+from chainrule.train.history import History
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """The options of the command that decide the result; see its help."""
+
+    data: str
+    target: str | None
+    task: str | None
+    ignore: tuple[str, ...]
+    test: float
+    validation: float
+    standardize: bool
+    hidden: str
+    activation: str
+    loss: str | None
+    l2: float
+    dropout: float
+    optimizer: str
+    learning_rate: float | None
+    schedule: str
+    epochs: int
+    batch_size: int
+    early_stopping: int | None
+    seed: int
+    dtype: str
+    engine: str
+    threads: int | None
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The data as the network takes them, in parts, and what was learned to bring them there."""
+
+    X: NDArray[Any]
+    y: NDArray[Any]
+    validation: tuple[NDArray[Any], NDArray[Any]] | None
+    X_test: NDArray[Any]
+    y_test: NDArray[Any]
+    standardizer: Standardizer | None
+    target_standardizer: Standardizer | None
+
+
+def run(options: TrainOptions, out: Path | None, force: bool, progress: bool | None) -> int:
+    """Train, test and save; the exit code: 0, or 130 after Ctrl-C.
+
+    Raises SpecError and DataError before anything is trained or written; DivergedError after the last finite weights
+    have been saved.
+    """
+    _check(options)
+    check_out(out, force)
+    optimizer = make_optimizer(options.optimizer, options.learning_rate, options.schedule)
+    stopping = [] if options.early_stopping is None else [EarlyStopping(options.early_stopping)]
+    hidden = hidden_layers(options.hidden, options.activation, options.dropout)
+    data = load(options.data, options.target, options.task, options.ignore)
+    loss = options.loss or DEFAULT_LOSS[data.task]
+    last = output_activation(loss, data.task)
+    units = _outputs(data, loss)
+    data = data.split(options.test, options.seed) if data.X_test is None else data
+    prepared = _prepare(data, options, loss, units)
+    engine: Any = options.engine
+    network = Network(
+        inputs=prepared.X.shape[1],
+        layers=[*hidden, Dense(units, last)],
+        loss=loss,
+        l2=options.l2,
+        dtype=options.dtype,
+        seed=options.seed,
+        engine=engine,
+    )
+    made = out is None or not out.exists()
+    folder = claim(out, data.name)
+    print(_describe(data, prepared))
+    print(network.summary(), flush=True)
+    try:
+        failure = _fit(network, prepared, options, optimizer, [CSVLog(folder / LOG), *stopping], progress)
+    except BaseException:
+        if made:
+            # Nothing was trained: the folder, with no more than a log's header in it, should not look like a run.
+            with contextlib.suppress(OSError):
+                (folder / LOG).unlink(missing_ok=True)
+                folder.rmdir()
+        raise
+    history = network.history or History()
+    with _uninterrupted():
+        outputs = network.predict(prepared.X_test)
+        predicted = decode(outputs, data.target, prepared.target_standardizer, network.spec)
+        result = score(data.target, predicted, prepared.y_test)
+        settings = Settings(
+            data.encoder,
+            prepared.standardizer,
+            data.target,
+            prepared.target_standardizer,
+            _record(options, data, prepared, history, result),
+        )
+        network.save(folder / MODEL)
+        history.save_json(folder / HISTORY)
+        settings.save(folder / SETTINGS)
+    if isinstance(failure, DivergedError):
+        print(f"What was learned before is in {folder}.")
+        raise failure
+    print(repr(history))
+    if failure is not None:
+        print(f"chainrule: interrupted; what was learned until then is in {folder}", file=sys.stderr)
+    print(f"saved in {folder}")
+    print(score_line("test", data.target, result))
+    return 0 if failure is None else 130
+
+
+def _check(options: TrainOptions) -> None:
+    """All faults of the plain options at once, before the data are read."""
+    faults = []
+    for name, part in (("--test", options.test), ("--validation", options.validation)):
+        least = "above 0" if name == "--test" else "0 or more"
+        if not (0 < part < 1 or (part == 0 and name == "--validation")):
+            faults.append(expected(name, f"{least} and below 1", part))
+    for name, count in (
+        ("--epochs", options.epochs),
+        ("--batch-size", options.batch_size),
+        ("--early-stopping", options.early_stopping),
+        ("--threads", options.threads),
+    ):
+        if count is not None and count < 1:
+            faults.append(expected(name, "at least 1", count))
+    if options.seed < 0:
+        faults.append(expected("--seed", "at least 0", options.seed))
+    rate = options.learning_rate
+    if rate is not None and not (math.isfinite(rate) and rate > 0):
+        faults.append(expected("--learning-rate", "a finite number above 0", rate))
+    if not (math.isfinite(options.l2) and options.l2 >= 0):
+        faults.append(expected("--l2", "a finite number, 0 or more", options.l2))
+    if faults:
+        raise SpecError(faults)
+
+
+def _outputs(data: Dataset, loss: str) -> int:
+    """The width of the last layer."""
+    if data.target_names is None:
+        return 1 if data.y.ndim == 1 else int(data.y.shape[1])
+    # Two classes under a loss of yes and no are one output.
+    return 1 if loss in ("binary_cross_entropy", "hinge") and len(data.target_names) == 2 else len(data.target_names)
+
+
+def _prepare(data: Dataset, options: TrainOptions, loss: str, outputs: int) -> Prepared:
+    """Standardise, encode the targets, and set the validation part apart."""
+    assert data.X_test is not None and data.y_test is not None
+    X, y, X_test = data.X, data.y, data.X_test
+    validation = None
+    if options.validation > 0:
+        rows, held_out = split_rows(len(X), options.validation, options.seed, y if data.target_names else None)
+        X, y, held_X, held_y = X[rows], y[rows], X[held_out], y[held_out]
+    else:
+        held_X, held_y = X[:0], y[:0]
+    standardizer = Standardizer.fit(X, data.measured) if options.standardize and data.measured.any() else None
+    target_standardizer = None
+    # Counts stay counts; other numbers are brought to the size that the initial weights are made for.
+    if data.target_names is None and loss != "poisson":
+        target_standardizer = Standardizer.fit(y.reshape(len(y), -1))
+
+    def inputs(values: NDArray[Any]) -> NDArray[Any]:
+        return values if standardizer is None else standardizer.transform(values)
+
+    def targets(values: NDArray[Any]) -> NDArray[Any]:
+        if data.target_names is None:
+            columns = values.reshape(len(values), -1)
+            return columns if target_standardizer is None else target_standardizer.transform(columns)
+        return _encode_classes(values, loss, outputs)
+
+    if options.validation > 0:
+        validation = (inputs(held_X), targets(held_y))
+    return Prepared(inputs(X), targets(y), validation, inputs(X_test), data.y_test, standardizer, target_standardizer)
+
+
+def _encode_classes(labels: NDArray[Any], loss: str, outputs: int) -> NDArray[Any]:
+    """Class numbers as the loss takes them: (m,) as they are; (m, outputs) as 0 and 1, or as -1 and 1 (hinge)."""
+    if loss == "cross_entropy":
+        return labels
+    one_hot = labels[:, None] == (np.arange(outputs) if outputs > 1 else np.array([1]))
+    return np.where(one_hot, 1.0, -1.0 if loss == "hinge" else 0.0)
+
+
+def _fit(
+    network: Network,
+    prepared: Prepared,
+    options: TrainOptions,
+    optimizer: Any,
+    callbacks: list[Callback],
+    progress: bool | None,
+) -> KeyboardInterrupt | DivergedError | None:
+    """Train; what ended the training early, if anything did and the network is still of use."""
+    try:
+        network.fit(
+            prepared.X,
+            prepared.y,
+            epochs=options.epochs,
+            batch_size=options.batch_size,
+            optimizer=optimizer,
+            validation_data=prepared.validation,
+            callbacks=callbacks,
+            verbose="auto" if progress is None else progress,
+            threads=options.threads,
+        )
+    except (KeyboardInterrupt, DivergedError) as failure:
+        return failure
+    return None
+
+
+def _describe(data: Dataset, prepared: Prepared) -> str:
+    """ "digits: 64 features, 10 classes; 1,294 samples to train, 144 to validate, 359 to test"."""
+    names = data.target_names
+    what = f"{len(names)} classes" if names else "a number to predict" if data.y.ndim == 1 else "numbers to predict"
+    if data.target.name:
+        what += f" ({data.target.name})"
+    validate = "" if prepared.validation is None else f", {len(prepared.validation[0]):,} to validate"
+    parts = f"{len(prepared.X):,} samples to train{validate}, {len(prepared.X_test):,} to test"
+    return f"{data.name}: {len(data.feature_names)} features, {what}; {parts}"
+
+
+def _record(
+    options: TrainOptions, data: Dataset, prepared: Prepared, history: History, result: float
+) -> dict[str, Any]:
+    """The part of settings.json that is for people."""
+    return {
+        "options": dataclasses.asdict(options),
+        "data": {
+            "name": data.name,
+            "source": str(Path(options.data).resolve()) if Path(options.data).exists() else options.data,
+            "features": list(data.feature_names),
+            "training": len(prepared.X),
+            "validation": 0 if prepared.validation is None else len(prepared.validation[0]),
+            "test": len(prepared.X_test),
+        },
+        "versions": versions(),
+        "result": {
+            "epochs": len(history),
+            "stopped": history.stopped,
+            "test accuracy" if data.target_names else "test error": result if math.isfinite(result) else str(result),
+        },
+    }
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """A second Ctrl-C must not take what the first one left to save."""
+    try:
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    except ValueError:
+        # Not the main thread: signals do not arrive here.
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
