@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import ctypes
+import functools
 import statistics
 import time
 from collections.abc import Callable
@@ -76,10 +77,10 @@ def products(layout: Layout, k: int, n: int) -> tuple[jit.Code, float]:
     start = time.perf_counter()
     for name, backward in (("forward", False), ("backward", True)):
         f = module.function(name, ["ptr", "ptr", "ptr", "i64", "i64"])
-        weight, values, out, m, times = f.args
+        times = f.args[4]
 
         def once(_: Any, f: Function = f, backward: bool = backward) -> None:
-            weight, values, out, m, _times = f.args
+            weight, values, out, m, _ = f.args
             matmul.feature_product(
                 f, layout, weight=weight, values=values, out=out, k=k, n=n, m=m, backward=backward,
                 epilogue=lambda t: matmul.store_tile(f, layout, out, t),
@@ -126,36 +127,42 @@ def products(layout: Layout, k: int, n: int) -> tuple[jit.Code, float]:
 def measure(layout: Layout, repeats: int, least: float) -> None:
     """Print the table of products."""
     peak = ceiling(layout)
-    rng = np.random.default_rng(0)
-    print(f"{layout.target.cpu}, {layout.dtype}: {statistics.median(peak() for _ in range(9)) * layout.lanes * 2 / 1e9:.0f}"
-          " GFLOP/s of multiply-adds on one core; share of it reached:")  # fmt: skip
+    speed = statistics.median(peak() for _ in range(9)) * layout.lanes * 2 / 1e9
+    print(
+        f"{layout.target.cpu}, {layout.dtype}: {speed:.0f} GFLOP/s of multiply-adds on one core; share of it reached:"
+    )
     print(f"{'m, k, n':>16} {'forward':>9} {'backward':>9} {'batch':>9} {'row GB/s':>9} {'compile s':>9}")
     for m, k, n in SIZES:
-        code, compile_time = products(layout, k, n)
-        W = pack.weight_to_panels(layout, rng.standard_normal((k, n)))
-        A, D = (pack.batch_to_panels(layout, rng.standard_normal((m, x))) for x in (k, n))
-        Z, B = (pack.aligned(layout.batch_size(m, x), layout.dtype) for x in (n, k))
-        scratch = pack.aligned(matmul.batch_scratch(layout, m), layout.dtype)
-        x = rng.standard_normal(k).astype(layout.dtype)
-        z = pack.aligned(layout.padded(n), layout.dtype)
-        inner = max(1, int(2e6 / (m * k * n)))
-        forward, backward = (code.function(name, P, P, P, L, L) for name in ("forward", "backward"))
-        batch, row = code.function("batch", P, P, P, P, L, L), code.function("row", P, P, P, L)
-        w, a, d, zz, b, s = (v.ctypes.data for v in (W, A, D, Z, B, scratch))
-        calls: list[Callable[[], None]] = [
-            lambda: forward(w, a, zz, m, inner), lambda: backward(w, d, b, m, inner), lambda: batch(w, a, d, s, m, inner)
-        ]  # fmt: skip
-        shares: list[list[float]] = [[], [], []]
-        for _ in range(repeats):
-            for call, kept in zip(calls, shares, strict=True):
-                before = peak()
-                spent = seconds(call, least) / inner
-                kept.append(m * k * n / layout.lanes / spent / max(before, peak()))
-        xx, zz1 = x.ctypes.data, z.ctypes.data
-        rows = [seconds(lambda: row(w, xx, zz1, inner * 10), least) / inner / 10 for _ in range(repeats)]
-        speed = k * n * layout.itemsize / statistics.median(rows) / 1e9
-        text = " ".join(f"{statistics.median(v):9.1%}" for v in shares)
-        print(f"{f'{m}, {k}, {n}':>16} {text} {speed:9.1f} {compile_time:9.3f}", flush=True)
+        print(f"{f'{m}, {k}, {n}':>16} {measure_size(layout, peak, m, k, n, repeats, least)}", flush=True)
+
+
+def measure_size(layout: Layout, peak: Callable[[], float], m: int, k: int, n: int, repeats: int, least: float) -> str:
+    """One line of the table."""
+    rng = np.random.default_rng(0)
+    code, compile_time = products(layout, k, n)
+    W = pack.weight_to_panels(layout, rng.standard_normal((k, n)))
+    A, D = (pack.batch_to_panels(layout, rng.standard_normal((m, x))) for x in (k, n))
+    Z, B = (pack.aligned(layout.batch_size(m, x), layout.dtype) for x in (n, k))
+    scratch = pack.aligned(matmul.batch_scratch(layout, m), layout.dtype)
+    x, z = pack.aligned(layout.padded(k), layout.dtype), pack.aligned(layout.padded(n), layout.dtype)
+    inner = max(1, int(2e6 / (m * k * n)))
+    forward, backward = (code.function(name, P, P, P, L, L) for name in ("forward", "backward"))
+    batch, row = code.function("batch", P, P, P, P, L, L), code.function("row", P, P, P, L)
+    w, a, d, zz, b, s, xx, z1 = (v.ctypes.data for v in (W, A, D, Z, B, scratch, x, z))
+    calls: list[Callable[[], None]] = [
+        lambda: forward(w, a, zz, m, inner),
+        lambda: backward(w, d, b, m, inner),
+        lambda: batch(w, a, d, s, m, inner),
+    ]
+    shares: list[list[float]] = [[], [], []]
+    for _ in range(repeats):
+        for call, kept in zip(calls, shares, strict=True):
+            before = peak()
+            spent = seconds(call, least) / inner
+            kept.append(m * k * n / layout.lanes / spent / max(before, peak()))
+    rows = [seconds(lambda: row(w, xx, z1, 10 * inner), least) / inner / 10 for _ in range(repeats)]
+    read = k * n * layout.itemsize / statistics.median(rows) / 1e9
+    return " ".join(f"{statistics.median(v):9.1%}" for v in shares) + f" {read:9.1f} {compile_time:9.3f}"
 
 
 def functions(layout: Layout, repeats: int, least: float) -> None:
@@ -165,29 +172,35 @@ def functions(layout: Layout, repeats: int, least: float) -> None:
     x = pack.aligned(count, layout.dtype)
     x[:] = abs(np.random.default_rng(0).standard_normal(count)) + 0.1
     y = pack.aligned(count, layout.dtype)
-    print(f"\n{'function':>16} {'cycles/vector':>14} {'ns/element':>11}   ({layout.lanes} lanes, 2 multiply-adds a cycle)")
+    print(
+        f"\n{'function':>16} {'cycles/vector':>14} {'ns/element':>11}   ({layout.lanes} lanes, 2 multiply-adds a cycle)"
+    )
     for name, make in FUNCTIONS.items():
-        module = Module(layout.target)
-        f = module.function("apply", ["ptr", "ptr", "i64", "i64"])
-
-        def body(i: Value, f: Function = f, make: Callable[[Function, Value], Value] = make) -> None:
-            for v in range(2):
-                there = v * layout.lanes
-                value = f.load(layout.vector, f.at(f.args[0], i, type=layout.real), there)
-                f.store(make(f, value), f.at(f.args[1], i, type=layout.real), there)
-
-        f.loop(
-            0, f.args[3], lambda _, f=f, body=body: f.loop(0, f.args[2], body, step=2 * layout.lanes) and None
-        )
-        f.ret()
-        apply = jit.compile_module(module).function("apply", P, P, L, L)
+        apply = elementwise(layout, make)
         source, to, times = x.ctypes.data, y.ctypes.data, 50
         cycles, nanoseconds = [], []
         for _ in range(repeats):
-            spent = seconds(lambda: apply(source, to, count, times), least) / times
+            call = functools.partial(apply, source, to, count, times)
+            spent = seconds(call, least) / times
             cycles.append(spent * peak() / 2 / (count / layout.lanes))
             nanoseconds.append(spent / count * 1e9)
         print(f"{name:>16} {statistics.median(cycles):14.1f} {statistics.median(nanoseconds):11.3f}", flush=True)
+
+
+def elementwise(layout: Layout, make: Callable[[Function, Value], Value]) -> Any:
+    """The function over an array, two vectors a turn, the whole `times` times."""
+    module = Module(layout.target)
+    f = module.function("apply", ["ptr", "ptr", "i64", "i64"])
+    source, to, count, times = f.args
+
+    def body(i: Value) -> None:
+        for there in (0, layout.lanes):
+            value = f.load(layout.vector, f.at(source, i, type=layout.real), there)
+            f.store(make(f, value), f.at(to, i, type=layout.real), there)
+
+    f.loop(0, times, lambda _: f.loop(0, count, body, step=2 * layout.lanes))
+    f.ret()
+    return jit.compile_module(module).function("apply", P, P, L, L)
 
 
 def main() -> None:

@@ -129,6 +129,7 @@ def test_extremes_hand_on_nan_as_numpy_does() -> None:
             got = run(target.host(), "float32", 8, lambda f, v, op=op, c=c: getattr(f, op)(v, c), x)
             np.testing.assert_array_equal(got, exact(x, np.float32(c)))
         for turn in (False, True):
+
             def both(f: Function, v: Value, op: str = op, turn: bool = turn) -> Value:
                 w = f.shuffle(v, v, [1, 0, 3, 2, 5, 4, 7, 6])
                 return getattr(f, op)(w, v) if turn else getattr(f, op)(v, w)

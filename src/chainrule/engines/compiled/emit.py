@@ -235,7 +235,7 @@ class Function:
         return self.emit(like(type, "i1"), f"icmp {relation} {type} {x}, {y}")
 
     def convert(self, op: str, x: Value, element: str) -> Value:
-        """Change the element type: "sext", "zext", "trunc", "sitofp", "uitofp", "fptosi", "fpext", "fptrunc", "bitcast"."""
+        """Change the element type: "sext", "zext", "trunc", "sitofp", "fptosi", "fpext", "fptrunc", "bitcast", ..."""
         to = like(x.type, element)
         return self.emit(to, f"{op} {x.type} {x.text} to {to}")
 
@@ -418,7 +418,9 @@ class Function:
     # ---- control
     def call(self, function: Function, *operands: Operand) -> Value:
         """Call a function of this module (the result of a void function is not to be used)."""
-        texts = ", ".join(f"{a.type} {self.value(x, a.type).text}" for a, x in zip(function.args, operands, strict=True))
+        texts = ", ".join(
+            f"{a.type} {self.value(x, a.type).text}" for a, x in zip(function.args, operands, strict=True)
+        )
         call = f"call {function.returns} @{function.name}({texts})"
         if function.returns == "void":
             self.line(call)

@@ -196,7 +196,7 @@ def _depth_blocks(f: Function, layout: Layout, depth: int, body: Callable[[_Dept
     NR = layout.panel
     most = max(NR, int(layout.target.l1 * DEPTH_BYTES_PER_L1) // (NR * layout.itemsize))
     blocks = -(-depth // most)
-    size = -(-(-(-depth // blocks)) // NR) * NR
+    size = layout.padded(-(-depth // blocks))
     blocks = -(-depth // size)
     tail = depth % UNROLL
     if blocks == 1:
@@ -434,9 +434,7 @@ def batch_product(
             panel = f.add(first, index)
             origin = f.add(base, f.mul(index, tiles))
             t0, t1 = f.imax(f.sub(lo, origin), 0), f.imin(f.sub(hi, origin), tiles)
-            sums = pack_rows(
-                f, layout, values=slopes, scratch=scratch, n=n, panel=panel, features=features, m=samples
-            )
+            sums = pack_rows(f, layout, values=slopes, scratch=scratch, n=n, panel=panel, features=features, m=samples)
             if bias_epilogue is not None and isinstance(t0, int):
                 bias_epilogue(panel, sums)
             elif bias_epilogue is not None:
@@ -445,7 +443,9 @@ def batch_product(
             for s in segments:
                 u0, u1 = f.imax(t0, at), f.imin(t1, at + s.count)
                 f.loop(
-                    u0, u1, lambda u, s=s, at=at: tile(s.height, width, f.add(s.row, f.mul(f.sub(u, at), s.height)), panel)
+                    u0,
+                    u1,
+                    lambda u, s=s, at=at: tile(s.height, width, f.add(s.row, f.mul(f.sub(u, at), s.height)), panel),
                 )
                 at += s.count
 
@@ -492,7 +492,9 @@ def row_predict(
                 for w in range(width):
                     for v in range(nv):
                         a = (u % ways) * count + w * nv + v
-                        out[a] = f.fma(s, f.load(layout.vector, line, (w * k + u) * NR + v * layout.lanes, size), out[a])
+                        out[a] = f.fma(
+                            s, f.load(layout.vector, line, (w * k + u) * NR + v * layout.lanes, size), out[a]
+                        )
             return out
 
         acc = [zero] * (count * ways)

@@ -1,4 +1,4 @@
-"""The machine that code is made for: vector width, registers, fused multiply-add, caches; and the tile sizes it allows."""
+"""The machine that code is made for: vector width, registers, multiply-add, caches; and the tile sizes it allows."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class Layout:
         return self.panels(n) * k * self.panel
 
     def tile_rows(self, vectors: int) -> int:
-        """The most rows of a register tile `vectors` wide: rows*vectors sums, the row of vectors, a broadcast or two."""
+        """The most rows of a register tile `vectors` wide: the sums, the line of vectors, a broadcast or two."""
         spare = self.target.registers - vectors - (1 if self.target.registers <= 16 else 2)
         if not self.target.fma:
             spare -= 1  # the product needs a register of its own before it is added

@@ -109,7 +109,8 @@ def _reduced(f: Function, x: Value, shift: int = 0) -> tuple[Value, Value, Value
     magic = form.magic + form.bias
     t = f.fma(x, LOG2E, magic + shift)
     n = f.fsub(t, magic + shift)
-    scale = f.convert("bitcast", f.bits("shl", f.convert("bitcast", t, form.integer), form.mantissa), element_of(x.type))
+    bits = f.bits("shl", f.convert("bitcast", t, form.integer), form.mantissa)
+    scale = f.convert("bitcast", bits, element_of(x.type))
     high, low = form.ln2
     r = f.fma(n, -low, f.fma(n, -high, x))
     return r, f.fmul(f.fmul(r, r), polynomial(f, r, form.expm1)), scale
