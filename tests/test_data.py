@@ -204,7 +204,7 @@ class TestEncoder:
     def test_missing_columns_and_wrong_cells(self, tmp_path: Path) -> None:
         encoder = read_csv(write(tmp_path / "people.csv", PEOPLE)).encoder
         path = write(tmp_path / "new.csv", "age,town\n1,2\n")
-        with refuses(path, "no columns 'city', 'size'", "There are: age, town"):
+        with refuses(path, "lacks the columns 'city', 'size'", "There are: age, town"):
             load_features(path, encoder)
         path = write(tmp_path / "new.csv", "age,city,size\n1,Rome,2\nold,Rome,2\n")
         with refuses(path, "line 3", "'old'", "'age'", "not a number"):

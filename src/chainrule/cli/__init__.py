@@ -6,6 +6,7 @@ Exit codes: 0 done; 2 the call, the data or a file is wrong (one line on standar
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -24,11 +25,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from chainrule.errors import ChainruleError
 
     command = typer.main.get_command(app)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A terminal that cannot show Σ shows ? instead of failing.
+        sys.stdout.reconfigure(errors="replace")
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        code = command.main(args=words, prog_name="chainrule", standalone_mode=False)
+        code = 0
+        try:
+            # Not `command.main`, which has its own ways with a closed pipe and Ctrl-C.
+            with command.make_context("chainrule", words) as context:
+                command.invoke(context)
+        except typer.Exit as done:
+            code = done.exit_code
         sys.stdout.flush()
-        return code if isinstance(code, int) else 0
+        return code
     except ChainruleError as error:
         return _fail(str(error))
     except BrokenPipeError:
@@ -47,7 +57,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Typer's own errors of usage have no base class that all its versions share.
         if hasattr(error, "format_message"):
             message = error.format_message()
-            return _fail(message or "what should be done? See chainrule --help.", isinstance(error, Exception))
+            if type(error).__name__ == "NoArgsIsHelpError":
+                # The help, which some versions have printed already.
+                print(message, file=sys.stderr, end="" if not message else "\n")
+                return USAGE_ERROR
+            return _fail(f"{message.rstrip('.')}. Try 'chainrule --help'.")
         if os.environ.get("CHAINRULE_TRACEBACK"):
             raise
         print(
@@ -58,9 +72,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
-def _fail(message: str, usage: bool = False) -> int:
-    hint = " Try 'chainrule --help'." if usage else ""
-    print(f"chainrule: {_one_line(message)}{hint}", file=sys.stderr)
+def _fail(message: str) -> int:
+    print(f"chainrule: {_one_line(message)}", file=sys.stderr)
     return USAGE_ERROR
 
 

@@ -84,7 +84,7 @@ def train(
     standardize: Annotated[
         bool, typer.Option(help="Bring columns of numbers to mean 0 and deviation 1.", rich_help_panel=_DATA)
     ] = True,
-    hidden: Hidden = "128",
+    hidden: Hidden = "256",
     activation: ActivationName = "relu",
     loss: LossName = None,
     l2: L2 = 0.0,
@@ -96,7 +96,13 @@ def train(
     schedule: Annotated[
         str, typer.Option(help="Of the learning rate: constant, cosine or one-cycle.", rich_help_panel=_TRAINING)
     ] = "constant",
-    epochs: Annotated[int, typer.Option(help="Times through the training data.", rich_help_panel=_TRAINING)] = 20,
+    epochs: Annotated[
+        int | None,
+        typer.Option(
+            help="Times through the training data; by default 40 for small data to 10 for large.",
+            rich_help_panel=_TRAINING,
+        ),
+    ] = None,
     batch_size: Annotated[int, typer.Option(help="Samples a step.", rich_help_panel=_TRAINING)] = 32,
     early_stopping: Annotated[
         int | None,

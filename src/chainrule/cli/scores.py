@@ -23,7 +23,8 @@ def decode(
         # A single output for two classes: a probability of the second, or a margin.
         middle = 0.5 if spec.last_activation.name == "sigmoid" else 0.0
         return (outputs[:, 0] > middle).astype(np.int64)
-    return outputs.argmax(axis=1)
+    classes: NDArray[np.int64] = outputs.argmax(axis=1)
+    return classes
 
 
 def score(target: TargetEncoder, predicted: NDArray[Any], truth: NDArray[Any]) -> float:

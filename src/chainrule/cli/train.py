@@ -20,11 +20,12 @@ from chainrule.cli.runs import HISTORY, LOG, MODEL, SETTINGS, Settings, check_ou
 from chainrule.cli.scores import decode, score, score_line
 from chainrule.data import Dataset, Standardizer, load
 from chainrule.data.dataset import split_rows
-from chainrule.errors import DivergedError, SpecError, expected
+from chainrule.errors import ChainruleError, DivergedError, SpecError, expected
 from chainrule.network import Network
+from chainrule.rules.optimizers import Optimizer
 from chainrule.spec import Dense
 from chainrule.train.callbacks import Callback, CSVLog, EarlyStopping
-from chainrule.train.history import History
+from chainrule.train.history import History, describe_record
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class TrainOptions:
     optimizer: str
     learning_rate: float | None
     schedule: str
-    epochs: int
+    epochs: int | None
     batch_size: int
     early_stopping: int | None
     seed: int
@@ -85,6 +86,8 @@ def run(options: TrainOptions, out: Path | None, force: bool, progress: bool | N
     units = _outputs(data, loss)
     data = data.split(options.test, options.seed) if data.X_test is None else data
     prepared = _prepare(data, options, loss, units)
+    epochs = default_epochs(len(prepared.X)) if options.epochs is None else options.epochs
+    options = dataclasses.replace(options, epochs=epochs, loss=loss)
     engine: Any = options.engine
     network = Network(
         inputs=prepared.X.shape[1],
@@ -100,10 +103,12 @@ def run(options: TrainOptions, out: Path | None, force: bool, progress: bool | N
     print(_describe(data, prepared))
     print(network.summary(), flush=True)
     try:
-        failure = _fit(network, prepared, options, optimizer, [CSVLog(folder / LOG), *stopping], progress)
-    except BaseException:
+        failure = _fit(network, prepared, options, epochs, optimizer, [CSVLog(folder / LOG), *stopping], progress)
+        if isinstance(failure, DivergedError) and not network.history:
+            raise failure
+    except ChainruleError:
         if made:
-            # Nothing was trained: the folder, with no more than a log's header in it, should not look like a run.
+            # Nothing was trained: a folder with no more than a log's header in it should not look like a run.
             with contextlib.suppress(OSError):
                 (folder / LOG).unlink(missing_ok=True)
                 folder.rmdir()
@@ -126,12 +131,17 @@ def run(options: TrainOptions, out: Path | None, force: bool, progress: bool | N
     if isinstance(failure, DivergedError):
         print(f"What was learned before is in {folder}.")
         raise failure
-    print(repr(history))
+    print(_tell(history, stopping[0].best_epoch if stopping else None))
     if failure is not None:
         print(f"chainrule: interrupted; what was learned until then is in {folder}", file=sys.stderr)
     print(f"saved in {folder}")
     print(score_line("test", data.target, result))
     return 0 if failure is None else 130
+
+
+def default_epochs(samples: int) -> int:
+    """From 40 for small data down to 10 for large: about 600,000 samples in all."""
+    return min(40, max(10, 600_000 // samples))
 
 
 def _check(options: TrainOptions) -> None:
@@ -210,7 +220,8 @@ def _fit(
     network: Network,
     prepared: Prepared,
     options: TrainOptions,
-    optimizer: Any,
+    epochs: int,
+    optimizer: Optimizer,
     callbacks: list[Callback],
     progress: bool | None,
 ) -> KeyboardInterrupt | DivergedError | None:
@@ -219,7 +230,7 @@ def _fit(
         network.fit(
             prepared.X,
             prepared.y,
-            epochs=options.epochs,
+            epochs=epochs,
             batch_size=options.batch_size,
             optimizer=optimizer,
             validation_data=prepared.validation,
@@ -241,6 +252,17 @@ def _describe(data: Dataset, prepared: Prepared) -> str:
     validate = "" if prepared.validation is None else f", {len(prepared.validation[0]):,} to validate"
     parts = f"{len(prepared.X):,} samples to train{validate}, {len(prepared.X_test):,} to test"
     return f"{data.name}: {len(data.feature_names)} features, {what}; {parts}"
+
+
+def _tell(history: History, best_epoch: int | None) -> str:
+    """ "20 epochs, cost 0.0971, validation cost 0.1112, ...; the best was epoch 12, and is kept"."""
+    parts = [
+        f"{len(history)} epoch{'' if len(history) == 1 else 's'}",
+        *(describe_record(history[-1]) if history else []),
+    ]
+    stopped = f"; stopped: {history.stopped}" if history.stopped else ""
+    best = f"; the best, epoch {best_epoch}, is kept" if best_epoch is not None else ""
+    return ", ".join(parts) + stopped + best
 
 
 def _record(

@@ -147,7 +147,7 @@ class TableEncoder:
         absent = [column.name for column in self.columns if column.name not in table.columns]
         if absent:
             what = f"column{'s' if len(absent) > 1 else ''} {', '.join(map(repr, absent))}"
-            raise DataError(f"{table.path}: there is no {what}. There are: {', '.join(table.columns)}.")
+            raise DataError(f"{table.path}: lacks the {what}. There are: {', '.join(table.columns)}.")
         X = np.zeros((len(table), len(self.feature_names)))
         at = 0
         for column in self.columns:
