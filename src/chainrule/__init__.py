@@ -30,8 +30,8 @@ from chainrule.train.schedules import (
     Cosine,
     ExponentialDecay,
     InverseScaling,
-    OnPlateau,
     OneCycle,
+    OnPlateau,
     Schedule,
     StepDecay,
 )

@@ -138,6 +138,8 @@ def _finite(name: str, array: Array) -> Array:
 def _integers(name: str, array: Array, count: int, what: str) -> Array:
     if array.shape[0] == 0:
         raise DataError(f"{name} is empty: at least one sample is needed.")
+    if array.dtype.kind == "b":
+        array = array.astype(np.int64)
     if array.dtype.kind not in "iu":
         hint = ""
         if array.dtype.kind == "f":

@@ -67,7 +67,7 @@ def read_text(path: str | os.PathLike[str]) -> str:
         ) from None
 
 
-def replace_file(path: str | os.PathLike[str], write: Callable[[Path], None]) -> None:
+def replace_file(path: str | os.PathLike[str], write: Callable[[Path], object]) -> None:
     """Let `write` fill a temporary neighbour, then move it onto `path` in one step.
 
     Raises DataError where the folder or the file cannot be written; what was at `path` is then still there.

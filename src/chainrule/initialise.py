@@ -15,9 +15,10 @@ _RELU_FAMILY = frozenset({"relu", "leaky_relu", "elu", "gelu", "gelu_tanh", "sil
 
 def default_initialiser(activation: str) -> str:
     """he_normal for the relu family, lecun_normal for selu, else glorot_uniform."""
-    if activation == "selu":
+    family = activation.split("(")[0]  # leaky_relu(0.2)
+    if family == "selu":
         return "lecun_normal"
-    return "he_normal" if activation in _RELU_FAMILY else "glorot_uniform"
+    return "he_normal" if family in _RELU_FAMILY else "glorot_uniform"
 
 
 def draw(how: str | float, fan_in: int, fan_out: int, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -58,7 +59,7 @@ def following_activation(spec: NetworkSpec, position: int) -> str:
 
 
 def initialise(spec: NetworkSpec, arrays: dict[str, NDArray[Any]], seed: int | None) -> None:
-    """Fills the parameters and statistics: weights drawn in the order of layers, biases 0, γ and running variances 1."""
+    """Fills parameters and statistics: weights drawn in the order of layers, biases 0, γ and running variances 1."""
     rng = np.random.default_rng(seed)
     for name, array in arrays.items():
         array[...] = 1.0 if name.startswith(("gamma", "var")) else 0.0
@@ -66,11 +67,10 @@ def initialise(spec: NetworkSpec, arrays: dict[str, NDArray[Any]], seed: int | N
     for position, layer in enumerate(spec.layers):
         if isinstance(layer, Embedding):
             how = 1.0 if layer.weights is None else layer.weights
-            arrays["E"][...] = draw(how, *arrays["E"].shape, rng)
+            arrays["E"][...] = draw(how, layer.vocabulary, layer.dimension, rng)
         elif isinstance(layer, Dense):
             number += 1
-            how = layer.weights
-            if how is None:
-                how = default_initialiser(following_activation(spec, position))
+            named = layer.weights
+            how = default_initialiser(following_activation(spec, position)) if named is None else named
             array = arrays[f"W{number}"]
-            array[...] = draw(how, *array.shape, rng)
+            array[...] = draw(how, array.shape[0], array.shape[1], rng)

@@ -37,9 +37,9 @@ class Network:
         net.fit(X, y, epochs=10)
         net.predict(X)
 
-    inputs: features a sample, or tokens if the first layer is an Embedding.  loss: a name, a Loss of one sample or a Cost
-    of the batch.  l1, l2: λ₁/m Σ|W| and λ₂/(2m) Σ W² are added to the cost.  reduction: "mean" or "sum" of the losses.
-    dtype: "float32" or "float64".  seed: of initial weights, shuffling and dropout; None draws one.
+    inputs: features a sample, or tokens if the first layer is an Embedding.  loss: a name, a Loss of one sample or a
+    Cost of the batch.  l1, l2: λ₁/m Σ|W| and λ₂/(2m) Σ W² are added to the cost.  reduction: "mean" or "sum" of the
+    losses.  dtype: "float32" or "float64".  seed: of initial weights, shuffling and dropout; None draws one.
     Raises SpecError with all faults at once.
     """
 
@@ -61,7 +61,7 @@ class Network:
 
     def _setup(self, spec: NetworkSpec, dtype: object, seed: int | None, engine: str) -> None:
         faults = []
-        name = np.dtype(dtype).name if isinstance(dtype, type | np.dtype) else dtype  # type: ignore[arg-type]
+        name = np.dtype(dtype).name if isinstance(dtype, type | np.dtype) else dtype
         if name not in _DTYPES:
             faults.append(expected("dtype", "'float32' or 'float64'", dtype))
         if engine not in ("auto", "compiled", "reference"):
@@ -71,7 +71,7 @@ class Network:
         if faults:
             raise SpecError(faults)
         self.spec = spec
-        self.dtype = np.dtype(name)
+        self.dtype = np.dtype(str(name))
         self.seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else int(seed)
         self.engine_name = engine
         self.history: History | None = None
@@ -222,7 +222,7 @@ class Network:
         if validation_data is not None:
             if not isinstance(validation_data, tuple | list) or len(validation_data) not in (2, 3):
                 raise SpecError(expected("validation_data", "(X, y) or (X, y, sample_weight)", type(validation_data)))
-            self._data(*(validation_data if len(validation_data) == 3 else (*validation_data, None)))
+            self._data(validation_data[0], validation_data[1], *validation_data[2:])
             validation = tuple(validation_data)
         program = self.derive(optimizer=optimizer, targets=targets, weighted=sample_weight is not None).pruned(
             [s for s in (self.derive(targets=targets, weighted=sample_weight is not None).objective,) if s]
@@ -266,7 +266,7 @@ class Network:
 
     # --- behind it -----------------------------------------------------------------------------------------------
 
-    def _data(self, X: ArrayLike, y: ArrayLike, w: ArrayLike | None) -> tuple[dict[str, Array], Targets]:
+    def _data(self, X: ArrayLike, y: ArrayLike, w: ArrayLike | None = None) -> tuple[dict[str, Array], Targets]:
         """X, the targets and the weights, checked, under their symbols' names."""
         checked = checks.inputs(self.spec, X, self.dtype)
         kind, target = checks.targets(self.spec, y, len(checked), self.dtype)

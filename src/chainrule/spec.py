@@ -5,19 +5,40 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Any, Literal
 
 from chainrule.errors import ChainruleError, SpecError, expected, unknown_name
 from chainrule.program.parse import parse, source
-from chainrule.rules.activations import Activation, activation
+from chainrule.rules.activations import ACTIVATIONS, Activation, activation
 from chainrule.rules.losses import Cost, Loss, loss, replace_loss
 
 Reduction = Literal["mean", "sum"]
 GivenActivation = str | Activation | Callable[..., object]
 INITIALISERS = (
-    "glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_uniform", "lecun_normal", "orthogonal", "zeros",
+    "glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_uniform", "lecun_normal", "orthogonal",
+    "zeros",
 )  # fmt: skip
 """Names of initialisers; a number s stands for a normal distribution with standard deviation s."""
+
+
+def _plain(value: Any) -> Any:
+    """NumPy's numbers as Python's, so that a spec is plain data; anything else as it is, for the checks to refuse."""
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, Integral):
+        return int(value)
+    return float(value) if isinstance(value, Real) else value
+
+
+def _keep(owner: object, **fields: object) -> None:
+    """Sets fields of a frozen object, before it is handed out."""
+    for name, value in fields.items():
+        object.__setattr__(owner, name, _plain(value))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _count(what: str, value: object, faults: list[str]) -> None:
@@ -25,16 +46,26 @@ def _count(what: str, value: object, faults: list[str]) -> None:
         faults.append(expected(what, "a positive whole number", value))
 
 
-def _fraction(what: str, value: object, faults: list[str]) -> None:
-    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < 1:
+def _not_negative(what: str, value: Any, faults: list[str]) -> None:
+    if not _is_number(value) or value < 0:
+        faults.append(expected(what, "a finite number of at least 0", value))
+
+
+def _fraction(what: str, value: Any, faults: list[str]) -> None:
+    if not _is_number(value) or not 0 <= value < 1:
         faults.append(expected(what, "at least 0 and less than 1", value))
 
 
-def _initialiser(value: object, faults: list[str]) -> None:
+def _positive(what: str, value: Any, faults: list[str]) -> None:
+    if not _is_number(value) or value <= 0:
+        faults.append(expected(what, "above 0", value))
+
+
+def _initialiser(value: Any, faults: list[str]) -> None:
     if isinstance(value, str):
         if value not in INITIALISERS:
             faults.append(unknown_name("initialiser", value, INITIALISERS))
-    elif value is not None and not (isinstance(value, int | float) and math.isfinite(value) and value >= 0):
+    elif value is not None and not (_is_number(value) and value >= 0):
         faults.append(expected("The initialiser", "a name or the standard deviation of a normal distribution", value))
 
 
@@ -73,12 +104,9 @@ class Dense:
         weights: str | float | None = None,
     ) -> None:
         faults: list[str] = []
-        _count("units", units, faults)
-        _initialiser(weights, faults)
-        object.__setattr__(self, "activation", _resolve(activation, faults))
-        object.__setattr__(self, "units", units)
-        object.__setattr__(self, "bias", bool(bias))
-        object.__setattr__(self, "weights", weights)
+        _keep(self, units=units, activation=_resolve(activation, faults), bias=bool(bias), weights=weights)
+        _count("units", self.units, faults)
+        _initialiser(self.weights, faults)
         _raise(self, faults)
 
 
@@ -95,6 +123,7 @@ class Embedding:
 
     def __post_init__(self) -> None:
         faults: list[str] = []
+        _keep(self, vocabulary=self.vocabulary, dimension=self.dimension, weights=self.weights)
         _count("vocabulary", self.vocabulary, faults)
         _count("dimension", self.dimension, faults)
         _initialiser(self.weights, faults)
@@ -109,6 +138,7 @@ class Dropout:
 
     def __post_init__(self) -> None:
         faults: list[str] = []
+        _keep(self, rate=self.rate)
         _fraction("rate", self.rate, faults)
         _raise(self, faults)
 
@@ -125,10 +155,8 @@ class LayerNorm:
 
     def __init__(self, activation: GivenActivation = "identity", *, epsilon: float = 1e-5) -> None:
         faults: list[str] = []
-        object.__setattr__(self, "activation", _resolve(activation, faults))
-        object.__setattr__(self, "epsilon", epsilon)
-        if not (isinstance(epsilon, int | float) and math.isfinite(epsilon) and epsilon > 0):
-            faults.append(expected("epsilon", "above 0", epsilon))
+        _keep(self, activation=_resolve(activation, faults), epsilon=epsilon)
+        _positive("epsilon", self.epsilon, faults)
         _raise(self, faults)
 
 
@@ -148,12 +176,9 @@ class BatchNorm:
         self, activation: GivenActivation = "identity", *, momentum: float = 0.1, epsilon: float = 1e-5
     ) -> None:
         faults: list[str] = []
-        object.__setattr__(self, "activation", _resolve(activation, faults))
-        object.__setattr__(self, "momentum", momentum)
-        object.__setattr__(self, "epsilon", epsilon)
-        _fraction("momentum", momentum, faults)
-        if not (isinstance(epsilon, int | float) and math.isfinite(epsilon) and epsilon > 0):
-            faults.append(expected("epsilon", "above 0", epsilon))
+        _keep(self, activation=_resolve(activation, faults), momentum=momentum, epsilon=epsilon)
+        _fraction("momentum", self.momentum, faults)
+        _positive("epsilon", self.epsilon, faults)
         _raise(self, faults)
 
 
@@ -186,11 +211,8 @@ class NetworkSpec:
         l2: float = 0.0,
         reduction: Reduction = "mean",
     ) -> None:
-        object.__setattr__(self, "inputs", inputs)
-        object.__setattr__(self, "layers", tuple(layers) if isinstance(layers, Sequence) else (layers,))
-        object.__setattr__(self, "l1", l1)
-        object.__setattr__(self, "l2", l2)
-        object.__setattr__(self, "reduction", reduction)
+        several = tuple(layers) if isinstance(layers, Sequence) else (layers,)
+        _keep(self, inputs=inputs, layers=several, l1=l1, l2=l2, reduction=reduction)
         faults: list[str] = []
         try:
             object.__setattr__(self, "loss", _loss(loss))
@@ -267,9 +289,7 @@ def _faults(spec: NetworkSpec) -> list[str]:
     elif isinstance(spec.layers[-1], Dropout):
         faults.append("The last layer is a Dropout: put it before the last Dense layer.")
     for name in ("l1", "l2"):
-        value = getattr(spec, name)
-        if not (isinstance(value, int | float) and math.isfinite(value) and value >= 0):
-            faults.append(expected(name, "at least 0", value))
+        _not_negative(name, getattr(spec, name), faults)
     if spec.reduction not in ("mean", "sum"):
         faults.append(expected("reduction", "'mean' or 'sum'", spec.reduction))
     if dense and spec.loss is not None and not isinstance(spec.layers[-1], Dropout):
@@ -282,7 +302,7 @@ def _misfit(spec: NetworkSpec) -> list[str]:
     if not isinstance(spec.loss, Loss) or spec.loss.fits is None:
         return []
     last = spec.last_activation
-    from_table = last.name in LAST_NAMES and last == activation(last.name)
+    from_table = last == ACTIVATIONS.get(last.name)
     faults = []
     if from_table and last.name not in spec.loss.fits:
         faults.append(
@@ -297,12 +317,6 @@ def _misfit(spec: NetworkSpec) -> list[str]:
     return faults
 
 
-LAST_NAMES = frozenset(
-    "identity sigmoid tanh relu leaky_relu elu selu gelu gelu_tanh silu mish softplus softsign hard_sigmoid softmax "
-    "log_softmax".split()
-)
-
-
 def _suggest(last: str) -> str:
     return {
         "softmax": "cross_entropy",
@@ -313,7 +327,7 @@ def _suggest(last: str) -> str:
 
 
 def _activation_to_json(a: Activation) -> str | dict[str, str | None]:
-    if a.name in LAST_NAMES and a == activation(a.name):
+    if a == ACTIVATIONS.get(a.name):
         return a.name
     return {"formula": source(a.expression), "name": a.name, "slope": None if a.slope is None else source(a.slope)}
 
@@ -368,5 +382,5 @@ def _loss_from_dict(data: str | Mapping[str, Any]) -> Loss | Cost:
         return Cost(parse(data["formula"], ("yhat", "y", "m")), name=data["name"])
     fits = None if data["fits"] is None else frozenset(data["fits"])
     between = None if data["between"] is None else tuple(data["between"])
-    made = Loss(data["formula"], name=data["name"], classes=data["classes"], fits=fits, between=between)  # type: ignore[arg-type]
+    made = Loss(data["formula"], name=data["name"], classes=data["classes"], fits=fits, between=between)
     return replace_loss(made, smoothing=data["smoothing"])

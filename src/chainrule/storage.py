@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 import os
-import tempfile
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.errors import ChainruleError, DataError
+from chainrule.files import replace_file
 from chainrule.rules.losses import Loss
 from chainrule.spec import BatchNorm, Dense, Dropout, Embedding, LayerNorm, NetworkSpec
 
@@ -30,18 +28,7 @@ def save(
 
     metadata = {"format": FORMAT, "spec": json.dumps(spec.to_dict()), "settings": json.dumps(dict(settings))}
     content = to_bytes({k: np.ascontiguousarray(v) for k, v in arrays.items()}, metadata)
-    target = Path(path)
-    temporary = None
-    try:
-        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        Path(temporary).replace(target)
-    except OSError as fault:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                Path(temporary).unlink()
-        raise DataError(f"The network cannot be written to {target}: {fault.strerror or fault}.") from None
+    replace_file(path, lambda temporary: temporary.write_bytes(content))
 
 
 def load(path: str | os.PathLike[str]) -> tuple[NetworkSpec, dict[str, Array], dict[str, Any]]:

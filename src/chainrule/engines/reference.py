@@ -22,7 +22,7 @@ Evaluate = Callable[[dict[str, Any]], Any]
 def _sigmoid(x: Array) -> Array:
     # exp of what is not positive never overflows; e / (1 + e) keeps its relative accuracy far to the left
     e = np.exp(-np.abs(x))
-    return np.where(x >= 0, 1, e) / (1 + e)
+    return np.asarray(np.where(x >= 0, 1, e) / (1 + e))
 
 
 def _softplus(x: Array) -> Array:
@@ -32,7 +32,7 @@ def _softplus(x: Array) -> Array:
 def _erf(x: Array) -> Array:
     from scipy.special import erf  # only own formulas and gelu need it; SciPy is slow to import
 
-    return erf(x)  # type: ignore[no-any-return]
+    return np.asarray(erf(x))
 
 
 def _number(compare: np.ufunc) -> Callable[..., Array]:
@@ -113,12 +113,13 @@ def handler(equation: Equation, dtype: np.dtype[Any]) -> Evaluate:
         case Elementwise(expression):
             value = evaluator(expression, dtype)
             shape = equation.target.shape
-            if set(shape) - {1} <= {d for s in equation.operands for d in s.shape}:
+            if op.shape(equation.operands) == shape:
                 return value
             return lambda v: np.broadcast_to(value(v), [int(v[BATCH]) if d == BATCH else int(d) for d in shape])
         case Reduce(kind, over, expression):
-            value, function, axes = evaluator(expression, dtype), np.sum if kind == "sum" else np.max, _AXES[over]
-            return lambda v: function(value(v), **axes)  # type: ignore[operator]
+            value, axes = evaluator(expression, dtype), _AXES[over]
+            function: Callable[..., Any] = np.sum if kind == "sum" else np.max
+            return lambda v: function(value(v), **axes)
         case Gather():
             table, tokens = names
             return lambda v: v[table][v[tokens]].reshape(len(v[tokens]), -1)
@@ -188,7 +189,7 @@ class ReferenceEngine:
 
         def compute(v: dict[str, Any]) -> Array:
             v[EXACT][name] = value(v[EXACT])
-            return self.dtype.type(v[EXACT][name])
+            return np.asarray(v[EXACT][name], self.dtype)
 
         return compute
 

@@ -100,7 +100,10 @@ class Program:
         targets = {e.target.name for e in kept}
         return replace(
             self,
-            **cut,
+            forward=cut["forward"],
+            cost=cut["cost"],
+            backward=cut["backward"],
+            update=cut["update"],
             given=tuple(s for s in self.given if s.name in keep or s.role in STORED),
             objective=self.objective if self.objective and self.objective.name in targets else None,
             gradients=tuple((s, g) for s, g in self.gradients if g.name in targets),

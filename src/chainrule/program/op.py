@@ -76,7 +76,7 @@ class Gather:
 
     def shape(self, operands: tuple[Symbol, ...]) -> Shape | None:
         """(m, c·d)"""
-        if len(operands) != 2 or not operands[1].integers:
+        if not _rows_and_tokens(operands):
             return None
         (_, d), (m, c) = operands[0].shape, operands[1].shape
         return (m, c * d) if isinstance(c, int) and isinstance(d, int) else None
@@ -90,7 +90,7 @@ class ScatterAdd:
 
     def shape(self, operands: tuple[Symbol, ...]) -> Shape | None:
         """(v, d)"""
-        if len(operands) != 2 or not operands[1].integers:
+        if not _rows_and_tokens(operands):
             return None
         (m, width), (rows, c) = operands[0].shape, operands[1].shape
         if m != rows or not isinstance(width, int) or not isinstance(c, int) or width % c:
@@ -129,6 +129,10 @@ class OneHot:
 
 Op = MatMul | Elementwise | Reduce | Gather | ScatterAdd | Mask | OneHot
 OPERATIONS: tuple[type, ...] = (MatMul, Elementwise, Reduce, Gather, ScatterAdd, Mask, OneHot)
+
+
+def _rows_and_tokens(operands: tuple[Symbol, ...]) -> bool:
+    return [(len(s.shape), s.integers) for s in operands] == [(2, False), (2, True)]
 
 
 def _expression_shape(expression: Expression, operands: tuple[Symbol, ...]) -> Shape | None:

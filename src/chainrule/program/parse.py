@@ -7,6 +7,7 @@ by `known_functions()` are accepted: nothing of it is ever executed.
 from __future__ import annotations
 
 import ast
+import contextlib
 import inspect
 import math
 from collections.abc import Callable, Sequence
@@ -14,6 +15,7 @@ from types import SimpleNamespace
 
 from chainrule.errors import FormulaError, unknown_name
 from chainrule.program.scalar import (
+    FUNCTIONS,
     Apply,
     Constant,
     Expression,
@@ -23,6 +25,7 @@ from chainrule.program.scalar import (
     Variable,
     apply,
     as_expression,
+    children,
     variables,
 )
 
@@ -31,10 +34,16 @@ _COMPARE = {ast.Lt: "lt", ast.LtE: "le", ast.Gt: "gt", ast.GtE: "ge", ast.Eq: "e
 _OVER: dict[object, Over] = {"rows": "rows", "columns": "columns", "all": "all", 0: "rows", 1: "columns", None: "all"}
 
 
+DEEPEST = 100
+"""Levels of an expression; the walks over it are recursive."""
+
+
 def _over(value: object, function: str) -> Over:
-    if value not in _OVER:
-        raise FormulaError(f"{function}(...) is over 'rows', 'columns' or 'all'. Got {value!r} instead.")
-    return _OVER[value]
+    axis = value.value if isinstance(value, Constant) else value
+    if isinstance(axis, Expression) or axis not in _OVER:
+        got = source(value) if isinstance(value, Expression) else repr(value)
+        raise FormulaError(f"{function}(...) is over 'rows', 'columns' or 'all'. Got {got} instead.")
+    return _OVER[axis]
 
 
 def reduction_sum(x: Operand, over: object = "all") -> Expression:
@@ -71,7 +80,7 @@ def _unary(name: str) -> Callable[[Operand], Expression]:
 
 
 _FUNCTIONS: dict[str, Callable[..., Expression]] = {
-    **{name: _unary(name) for name in ("exp expm1 log log1p tanh sigmoid softplus sqrt erf abs sign stop".split())},
+    **{name: _unary(name) for name, f in FUNCTIONS.items() if f.arity == 1 and name != "neg"},
     "where": lambda c, a, b: apply("where", c, a, b),
     "max": maximum,
     "min": minimum,
@@ -93,7 +102,7 @@ _SIGNS = {"add": "+", "sub": "-", "mul": "*", "div": "/", "pow": "**", "lt": "<"
 def source(e: Expression) -> str:
     """The expression as text that `parse` reads back to the same expression."""
     if isinstance(e, Constant):
-        return repr(e.value) if e.value >= 0 else f"({e.value!r})"
+        return repr(e.value) if math.copysign(1, e.value) > 0 else f"({e.value!r})"
     if isinstance(e, Variable):
         return e.name
     if isinstance(e, Reduction):
@@ -114,6 +123,11 @@ def known_functions() -> tuple[str, ...]:
     return tuple(_FUNCTIONS)
 
 
+def _quoted(text: str) -> str:
+    """A formula in a message, cut where it is long."""
+    return repr(text if len(text) <= 200 else f"{text[:200]} ...")
+
+
 def parse(text: str, names: Sequence[str]) -> Expression:
     """The expression that the text says, over the given variable names.
 
@@ -123,7 +137,7 @@ def parse(text: str, names: Sequence[str]) -> Expression:
         tree = ast.parse(text.strip(), mode="eval")
     except (SyntaxError, ValueError, RecursionError, MemoryError) as fault:
         reason = getattr(fault, "msg", str(fault))
-        raise FormulaError(f"The formula {text!r} does not parse: {reason}.") from None
+        raise FormulaError(f"The formula {_quoted(text)} does not parse: {reason}.") from None
     constants = {"pi": math.pi, "e": math.e}
 
     def build(node: ast.expr) -> Expression:
@@ -131,13 +145,13 @@ def parse(text: str, names: Sequence[str]) -> Expression:
             case ast.Constant(value=bool()):
                 pass
             case ast.Constant(value=int() | float() as value):
-                return Constant(float(value))
+                return as_expression(value)
             case ast.Name(id=name) if name in names:
                 return Variable(name)
             case ast.Name(id=name) if name in constants:
                 return Constant(constants[name])
             case ast.Name(id=name):
-                raise FormulaError(f"In the formula {text!r}: {unknown_name('name', name, names)}")
+                raise FormulaError(f"In the formula {_quoted(text)}: {unknown_name('name', name, names)}")
             case ast.BinOp(left, op, right) if type(op) in _BINARY:
                 return apply(_BINARY[type(op)], build(left), build(right))
             case ast.UnaryOp(op=ast.USub(), operand=operand):
@@ -151,28 +165,45 @@ def parse(text: str, names: Sequence[str]) -> Expression:
             case _:
                 pass
         raise FormulaError(
-            f"The formula {text!r} may hold numbers, {', '.join(names)}, + - * / ** comparisons and calls. "
+            f"The formula {_quoted(text)} may hold numbers, {', '.join(names)}, + - * / ** comparisons and calls. "
             f"Got {ast.unparse(node)!r} instead."
         )
 
     def call(name: str, arguments: list[ast.expr], keywords: list[ast.keyword]) -> Expression:
         if name not in _FUNCTIONS:
-            raise FormulaError(f"In the formula {text!r}: {unknown_name('function', name, _FUNCTIONS)}")
+            raise FormulaError(f"In the formula {_quoted(text)}: {unknown_name('function', name, _FUNCTIONS)}")
         values: list[object] = [
             a.value if isinstance(a, ast.Constant) and isinstance(a.value, str) else build(a) for a in arguments
         ]
         options = {k.arg: k.value.value for k in keywords if k.arg == "over" and isinstance(k.value, ast.Constant)}
         if len(options) != len(keywords):
-            raise FormulaError(f"In the formula {text!r}: only over=... can be named, in sum, mean, max and min.")
+            raise FormulaError(
+                f"In the formula {_quoted(text)}: only over=... can be named, in sum, mean, max and min."
+            )
         try:
             return _FUNCTIONS[name](*values, *options.values())
         except TypeError:
-            raise FormulaError(f"In the formula {text!r}: {name} does not take {len(values)} argument(s).") from None
+            raise FormulaError(
+                f"In the formula {_quoted(text)}: {name} does not take {len(values)} argument(s)."
+            ) from None
 
     try:
-        return build(tree.body)
+        return _shallow(build(tree.body))
     except RecursionError:
-        raise FormulaError(f"The formula {text[:60]!r}... is nested too deeply.") from None
+        raise FormulaError(_TOO_DEEP) from None
+
+
+_TOO_DEEP = f"The formula is nested more than {DEEPEST} levels deep (a sum of n terms has n levels)."
+
+
+def _shallow(e: Expression) -> Expression:
+    """The expression itself, if it is not too deep for the walks."""
+    level: Sequence[Expression] = [e]
+    for _ in range(DEEPEST):
+        level = list(dict.fromkeys(c for x in level for c in children(x)))
+        if not level:
+            return e
+    raise FormulaError(_TOO_DEEP)
 
 
 def formula(given: str | Expression | Callable[..., object], names: Sequence[str]) -> Expression:
@@ -185,11 +216,18 @@ def formula(given: str | Expression | Callable[..., object], names: Sequence[str
     elif isinstance(given, str):
         return parse(given, names)
     elif callable(given):
-        wanted = len(inspect.signature(given).parameters)
-        if wanted != len(names):
-            raise FormulaError(f"The callable must take {len(names)} argument(s) ({', '.join(names)}). Got {wanted}.")
+        variables_ = [Variable(n) for n in names]
+        with contextlib.suppress(ValueError):  # built-in functions do not say what they take
+            try:
+                inspect.signature(given).bind(*variables_)
+            except TypeError:
+                raise FormulaError(
+                    f"The callable must take {len(names)} argument(s): {', '.join(names)}. Got one that does not."
+                ) from None
         try:
-            result = as_expression(given(*(Variable(n) for n in names)))
+            result = _shallow(as_expression(given(*variables_)))
+        except RecursionError:
+            raise FormulaError(_TOO_DEEP) from None
         except (TypeError, AttributeError) as fault:
             raise FormulaError(
                 f"The callable could not be traced: {fault}. Use operators and chainrule.functions "

@@ -5,17 +5,19 @@
                  | function(expression, ...)                  exp(z), a * b, where(z > 0, z, 0)
                  | reduction(kind, over, expression)          sum of a whole row, column or array (only in formulas)
 
-An expression is data: it is differentiated here, printed by the notations, evaluated by the reference engine and turned
-into vector code by the compiled engine.  A comparison has the value 1 or 0.  Expressions simplify themselves as they are
-built, so that a derivative reads as a person would write it.
+An expression is data: it is differentiated here, printed by the notations, evaluated by the reference engine and
+turned into vector code by the compiled engine.  A comparison has the value 1 or 0.  Expressions simplify themselves as
+they are built, so that a derivative reads as a person would write it.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from numbers import Real
+from typing import Literal, NoReturn
 
 from chainrule.errors import FormulaError
 
@@ -28,6 +30,11 @@ class Expression:
 
     `==` compares structure; the formula a = b is written `eq(a, b)`.
     """
+
+    __array_ufunc__ = None  # NumPy's functions must not take a formula for an array of one object
+
+    def __array__(self, *args: object, **options: object) -> NoReturn:
+        raise FormulaError("A formula is not an array: use chainrule.functions (sum, mean, exp, ...), not NumPy's.")
 
     def __add__(self, other: Operand) -> Expression:
         return add(self, as_expression(other))
@@ -130,8 +137,16 @@ def as_expression(value: object) -> Expression:
     """A number as a constant; an expression as it is.  Raises FormulaError for anything else."""
     if isinstance(value, Expression):
         return value
-    if isinstance(value, int | float):
-        return Constant(float(value))
+    if isinstance(value, bool) or type(value).__name__ == "bool":
+        raise FormulaError("A formula cannot hold True or False. To compare formulas write eq(a, b) or ne(a, b).")
+    if isinstance(value, Real):
+        try:
+            number = float(value)
+        except OverflowError:
+            number = math.inf
+        if math.isfinite(number):
+            return Constant(number)
+        raise FormulaError(f"A formula's numbers must be finite. Got {str(value)[:40]} instead.")
     raise FormulaError(f"A formula is made of numbers and expressions. Got {type(value).__name__} instead.")
 
 
@@ -162,6 +177,8 @@ def add(a: Expression, b: Expression) -> Expression:
         return subtract(a, b.arguments[0])  # type: ignore[attr-defined]
     if _is_negative(a):
         return subtract(b, a.arguments[0])  # type: ignore[attr-defined]
+    if isinstance(b, Constant) and b.value < 0:
+        return subtract(a, Constant(-b.value))
     return Apply("add", (a, b))
 
 
@@ -177,6 +194,8 @@ def subtract(a: Expression, b: Expression) -> Expression:
         return ZERO
     if _is_negative(b):
         return add(a, b.arguments[0])  # type: ignore[attr-defined]
+    if isinstance(b, Constant) and b.value < 0:
+        return add(a, Constant(-b.value))
     if (terms := _arguments(a, "add")) is not None and b in terms:  # (u + v) - v
         return terms[1] if terms[0] == b else terms[0]
     return Apply("sub", (a, b))

@@ -29,8 +29,8 @@ STORED: frozenset[str] = frozenset({"parameter", "slot", "statistic"})
 class Symbol:
     """A value of the derivation.
 
-    role: `value` is named by the textbooks (Z, A); `inner` belongs to a formula (the sum in a softmax); `temporary` has no
-    name of its own and is printed in place (a product before its bias).  `integers` marks tokens and labels.
+    role: `value` is named by the textbooks (Z, A); `inner` belongs to a formula (the sum in a softmax); `temporary` has
+    no name of its own and is printed in place (a product before its bias).  `integers` marks tokens and labels.
     """
 
     name: str

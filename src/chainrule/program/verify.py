@@ -1,8 +1,8 @@
 """verify: the laws of a program, always run on what a pass made or changed.
 
-Every symbol is assigned once and before it is used; a symbol's name means one symbol; shapes agree by the operation's own
-rule; only the update overwrites, and only what is stored, once each.  All faults are collected and shown with their
-neighbours.
+Every symbol is assigned once and before it is used; a symbol's name means one symbol; shapes agree by the operation's
+own rule; only the update overwrites, and only what is stored, once each.  All faults are collected and shown with
+their neighbours.
 """
 
 from __future__ import annotations
@@ -66,6 +66,8 @@ def _faults(section: str, equation: Equation, known: dict[str, Symbol], overwrit
             faults.append(f"{target.name} is stored, and only the update may overwrite it")
         elif target.name not in known:
             faults.append(f"{target.name} is stored but not given")
+        elif known[target.name] != target:
+            faults.append(f"{target.name} means two symbols: {known[target.name]!r} and {target!r}")
         elif target.name in overwritten:
             faults.append(f"{target.name} is overwritten twice")
     elif target.name in known:

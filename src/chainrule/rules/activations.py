@@ -1,8 +1,8 @@
 """Activations: g and its slope, side by side.
 
-An activation is a formula in z; reductions in it run over one sample's features, so softmax is one like any other.  The
-slope g' is derived; where it is stated here as well, in terms of the value a = g(z), it says the same with what is at hand
-(a test holds the two together), and Z need not be kept.
+An activation is a formula in z; reductions in it run over one sample's features, so softmax is one like any other.
+The slope g' is derived; where it is stated here as well, in terms of the value a = g(z), it says the same with what is
+at hand (a test holds the two together), and Z need not be kept.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ class Activation:
         Activation(lambda z: z / (1 + abs(z)))
         Activation("exp(z - max(z)) / sum(exp(z - max(z)))")
 
-    name: shown in the summary.  slope: g' as a formula in a and z, only to spare work; the derivative is derived without
-    it.  Raises FormulaError.
+    name: shown in the summary.  slope: g' as a formula in a and z, only to spare work; the derivative is derived
+    without it.  Raises FormulaError.
     """
 
     expression: Expression
@@ -46,6 +46,8 @@ class Activation:
         object.__setattr__(self, "slope", None if slope is None else formula(slope, ("a", "z")))
         if not self.vector_valued:
             differentiate(expression, "z")
+        elif slope is not None:
+            raise FormulaError("A slope goes with an element-wise activation; this one reduces over the row.")
 
     @property
     def vector_valued(self) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from chainrule.errors import FormulaError
 from chainrule.program.equation import Equation, elementwise, operands_of, reduction, shape_of
 from chainrule.program.op import Elementwise, Op, Reduce
+from chainrule.program.parse import source
 from chainrule.program.scalar import (
     ONE,
     Apply,
@@ -17,6 +18,7 @@ from chainrule.program.scalar import (
     Variable,
     children,
     replace,
+    variables,
     walk,
 )
 from chainrule.program.symbol import BATCH, Role, Shape, Symbol, broadcast
@@ -116,16 +118,21 @@ class Builder:
                     over = "columns"
                 inner = lowered(e.argument)
                 shape = shape_of(inner, self.scope)
-                if len(shape) < 2 and over != "all":
-                    return inner if e.kind != "sum" else inner  # a scalar is its own row, column, mean and maximum
+                if e.kind == "sum" and not variables(inner):
+                    raise FormulaError(f"A sum needs something to run over. Got the constant {source(inner)} ({rule}).")
+                if shape == () or (len(shape) == 1 and over == "rows"):
+                    return inner  # a scalar is its own sum, mean and maximum, and so is a row in itself
+                if len(shape) == 1:
+                    over = "all"
                 if e.kind == "mean":
                     total = self._reduced(Reduce("sum", over, inner), label, rule)
                     return Variable(total.name) / self._count(shape, over)
                 return Variable(self._reduced(Reduce(e.kind, over, inner), label, rule).name)
             result = _rebuild(e, tuple(lowered(c) for c in children(e)))
             for equation in self.equations:  # what is there already is not computed again
-                if isinstance(equation.op, Elementwise) and equation.op.expression == result:
-                    return Variable(equation.target.name) if isinstance(result, Apply) else result
+                same = isinstance(result, Apply) and equation.op == Elementwise(result)
+                if same and equation.target.shape == shape_of(result, self.scope):
+                    return Variable(equation.target.name)
             return Variable(self.write(f"E{label}", result, "inner", rule=rule).name) if e in shared else result
 
         return lowered(expression)

@@ -1,23 +1,24 @@
 """The chain rule over equations: from the forward equations to the backward ones.
 
-Equations are walked from the last to the first.  dT, the gradient of the cost by T, is the sum of what each equation that
-uses T contributes:
+Equations are walked from the last to the first.  dT, the gradient of the cost by T, is the sum of what each equation
+that uses T contributes:
 
     T = L R              dL = dT Rᵀ,  dR = Lᵀ dT
     T = e(a, b, ...)     da = dT ∂e/∂a, summed over the axes on which a repeats (a bias: over the rows)
     T = Σ e(a, ...)      da = dT ∂e/∂a
-    T = max e(a, ...)    da = dT ∂e/∂a where e is the largest
+    T = max e(a, ...)    da = dT ∂e/∂a where e is the largest, shared evenly among equals
     T = rows of E at X   dE = dT added into rows X
 
-A gradient becomes an equation of its own where a textbook names it (dZ, dA, dW, ...) or an operation needs it; in between,
-expressions are composed and simplified.
+A gradient becomes an equation of its own where a textbook names it (dZ, dA, dW, ...) or an operation needs it; in
+between, expressions are composed and simplified.
 """
 
 from __future__ import annotations
 
-from chainrule.program.equation import Equation, shape_of
+from chainrule.program.equation import Equation, operands_of, shape_of
 from chainrule.program.op import Elementwise, Gather, MatMul, Reduce, ScatterAdd
 from chainrule.program.scalar import (
+    ONE,
     ZERO,
     Apply,
     Constant,
@@ -91,17 +92,20 @@ class _Chain:
         several = len(ways) > 1 and sum(1 for _ in walk(slope)) > _SMALL
         if not (needs_symbol and isinstance(slope, Variable)) and (target.role in _NAMED or needs_symbol or several):
             slope = self._settle(target, through)
+        if isinstance(op, Reduce) and op.kind == "max" and ways and slope != ZERO:
+            largest = apply("eq", op.expression, Variable(target.name))
+            equals = self.builder.reduce(f"n_{target}", Reduce("sum", op.over, largest), rule="ties", through=through)
+            slope = slope * where(largest, ONE, ZERO) / Variable(equals.name)
         for symbol, partial in sorted(ways, key=lambda way: way[0].role != "parameter"):  # dW before dA
             if partial is not None:
                 self._pass(symbol, slope * partial, target, through)
             elif isinstance(op, Elementwise):
-                known = {op.expression: Variable(target.name)} if isinstance(op.expression, Apply) else {}
+                known: dict[Expression, Expression] = {}
+                if isinstance(op.expression, Apply):
+                    known[op.expression] = Variable(target.name)
                 self._pass(symbol, slope * replace(differentiate(op.expression, symbol.name), known), target, through)
             elif isinstance(op, Reduce):
-                inner = differentiate(op.expression, symbol.name)
-                if op.kind == "max":
-                    inner = where(apply("eq", op.expression, Variable(target.name)), inner, ZERO)
-                self._pass(symbol, slope * inner, target, through, over=op)
+                self._pass(symbol, slope * differentiate(op.expression, symbol.name), target, through, over=op)
             elif isinstance(op, MatMul):
                 assert isinstance(slope, Variable)
                 self._product(equation, symbol, self.builder.scope[slope.name], through)
@@ -138,8 +142,8 @@ class _Chain:
         if symbol.shape == full or term == ZERO:
             self._receive(symbol, term)
             return
-        own = shape_of(term, builder.scope)
-        own = (1,) * (len(full) - len(own)) + own
+        shape = shape_of(term, builder.scope)
+        own = (1,) * (len(full) - len(shape)) + shape
         wide = (1,) * (len(full) - len(symbol.shape)) + symbol.shape
         axes = []
         for axis, (mine, its, size) in enumerate(zip(own, wide, full, strict=True)):
@@ -150,11 +154,13 @@ class _Chain:
                     axes.append(axis)
         if axes:
             over_all = symbol.shape == () or (len(symbol.shape) == 1 and own[-1] != symbol.shape[0])
-            kind: Over = "all" if over_all else "rows" if axes == [0] else "columns"
-            single = self.users.get(symbol.name) == 1
+            kind: Over = "all" if over_all or len(shape) < 2 else "rows" if axes == [0] else "columns"
+            op = Reduce("sum", kind, term)
+            whole = op.shape(operands_of(term, builder.scope)) == symbol.shape
+            single = self.users.get(symbol.name) == 1 and whole
             made = builder.reduce(
-                f"d{symbol.name}",
-                Reduce("sum", kind, term),
+                f"d{symbol.name}" if whole else f"sum_d{symbol.name}",
+                op,
                 "gradient" if single else "inner",
                 rule="sum over what repeats",
                 through=through,
@@ -181,10 +187,9 @@ class _Chain:
         total = self._total(symbol.name)
         if isinstance(total, Variable) and self.builder.scope[total.name].shape == symbol.shape:
             made = self.builder.scope[total.name]
-            if made.role == "gradient":
-                if made.name == f"d{symbol.name}":
-                    self.gradients[symbol.name] = made
-                    return total
+            if made.role == "gradient" and made.name == f"d{symbol.name}":
+                self.gradients[symbol.name] = made
+                return total
         rule = "slope" if symbol.batched else "sum of the parts"
         made = self.builder.write(f"d{symbol.name}", total, "gradient", rule=rule, through=through, shape=symbol.shape)
         self.gradients[symbol.name] = made

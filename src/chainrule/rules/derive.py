@@ -11,16 +11,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from chainrule.errors import SpecError
-from chainrule.program.equation import Equation, Program, elementwise
+from chainrule.errors import FormulaError, SpecError
+from chainrule.program.equation import Equation, Program, elementwise, shape_of
 from chainrule.program.op import OneHot, Reduce
 from chainrule.program.scalar import ZERO, Constant, Expression, Variable, apply, replace, walk
-from chainrule.program.symbol import BATCH, Symbol
+from chainrule.program.symbol import BATCH, Symbol, shape_text
 from chainrule.program.verify import verify
+from chainrule.rules.activations import ACTIVATIONS, Activation
 from chainrule.rules.builder import Builder
 from chainrule.rules.chain import backward
 from chainrule.rules.layers import batch_norm, dense, dropout, embedding, layer_norm
-from chainrule.rules.losses import CANONICAL, OF_LOG_PROBABILITIES, Cost, Loss, Targets
+from chainrule.rules.losses import CANONICAL, LOSSES, OF_LOG_PROBABILITIES, TINY, Cost, Loss, Targets
 from chainrule.rules.optimizers import Optimizer
 from chainrule.spec import BatchNorm, Dense, Dropout, Embedding, LayerNorm, NetworkSpec
 
@@ -33,7 +34,7 @@ class _Output:
 
     prediction: Symbol
     z: Symbol
-    activation: str
+    activation: Activation
 
 
 def derive(
@@ -49,8 +50,8 @@ def derive(
     """The program of the network: forward, cost, backward, and with an optimizer the update.
 
     mode: "inference" leaves out dropout and uses the running means of batch normalisation; its gradients are those of
-    that cost.  targets: "labels" where y holds integers.  weighted: with sample weights w (m, 1).  canonical: whether the
-    named pairs replace the long form.  input_gradient: whether dX is derived as well (never for tokens).
+    that cost.  targets: "labels" where y holds integers.  weighted: with sample weights w (m, 1).  canonical: whether
+    the named pairs replace the long form.  input_gradient: whether dX is derived as well (never for tokens).
     Raises SpecError: weights with a Cost, or labels for a loss that has none.
     """
     if weighted and isinstance(spec.loss, Cost):
@@ -89,7 +90,8 @@ def derive(
 def _forward(builder: Builder, spec: NetworkSpec, inputs: Symbol, *, training: bool, canonical: bool) -> _Output:
     """The layers; symbols are numbered by the Dense layer that they belong to, repeats get a letter."""
     value = z = inputs
-    number, name, stream = 0, "identity", 0
+    number, stream = 0, 0
+    activation = ACTIVATIONS["identity"]
     seen: dict[tuple[type, int], int] = {}
     for position, layer in enumerate(spec.layers):
         last = position == len(spec.layers) - 1
@@ -108,14 +110,14 @@ def _forward(builder: Builder, spec: NetworkSpec, inputs: Symbol, *, training: b
                 value = dropout(builder, layer, value, label, training=training, stream=stream)
                 stream += 1
             case LayerNorm():
-                value = layer_norm(builder, layer, value, label if number else "0")
+                value = layer_norm(builder, layer, value, label)
             case BatchNorm():
-                value = batch_norm(builder, layer, value, label if number else "0", training=training)
+                value = batch_norm(builder, layer, value, label, training=training)
         if isinstance(layer, Dense | LayerNorm | BatchNorm):
-            name = layer.activation.name
+            activation = layer.activation
             first = [e.target for e in builder.equations[before:] if e.target.name[0] in "ZH"]
             z = first[-1] if first else value
-    return _Output(value, z, name)
+    return _Output(value, z, activation)
 
 
 def _targets(builder: Builder, spec: NetworkSpec, targets: Targets) -> Symbol:
@@ -141,6 +143,11 @@ def _cost(
     if isinstance(spec.loss, Cost):
         bind = {"yhat": output.prediction, "y": y, "m": builder.scope[BATCH]}
         total = builder.lower(spec.loss.expression, bind, "_f", rule=spec.loss.name)
+        if (shape := shape_of(total, builder.scope)) != ():
+            raise FormulaError(
+                f"A Cost must be one number for the whole batch. Got {shape_text(shape)} from {spec.loss.name}; "
+                f"reduce it with sum(...) or mean(...), or use Loss(...) for a loss of each sample."
+            )
     else:
         losses = _losses(builder, spec.loss, output, y, canonical=canonical)
         each = Variable(losses.name)
@@ -148,7 +155,8 @@ def _cost(
             w = Variable(builder.give("w", (BATCH, 1), "weight").name)
             total = Variable(builder.reduce("S", Reduce("sum", "all", w * each), "loss", rule="sum of the losses").name)
             if spec.reduction == "mean":
-                total = total / Variable(builder.reduce("sum_w", Reduce("sum", "all", w), rule="sum of weights").name)
+                weight = Variable(builder.reduce("sum_w", Reduce("sum", "all", w), rule="sum of weights").name)
+                total = total / apply("maximum", weight, TINY)  # a batch may hold samples of weight 0 alone
         else:
             total = Variable(builder.reduce("S", Reduce("sum", "all", each), "loss", rule="sum of the losses").name)
             if spec.reduction == "mean":
@@ -160,9 +168,11 @@ def _cost(
 def _losses(builder: Builder, loss: Loss, output: _Output, y: Symbol, *, canonical: bool) -> Symbol:
     """L (m, 1); a canonical pair says it, and its gradient, in terms of Z_L."""
     prediction = output.prediction
-    pair = CANONICAL.get((output.activation, loss.name.split("(")[0])) if canonical else None
+    # By formula, not by name: an own formula may bear any name.
+    names = next((n for n, known in LOSSES.items() if known.expression == loss.expression), ""), output.activation.name
+    pair = CANONICAL.get((names[1], names[0])) if canonical and output.activation == ACTIVATIONS.get(names[1]) else None
     expression = loss.expression
-    if loss.classes and output.activation == "log_softmax":
+    if names == ("cross_entropy", "log_softmax") and output.activation == ACTIVATIONS["log_softmax"]:
         expression = OF_LOG_PROBABILITIES
     bind = {"yhat": prediction, "y": y}
     if pair is not None and pair.value is not None:
@@ -171,8 +181,7 @@ def _losses(builder: Builder, loss: Loss, output: _Output, y: Symbol, *, canonic
     label = "".join(c for c in output.z.name if c.isalnum() and not c.isalpha())
     rest = builder.lower(expression, bind, label, rule=pair.name if pair else loss.name, over_columns_only=True)
     rule = pair.name if pair else loss.name
-    names = [x.name for x in walk(rest) if isinstance(x, Variable)]
-    wide = bool(names) and builder.common_shape(*names)[-1] not in (1, BATCH)
+    wide = shape_of(rest, builder.scope)[-1:] not in ((), (1,))
     if wide:
         result = builder.reduce("L", Reduce("sum", "columns", rest), "loss", rule=rule)
     else:
@@ -201,14 +210,18 @@ def _penalties(builder: Builder, spec: NetworkSpec, m: Expression) -> Expression
 
 
 def _weights_first(equations: list[Equation]) -> tuple[Equation, ...]:
-    """db_l after dW_l, as every text has it; they do not depend on each other."""
-    result = list(equations)
-    for k in range(len(result) - 1):
-        one, two = result[k], result[k + 1]
-        independent = one.target not in two.operands
-        if one.target.name.startswith("db") and two.target.name.startswith("dW") and independent:
-            result[k], result[k + 1] = two, one
-    return tuple(result)
+    """db_l after dW_l, as every text has it; nothing in the backward section uses either."""
+    result: list[Equation] = []
+    waiting: dict[str, Equation] = {}
+    for equation in equations:
+        kind, layer = equation.target.name[:2], equation.target.name[2:]
+        if kind == "db" and equation.target.role == "gradient":
+            waiting[layer] = equation
+            continue
+        result.append(equation)
+        if kind == "dW" and layer in waiting:
+            result.append(waiting.pop(layer))
+    return (*result, *waiting.values())
 
 
 def _overwrite(builder: Builder, stored: Symbol, value: Expression, rule: str) -> None:

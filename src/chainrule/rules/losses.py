@@ -1,7 +1,7 @@
 """Losses: L(ŷ, y) of one sample; Cost: any f(Ŷ, Y) of the whole batch; and the canonical pairs.
 
-A loss formula is element-wise in ŷ and y and summed over the outputs, or reduces over them itself.  The cost adds up the
-samples: J = (1/m) Σ_i L_i, Σ_i L_i with reduction="sum", or Σ w_i L_i / Σ w_i with sample weights.
+A loss formula is element-wise in ŷ and y and summed over the outputs, or reduces over them itself.  The cost adds up
+the samples: J = (1/m) Σ_i L_i, Σ_i L_i with reduction="sum", or Σ w_i L_i / Σ w_i with sample weights.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ class Loss:
         Loss("sqrt(sum((yhat - y) ** 2) + 1e-12)")      reduces over the outputs itself
         Loss(lambda yhat, y: functions.log(1 + (yhat - y) ** 2))
 
-    classes: whether y may be an integer label, standing for a one-hot row.  fits: the activations of the last layer that
-    it is meant for (None: any; an own activation always may).  smoothing: the share ε of a label that is spread evenly,
-    Y ← (1 - ε) Y + ε/n.  between: the least and largest y allowed.
+    classes: whether y may be an integer label, standing for a one-hot row.  fits: the activations of the last layer
+    that it is meant for (None: any; an own activation always may).  smoothing: the share ε of a label that is spread
+    evenly, Y ← (1 - ε) Y + ε/n.  between: the least and largest y allowed.
     """
 
     expression: Expression

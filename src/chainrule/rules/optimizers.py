@@ -1,4 +1,4 @@
-"""Optimizers: update rules as scalar formulas over w (the weight), g (its gradient), slots, lr and t (the step, from 1).
+"""Optimizers: update rules as scalar formulas over w (the weight), g (its gradient), slots, lr, t (the step, from 1).
 
 An optimizer is data: `shared` scalars computed once a step, then `steps`, each overwriting a slot or w, in this order.
 Slots start at 0 and are named SLOT_PARAMETER (`M_W1`).
@@ -112,6 +112,11 @@ class SGD(Optimizer):
     nesterov: bool = False
 
     _ranges: ClassVar[Mapping[str, tuple[float, float, str]]] = {"momentum": _FRACTION}
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.nesterov and self.momentum == 0:
+            raise SpecError("SGD: nesterov=True needs a momentum above 0, for example momentum=0.9.")
 
     def rule(self) -> UpdateRule:
         """The formulas."""
