@@ -14,6 +14,8 @@ from chainrule.train.state import FitState
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
 
+_ROOM_FOR_BAR = 100
+
 Verbose = bool | Literal["auto"]
 
 
@@ -45,14 +47,21 @@ class Progress(Callback):
             self._lines = stream
             return
         from rich.console import Console
-        from rich.progress import BarColumn, TextColumn
+        from rich.progress import BarColumn, ProgressColumn, TextColumn
         from rich.progress import Progress as RichProgress
+        from rich.table import Column
 
+        console = Console(file=stream)
+        # Where there is little room it belongs to the numbers.
+        bar: list[ProgressColumn] = [BarColumn(bar_width=12)] if console.width >= _ROOM_FOR_BAR else []
+        width = len(f"epoch {fit.epochs}/{fit.epochs}")
         self._bar = RichProgress(
-            TextColumn("epoch {task.completed:.0f}/{task.total:.0f}"),
-            BarColumn(bar_width=20),
-            TextColumn("{task.description}"),
-            console=Console(file=stream),
+            TextColumn(
+                "epoch {task.completed:.0f}/{task.total:.0f}", table_column=Column(min_width=width, no_wrap=True)
+            ),
+            *bar,
+            TextColumn("{task.description}", table_column=Column(no_wrap=True, overflow="ellipsis")),
+            console=console,
         )
         self._bar.add_task("", total=fit.epochs)
         self._bar.start()
@@ -61,7 +70,10 @@ class Progress(Callback):
         text = self._describe(fit, record)
         try:
             if self._bar is not None:
-                self._bar.update(self._bar.task_ids[0], completed=record.epoch, description=text)
+                short = (
+                    text.replace("validation cost", "val.").replace("validation", "val.").replace(" samples/s", "/s")
+                )
+                self._bar.update(self._bar.task_ids[0], completed=record.epoch, description=short)
             elif self._lines is not None:
                 print(f"epoch {record.epoch}/{fit.epochs}  {text}", file=self._lines, flush=True)
         except OSError:
