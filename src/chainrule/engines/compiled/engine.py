@@ -1,0 +1,222 @@
+"""The compiled engine: programs as machine code made for exactly this network, called through one checked record."""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from chainrule.engines.base import Array, Epoch, EpochResult, Values
+from chainrule.engines.compiled import jit, matmul, pack, target, team
+from chainrule.engines.compiled.lower import CHUNK, ENTRY, Lowered, lower
+from chainrule.engines.compiled.memory import Memory, Word, memory
+from chainrule.engines.compiled.plan import Plan, plan
+from chainrule.engines.compiled.target import Layout
+from chainrule.engines.reference import evaluator
+from chainrule.program.equation import Program
+from chainrule.program.op import Elementwise
+from chainrule.program.symbol import BATCH, Symbol
+
+SINGLE = 512
+"""Samples up to which a batch is run as one piece, its weights updated in the tiles of their gradients."""
+
+
+@dataclass
+class _Unit:
+    """One program compiled for one way of running it."""
+
+    program: Program
+    plan: Plan
+    memory: Memory
+    chunked: bool
+    code: jit.Code
+    address: int
+    workspace: Array | None = None
+
+
+class CompiledEngine:
+    """Compiles each program once (or finds it in the cache on disk) and calls its machine code."""
+
+    name = "compiled"
+
+    def __init__(self, dtype: np.dtype[Any]) -> None:
+        self.dtype = dtype
+        self.layout: Layout = target.host().layout(dtype.name)
+        self._units: dict[object, _Unit] = {}
+
+    # --- compiling -----------------------------------------------------------------------------------------------
+
+    def _unit(self, program: Program, wanted: tuple[str, ...], chunked: bool, training: bool) -> _Unit:
+        key = (id(program), wanted, chunked, training)
+        known = self._units.get(key)
+        if known is not None and known.program is program:
+            return known
+        made = plan(program, wanted, fuse_updates=not chunked)
+        symbols = program.symbols
+        outputs = tuple(symbols[n] for n in wanted if symbols[n].batched)
+        chunked = chunked and not made.couples
+
+        def build() -> Any:
+            lowered: Lowered = lower(made, self.layout, chunked=chunked, training=training, outputs=outputs)
+            return lowered.module
+
+        text = f"{program!r}|{wanted}|{chunked}|{training}|{CHUNK}"
+        code = jit.load(self.layout.target, self.dtype.name, text, build)
+        unit = _Unit(program, made, memory(made, self.layout, outputs), chunked, code, code.address(ENTRY))
+        self._units[key] = unit
+        return unit
+
+    # --- running -------------------------------------------------------------------------------------------------
+
+    def run(self, program: Program, given: Values, wanted: tuple[str, ...]) -> dict[str, Array]:
+        """The wanted symbols' values."""
+        unit = self._unit(program, wanted, True, False)
+        samples = int(given[BATCH])
+        symbols = program.symbols
+        stored = pack.aligned(unit.memory.stored_size, self.dtype)
+        self._pack(unit, given, stored)
+        results = {s.name: np.empty((samples, *[int(d) for d in s.shape[1:]]), self.dtype) for s in unit.memory.outputs}
+        call = _Call(self, unit, samples, samples, {k: np.asarray(v) for k, v in given.items()}, results)
+        call.words[Word.STORED] = stored.ctypes.data
+        call.words[Word.SEED] = _word(int(given.get("seed", 0)))
+        call.words[Word.FIRST_STEP] = int(given.get("t", 1))
+        call.rates(np.zeros(1), int(given.get("t", 1)))
+        order = np.arange(samples, dtype=np.int64)
+        call.words[Word.ORDER] = order.ctypes.data
+        team.run(unit.address, call.words.ctypes.data, 1)
+        return {
+            name: results[name] if name in results else self._unpack(unit, call.fixed, unit.memory.fixed, symbols[name])
+            for name in wanted
+        }
+
+    def epoch(
+        self, program: Program, stored: Mapping[str, Array], epoch: Epoch, stop: Callable[[], bool] | None = None
+    ) -> EpochResult:
+        """Trains one epoch; parameters, slots and statistics are overwritten in place when it ends."""
+        unit = self._unit(program, (), epoch.batch_size > SINGLE, True)
+        packed = pack.aligned(unit.memory.stored_size, self.dtype)
+        self._pack(unit, stored, packed)
+        call = _Call(self, unit, len(epoch.order), epoch.batch_size, dict(epoch.data), {})
+        call.words[Word.STORED] = packed.ctypes.data
+        call.words[Word.ORDER] = epoch.order.ctypes.data
+        call.words[Word.SEED] = _word(epoch.seed)
+        call.words[Word.FIRST_STEP] = epoch.first_step
+        call.rates(epoch.rates, epoch.first_step)
+        threads = threads_for(unit.plan, epoch, os.cpu_count() or 1)
+        call.team(threads)
+
+        def interrupted() -> None:
+            call.stop[0] = 1
+
+        try:
+            team.run(unit.address, call.words.ctypes.data, threads, interrupted)
+        finally:
+            for name, array in stored.items():
+                if name in unit.memory.stored:
+                    array[...] = self._unpack(unit, packed, unit.memory.stored, program.symbols[name])
+        return EpochResult(call.costs[: int(call.done[0])].copy())
+
+    def _pack(self, unit: _Unit, values: Values, into: Array) -> None:
+        for name, offset in unit.memory.stored.items():
+            array = np.asarray(values[name])
+            if unit.memory.kinds[name] == "weight":
+                k, n = array.shape
+                panels, NR = self.layout.panels(n), self.layout.panel
+                view = into[offset : offset + panels * k * NR].reshape(panels, k, NR)
+                full = n // NR
+                if full:
+                    view[:full] = array[:, : full * NR].reshape(k, full, NR).transpose(1, 0, 2)
+                if n % NR:
+                    view[full, :, : n % NR] = array[:, full * NR :]
+            else:
+                into[offset : offset + array.size] = array.reshape(-1)
+
+    def _unpack(self, unit: _Unit, buffer: Array, offsets: dict[str, int], symbol: Symbol) -> Array:
+        offset = offsets[symbol.name]
+        shape = [int(d) for d in symbol.shape]
+        if unit.memory.kinds[symbol.name] == "weight":
+            return pack.weight_from_panels(self.layout, buffer[offset:], *shape)
+        return buffer[offset : offset + math.prod(shape)].reshape(shape).copy()
+
+
+class _Call:
+    """The arguments' record of one call, and everything that it points to."""
+
+    def __init__(
+        self, engine: CompiledEngine, unit: _Unit, samples: int, batch: int, data: Mapping[str, Array], results: Values
+    ) -> None:
+        layout, dtype = engine.layout, engine.dtype
+        self.engine, self.unit = engine, unit
+        self.words = np.zeros(unit.memory.words, np.int64)
+        steps = -(-samples // batch)
+        longest = min(batch, samples, CHUNK) if unit.chunked else min(batch, samples)
+        panels = layout.panels(longest)
+        self.costs = np.zeros(steps, np.float64)
+        self.done = np.zeros(1, np.int64)
+        self.stop = np.zeros(1, np.int32)
+        self.halt = np.zeros(1, np.int32)
+        self.barrier = pack.aligned(8, np.int64)
+        self.fixed = pack.aligned(unit.memory.fixed_size, dtype)
+        size = unit.memory.batch_units * layout.panel * panels
+        if unit.workspace is None or unit.workspace.size < size:
+            unit.workspace = pack.aligned(size, dtype)
+        self.workspace = unit.workspace
+        self.scratch_size = matmul.batch_scratch(layout, longest)
+        self._keep = [*data.values(), *results.values()]
+        w = self.words
+        w[Word.SAMPLES], w[Word.BATCH], w[Word.STEPS], w[Word.PANELS] = samples, batch, steps, panels
+        for word, array in (
+            (Word.COSTS, self.costs),
+            (Word.DONE, self.done),
+            (Word.STOP, self.stop),
+            (Word.HALT, self.halt),
+            (Word.BARRIER, self.barrier),
+            (Word.FIXED, self.fixed),
+            (Word.WORKSPACE, self.workspace),
+        ):
+            w[word] = array.ctypes.data
+        w[Word.YIELD] = team.yield_address()
+        for k, symbol in enumerate(unit.memory.data):
+            w[Word.DATA + k] = data[symbol.name].ctypes.data
+        for k, symbol in enumerate(unit.memory.outputs):
+            w[Word.DATA + len(unit.memory.data) + k] = results[symbol.name].ctypes.data
+        self.team(1)
+
+    def team(self, threads: int) -> None:
+        """Scratch for so many threads."""
+        self.scratch = pack.aligned(self.scratch_size * threads, self.engine.dtype)
+        self.words[Word.SCRATCH] = self.scratch.ctypes.data
+        self.words[Word.SCRATCH_SIZE] = self.scratch_size
+
+    def rates(self, rates: Array, first_step: int) -> None:
+        """The table of each step's rates and what follows from rates and counters alone, computed in float64."""
+        program = self.unit.program
+        values: dict[str, Any] = {"lr": rates, "t": np.arange(first_step, first_step + len(rates), dtype=np.float64)}
+        columns = [values[s.name] for s in program.given if s.role == "rate"]
+        with np.errstate(all="ignore"):
+            for equation in self.unit.plan.rates:
+                assert isinstance(equation.op, Elementwise)
+                values[equation.target.name] = evaluator(equation.op.expression, np.dtype(np.float64))(values)
+                columns.append(values[equation.target.name])
+        table = np.zeros((len(rates), max(1, len(columns))), self.engine.dtype)
+        for k, column in enumerate(columns):
+            table[:, k] = column
+        self.table = table
+        self.words[Word.RATES] = table.ctypes.data
+
+
+def _word(value: int) -> int:
+    """An unsigned 64-bit number as the signed one with the same bits."""
+    return ctypes.c_int64(value).value
+
+
+def threads_for(plan: Plan, epoch: Epoch, cores: int) -> int:
+    """How many threads a fit is worth: what was asked for, else by the arithmetic of a batch."""
+    if epoch.threads is not None:
+        return epoch.threads
+    return 1

@@ -1,0 +1,179 @@
+"""Frame: what every stage finds at hand while its code is emitted: addresses, counts, and where a variable is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from chainrule.engines.compiled.emit import Function, Int, Value
+from chainrule.engines.compiled.expression import Evaluator
+from chainrule.engines.compiled.matmul import share
+from chainrule.engines.compiled.memory import Memory, Word, width
+from chainrule.engines.compiled.plan import Plan
+from chainrule.engines.compiled.target import Layout
+from chainrule.program.equation import Equation
+from chainrule.program.scalar import Expression
+from chainrule.program.symbol import BATCH, STORED
+
+
+@dataclass
+class Frame:
+    """The function under construction and everything that stages share.
+
+    tid, team: this thread and how many there are.  base: the first sample of this batch in the order; m: its samples (of
+    the chunk, where a batch is run in chunks); whole: of the batch.  first: an i1 value, whether this is the batch's first
+    chunk, or True.  step: the number of the batch.
+    """
+
+    f: Function
+    layout: Layout
+    plan: Plan
+    memory: Memory
+    words: dict[int, Value] = field(default_factory=dict)
+    addresses: dict[str, Value] = field(default_factory=dict)
+    tid: Int = 0
+    team: Int = 1
+    base: Int = 0
+    m: Int = 0
+    whole: Int = 0
+    first: Value | bool = True
+    step: Int = 0
+
+    # --- addresses -----------------------------------------------------------------------------------------------
+
+    def enter(self, arguments: Value) -> None:
+        """Loads the arguments and computes every address, in the entry block."""
+        f, real = self.f, self.layout.real
+        integers = {
+            Word.SAMPLES, Word.BATCH, Word.STEPS, Word.PANELS, Word.SCRATCH_SIZE, Word.SEED, Word.FIRST_STEP,
+        }  # fmt: skip
+        for word in range(self.memory.words):
+            type = "i64" if word in integers else "ptr"
+            self.words[word] = f.load(type, f.at(arguments, word, type="i64"))
+        for table, base in ((self.memory.stored, Word.STORED), (self.memory.fixed, Word.FIXED)):
+            for name, offset in table.items():
+                self.addresses[name] = f.at(self.words[base], offset, type=real)
+        panels = self.words[Word.PANELS]
+        for name, unit in self.memory.batch.items():
+            self.addresses[name] = f.at(self.words[Word.WORKSPACE], (panels, unit * self.layout.panel), type=real)
+
+    def data(self, name: str) -> Value:
+        """The address of given data, all samples, as the user's array has it."""
+        position = [s.name for s in self.memory.data].index(name)
+        return self.words[Word.DATA + position]
+
+    def output(self, name: str) -> Value:
+        """The address where a result by sample goes."""
+        position = [s.name for s in self.memory.outputs].index(name)
+        return self.words[Word.DATA + len(self.memory.data) + position]
+
+    def scratch(self) -> Value:
+        """This thread's own scratch."""
+        f = self.f
+        offset = f.mul(f.value(self.tid), self.words[Word.SCRATCH_SIZE])
+        return f.at(self.words[Word.SCRATCH], offset, type=self.layout.real)
+
+    # --- counts --------------------------------------------------------------------------------------------------
+
+    @property
+    def panels(self) -> Int:
+        """Lane panels of this batch."""
+        NR = self.layout.panel
+        return self.f.udiv(self.f.add(self.m, NR - 1), NR)
+
+    def share(self, count: Int) -> tuple[Int, Int]:
+        """This thread's part of `count` units."""
+        return share(self.f, count, self.tid, self.team)
+
+    def alone(self, body: Callable[[], object]) -> None:
+        """Emits what only thread 0 does."""
+        if isinstance(self.tid, int):
+            body()
+        else:
+            self.f.if_(self.f.icmp("eq", self.tid, 0), body)
+
+    # --- variables -----------------------------------------------------------------------------------------------
+
+    def scalar(self, name: str) -> Value:
+        """A scalar of the program: m, a rate of this step, or a number in memory."""
+        f, real = self.f, self.layout.real
+        if name == BATCH:
+            return f.convert("sitofp", f.value(self.whole), real)
+        rates = self.rate_names()
+        if name in rates:
+            row = f.at(self.words[Word.RATES], (f.value(self.step), len(rates)), rates.index(name), type=real)
+            return f.load(real, row)
+        return f.load(real, self.addresses[name])
+
+    def rate_names(self) -> list[str]:
+        """The columns of the table of rates: given rates, then what follows from rates and counters alone."""
+        given = [s.name for s in self.plan.program.given if s.role == "rate"]
+        return given + [e.target.name for e in self.plan.rates]
+
+    def splats(self, equations: Sequence[Equation], type: str | None = None) -> dict[str, Value]:
+        """The scalars that the equations read, in every lane; emitted before their loops.
+
+        What the equations themselves compute is left out.
+        """
+        made = {e.target.name for e in equations}
+        names = dict.fromkeys(
+            s.name
+            for e in equations
+            for s in e.operands
+            if s.shape == () and s.name not in made and s.role not in STORED
+        )
+        lanes = self.layout.lanes if type is None else 1
+        return {name: self.f.splat(self.scalar(name), lanes) for name in names}
+
+    def lane_mask(self, panel: Int, vector: int) -> Value:
+        """Which lanes of a vector in a lane panel are samples."""
+        f, NR = self.f, self.layout.panel
+        left = f.sub(f.value(self.m), f.mul(panel, NR))
+        return f.lane_mask(f.value(left), self.layout.lanes, vector * self.layout.lanes)
+
+    def load_batch(self, name: str, panel: Int, feature: Int, vector: int) -> Value:
+        """A vector of a batch value, or of one-hot rows, which are compared with their labels."""
+        f, layout = self.f, self.layout
+        NR, size = layout.panel, layout.lanes * layout.itemsize
+        if name in self.plan.labels:
+            label = self.load_batch(self.plan.labels[name].name, panel, 0, vector)
+            if isinstance(feature, int):
+                is_it = f.fcmp("oeq", label, float(feature))
+            else:
+                number = f.splat(f.convert("sitofp", feature, layout.real), layout.lanes)
+                is_it = f.fcmp("oeq", label, number)
+            return f.select(is_it, f.constant(layout.vector, 1.0), f.constant(layout.vector, 0.0))
+        symbol = self.plan.program.symbols[name]
+        n = width(symbol)
+        where = panel if n == 1 else f.add(f.mul(panel, n), feature)
+        address = f.at(self.addresses[name], (where, NR), vector * layout.lanes, type=layout.real)
+        return f.load(layout.vector, address, align=size)
+
+    def store_batch(self, value: Value, name: str, panel: Int, feature: Int, vector: int) -> None:
+        """Stores a vector of a batch value."""
+        f, layout = self.f, self.layout
+        n = width(self.plan.program.symbols[name])
+        where = panel if n == 1 else f.add(f.mul(panel, n), feature)
+        address = f.at(self.addresses[name], (where, layout.panel), vector * layout.lanes, type=layout.real)
+        f.store(value, address, align=layout.lanes * layout.itemsize)
+
+    def at_sample(
+        self, panel: Int, feature: Int, vector: int, splats: dict[str, Value], known: dict[str, Value]
+    ) -> Evaluator:
+        """Evaluates expressions for one vector of samples at one feature."""
+        f, layout = self.f, self.layout
+
+        def leaf(name: str) -> Value:
+            if name in known:
+                return known[name]
+            if name in splats:
+                return splats[name]
+            if self.plan.kinds[name] == "vector":
+                return f.broadcast(f.at(self.addresses[name], feature, type=layout.real), layout.vector)
+            return self.load_batch(name, panel, feature, vector)
+
+        return Evaluator(f, layout.vector, leaf)
+
+    def scalar_value(self, e: Expression) -> Value:
+        """A scalar expression over scalars."""
+        return Evaluator(self.f, self.layout.real, self.scalar)(e)

@@ -1,0 +1,205 @@
+"""From a plan to a module: the loop over batches, the loop over chunks, barriers where stages depend on each other.
+
+    epoch      for each batch: stages; the cost is kept, and looked at before anything is overwritten
+    call       one batch of any size: stages, results by sample handed out
+
+A batch whose samples do not depend on each other may be cut in chunks of CHUNK samples, so that its values stay in the
+cache: sums over the samples then grow from chunk to chunk, and what needs them comes after the last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from chainrule.engines.compiled import samples, stages, team
+from chainrule.engines.compiled.emit import Function, Int, Module, Value
+from chainrule.engines.compiled.frame import Frame
+from chainrule.engines.compiled.memory import Memory, Word, memory
+from chainrule.engines.compiled.plan import (
+    Flat,
+    Lanes,
+    Load,
+    Lookup,
+    Masks,
+    Plan,
+    Product,
+    Scalars,
+    Scatter,
+    Stage,
+    Sums,
+)
+from chainrule.engines.compiled.products import product
+from chainrule.engines.compiled.target import Layout
+from chainrule.program.symbol import STORED, Symbol
+
+CHUNK = 256
+"""Samples a chunk: the working set of a few hundred features stays in the second-level cache."""
+
+ENTRY = "chainrule_run"
+
+_EMIT: dict[type[Stage], Callable[..., None]] = {
+    Load: samples.load,
+    Lookup: samples.lookup,
+    Scatter: samples.scatter,
+    Masks: stages.masks,
+    Lanes: stages.lanes,
+    Sums: stages.sums,
+    Flat: stages.flat,
+    Scalars: stages.scalars,
+    Product: product,
+}
+"""From each kind of stage to its code."""
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """The module and where its values lie."""
+
+    module: Module
+    memory: Memory
+
+
+def lower(plan: Plan, layout: Layout, *, chunked: bool, training: bool, outputs: tuple[Symbol, ...] = ()) -> Lowered:
+    """The module of a plan, its function `ENTRY`(arguments, thread, team)."""
+    module = Module(layout.target)
+    f = module.function(ENTRY, ["ptr", "i64", "i64"])
+    arguments, tid, count = f.args
+    frame = Frame(f, layout, plan, memory(plan, layout, outputs), tid=tid, team=count)
+    frame.enter(arguments)
+    _Lowering(frame, chunked, training).run()
+    return Lowered(module, frame.memory)
+
+
+class _Lowering:
+    def __init__(self, frame: Frame, chunked: bool, training: bool) -> None:
+        self.frame = frame
+        self.f: Function = frame.f
+        self.chunked = chunked
+        self.training = training
+        self.read: set[str] = set()
+        self.written: set[str] = set()
+        self.leave = self.f.new_label("leave")
+
+    def run(self) -> None:
+        f, frame = self.f, self.frame
+        words = frame.words
+
+        def batch(step: Int) -> None:
+            frame.step = step
+            start = f.mul(step, words[Word.BATCH])
+            frame.whole = f.imin(words[Word.BATCH], f.sub(words[Word.SAMPLES], start))
+            if self.chunked:
+                self._in_chunks(start)
+            else:
+                frame.base, frame.m = start, frame.whole
+                self._stages(frame.plan.stages)
+                self._hand_out(start)
+            self._barrier()
+
+        f.loop(0, words[Word.STEPS], batch)
+        f.branch(self.leave)
+        f.label(self.leave)
+        f.ret()
+
+    def _in_chunks(self, start: Int) -> None:
+        """Stages with samples for each chunk, then the others once."""
+        f, frame = self.f, self.frame
+        symbols = frame.plan.program.symbols
+        inner = [s for s in frame.plan.stages if _of_samples(s, frame.plan)]
+        before: list[Stage] = []
+        after: list[Stage] = []
+        made = set().union(*(s.writes() for s in inner))
+        for stage in frame.plan.stages:
+            if _of_samples(stage, frame.plan):
+                continue
+            late = stage.reads() & made or any(symbols[n].role in STORED for n in stage.writes())
+            (after if late else before).append(stage)
+            if late:
+                made |= stage.writes()
+        self._stages(before)
+
+        def chunk(first: Int) -> None:
+            frame.first = f.icmp("eq", first, 0)
+            frame.base = f.add(start, first)
+            frame.m = f.imin(f.sub(frame.whole, first), CHUNK)
+            self._stages(inner)
+            self._hand_out(frame.base)
+            self._barrier()
+
+        f.loop(0, frame.whole, chunk, step=CHUNK)
+        frame.first = True
+        self._stages(after)
+
+    def _hand_out(self, first_sample: Int) -> None:
+        for symbol in self.frame.memory.outputs:
+            self._order({symbol.name}, set())
+            samples.hand_out(self.frame, symbol, first_sample)
+
+    # --- stages in order -----------------------------------------------------------------------------------------
+
+    def _stages(self, chosen: tuple[Stage, ...] | list[Stage]) -> None:
+        objective = self.frame.plan.program.objective
+        looked = False
+        for stage in chosen:
+            overwrites = any(e.target.role in STORED for e in (*stage.equations, *getattr(stage, "bias", [])))
+            if overwrites and self.training and not looked:
+                self._halt_if_asked()
+                looked = True
+            reads = stage.reads() | {
+                self.frame.plan.labels[n].name for n in stage.reads() & set(self.frame.plan.labels)
+            }
+            self._order(reads, stage.writes())
+            _EMIT[type(stage)](self.frame, stage)
+            if objective is not None and self.training and objective.name in stage.writes():
+                self._keep_cost(objective)
+
+    def _order(self, reads: set[str], writes: set[str]) -> None:
+        """A barrier if the next stage touches what another thread may still be writing or reading."""
+        if (reads & self.written) or (writes & (self.read | self.written)):
+            self._barrier()
+        self.read |= reads
+        self.written |= writes
+
+    def _barrier(self) -> None:
+        words = self.frame.words
+        team.meet(self.f, words[Word.BARRIER], self.frame.f.value(self.frame.team), words[Word.YIELD])
+        self.read, self.written = set(), set()
+
+    # --- the cost, and stopping ----------------------------------------------------------------------------------
+
+    def _keep_cost(self, objective: Symbol) -> None:
+        """Thread 0 notes J, and whether to go on: 1 if J is not finite, 2 if a stop was asked for."""
+        f, frame = self.f, self.frame
+        words, real = frame.words, frame.layout.real
+
+        def body() -> None:
+            cost = f.load(real, frame.addresses[objective.name])
+            wide = cost if real == "double" else f.convert("fpext", cost, "double")
+            f.store(wide, f.at(words[Word.COSTS], frame.step, type="double"))
+            finite = f.fcmp("oeq", f.fsub(cost, cost), 0.0)  # inf - inf and NaN are not 0
+            stop = f.icmp("ne", f.emit("i32", f"load volatile i32, ptr {words[Word.STOP].text}, align 4"), 0)
+            done = f.select(stop, f.value(frame.step), f.add(frame.step, 1))
+            f.store(f.value(done), words[Word.DONE])
+            halt = f.select(stop, f.constant("i32", 2), f.select(finite, f.constant("i32", 0), f.constant("i32", 1)))
+            f.store(halt, words[Word.HALT])
+
+        frame.alone(body)
+        self.written.add("halt")
+
+    def _halt_if_asked(self) -> None:
+        """All threads read the same word after a barrier, and leave together."""
+        f, words = self.f, self.frame.words
+        self._order({"halt"}, set())
+        halt = f.load("i32", words[Word.HALT])
+        on = f.new_label("on")
+        f.cbranch(f.icmp("ne", halt, 0), self.leave, on)
+        f.label(on)
+
+
+def _of_samples(stage: Stage, plan: Plan) -> bool:
+    """Whether the stage touches values of the samples."""
+    if isinstance(stage, Load):
+        return True
+    symbols = plan.program.symbols
+    return any(symbols[s].batched for s in stage.reads() | stage.writes())
