@@ -8,81 +8,27 @@ remove them).
 
 from __future__ import annotations
 
-import functools
-import struct
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, cast
 
 from chainrule.engines.compiled.target import Target
+from chainrule.engines.compiled.value import (
+    Int,
+    Operand,
+    Value,
+    bytes_of,
+    element_of,
+    lanes_of,
+    like,
+    literal,
+    suffix,
+)
+
+__all__ = ["Function", "Int", "Module", "Operand", "Value", "element_of", "lanes_of", "like", "literal"]
 
 # Permissions given to LLVM to change floating point results.  None: what is fused or reordered is written so by hand,
 # and the same bits come out whatever the tiling.
 FAST_MATH = ""
-
-
-class Value:
-    """An SSA value: `type` and `text` as LLVM writes them."""
-
-    __slots__ = ("text", "type")
-
-    def __init__(self, type: str, text: str) -> None:
-        self.type = type
-        self.text = text
-
-    def __repr__(self) -> str:
-        return f"{self.type} {self.text}"
-
-
-Int = Value | int
-Operand = Value | int | float
-
-
-@functools.cache
-def lanes_of(type: str) -> int:
-    """Lanes of a vector type, 1 for a scalar."""
-    return int(type[1 : type.index(" ")]) if type[0] == "<" else 1
-
-
-@functools.cache
-def element_of(type: str) -> str:
-    """The scalar type in a vector type."""
-    return type[type.index("x ") + 2 : -1] if type[0] == "<" else type
-
-
-@functools.cache
-def like(type: str, element: str) -> str:
-    """The type with as many lanes as `type`, of `element`."""
-    return f"<{lanes_of(type)} x {element}>" if type[0] == "<" else element
-
-
-_BYTES = {"i8": 1, "i16": 2, "i32": 4, "i64": 8, "float": 4, "double": 8, "ptr": 8, "i1": 1}
-
-
-@functools.cache
-def _bytes_of(element: str) -> int:
-    return _BYTES[element]
-
-
-@functools.cache
-def suffix(type: str) -> str:
-    """The type as it is spelt in the name of an intrinsic: <8 x float> is v8f32."""
-    name = {"float": "f32", "double": "f64", "ptr": "p0"}.get(element_of(type), element_of(type))
-    return f"v{lanes_of(type)}{name}" if type[0] == "<" else name
-
-
-@functools.cache
-def literal(type: str, number: float) -> str:
-    """A constant of any numeric type; one number in every lane of a vector."""
-    if type[0] == "<":
-        element = element_of(type)
-        return f"splat ({element} {literal(element, number)})"
-    if type in ("float", "double"):
-        if type == "float":
-            number = struct.unpack("f", struct.pack("f", number))[0]
-        return "0x" + struct.pack(">d", number).hex().upper()
-    if type == "i1":
-        return "true" if number else "false"
-    return str(int(number))
 
 
 class Module:
@@ -332,14 +278,14 @@ class Function:
         element = element_of(type)
         if offset:
             pointer = self.emit("ptr", f"getelementptr {element}, ptr {pointer.text}, i64 {offset}")
-        return self.emit(type, f"load {type}, ptr {pointer.text}, align {align or _bytes_of(element)}")
+        return self.emit(type, f"load {type}, ptr {pointer.text}, align {align or bytes_of(element)}")
 
     def store(self, x: Value, pointer: Value, offset: int = 0, align: int = 0) -> None:
         """Store at `pointer` + `offset` elements; aligned as in `load`."""
         element = element_of(x.type)
         if offset:
             pointer = self.emit("ptr", f"getelementptr {element}, ptr {pointer.text}, i64 {offset}")
-        self.line(f"store {x.type} {x.text}, ptr {pointer.text}, align {align or _bytes_of(element)}")
+        self.line(f"store {x.type} {x.text}, ptr {pointer.text}, align {align or bytes_of(element)}")
 
     def prefetch(self, pointer: Value, write: bool = False, locality: int = 3) -> None:
         """Ask for the cache line at `pointer`; locality 3: all levels, 2: from level 2 outwards."""
@@ -393,10 +339,15 @@ class Function:
         return self.icmp("slt", numbers, self.splat(narrow, lanes))
 
     def transpose(self, rows: Sequence[Value]) -> list[Value]:
-        """A square block: as many vectors as lanes; result[i] lane j is rows[j] lane i.  log2 rounds of shuffles."""
+        """A square block: as many vectors as lanes; result[i] lane j is rows[j] lane i.  log2 rounds of shuffles.
+
+        Blocks of 16 bytes change places first; inside them lanes are interleaved, which every vector unit can do in one
+        instruction.
+        """
         out, count = list(rows), len(rows)
+        fours = count >= 4 and bytes_of(element_of(rows[0].type)) == 4
         step = count // 2
-        while step:
+        while step >= (4 if fours else 1):
             low = [count + c - step if c & step else c for c in range(count)]
             high = [count + c if c & step else c + step for c in range(count)]
             for r in range(count):
@@ -404,6 +355,16 @@ class Function:
                     a, b = out[r], out[r + step]
                     out[r], out[r + step] = self.shuffle(a, b, low), self.shuffle(a, b, high)
             step //= 2
+        if fours:
+            blocks = range(0, count, 4)
+            singles = [x for b in blocks for x in (b, count + b, b + 1, count + b + 1)]
+            pairs = [x for b in blocks for x in (b, b + 1, count + b, count + b + 1)]
+            for r in blocks:
+                a, b, c, d = out[r : r + 4]
+                ab, cd = self.shuffle(a, b, singles), self.shuffle(c, d, singles)
+                out[r], out[r + 1] = self.shuffle(ab, cd, pairs), self.shuffle(ab, cd, [x + 2 for x in pairs])
+                ab, cd = (self.shuffle(x, y, [z + 2 for z in singles]) for x, y in ((a, b), (c, d)))
+                out[r + 2], out[r + 3] = self.shuffle(ab, cd, pairs), self.shuffle(ab, cd, [x + 2 for x in pairs])
         return out
 
     def reduce(self, op: Callable[[Value, Value], Value], x: Value) -> Value:

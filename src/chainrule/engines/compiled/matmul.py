@@ -1,11 +1,9 @@
-"""The products of forward and backward propagation, on one register tile.
+"""The products of forward and backward propagation.
 
-Every product is acc[r][v] = sum_p S(r, p) * V(p)[v]: scalars S of one operand are broadcast, vectors V of the other
-stream past, and `rows` x `vectors` sums stay in registers.
-
-    forward    Z  (m, n) = A W        S = W, rows are output features; vectors run along the samples
-    backward   dA (m, k) = dZ W'      S = W, rows are input features; vectors run along the samples
-    batch      dW (k, n) = A' dZ      S = A, rows are input features; vectors run along output features
+forward    Z  (m, n) = A W        rows are output features, vectors run along the samples
+backward   dA (m, k) = dZ W'      rows are input features, vectors run along the samples
+batch      dW (k, n) = A' dZ      rows are input features, vectors run along output features
+row        z  (n,)   = x W        one sample; vectors run along output features
 """
 
 from __future__ import annotations
@@ -13,171 +11,38 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from chainrule.engines.compiled.batch_product import batch_product, batch_scratch
 from chainrule.engines.compiled.emit import Function, Int, Value
-from chainrule.engines.compiled.pack import pack_rows
 from chainrule.engines.compiled.target import Layout
+from chainrule.engines.compiled.tile import (
+    UNROLL,
+    Epilogue,
+    Operands,
+    Segment,
+    Tile,
+    accumulate_tile,
+    fold,
+    load_rows,
+    panel_segments,
+    row_segments,
+    share,
+    store_tile,
+    ways_of,
+)
+
+__all__ = [
+    "Epilogue",
+    "Tile",
+    "batch_product",
+    "batch_scratch",
+    "feature_product",
+    "row_predict",
+    "share",
+    "store_tile",
+]
 
 # Bytes of the streamed operand that one depth block may keep in the level 1 cache.
 DEPTH_BYTES_PER_L1 = 3 / 8
-UNROLL = 4
-
-
-@dataclass(frozen=True)
-class Tile:
-    """A finished register tile, as an epilogue sees it.
-
-    i: its first row; rows: how many; panel: its lane panel (feature products) or feature panel (batch product);
-    acc[r][v]: the sums, a vector each; offset: of its first scalar in any buffer laid out as the product's result,
-    in elements; row r follows at offset + r*NR.
-    """
-
-    i: Int
-    rows: int
-    panel: Int
-    acc: tuple[tuple[Value, ...], ...]
-    offset: Int
-
-
-Epilogue = Callable[[Tile], None]
-
-
-@dataclass(frozen=True)
-class Segment:
-    """A run of `count` units from row `row`, each `height` rows cut into `tiles`."""
-
-    row: int
-    count: int
-    height: int
-    tiles: tuple[int, ...]
-
-
-def _fold(acc: Sequence[Value], width: int) -> tuple[tuple[Value, ...], ...]:
-    return tuple(tuple(acc[x : x + width]) for x in range(0, len(acc), width))
-
-
-def balanced(rows: int, most: int) -> tuple[int, ...]:
-    """Rows cut into as few tiles of at most `most` as possible, their sizes at most one apart, larger first."""
-    if rows <= 0:
-        return ()
-    count = -(-rows // most)
-    small, larger = divmod(rows, count)
-    return (small + 1,) * larger + (small,) * (count - larger)
-
-
-def _panel_segments(layout: Layout, n: int, vectors: int) -> list[Segment]:
-    """Rows = features of a weight, a unit = one of its panels: a 64-byte line is used up by neighbouring tiles."""
-    NR, most = layout.panel, layout.tile_rows(vectors)
-    full, rest = divmod(n, NR)
-    out = []
-    if full:
-        out.append(Segment(0, full, NR, balanced(NR, most)))
-    if rest:
-        out.append(Segment(full * NR, 1, rest, balanced(rest, most)))
-    return out
-
-
-def _row_segments(layout: Layout, k: int, vectors: int) -> list[Segment]:
-    """Rows = input features, a unit = one tile."""
-    sizes = balanced(k, layout.tile_rows(vectors))
-    out, row = [], 0
-    for size in sorted(set(sizes), reverse=True):
-        count = sizes.count(size)
-        out.append(Segment(row, count, size, (size,)))
-        row += size * count
-    return out
-
-
-def share(f: Function, count: Int, tid: Int, team: Int) -> tuple[Int, Int]:
-    """The range [lo, hi) of `count` units that thread `tid` of `team` works on."""
-    if team == 1:
-        return 0, count
-    return f.udiv(f.mul(count, tid), team), f.udiv(f.mul(count, f.add(tid, 1)), team)
-
-
-def _ways(layout: Layout, rows: int, vectors: int) -> int:
-    """Partial sums over the depth for tiles too small to keep the arithmetic units busy."""
-    ways = 1
-    while rows * vectors * ways < layout.chains and ways < UNROLL:
-        ways *= 2
-    return ways
-
-
-@dataclass(frozen=True)
-class _Operands:
-    """Where one tile finds its operands, at the first step of a depth block.
-
-    vectors: V, its rows NR apart.  scalars: S(0, .); S(r, .) lies `row` scalars further.  Along the depth the scalars
-    are NR apart (jump = 0), or neighbours inside panels of NR that begin `jump` apart.
-    """
-
-    vectors: Value
-    scalars: Value
-    row: int
-    jump: int
-    ahead: int = 0
-
-
-def _micro(
-    f: Function,
-    layout: Layout,
-    rows: int,
-    width: int,
-    start: Sequence[Value],
-    operands: _Operands,
-    whole: Int,
-    tail: int = 0,
-    tail_if: Value | None = None,
-) -> list[Value]:
-    """acc[r*width + v] = start + sum_p S(r, p) * V(p)[v], p upwards.
-
-    The depth is `whole`, a multiple of UNROLL, and `tail` further steps, these only where tail_if holds.
-    """
-    NR, real = layout.panel, layout.real
-    size = layout.lanes * layout.itemsize
-    ways, count = _ways(layout, rows, width), rows * width
-    jump = operands.jump
-
-    def steps(p: Int, scalars: Value, acc: Sequence[Value], turns: int) -> list[Value]:
-        out = list(acc)
-        lines = f.at(operands.vectors, (p, NR), type=real)
-        for u in range(turns):
-            line = [f.load(layout.vector, lines, u * NR + v * layout.lanes, size) for v in range(width)]
-            along = u if jump else u * NR
-            if operands.ahead:
-                f.prefetch(f.at(scalars, along + operands.ahead, type=real), locality=3)
-            for r in range(rows):
-                s = f.broadcast(scalars, layout.vector, r * operands.row + along)
-                for v in range(width):
-                    x = (u % ways) * count + r * width + v
-                    out[x] = f.fma(s, line[v], out[x])
-        return out
-
-    def turn(p: Int, *carried: Value) -> list[Value]:
-        if not jump:
-            return steps(p, f.at(operands.scalars, (p, NR), type=real), carried, UNROLL)
-        *acc, scalars = carried
-        out = steps(p, scalars, acc, UNROLL)
-        if isinstance(p, int):
-            return [*out, f.at(scalars, UNROLL if (p + UNROLL) % NR else jump - NR + UNROLL, type=real)]
-        # The step that ends a panel goes on at the beginning of the next.
-        ends = f.icmp("eq", f.bits("and", p, NR - UNROLL), NR - UNROLL)
-        on = f.select(ends, f.constant("i64", jump - NR + UNROLL), UNROLL)
-        return [*out, f.at(scalars, on, type=real)]
-
-    acc = [*start, *[f.constant(layout.vector, 0.0)] * (count * (ways - 1))]
-    if jump:
-        *acc, after = f.loop(0, whole, turn, [*acc, operands.scalars], step=UNROLL, unguarded=True)
-    else:
-        acc = f.loop(0, whole, turn, acc, step=UNROLL, unguarded=True)
-        after = f.at(operands.scalars, (whole, NR), type=real) if tail else operands.scalars
-    if tail and tail_if is not None:
-        whole_acc = acc
-        acc = f.if_(tail_if, lambda: steps(whole, after, whole_acc, tail), lambda: whole_acc, results=len(acc))
-    elif tail:
-        acc = steps(whole, after, acc, tail)
-    for way in range(1, ways):
-        acc[:count] = [f.fadd(t, a) for t, a in zip(acc[:count], acc[way * count :], strict=False)]
-    return list(acc[:count])
 
 
 @dataclass(frozen=True)
@@ -270,7 +135,7 @@ def feature_product(
     """
     NR, real, nv = layout.panel, layout.real, layout.vectors
     depth, rows = (n, k) if backward else (k, n)
-    segments = (_row_segments if backward else _panel_segments)(layout, rows, nv)
+    segments = (row_segments if backward else panel_segments)(layout, rows, nv)
     units = sum(s.count for s in segments)
     together = 4 if backward else 1  # units that reuse a block of `values` from the level 1 cache
     zero = f.constant(layout.vector, 0.0)
@@ -291,15 +156,15 @@ def feature_product(
         vectors = f.at(values, (panel, depth * NR), (d.first, NR), type=real)
         if backward:
             scalars = f.at(weight, (d.first, k), (i, NR), type=real)
-            operands = _Operands(vectors, scalars, row=NR, jump=k * NR)
+            operands = Operands(vectors, scalars, row=NR, jump=k * NR)
         else:
             unit = f.udiv(i, NR)
             inside = f.sub(i, f.mul(unit, NR))
             scalars = f.at(weight, (unit, k * NR), inside, (d.first, NR), type=real)
-            operands = _Operands(vectors, scalars, row=1, jump=0)
+            operands = Operands(vectors, scalars, row=1, jump=0)
         tail_if = d.ends if isinstance(d.ends, Value) else None
-        acc = _micro(f, layout, size, nv, start, operands, d.whole, d.tail, tail_if)
-        done = Tile(i, size, panel, _fold(acc, nv), offset)
+        acc = accumulate_tile(f, layout, size, nv, start, operands, d.whole, d.tail, tail_if)
+        done = Tile(i, size, panel, fold(acc, nv), offset)
         if rolled:
             store_tile(f, layout, out, done)
         elif isinstance(d.ends, Value):
@@ -312,7 +177,7 @@ def feature_product(
             i = f.add(row, r)
             offset = f.mul(f.add(f.mul(panel, rows), i), NR)
             row_sums = load_rows(f, layout, f.at(out, offset, type=real), 1, nv)
-            epilogue(Tile(i, 1, panel, _fold(row_sums, nv), offset))
+            epilogue(Tile(i, 1, panel, fold(row_sums, nv), offset))
 
         f.loop(0, height, one)
 
@@ -367,99 +232,6 @@ def feature_product(
     f.loop(0, panels, lanes_chunk, step=chunk)
 
 
-def batch_product(
-    f: Function,
-    layout: Layout,
-    *,
-    values: Value,
-    slopes: Value,
-    scratch: Value,
-    out: Value,
-    k: int,
-    n: int,
-    m: Int,
-    epilogue: Epilogue,
-    bias_epilogue: Callable[[Int, list[Value]], None] | None = None,
-    accumulate: bool | Value = False,
-    tid: Int = 0,
-    team: Int = 1,
-) -> None:
-    """dW (k, n) = A' dZ, summed over the m samples; the result in feature panels.
-
-    values: A (m, k), slopes: dZ (m, n), in lane panels; scratch: `batch_scratch` scalars for each thread, its own;
-    out: where sums begin if `accumulate` (a bool, or an i1 value read at run time) holds; else they begin at 0.
-    The epilogue is called once for each tile (of one or two vectors a row): it may store, or update weights in place.
-    bias_epilogue(feature panel, vectors): the sums of dZ over the samples, once for each panel.
-    """
-    NR, real = layout.panel, layout.real
-    full, rest = divmod(n, NR)
-    narrow = 1 if 0 < rest <= layout.lanes else layout.vectors
-    # (first panel, panels, features in each, vectors wide)
-    parts = [(0, full, NR, layout.vectors)] if full else []
-    if rest:
-        parts.append((full, 1, rest, narrow))
-    plans = [(*part, _row_segments(layout, k, part[3])) for part in parts]
-    units = sum(count * sum(s.count for s in segments) for _, count, _, _, segments in plans)
-    lo, hi = share(f, units, tid, team)
-    samples = f.value(m)
-    whole = f.mul(f.udiv(f.add(m, UNROLL - 1), UNROLL), UNROLL)
-
-    def tile(size: int, width: int, i: Int, panel: Int) -> None:
-        offset = f.mul(f.add(f.mul(panel, k), i), NR)
-        at = f.at(out, offset, type=real)
-        blank = [f.constant(layout.vector, 0.0)] * (size * width)
-        if isinstance(accumulate, Value):
-            start = f.if_(
-                accumulate, lambda: load_rows(f, layout, at, size, width), lambda: blank, results=size * width
-            )
-        else:
-            start = load_rows(f, layout, at, size, width) if accumulate else blank
-        operands = _Operands(scratch, f.at(values, (i, NR), type=real), row=NR, jump=k * NR)
-        acc = _micro(f, layout, size, width, start, operands, whole)
-        epilogue(Tile(i, size, panel, _fold(acc, width), offset))
-
-    base = 0
-    for first, count, features, width, segments in plans:
-        tiles = sum(s.count for s in segments)
-
-        def one_panel(
-            index: Int,
-            base: int = base,
-            first: int = first,
-            features: int = features,
-            width: int = width,
-            segments: list[Segment] = segments,
-            tiles: int = tiles,
-        ) -> None:
-            panel = f.add(first, index)
-            origin = f.add(base, f.mul(index, tiles))
-            t0, t1 = f.imax(f.sub(lo, origin), 0), f.imin(f.sub(hi, origin), tiles)
-            sums = pack_rows(f, layout, values=slopes, scratch=scratch, n=n, panel=panel, features=features, m=samples)
-            if bias_epilogue is not None and isinstance(t0, int):
-                bias_epilogue(panel, sums)
-            elif bias_epilogue is not None:
-                f.if_(f.icmp("eq", t0, 0), lambda: bias_epilogue(panel, sums))
-            at = 0
-            for s in segments:
-                u0, u1 = f.imax(t0, at), f.imin(t1, at + s.count)
-                f.loop(
-                    u0,
-                    u1,
-                    lambda u, s=s, at=at: tile(s.height, width, f.add(s.row, f.mul(f.sub(u, at), s.height)), panel),
-                )
-                at += s.count
-
-        p0 = f.udiv(f.imax(f.sub(lo, base), 0), tiles)
-        p1 = f.imin(f.udiv(f.add(f.imax(f.sub(hi, base), 0), tiles - 1), tiles), count)
-        f.loop(p0, p1, one_panel)
-        base += count * tiles
-
-
-def batch_scratch(layout: Layout, m: int) -> int:
-    """Scalars of scratch that one thread needs for batch_product with up to m samples."""
-    return layout.padded(m) * layout.panel
-
-
 def row_predict(
     f: Function,
     layout: Layout,
@@ -481,7 +253,7 @@ def row_predict(
 
     def group(panel: Int, width: int) -> None:
         lines = f.at(weight, (panel, k * NR), type=real)
-        ways = _ways(layout, width, nv)
+        ways = ways_of(layout, width, nv)
         count = width * nv
 
         def steps(p: Int, acc: Sequence[Value], turns: int) -> list[Value]:
@@ -514,19 +286,3 @@ def row_predict(
     elif rest:
         mine = f.bits("and", f.icmp("sle", lo, groups), f.icmp("sgt", hi, groups))
         f.if_(mine, lambda: group(groups * together, rest))
-
-
-def load_rows(f: Function, layout: Layout, at: Value, rows: int, width: int) -> list[Value]:
-    """The vectors of `rows` consecutive rows, NR apart, flat."""
-    size = layout.lanes * layout.itemsize
-    return [
-        f.load(layout.vector, at, r * layout.panel + v * layout.lanes, size) for r in range(rows) for v in range(width)
-    ]
-
-
-def store_tile(f: Function, layout: Layout, buffer: Value, tile: Tile) -> None:
-    """Store the sums of a tile to its place in a buffer laid out as the product's result."""
-    at = f.at(buffer, tile.offset, type=layout.real)
-    for r, row in enumerate(tile.acc):
-        for v, x in enumerate(row):
-            f.store(x, at, r * layout.panel + v * layout.lanes, layout.lanes * layout.itemsize)

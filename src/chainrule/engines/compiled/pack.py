@@ -59,13 +59,23 @@ def weight_from_panels(layout: Layout, flat: Array, k: int, n: int) -> Array:
 
 
 def pack_rows(
-    f: Function, layout: Layout, *, values: Value, scratch: Value, n: int, panel: Int, features: int, m: Value
+    f: Function,
+    layout: Layout,
+    *,
+    values: Value,
+    scratch: Value,
+    n: int,
+    panel: Int,
+    features: int,
+    m: Value,
+    sums: bool = True,
 ) -> list[Value]:
     """Turn one feature panel of a batch value round: scratch[p][l] = D(sample p, feature panel*NR + l).
 
     values: D (m, n) in lane panels; features: how many of the panel's NR features exist; scratch: [m padded][NR].
     Samples past m and features past `features` become 0 (only the vectors that hold features are written).
-    Returns the sums over the samples, one vector for each vector of features: the gradient of a bias, in a fixed order.
+    Returns the sums over the samples (unless not wanted), one vector for each vector of features: the gradient of a
+    bias, in a fixed order.
     """
     lanes, NR = layout.lanes, layout.panel
     blocks = -(-features // lanes)
@@ -73,7 +83,7 @@ def pack_rows(
     width = layout.itemsize * lanes
     first = f.at(values, (panel, NR * NR), type=layout.real)
 
-    def lane_panel(q: Value, *sums: Value) -> list[Value]:
+    def lane_panel(q: Value, *so_far: Value) -> list[Value]:
         source = f.at(first, (q, n * NR), type=layout.real)
         target = f.at(scratch, (q, NR * NR), type=layout.real)
         left = f.sub(m, f.mul(q, NR))
@@ -91,16 +101,21 @@ def pack_rows(
                     else:
                         rows.append(zero)
                 turned = f.transpose(rows)
-                tree = list(turned)
-                while len(tree) > 1:
-                    tree = [f.fadd(a, b) for a, b in zip(tree[::2], tree[1::2], strict=True)]
-                out[block] = f.fadd(out[block], tree[0])
+                if sums:
+                    out[block] = f.fadd(out[block], tree_sum(f, turned))
                 to = f.at(target, (h, lanes * NR), type=layout.real)
                 for r, x in enumerate(turned):
                     f.store(x, to, r * NR + block * lanes, width)
             return out
 
-        return f.loop(0, layout.vectors, half, sums)
+        return f.loop(0, layout.vectors, half, so_far)
 
     panels = f.udiv(f.add(m, NR - 1), NR)
-    return f.loop(0, panels, lane_panel, [zero] * blocks)
+    return f.loop(0, panels, lane_panel, [zero] * blocks if sums else [])
+
+
+def tree_sum(f: Function, terms: list[Value]) -> Value:
+    """The sum of a power of two of terms, in pairs: a short chain, and a fixed order."""
+    while len(terms) > 1:
+        terms = [f.fadd(a, b) for a, b in zip(terms[::2], terms[1::2], strict=True)]
+    return terms[0]
