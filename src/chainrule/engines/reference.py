@@ -37,7 +37,7 @@ def _erf(x: Array) -> Array:
 
 def _number(compare: np.ufunc) -> Callable[..., Array]:
     """A comparison as 1 or 0 in its operands' type."""
-    return lambda a, b: compare(a, b).astype(np.result_type(a, b))  # type: ignore[no-any-return]
+    return lambda a, b: compare(a, b).astype(np.result_type(a, b))
 
 
 SCALAR: Mapping[str, Callable[..., Any]] = {

@@ -7,7 +7,6 @@ by `known_functions()` are accepted: nothing of it is ever executed.
 from __future__ import annotations
 
 import ast
-import contextlib
 import inspect
 import math
 from collections.abc import Callable, Sequence
@@ -206,6 +205,17 @@ def _shallow(e: Expression) -> Expression:
     raise FormulaError(_TOO_DEEP)
 
 
+def _takes(given: Callable[..., object], count: int) -> bool:
+    """Whether the callable can be called with so many arguments; built-in ones that do not say are believed to."""
+    try:
+        inspect.signature(given).bind(*range(count))
+    except TypeError:
+        return False
+    except ValueError:
+        return True
+    return True
+
+
 def formula(given: str | Expression | Callable[..., object], names: Sequence[str]) -> Expression:
     """An expression from text, from a callable over expressions (called once, with one variable per name), or as it is.
 
@@ -217,13 +227,10 @@ def formula(given: str | Expression | Callable[..., object], names: Sequence[str
         return parse(given, names)
     elif callable(given):
         variables_ = [Variable(n) for n in names]
-        with contextlib.suppress(ValueError):  # built-in functions do not say what they take
-            try:
-                inspect.signature(given).bind(*variables_)
-            except TypeError:
-                raise FormulaError(
-                    f"The callable must take {len(names)} argument(s): {', '.join(names)}. Got one that does not."
-                ) from None
+        if not _takes(given, len(names)):
+            raise FormulaError(
+                f"The callable must take {len(names)} argument(s): {', '.join(names)}. Got one that does not."
+            )
         try:
             result = _shallow(as_expression(given(*variables_)))
         except RecursionError:

@@ -1,0 +1,188 @@
+"""The one list of problems that the tests share: every layer, activation, loss, penalty, reduction and own formula."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+import chainrule as cr
+from chainrule import functions as f
+from chainrule.rules.activations import ACTIVATIONS
+
+Data = tuple[np.ndarray, np.ndarray, np.ndarray | None]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A network to make and data for it.
+
+    targets: values | labels | probabilities | binary | counts | signs.  options: l1, l2, reduction.
+    """
+
+    name: str
+    inputs: int
+    layers: Callable[[], list[Any]]
+    loss: Any
+    targets: str = "values"
+    weighted: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)
+    samples: int = 7
+
+    def __str__(self) -> str:
+        return self.name
+
+    def network(self, engine: str = "auto", dtype: str = "float64", seed: int = 3) -> cr.Network:
+        """The network, every parameter and statistic moved off its first value (no zeros, no ones)."""
+        net = cr.Network(
+            self.inputs, self.layers(), self.loss, dtype=dtype, seed=seed, engine=engine, **self.options  # type: ignore[arg-type]
+        )  # fmt: skip
+        rng = np.random.default_rng(seed + 1)
+        for array in net.parameters.values():
+            array += 0.3 * rng.normal(size=array.shape)
+        for name, array in net.state.items():
+            array[...] = rng.uniform(0.5, 2, array.shape) if name.startswith("var") else rng.normal(size=array.shape)
+        return net
+
+    def data(self, seed: int = 5, samples: int | None = None) -> Data:
+        """X, y and the sample weights, or None where the problem has none."""
+        rng = np.random.default_rng(seed)
+        m = self.samples if samples is None else samples
+        layers = self.layers()
+        n = next(layer.units for layer in reversed(layers) if isinstance(layer, cr.Dense))
+        first = layers[0]
+        if isinstance(first, cr.Embedding):
+            X = rng.integers(0, first.vocabulary, (m, self.inputs))
+        else:
+            X = rng.normal(size=(m, self.inputs))
+        y = {
+            "values": lambda: rng.normal(size=(m, n)),
+            "labels": lambda: rng.integers(0, n, m),
+            "probabilities": lambda: rng.dirichlet(np.ones(n), m),
+            "binary": lambda: rng.integers(0, 2, (m, n)),
+            "counts": lambda: rng.poisson(2.0, (m, n)),
+            "signs": lambda: rng.choice([-1.0, 1.0], (m, n)),
+        }[self.targets]()
+        return X, y, rng.uniform(0.2, 3, m) if self.weighted else None
+
+
+def _two(activation: Any, *, hidden: int = 5, outputs: int = 3, last: Any = "identity") -> Callable[[], list[Any]]:
+    return lambda: [cr.Dense(hidden, activation), cr.Dense(outputs, last)]
+
+
+LAST: Mapping[str, tuple[str, str]] = {
+    "squared_error": ("identity", "values"),
+    "absolute_error": ("identity", "values"),
+    "huber": ("tanh", "values"),
+    "binary_cross_entropy": ("sigmoid", "binary"),
+    "cross_entropy": ("softmax", "labels"),
+    "poisson": ("softplus", "counts"),
+    "hinge": ("identity", "signs"),
+    "quantile": ("identity", "values"),
+}
+"""The loss's name -> the last activation and the kind of targets that go with it."""
+
+
+def _by_activation() -> list[Problem]:
+    return [Problem(f"hidden {name}", 4, _two(name), "squared_error") for name in ACTIVATIONS]
+
+
+def _by_loss() -> list[Problem]:
+    made = []
+    for name, (last, targets) in LAST.items():
+        for outputs in (1, 3) if name != "cross_entropy" else (2, 3):
+            for weighted in (False, True):
+                for reduction in ("mean", "sum"):
+                    title = f"{name}, {outputs} outputs, {reduction}{', weighted' * weighted}"
+                    layers = _two("tanh", outputs=outputs, last=last)
+                    made.append(Problem(title, 4, layers, name, targets, weighted, {"reduction": reduction}))
+    return made
+
+
+_SOFTMAX = "exp(z - max(z)) / sum(exp(z - max(z)))"
+
+_SINGLE = [
+    Problem("one layer", 3, lambda: [cr.Dense(1)], "squared_error"),
+    Problem("no biases", 3, lambda: [cr.Dense(4, "sigmoid", bias=False), cr.Dense(2, bias=False)], "squared_error"),
+    Problem("deep", 5, lambda: [cr.Dense(6, "tanh"), cr.Dense(4, "silu"), cr.Dense(5, "elu"), cr.Dense(3)], "huber"),
+    Problem("a single sample", 4, _two("tanh"), "squared_error", samples=1),
+    Problem("wide", 9, _two("gelu", hidden=33, outputs=17, last="softmax"), "cross_entropy", "labels"),
+    Problem("softmax, probabilities", 4, _two("tanh", last="softmax"), "cross_entropy", "probabilities"),
+    Problem("log-softmax, labels", 4, _two("tanh", last="log_softmax"), "cross_entropy", "labels", True),
+    Problem("log-softmax, probabilities", 4, _two("tanh", last="log_softmax"), "cross_entropy", "probabilities"),
+    Problem("smoothed labels", 4, _two("tanh", last="softmax"), cr.cross_entropy(0.1), "labels", True),
+    Problem("smoothed probabilities", 4, _two("tanh", last="log_softmax"), cr.cross_entropy(0.3), "probabilities"),
+    Problem("hard sigmoid last", 4, _two("tanh", last="hard_sigmoid"), "binary_cross_entropy", "binary"),
+    Problem("poisson of a softmax", 4, _two("tanh", last="softmax"), "poisson", "counts"),
+    Problem("squared error of a softmax", 4, _two("tanh", last="softmax"), "squared_error", "probabilities"),
+    Problem("squared error of a sigmoid", 4, _two("tanh", last="sigmoid"), "squared_error", "binary", True),
+    Problem("l1", 4, _two("tanh"), "squared_error", options={"l1": 0.3}),
+    Problem("l2", 4, _two("tanh"), "squared_error", options={"l2": 0.7}),
+    Problem("l1, l2, sum", 4, _two("tanh"), "squared_error", "values", True,
+            {"l1": 0.2, "l2": 0.5, "reduction": "sum"}),
+    Problem("huber(0.3)", 4, _two(cr.leaky_relu(0.2)), cr.huber(0.3)),
+    Problem("quantile(0.9)", 4, _two(cr.elu(0.7), outputs=1), cr.quantile(0.9)),
+    Problem("dropout", 6, lambda: [cr.Dense(8, "tanh"), cr.Dropout(0.4), cr.Dense(3)], "squared_error"),
+    Problem("dropout of the inputs", 6, lambda: [cr.Dropout(0.3), cr.Dense(5, "tanh"), cr.Dense(3)], "squared_error"),
+    Problem("two dropouts in a row", 6, lambda: [cr.Dense(8, "tanh"), cr.Dropout(0.2), cr.Dropout(0.3), cr.Dense(2)],
+            "squared_error"),
+    Problem("no dropout", 4, lambda: [cr.Dense(5, "tanh"), cr.Dropout(0.0), cr.Dense(3)], "squared_error"),
+    Problem("layer norm", 4, lambda: [cr.Dense(6), cr.LayerNorm("relu"), cr.Dense(3)], "squared_error", weighted=True),
+    Problem("layer norm, epsilon", 4, lambda: [cr.Dense(6, "tanh"), cr.LayerNorm(epsilon=0.5), cr.Dense(2)],
+            "squared_error"),
+    Problem("batch norm", 4, lambda: [cr.Dense(6), cr.BatchNorm("relu"), cr.Dense(3)], "squared_error", weighted=True),
+    Problem("batch norm, l2", 4, lambda: [cr.Dense(6, "tanh"), cr.BatchNorm(momentum=0.5, epsilon=0.1), cr.Dense(2)],
+            "squared_error", options={"l2": 0.4}),
+    Problem("normalised inputs", 5, lambda: [cr.BatchNorm(), cr.Dense(4, "tanh"), cr.Dense(2)], "squared_error"),
+    Problem("inputs normalised twice", 5, lambda: [cr.LayerNorm(), cr.BatchNorm(), cr.Dense(4, "tanh"), cr.Dense(2)],
+            "squared_error"),
+    Problem("two norms in a row", 5, lambda: [cr.Dense(6), cr.BatchNorm(), cr.LayerNorm("tanh"), cr.Dense(2)],
+            "squared_error"),
+    Problem("layer norm last", 4, lambda: [cr.Dense(3), cr.LayerNorm("softmax")], "cross_entropy", "labels"),
+    Problem("batch norm last", 4, lambda: [cr.Dense(2, "tanh"), cr.BatchNorm()], "squared_error"),
+    Problem("embedding", 3, lambda: [cr.Embedding(6, 2), cr.Dense(5, "tanh"), cr.Dense(6, "softmax")],
+            "cross_entropy", "labels"),
+    Problem("embedding, sum, weighted", 4, lambda: [cr.Embedding(5, 3), cr.Dense(4, "softmax")], "cross_entropy",
+            "labels", True, {"reduction": "sum", "l2": 0.1}),
+    Problem("embedding, dropout, norm", 3, lambda: [cr.Embedding(7, 3), cr.Dropout(0.2), cr.LayerNorm("silu"),
+            cr.Dense(4, "tanh"), cr.Dense(1, "sigmoid")], "binary_cross_entropy", "binary"),
+    Problem("a vocabulary of one", 2, lambda: [cr.Embedding(1, 3), cr.Dense(2)], "squared_error"),
+    Problem("softmax of one output", 3, lambda: [cr.Dense(1, "softmax")], "squared_error"),
+]  # fmt: skip
+
+_OWN = [
+    Problem("own activation, text", 4, _two(cr.Activation("z * sigmoid(1.5 * z)")), "squared_error"),
+    Problem("own activation, lambda", 4, _two(lambda z: f.where(z > 0, f.log1p(abs(z)), -(z**2))), "squared_error"),
+    Problem("own activation, constant", 4, _two(cr.Activation("z * 0")), "squared_error"),
+    Problem("own softmax, hidden", 4, _two(cr.Activation(_SOFTMAX)), "squared_error"),
+    Problem("own softmax, last", 4, _two("tanh", last=cr.Activation(_SOFTMAX)), "cross_entropy", "labels", True),
+    Problem("own vector activation", 4, _two(cr.Activation("z * mean(z) / sqrt(sum(z ** 2) + 0.1)")), "squared_error"),
+    Problem("own activation named softmax", 4, _two("tanh", last=cr.Activation("sigmoid(z)", name="softmax")),
+            "cross_entropy", "probabilities"),
+    Problem("row minimum", 4, _two(cr.Activation("z - min(z)")), "squared_error"),
+    Problem("own loss, text", 4, _two("tanh"), cr.Loss("log(1 + (yhat - y) ** 2)"), "values", True),
+    Problem("own loss, lambda", 4, _two("tanh"), cr.Loss(lambda yhat, y: f.sqrt((yhat - y) ** 2 + 0.1))),
+    Problem("own loss, one output", 4, _two("tanh", outputs=1), cr.Loss("softplus(yhat) - y * yhat"), "binary"),
+    Problem("own loss over the outputs", 4, _two("tanh"), cr.Loss("sqrt(sum((yhat - y) ** 2) + 0.01)"), "values", True),
+    Problem("own loss, mixed", 4, _two("tanh"), cr.Loss("(yhat - y) ** 2 / (1 + sum(abs(yhat)))")),
+    Problem("own loss, constant", 4, _two("tanh"), cr.Loss("0 * yhat")),
+    Problem("own loss named squared_error", 4, _two("tanh"), cr.Loss("3 * (yhat - y) ** 2", name="squared_error")),
+    Problem("own loss of labels", 4, _two("tanh", last="log_softmax"), cr.Loss("-(y * yhat) + yhat ** 2",
+            name="cross_entropy", classes=True), "labels"),
+    Problem("own cost", 4, _two("tanh"), cr.Cost("sum((yhat - y) ** 2) / m")),
+    Problem("own cost, cosine", 4, _two("tanh"), cr.Cost("1 - sum(yhat * y) / sqrt(sum(yhat ** 2) * sum(y ** 2))"),
+            options={"l2": 0.2, "l1": 0.1}),
+    Problem("own cost, lambda", 4, _two("tanh", outputs=1), cr.Cost(lambda yhat, y: f.mean((yhat - y) ** 4))),
+    Problem("own cost, rows", 4, _two("tanh"), cr.Cost("sum(mean(yhat - y, 'rows') ** 2) + max(yhat)")),
+    Problem("own cost, rows then columns", 4, _two("tanh"), cr.Cost("max(mean((yhat - y) ** 2, 'rows'), 'columns')")),
+    Problem("own cost, rows times columns", 4, _two("tanh"),
+            cr.Cost("sum(sum(yhat, 'columns') * mean(y - yhat ** 2, 'rows')) / m")),
+    Problem("own cost, correlation", 4, _two("tanh", outputs=1),
+            cr.Cost("-(mean((yhat - mean(yhat)) * (y - mean(y))) / sqrt(mean((yhat - mean(yhat)) ** 2) + 0.01))")),
+    Problem("own cost, batch norm", 4, lambda: [cr.Dense(5), cr.BatchNorm("tanh"), cr.Dense(2)],
+            cr.Cost("mean(log(1 + exp(-(yhat * y))))"), "signs"),
+]  # fmt: skip
+
+PROBLEMS: list[Problem] = [*_by_activation(), *_by_loss(), *_SINGLE, *_OWN]
