@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from chainrule import checks, storage
-from chainrule.engines.base import Engine, Values
-from chainrule.engines.reference import ReferenceEngine
+from chainrule.engines.base import Values
+from chainrule.engines.choose import Engines
 from chainrule.errors import SpecError, expected
 from chainrule.initialise import initialise
 from chainrule.program.equation import Program
@@ -73,11 +73,10 @@ class Network:
         self.spec = spec
         self.dtype = np.dtype(str(name))
         self.seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else int(seed)
-        self.engine_name = engine
         self.history: History | None = None
         self._fits = 0
         self._programs: dict[object, Program] = {}
-        self._engines: dict[str, Engine] = {}
+        self._engines = Engines(engine, self.dtype)
         stored = derive(spec, optimizer=None).stored
         self._layout = ParameterLayout.of(stored, self.dtype.itemsize)
         self._buffer = self._layout.allocate(self.dtype)
@@ -231,7 +230,7 @@ class Network:
         self._fits += 1
         fit = Fit(
             network=self,
-            engine=self._engine(program, samples, epochs, batch_size),
+            engine=self._engines.for_fit(program, samples, epochs, batch_size),
             program=program,
             stored=dict(self._parameters) | dict(self._state),
             data=data,
@@ -295,20 +294,7 @@ class Network:
     def _run(self, program: Program, data: Values, wanted: tuple[str, ...]) -> dict[str, Array]:
         given: dict[str, Any] = {**self._parameters, **self._state, **data}
         given[BATCH] = self.dtype.type(len(data["X"]))
-        return self._call_engine(program).run(program, given, wanted)
-
-    def _call_engine(self, program: Program) -> Engine:
-        """The engine for a single call."""
-        return self._reference()
-
-    def _engine(self, program: Program, samples: int, epochs: int, batch_size: int) -> Engine:
-        """The engine for a fit."""
-        return self._reference()
-
-    def _reference(self) -> Engine:
-        if "reference" not in self._engines:
-            self._engines["reference"] = ReferenceEngine(self.dtype)
-        return self._engines["reference"]
+        return self._engines.for_call(program, len(data["X"])).run(program, given, wanted)
 
 
 def _mode(training: bool) -> Mode:
