@@ -15,6 +15,7 @@ from chainrule.rules.losses import LOSSES
 
 torch = pytest.importorskip("torch", reason="PyTorch, the second opinion, is not installed (the extra `oracle`)")
 F = torch.nn.functional
+torch.set_num_threads(1)  # small arrays: threads would only wait for each other
 
 Tensor = Any
 

@@ -75,7 +75,7 @@ def _same(e: Expression, function: str) -> bool:
 
 def right_side(equation: Equation, names: dict[str, str]) -> str:
     """What stands right of the equals sign; `names` holds the texts of temporaries written in place."""
-    operands = [names.get(s.name, s.name) for s in equation.operands]
+    operands = [names.get(s.name, s.name) for s in equation.operands] + ["?", "?"]  # verify shows broken ones as well
     op: Op = equation.op
     match op:
         case MatMul(transpose_left, transpose_right):
