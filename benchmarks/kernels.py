@@ -37,7 +37,7 @@ P, L = ctypes.c_void_p, ctypes.c_int64
 
 def ceiling(layout: Layout) -> Callable[[], float]:
     """Runs chains of multiply-adds that touch no memory; returns multiply-add instructions a second."""
-    chains, turns = 12, 20_000
+    chains, turns = 12, 100_000
     module = Module(layout.target)
     f = module.function("peak", ["i64", layout.real], layout.real)
     s = f.splat(f.args[1], layout.lanes)
@@ -145,7 +145,7 @@ def measure_size(layout: Layout, peak: Callable[[], float], m: int, k: int, n: i
     Z, B = (pack.aligned(layout.batch_size(m, x), layout.dtype) for x in (n, k))
     scratch = pack.aligned(matmul.batch_scratch(layout, m), layout.dtype)
     x, z = pack.aligned(layout.padded(k), layout.dtype), pack.aligned(layout.padded(n), layout.dtype)
-    inner = max(1, int(2e6 / (m * k * n)))
+    inner = max(1, int(1e8 / (m * k * n)))
     forward, backward = (code.function(name, P, P, P, L, L) for name in ("forward", "backward"))
     batch, row = code.function("batch", P, P, P, P, L, L), code.function("row", P, P, P, L)
     w, a, d, zz, b, s, xx, z1 = (v.ctypes.data for v in (W, A, D, Z, B, scratch, x, z))
@@ -159,8 +159,8 @@ def measure_size(layout: Layout, peak: Callable[[], float], m: int, k: int, n: i
         for call, kept in zip(calls, shares, strict=True):
             before = peak()
             spent = seconds(call, least) / inner
-            kept.append(m * k * n / layout.lanes / spent / max(before, peak()))
-    rows = [seconds(lambda: row(w, xx, z1, 10 * inner), least) / inner / 10 for _ in range(repeats)]
+            kept.append(m * k * n / layout.lanes / spent / (before + peak()) * 2)
+    rows = [seconds(lambda: row(w, xx, z1, inner), least) / inner for _ in range(repeats)]
     read = k * n * layout.itemsize / statistics.median(rows) / 1e9
     return " ".join(f"{statistics.median(v):9.1%}" for v in shares) + f" {read:9.1f} {compile_time:9.3f}"
 

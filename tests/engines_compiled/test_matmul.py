@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,7 @@ def alive(whole: Any) -> bool:
     return bool((whole[:32] == CANARY).all() and (whole[-32:] == CANARY).all())
 
 
-def build(layout: target.Layout, k: int, n: int) -> jit.Code:
+def emit(layout: target.Layout, k: int, n: int) -> Module:
     """forward, forward_rolled, backward, batch, row: (args..., m, tid, team)."""
     module = Module(layout.target)
     for name, backward, rolled in (("forward", False, False), ("rolled", False, True), ("backward", True, False)):
@@ -70,14 +71,14 @@ def build(layout: target.Layout, k: int, n: int) -> jit.Code:
         g, layout, weight=g.args[0], x=g.args[1], k=k, n=n, epilogue=keep_row, tid=g.args[3], team=g.args[4]
     )
     g.ret()
-    return jit.compile_module(module)
+    return module
 
 
 P, L = ctypes.c_void_p, ctypes.c_int64
 
 
 def check(layout: target.Layout, k: int, n: int, batches: list[int], rng: np.random.Generator) -> None:
-    code = build(layout, k, n)
+    code = jit.compile_module(emit(layout, k, n))
     feature = {name: code.function(name, P, P, P, L, L, L) for name in ("forward", "rolled", "backward")}
     batch = code.function("batch", P, P, P, P, P, L, L, L, ctypes.c_bool)
     row = code.function("row", P, P, P, L, L)
@@ -153,12 +154,11 @@ def test_products_of_marked_sizes(size: tuple[int, int]) -> None:
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_code_for_other_machines_is_emitted_and_verified(name: str, dtype: str) -> None:
     layout = target.named(name).layout(dtype)
-    module = Module(layout.target)
-    f = module.function("forward", ["ptr", "ptr", "ptr", "i64"])
-    weight, values, out, m = f.args
-    matmul.feature_product(
-        f, layout, weight=weight, values=values, out=out, k=70, n=50, m=m,
-        epilogue=lambda t: matmul.store_tile(f, layout, out, t),
-    )  # fmt: skip
-    f.ret()
-    assert jit.object_code(module)[:4] == b"\x7fELF"
+    for k, n in ((70, 50), (300, 1), (3, 9)):
+        assert jit.object_code(emit(layout, k, n))[:4] == b"\x7fELF"
+
+
+def test_example_of_the_manual_runs() -> None:
+    manual = Path(target.__file__).with_name("KERNELS.md").read_text(encoding="utf-8")
+    example = manual[manual.index("## Example") :]
+    exec(example.split("```python\n")[1].split("```")[0], {})

@@ -11,7 +11,6 @@ import functools
 import hashlib
 import os
 import stat
-import tempfile
 from pathlib import Path
 
 from chainrule.engines.compiled.target import Target
@@ -45,17 +44,12 @@ def entry_name(target: Target, dtype: str, key: str | bytes) -> str:
 
 @functools.cache
 def _versions() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
+    import llvmlite
     from llvmlite import binding as llvm
 
-    names = []
-    for package in ("chainrule", "llvmlite"):
-        try:
-            names.append(version(package))
-        except PackageNotFoundError:
-            names.append("?")
-    names.append(".".join(map(str, llvm.llvm_version_info)))
+    import chainrule
+
+    names = [getattr(chainrule, "__version__", "?"), llvmlite.__version__, ".".join(map(str, llvm.llvm_version_info))]
     # A checkout that is being worked on keeps its version: let a changed emitter count as well.
     for source in sorted(Path(__file__).parent.glob("*.py")):
         about = source.stat()
@@ -111,6 +105,8 @@ def write(name: str, code: bytes) -> None:
                 place.mkdir(mode=0o700)
         if not _trusted(place):
             return
+        import tempfile  # slow to load, and most runs only read
+
         handle, draft = tempfile.mkstemp(prefix=".new-", dir=place)  # readable and writable by the user alone
         try:
             with open(handle, "wb") as file:

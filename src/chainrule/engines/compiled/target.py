@@ -90,9 +90,11 @@ class Layout:
 
     def tile_rows(self, vectors: int) -> int:
         """The most rows of a register tile `vectors` wide: the sums, the line of vectors, a broadcast or two."""
+        if not self.target.fma and self.target.registers <= 16:
+            return 4  # each product needs a register of its own before it is added
+        if self.target.vector_bytes <= 16 and self.target.registers > 16:
+            return 8  # sixteen sums fill four units, and broadcasts are loaded ahead into registers
         spare = self.target.registers - vectors - (1 if self.target.registers <= 16 else 2)
-        if not self.target.fma:
-            spare -= 1  # the product needs a register of its own before it is added
         return max(1, min(spare // vectors, 14))
 
     @property

@@ -18,8 +18,8 @@ from typing import Any
 from chainrule.engines.compiled.emit import Function, Int, Module, Value
 
 NATIVE = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
-# About 10 microseconds: longer than any wait among threads that all have a core.
-SPINS = 400
+# A few microseconds.  Giving way costs little where no other thread wants the core, and much is won where one does.
+SPINS = 150
 
 
 class _Worker:
