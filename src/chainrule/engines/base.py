@@ -49,6 +49,13 @@ class EpochResult:
     costs: NDArray[np.float64]
 
 
+class OneRow(Protocol):
+    """Ŷ of one sample, quickly: call(X) for an X of the shape, or None where the ordinary way has to look at X."""
+
+    shape: tuple[int, int]
+    call: Callable[[Array], Array | None]
+
+
 class Engine(Protocol):
     """Runs programs.  Everything handed over was validated before; nothing here validates again."""
 
@@ -56,6 +63,9 @@ class Engine(Protocol):
 
     def run(self, program: Program, given: Values, wanted: tuple[str, ...]) -> dict[str, Array]:
         """The wanted symbols' values, the given symbols' values being `given` (batched ones share their m)."""
+
+    def one_row(self, program: Program, stored: Mapping[str, Array]) -> OneRow | None:
+        """A fast way for single samples through a forward program over these very arrays, if the engine has one."""
 
     def epoch(
         self, program: Program, stored: Mapping[str, Array], epoch: Epoch, stop: Callable[[], bool] | None = None

@@ -201,6 +201,9 @@ class ReferenceEngine:
                 values[name] = value(values)
         return {name: np.asarray(values[name]) for name in wanted}
 
+    def one_row(self, program: Program, stored: Mapping[str, Array]) -> None:
+        """None: there is no fast path here."""
+
     def epoch(
         self, program: Program, stored: Mapping[str, Array], epoch: Epoch, stop: Callable[[], bool] | None = None
     ) -> EpochResult:

@@ -57,8 +57,8 @@ class ParameterLayout:
 
 
 def aligned_zeros(size: int, dtype: DTypeLike) -> NDArray[np.floating]:
-    """A flat array of zeros that starts on a cache line."""
+    """A flat array of zeros that starts on a cache line; a line past its end may be read as well."""
     itemsize = np.dtype(dtype).itemsize
-    raw = np.zeros(size + ALIGNMENT // itemsize, dtype)
+    raw = np.zeros(size + 2 * ALIGNMENT // itemsize, dtype)
     start = (-raw.ctypes.data % ALIGNMENT) // itemsize
     return raw[start : start + size]

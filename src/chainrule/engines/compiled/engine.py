@@ -16,6 +16,7 @@ from chainrule.engines.compiled import jit, matmul, pack, target, team
 from chainrule.engines.compiled.lower import CHUNK, ENTRY, Lowered, lower
 from chainrule.engines.compiled.memory import Memory, Word, memory
 from chainrule.engines.compiled.plan import Plan, plan
+from chainrule.engines.compiled.row import RowPredictor, supports
 from chainrule.engines.compiled.target import Layout
 from chainrule.engines.reference import evaluator
 from chainrule.program.equation import Program
@@ -93,6 +94,12 @@ class CompiledEngine:
             name: results[name] if name in results else self._unpack(unit, call.fixed, unit.memory.fixed, symbols[name])
             for name in wanted
         }
+
+    def one_row(self, program: Program, stored: Mapping[str, Array]) -> RowPredictor | None:
+        """Single samples, straight from the network's own arrays."""
+        if not supports(plan(program, (program.prediction.name,))):
+            return None
+        return RowPredictor(program, self.layout, self.dtype, dict(stored))
 
     def epoch(
         self, program: Program, stored: Mapping[str, Array], epoch: Epoch, stop: Callable[[], bool] | None = None
