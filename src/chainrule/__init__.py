@@ -6,6 +6,7 @@ net = cr.Network(inputs=784, layers=[cr.Dense(256, "sigmoid"), cr.Dense(10, "sof
 print(net.program)
 """
 
+from chainrule import data
 from chainrule.errors import (
     ChainruleError,
     DataError,
@@ -25,6 +26,7 @@ from chainrule.rules.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMS
 from chainrule.spec import BatchNorm, Dense, Dropout, Embedding, LayerNorm, NetworkSpec
 from chainrule.train.callbacks import Callback, CSVLog, EarlyStopping, LearningRateLog
 from chainrule.train.history import EpochRecord, History
+from chainrule.train.progress import Progress
 from chainrule.train.schedules import (
     Constant,
     Cosine,
@@ -34,15 +36,17 @@ from chainrule.train.schedules import (
     OnPlateau,
     Schedule,
     StepDecay,
+    schedule_from_dict,
 )
+from chainrule.train.state import FitState
 
 __version__ = "0.1.0"
 
 __all__ = [
     "SGD", "Activation", "Adagrad", "Adam", "AdamW", "BatchNorm", "CSVLog", "Callback", "ChainruleError", "Constant",
     "Cosine", "Cost", "DataError", "Dense", "DivergedError", "Dropout", "EarlyStopping", "Embedding", "EpochRecord",
-    "ExponentialDecay", "FormulaError", "History", "InverseScaling", "LayerNorm", "LearningRateLog", "Loss",
+    "ExponentialDecay", "FitState", "FormulaError", "History", "InverseScaling", "LayerNorm", "LearningRateLog", "Loss",
     "MissingDependencyError", "Network", "NetworkSpec", "OnPlateau", "OneCycle", "Optimizer", "Program", "ProgramError",
-    "RMSProp", "Schedule", "SpecError", "StepDecay", "cross_entropy", "derive", "elu", "functions", "huber",
-    "leaky_relu", "quantile",
+    "Progress", "RMSProp", "Schedule", "SpecError", "StepDecay", "cross_entropy", "data", "derive", "elu", "functions",
+    "huber", "leaky_relu", "quantile", "schedule_from_dict",
 ]  # fmt: skip

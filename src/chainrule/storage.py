@@ -16,7 +16,9 @@ from chainrule.files import replace_file
 from chainrule.rules.losses import Loss
 from chainrule.spec import BatchNorm, Dense, Dropout, Embedding, LayerNorm, NetworkSpec
 
-FORMAT = "chainrule network 1"
+KEY = "chainrule"
+"""Of the file's metadata: the format, the spec and the settings as JSON."""
+FORMAT = "network 1"
 Array = NDArray[Any]
 
 
@@ -26,8 +28,9 @@ def save(
     """Writes a safetensors file whose metadata holds the spec; beside it first, then moved into place."""
     from safetensors.numpy import save as to_bytes
 
-    metadata = {"format": FORMAT, "spec": json.dumps(spec.to_dict()), "settings": json.dumps(dict(settings))}
-    content = to_bytes({k: np.ascontiguousarray(v) for k, v in arrays.items()}, metadata)
+    # One key: safetensors writes several in any order, and the same network should be the same bytes.
+    about = {"format": FORMAT, "spec": spec.to_dict(), "settings": dict(settings)}
+    content = to_bytes({k: np.ascontiguousarray(v) for k, v in arrays.items()}, {KEY: json.dumps(about)})
     replace_file(path, lambda temporary: temporary.write_bytes(content))
 
 
@@ -37,15 +40,14 @@ def load(path: str | os.PathLike[str]) -> tuple[NetworkSpec, dict[str, Array], d
 
     try:
         with safe_open(os.fspath(path), framework="np") as file:
-            metadata = file.metadata() or {}
-            if metadata.get("format") != FORMAT:
+            about = json.loads((file.metadata() or {}).get(KEY, "{}"))
+            if about.get("format") != FORMAT:
                 raise DataError(
-                    f"{path} is not a network saved by chainrule (its format says {metadata.get('format')!r})."
+                    f"{path} is not a network saved by chainrule (its format says {about.get('format')!r})."
                 )
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-        settings = json.loads(metadata["settings"])
-        return NetworkSpec.from_dict(json.loads(metadata["spec"])), arrays, dict(settings)
-    except (SafetensorError, json.JSONDecodeError, KeyError) as fault:
+        return NetworkSpec.from_dict(about["spec"]), arrays, dict(about["settings"])
+    except (SafetensorError, json.JSONDecodeError, KeyError, AttributeError, TypeError) as fault:
         raise DataError(f"{path} is not a network saved by chainrule: {fault}.") from None
     except OSError as fault:
         raise DataError(f"{path} cannot be read: {fault.strerror or fault}.") from None

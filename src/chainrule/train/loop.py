@@ -140,10 +140,10 @@ class Fit:
         for name, array in self.stored.items():
             array[...] = before[name]
         batch = len(costs) if finite else int(np.argmin(np.isfinite(costs))) + 1
-        what = "the parameters are" if finite else f"the cost is {costs[batch - 1]:g}"
+        what = "the parameters are no longer finite" if finite else f"the cost is {costs[batch - 1]:g}"
         raise DivergedError(
-            f"Training diverged in epoch {number}, batch {batch}: {what} no longer finite. The parameters from before "
-            f"this epoch were kept. Try a smaller learning rate, clip_norm=1.0, or standardised inputs.",
+            f"Training diverged in epoch {number}, batch {batch}: {what}. The parameters from before this epoch were "
+            f"kept. Try a smaller learning rate, clip_norm=1.0, or standardised inputs.",
             epoch=number,
             batch=batch,
         )

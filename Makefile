@@ -1,0 +1,68 @@
+# Everything a newcomer needs: Python 3.11 or later, and make.
+#
+#   make demo      set up, then train on handwritten digits
+#   make test      set up, then run the tests
+#   make lint      ruff and mypy
+#   make bench     time the engines against each other and other libraries
+#   make clean     remove what the above have made
+#
+# PYTHON=python3.12   the interpreter to set up with (by default the first that is new enough)
+# ORACLE=             test without PyTorch (its tests are then skipped)
+# PYTEST='-k digits'  more words for pytest
+
+VENV := .venv
+RUN := $(VENV)/bin/python
+PIP := $(RUN) -m pip install --quiet --disable-pip-version-check
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+ORACLE ?= yes
+WORKERS ?= 2
+PYTEST ?=
+
+.PHONY: demo test lint bench clean
+
+demo: $(VENV)/installed
+	@$(RUN) -m chainrule train digits
+
+test: $(VENV)/tests $(if $(filter yes,$(ORACLE)),$(VENV)/oracle)
+	@$(RUN) -m pytest -n $(WORKERS) $(PYTEST)
+
+lint: $(VENV)/lint
+	@$(RUN) -m ruff check .
+	@$(RUN) -m ruff format --check .
+	@$(RUN) -m mypy
+
+bench: $(VENV)/installed
+	@$(RUN) -m chainrule bench
+
+clean:
+	rm -rf $(VENV) build dist runs src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# What is installed is installed again when pyproject.toml has changed.
+
+$(VENV)/bin/python:
+	@if [ -z "$(PYTHON)" ]; then echo "make: Python 3.11 or later is needed; name it with PYTHON=..." >&2; exit 1; fi
+	@echo "making $(VENV) with $(PYTHON)"
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed")'
+	@"$(PYTHON)" -m venv $(VENV)
+
+$(VENV)/installed: pyproject.toml | $(VENV)/bin/python
+	@echo "installing chainrule"
+	@$(PIP) -e .
+	@touch $@
+
+$(VENV)/tests: pyproject.toml $(VENV)/installed
+	@echo "installing what the tests need"
+	@$(PIP) -e '.[test]'
+	@touch $@
+
+# PyTorch is an oracle that the tests can do without.
+$(VENV)/oracle: pyproject.toml $(VENV)/tests
+	@echo "installing PyTorch, to compare gradients with"
+	@if $(PIP) -e '.[oracle]'; then touch $@; else echo "PyTorch was not installed; its tests are skipped"; fi
+
+$(VENV)/lint: pyproject.toml $(VENV)/installed
+	@echo "installing ruff and mypy"
+	@$(PIP) -e '.[lint]'
+	@touch $@
