@@ -4,7 +4,8 @@
 
 Prints, for each product, the share of the measured ceiling of fused multiply-adds that it reaches, and for each
 elementary function the nanoseconds (and the ceiling's cycles) for one vector.  The ceiling is read between the repeats,
-and the median of the ratios is shown: a machine that changes its clock or has other work does not move it.
+the time is the processor's (not the wall clock's), and the median of the ratios is shown: a machine that changes its
+clock or has other work moves it little.
 """
 
 from __future__ import annotations
@@ -51,9 +52,9 @@ def ceiling(layout: Layout) -> Callable[[], float]:
     peak = jit.compile_module(module).function("peak", L, scalar, returns=scalar)
 
     def read() -> float:
-        start = time.perf_counter()
+        start = time.thread_time()
         peak(turns, 0.5)
-        return turns * chains / (time.perf_counter() - start)
+        return turns * chains / (time.thread_time() - start)
 
     return read
 
@@ -62,10 +63,10 @@ def seconds(call: Callable[[], None], least: float) -> float:
     """Time of one call, repeated until `least` seconds have passed."""
     count = 1
     while True:
-        start = time.perf_counter()
+        start = time.thread_time()
         for _ in range(count):
             call()
-        spent = time.perf_counter() - start
+        spent = time.thread_time() - start
         if spent >= least:
             return spent / count
         count = max(count * 2, int(count * least / max(spent, 1e-9) * 1.1))
@@ -74,7 +75,7 @@ def seconds(call: Callable[[], None], least: float) -> float:
 def products(layout: Layout, k: int, n: int) -> tuple[jit.Code, float]:
     """forward, backward, batch (in-place update) and row, each repeated inside `times` times; seconds to compile."""
     module, real = Module(layout.target), layout.real
-    start = time.perf_counter()
+    start = time.thread_time()
     for name, backward in (("forward", False), ("backward", True)):
         f = module.function(name, ["ptr", "ptr", "ptr", "i64", "i64"])
         times = f.args[4]
@@ -121,7 +122,7 @@ def products(layout: Layout, k: int, n: int) -> tuple[jit.Code, float]:
     )
     h.ret()
     code = jit.compile_module(module)
-    return code, time.perf_counter() - start
+    return code, time.thread_time() - start
 
 
 def measure(layout: Layout, repeats: int, least: float) -> None:
