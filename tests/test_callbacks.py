@@ -17,7 +17,7 @@ import pytest
 from numpy.typing import NDArray
 
 from chainrule.errors import DataError, SpecError
-from chainrule.train.callbacks import Callback, CSVLog, EarlyStopping, LearningRateLog
+from chainrule.train.callbacks import Callback, CSVLog, EarlyStopping, LearningRateLog, WeightAverage
 from chainrule.train.history import EpochRecord, History
 from chainrule.train.progress import Progress
 from chainrule.train.state import FitState, Snapshot
@@ -348,3 +348,22 @@ def test_a_plain_callback_does_nothing() -> None:
         warnings.simplefilter("error")
         state, weights = fit([Callback()], costs(1, 2))
     assert len(state.history) == 2 and weights.values == {2.0}
+
+
+class TestWeightAverage:
+    def test_the_mean_of_the_last_epochs(self) -> None:
+        average = WeightAverage(3)
+        _, weights = fit([average], [record(n, 1.0) for n in range(1, 11)], epochs=10)
+        assert weights.values == {(8 + 9 + 10) / 3} and average.count == 3
+
+    def test_a_fit_that_ends_early(self) -> None:
+        average = WeightAverage(3)
+        _, weights = fit([average], [record(n, 1.0) for n in range(1, 10)], epochs=10)
+        assert weights.values == {8.5} and average.count == 2
+        _, weights = fit([average], [record(n, 1.0) for n in range(1, 4)], epochs=10)
+        assert weights.values == {3} and average.count == 0
+
+    @pytest.mark.parametrize("last", [0, -1, 1.5, True, None])
+    def test_what_it_refuses(self, last: Any) -> None:
+        with pytest.raises(SpecError, match="'last' of WeightAverage must be an integer of at least 1"):
+            WeightAverage(last)

@@ -24,7 +24,7 @@ from chainrule.rules.derive import derive
 from chainrule.rules.losses import Cost, Loss, cross_entropy, huber, quantile
 from chainrule.rules.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSProp
 from chainrule.spec import BatchNorm, Dense, Dropout, Embedding, LayerNorm, NetworkSpec
-from chainrule.train.callbacks import Callback, CSVLog, EarlyStopping, LearningRateLog
+from chainrule.train.callbacks import Callback, CSVLog, EarlyStopping, LearningRateLog, WeightAverage
 from chainrule.train.history import EpochRecord, History
 from chainrule.train.progress import Progress
 from chainrule.train.schedules import (
@@ -47,6 +47,6 @@ __all__ = [
     "Cosine", "Cost", "DataError", "Dense", "DivergedError", "Dropout", "EarlyStopping", "Embedding", "EpochRecord",
     "ExponentialDecay", "FitState", "FormulaError", "History", "InverseScaling", "LayerNorm", "LearningRateLog", "Loss",
     "MissingDependencyError", "Network", "NetworkSpec", "OnPlateau", "OneCycle", "Optimizer", "Program", "ProgramError",
-    "Progress", "RMSProp", "Schedule", "SpecError", "StepDecay", "cross_entropy", "data", "derive", "elu", "functions",
-    "huber", "leaky_relu", "quantile", "schedule_from_dict",
+    "Progress", "RMSProp", "Schedule", "SpecError", "StepDecay", "WeightAverage", "cross_entropy", "data", "derive",
+    "elu", "functions", "huber", "leaky_relu", "quantile", "schedule_from_dict",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""What can be hung into a fit: the hooks, early stopping, and logs.
+"""What can be hung into a fit: the hooks, early stopping, averaged weights, and logs.
 
 A callback may look at everything and ask for a stop.  It never raises once training runs: a full disk costs the log,
 with a warning, not the network.
@@ -11,7 +11,10 @@ import math
 import os
 import warnings
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
+
+import numpy as np
+from numpy.typing import NDArray
 
 from chainrule.errors import DataError, SpecError, expected, unknown_name
 from chainrule.files import describe_os_error
@@ -111,6 +114,41 @@ class EarlyStopping(Callback):
             self._snapshot.update(fit.network)
 
 
+class WeightAverage(Callback):
+    """At the end of the fit the network gets the mean of its weights after each of the `last` epochs.
+
+    Also of its running statistics.  A fit that ends before these epochs keeps its last weights; one that ends among
+    them averages those it had.
+    After the fit: `count`, how many were averaged.
+    Source: Izmailov et al., Averaging Weights Leads to Wider Optima (2018).  Raises SpecError for `last` below 1.
+    """
+
+    def __init__(self, last: int) -> None:
+        if isinstance(last, bool) or not isinstance(last, int) or last < 1:
+            raise SpecError(expected("The 'last' of WeightAverage", "an integer of at least 1 (epochs)", last))
+        self.last = last
+        self.count = 0
+        self._means: dict[str, NDArray[np.float64]] = {}
+
+    def on_fit_begin(self, fit: FitState) -> None:
+        self.count = 0
+        self._means = {}
+
+    def on_epoch_end(self, fit: FitState, record: EpochRecord) -> None:
+        if record.epoch <= fit.epochs - self.last:
+            return
+        self.count += 1
+        for name, view in _arrays(fit).items():
+            mean = self._means.setdefault(name, np.zeros(view.shape, np.float64))
+            mean += (view - mean) / self.count
+
+    def on_fit_end(self, fit: FitState) -> None:
+        for name, view in _arrays(fit).items():
+            if name in self._means:
+                view[...] = self._means[name]
+        self._means = {}
+
+
 class CSVLog(Callback):
     """Writes a line an epoch to a CSV file, each at once on the disk, so that an interrupt loses none.
 
@@ -184,3 +222,7 @@ class LearningRateLog(Callback):
     def on_epoch_end(self, fit: FitState, record: EpochRecord) -> None:
         self.steps.append(fit.step)
         self.rates.append(record.learning_rate)
+
+
+def _arrays(fit: FitState) -> dict[str, NDArray[Any]]:
+    return {**fit.network.parameters, **fit.network.state}

@@ -1,0 +1,313 @@
+"""CharacterModel: the next character from the previous ones, through a trained embedding."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chainrule import storage
+from chainrule.checks import positive_integer
+from chainrule.errors import DataError, SpecError, expected
+from chainrule.language import sampling
+from chainrule.language.vocabulary import Tokens, Vocabulary, checked
+from chainrule.language.windows import windows
+from chainrule.network import EngineName, Network
+from chainrule.rules.optimizers import SGD, Optimizer
+from chainrule.spec import BatchNorm, Dense, Dropout, Embedding, GivenActivation, Layer, LayerNorm
+from chainrule.train.callbacks import Callback, WeightAverage
+from chainrule.train.history import History
+from chainrule.train.schedules import StepDecay
+
+Array = NDArray[Any]
+Normalisation = Literal["layer", "batch"]
+CALM = 0.01
+"""Standard deviation of the last layer's first weights: every character is about as probable as any other."""
+_CHUNK = 16_384
+_NORMALISATIONS: Mapping[str, type[LayerNorm] | type[BatchNorm]] = {"layer": LayerNorm, "batch": BatchNorm}
+
+
+@dataclass(frozen=True, eq=False)
+class Score:
+    """What names cost, in nats: -log of the probability that the model gives them, their end among it.
+
+    per_name: (n,) of each whole name.  per_character: of all of them, by characters and ends.  samples: how many.
+    """
+
+    per_name: NDArray[np.float64]
+    per_character: float
+    samples: int
+
+
+class CharacterModel:
+    """A network that learns to spell: P(next character | the `context` characters before), and what follows from it.
+
+        model = CharacterModel(context=3, embedding=10, hidden=(200,)).fit(names)
+        model.sample(10, prefix="jo")
+
+    embedding: features of a character.  hidden: widths; each layer is Dense → normalisation ("layer" or "batch") →
+    activation → dropout.  embedding_dropout: of the embedded context's features.  weights: the hidden layers'
+    initialiser.  calm: the last layer begins with small weights (N(0, 0.01²)), so that no character is believed in
+    before it was seen.  dtype, seed, engine: as of Network.  vocabulary: by default the characters of the names that
+    are learned first.
+    Raises SpecError with all faults at once.
+    """
+
+    def __init__(
+        self,
+        context: int = 3,
+        embedding: int = 10,
+        hidden: Sequence[int] = (200,),
+        activation: GivenActivation = "tanh",
+        *,
+        normalisation: Normalisation | None = None,
+        dropout: float = 0.0,
+        embedding_dropout: float = 0.0,
+        weights: str | float | None = None,
+        calm: bool = True,
+        dtype: str = "float32",
+        seed: int | None = 0,
+        engine: EngineName = "auto",
+        vocabulary: Vocabulary | None = None,
+    ) -> None:
+        if normalisation is not None and normalisation not in _NORMALISATIONS:
+            raise SpecError(expected("normalisation", "'layer', 'batch' or None", normalisation))
+        if isinstance(hidden, str) or not isinstance(hidden, Sequence):
+            raise SpecError(expected("hidden", "the widths of the hidden layers, (200,) say", hidden))
+        self.context = context
+        self.history: History | None = None
+        self._parts = (embedding, tuple(hidden), activation, normalisation, dropout, embedding_dropout, weights, calm)
+        self._network: Network | None = None
+        self._settings = {"dtype": dtype, "seed": seed, "engine": engine}
+        self._vocabulary: Vocabulary | None = None
+        self._longest = 0
+        self._build(Vocabulary(("a", "b")))  # what cannot be is said now, not when names are learned
+        self._network = None
+        if vocabulary is not None:
+            self._vocabulary = vocabulary
+            self._build(vocabulary)
+
+    # --- what it is ----------------------------------------------------------------------------------------------
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The characters it knows.  Raises DataError before it has learned any."""
+        if self._vocabulary is None:
+            raise DataError("The model knows no characters yet: call fit(names) first, or give a vocabulary.")
+        return self._vocabulary
+
+    @property
+    def network(self) -> Network:
+        """The network behind it.  Raises DataError before there is one."""
+        if self._network is None:
+            raise DataError("The model has learned nothing yet: call fit(names) first, or give a vocabulary.")
+        return self._network
+
+    @property
+    def embedding_(self) -> Array:
+        """(v, embedding): the features of each token; row 0 is the boundary's, row k + 1 that of character k."""
+        return self.network.parameters["E"].copy()
+
+    def __repr__(self) -> str:
+        known = "nothing learned yet" if self._vocabulary is None else f"{len(self._vocabulary.characters)} characters"
+        net = "" if self._network is None else f", {self._network!r}"
+        return f"CharacterModel(context={self.context}, {known}{net})"
+
+    # --- learning ------------------------------------------------------------------------------------------------
+
+    def fit(
+        self,
+        names: Iterable[str],
+        *,
+        validation: Iterable[str] | None = None,
+        epochs: int = 35,
+        batch_size: int = 32,
+        optimizer: Optimizer | None = None,
+        average: int = 0,
+        callbacks: Iterable[Callback] = (),
+        verbose: bool | Literal["auto"] = "auto",
+        threads: int | None = None,
+    ) -> CharacterModel:
+        """Learns from the names, every character of each (and its end) being one sample; a second fit goes on.
+
+        optimizer: by default gradient descent, at 0.1 for the first half of the epochs and 0.01 for the other.
+        average: of so many last epochs the weights are averaged (see WeightAverage); 0 keeps the last ones.
+        The others as of `Network.fit`.  `history` is the record of the epochs.
+        Raises DataError for no names, or characters that a vocabulary given before does not hold.
+        """
+        names = checked(names)
+        held_out = None if validation is None else checked(validation)
+        positive_integer("epochs", epochs)
+        if isinstance(average, bool) or not isinstance(average, int) or not 0 <= average <= epochs:
+            raise SpecError(expected("average", f"a whole number from 0 to the {epochs} epochs", average))
+        if not names or held_out == []:
+            raise DataError("There are no names to learn from." if not names else "There are no names to validate on.")
+        if self._vocabulary is None:
+            self._vocabulary = Vocabulary.from_names([*names, *(held_out or ())])
+        if self._network is None:
+            self._build(self._vocabulary)
+        X, y = self.windows(names)
+        self._longest = max(self._longest, max(map(len, names)))
+        rate = StepDecay(0.1, every=-(-epochs // 2))
+        try:
+            self.network.fit(
+                X,
+                y,
+                epochs=epochs,
+                batch_size=batch_size,
+                optimizer=SGD(rate) if optimizer is None else optimizer,
+                validation_data=None if held_out is None else self.windows(held_out),
+                callbacks=[*callbacks, *([WeightAverage(average)] if average else [])],
+                verbose=verbose,
+                threads=threads,
+            )
+        finally:
+            self.history = self.network.history
+        return self
+
+    def windows(self, names: Iterable[str], unknown: str | None = None) -> tuple[Tokens, Tokens]:
+        """(X (m, context), y (m,)): each character of each name, and its end, after the characters before it."""
+        tokens, lengths = self.vocabulary.encode(checked(names), unknown)
+        return windows(tokens, lengths, self.context)
+
+    # --- what it knows -------------------------------------------------------------------------------------------
+
+    def predict_next(self, prefix: str = "", *, unknown: str | None = None) -> dict[str, float]:
+        """{character: probability} of what comes after the prefix, most probable first; "" is the end of the name."""
+        P = self.next_probabilities([prefix], unknown=unknown)[0]
+        symbols = self.vocabulary.symbols
+        return {symbols[k]: float(P[k]) for k in np.argsort(-P, kind="stable")}
+
+    def next_probabilities(self, prefixes: Sequence[str], *, unknown: str | None = None) -> Array:
+        """(n, v): the probability of each token after each prefix; column 0 is the end, k + 1 character k."""
+        tokens, lengths = self.vocabulary.encode(checked(prefixes), unknown)
+        ends = np.cumsum(lengths + 1) - 1
+        if not len(ends):
+            raise DataError("There are no prefixes to go on from.")
+        return self.network.predict(windows(tokens, lengths, self.context)[0][ends])
+
+    def score(self, names: Iterable[str], *, unknown: str | None = None) -> Score:
+        """What the names cost, in nats; names that the model finds probable cost little.
+
+        unknown: the character that those the model does not know are read as; None refuses them (DataError).
+        """
+        names = checked(names)
+        if not names:
+            raise DataError("There are no names to score.")
+        tokens, lengths = self.vocabulary.encode(names, unknown)
+        X, y = windows(tokens, lengths, self.context)
+        cost = np.empty(len(y), np.float64)
+        for start in range(0, len(y), _CHUNK):
+            part = slice(start, start + _CHUNK)
+            P = self.network.predict(X[part])
+            found = P[np.arange(len(P)), y[part]].astype(np.float64)
+            cost[part] = -np.log(np.maximum(found, np.finfo(P.dtype).tiny))
+        ends = np.cumsum(lengths + 1)
+        per_name = np.add.reduceat(cost, ends - lengths - 1)
+        return Score(per_name, float(cost.mean()), len(y))
+
+    def sample(
+        self,
+        n: int = 10,
+        *,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        prefix: str = "",
+        seed: int | None = None,
+        longest: int | None = None,
+        unknown: str | None = None,
+    ) -> list[str]:
+        """n invented names (some may be known ones).
+
+        temperature: below 1 more of the probable, above 1 more of the rare.  top_k: of the k most probable characters
+        only.  prefix: what each begins with.  seed: the same gives the same names.  longest: where a name that does not
+        end is cut off; by default twice the length of the longest name learned.
+        Raises DataError.
+        """
+        sampling.check(n, temperature, top_k, longest)
+        if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0):
+            raise DataError(expected("The seed", "a whole number of at least 0", seed))
+        start, _ = self.vocabulary.encode([prefix], unknown)
+        drawn = sampling.sample(
+            self._probabilities,
+            int(n),
+            self.context,
+            np.random.default_rng(seed),
+            prefix=start,
+            longest=max(2 * self._longest, len(start) + 20) if longest is None else int(longest),
+            temperature=float(temperature),
+            top_k=top_k,
+        )
+        symbols = np.array(self.vocabulary.symbols)
+        return ["".join(symbols[tokens].tolist()) for tokens in drawn]
+
+    # --- keeping it ----------------------------------------------------------------------------------------------
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes one .safetensors file: the network, and the vocabulary beside it.  Raises DataError."""
+        network = self.network
+        language = {"characters": "".join(self.vocabulary.characters), "longest": self._longest}
+        settings = {"dtype": network.dtype.name, "seed": network.seed, "language": language}
+        storage.save(path, network.spec, {**network.parameters, **network.state}, settings)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], *, engine: EngineName = "auto") -> CharacterModel:
+        """The model that was saved there, the same bits.  Raises DataError if the file is not one."""
+        if os.path.isdir(path):
+            raise DataError(f"{path}: is a folder, not a model.")
+        network = Network.load(path, engine=engine)
+        language = storage.load(path)[2].get("language")
+        layers = network.spec.layers
+        if not isinstance(language, dict) or not isinstance(layers[0], Embedding):
+            raise DataError(f"{path} is a network, but not a character model: it holds no vocabulary.")
+        try:
+            vocabulary = Vocabulary(tuple(language["characters"]))
+            longest = int(language["longest"])
+        except (KeyError, TypeError, ValueError) as fault:
+            raise DataError(f"{path} is not a character model saved by chainrule: {fault}.") from None
+        if len(vocabulary) != layers[0].vocabulary or len(vocabulary) != network.spec.outputs:
+            raise DataError(f"{path} does not hold as many characters as its network has outputs.")
+        model = cls(network.spec.inputs, engine=engine)
+        model._vocabulary, model._longest, model._network = vocabulary, longest, network
+        return model
+
+    # --- behind it -----------------------------------------------------------------------------------------------
+
+    def _build(self, vocabulary: Vocabulary) -> None:
+        settings: Any = self._settings
+        layers = _layers(len(vocabulary), *self._parts)
+        self._network = Network(self.context, layers, "cross_entropy", **settings)
+
+    def _probabilities(self, contexts: Tokens) -> Array:
+        parts = [self.network.predict(contexts[k : k + _CHUNK]) for k in range(0, len(contexts), _CHUNK)]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _layers(
+    v: int,
+    embedding: int,
+    hidden: tuple[int, ...],
+    activation: GivenActivation,
+    normalisation: Normalisation | None,
+    dropout: float,
+    embedding_dropout: float,
+    weights: str | float | None,
+    calm: bool,
+) -> list[Layer]:
+    """Embedding, then for each width Dense → normalisation → activation → dropout, then a softmax of v."""
+    layers: list[Layer] = [Embedding(v, embedding)]
+    if embedding_dropout:
+        layers.append(Dropout(embedding_dropout))
+    for width in hidden:
+        if normalisation is None:
+            layers.append(Dense(width, activation, weights=weights))
+        else:
+            layers += [Dense(width, weights=weights), _NORMALISATIONS[normalisation](activation)]
+        if dropout:
+            layers.append(Dropout(dropout))
+    layers.append(Dense(v, "softmax", weights=CALM if calm else None))
+    return layers
