@@ -142,9 +142,10 @@ def cost(spec: cr.NetworkSpec, p: dict[str, Tensor], X: Tensor, y: Tensor, w: Te
     else:
         losses = each_loss(spec.loss.name, yhat, y.reshape(yhat.shape))
     w = torch.ones(len(X), dtype=torch.float64) if w is None else w
+    count = w.sum() if spec.reduction == "mean" else len(X)
     total = (w * losses).sum() / (w.sum() if spec.reduction == "mean" else 1)
     weights = [v for k, v in p.items() if k.startswith("W")]
-    return total + sum(spec.l1 * v.abs().sum() + spec.l2 / 2 * (v**2).sum() for v in weights) / len(X)
+    return total + sum(spec.l1 * v.abs().sum() + spec.l2 / 2 * (v**2).sum() for v in weights) / count
 
 
 def tensors(net: cr.Network) -> dict[str, Tensor]:

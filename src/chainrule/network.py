@@ -121,6 +121,21 @@ class Network:
             )
         return self._programs[key]
 
+    def training_program(
+        self, optimizer: Optimizer, *, targets: Targets = "values", weighted: bool = False
+    ) -> Program:
+        """One step of training, the cost and the update, without what neither of them needs; made once."""
+        key = ("training step", optimizer, targets, weighted)
+        if key not in self._programs:
+            program = self.derive(optimizer=optimizer, targets=targets, weighted=weighted)
+            self._programs[key] = program.pruned([program.objective] if program.objective else [])
+        return self._programs[key]
+
+    @property
+    def engines(self) -> Engines:
+        """Its engines, for those who drive a program of it themselves (the estimators)."""
+        return self._engines
+
     def summary(self) -> str:
         """The layers with their shapes and parameters, one line each."""
         return storage.summary(self.spec, self._parameters, self.dtype.name)
@@ -141,7 +156,10 @@ class Network:
         checked = checks.inputs(self.spec, X, self.dtype)
         program = self._pruned("predict", "inference", "values", False, ("prediction",))
         if len(checked) == 1 and quick is None and not self.spec.tokens:
-            self._one_row = self._engines.for_call(program, 1).one_row(program, {**self._parameters, **self._state})
+            quick = self._engines.for_call(program, 1).one_row(program, {**self._parameters, **self._state})
+            self._one_row = quick
+            if quick is not None and (found := quick.call(checked)) is not None:
+                return found
         return self._run(program, {"X": checked}, (program.prediction.name,))[program.prediction.name]
 
     def cost(
@@ -178,6 +196,33 @@ class Network:
         names = {s.name: g.name for s, g in program.gradients}
         found = self._run(program, {**data, **self._counters(step)}, tuple(names.values()))
         return {s: np.array(found[g]) for s, g in names.items()}
+
+    def cost_and_gradients(
+        self, X: ArrayLike, y: ArrayLike, *, sample_weight: ArrayLike | None = None
+    ) -> tuple[float, dict[str, Array]]:
+        """J and its gradient by every parameter, by name, in one run: what a quasi-Newton method asks for.
+
+        Raises DataError.
+        """
+        data, targets = self._data(X, y, sample_weight)
+        weighted, ends = sample_weight is not None, ("objective", "parameters")
+        program = self._pruned("cost and gradients", "training", targets, weighted, ends)
+        assert program.objective is not None
+        names = {s.name: g.name for s, g in program.gradients}
+        cost = program.objective.name
+        found = self._run(program, {**data, **self._counters(1)}, (cost, *names.values()))
+        return float(found[cost]), {s: found[g] for s, g in names.items()}
+
+    def predict_and_cost(
+        self, X: ArrayLike, y: ArrayLike, *, sample_weight: ArrayLike | None = None
+    ) -> tuple[Array, float]:
+        """Ŷ and J in one run.  Raises DataError."""
+        data, targets = self._data(X, y, sample_weight)
+        program = self._pruned("evaluate", "inference", targets, sample_weight is not None, ("prediction", "objective"))
+        assert program.objective is not None
+        names = (program.prediction.name, program.objective.name)
+        found = self._run(program, data, names)
+        return found[names[0]], float(found[names[1]])
 
     def evaluate(
         self, X: ArrayLike, y: ArrayLike, *, sample_weight: ArrayLike | None = None
@@ -231,9 +276,7 @@ class Network:
                 raise SpecError(expected("validation_data", "(X, y) or (X, y, sample_weight)", type(validation_data)))
             self._data(validation_data[0], validation_data[1], *validation_data[2:])
             validation = tuple(validation_data)
-        program = self.derive(optimizer=optimizer, targets=targets, weighted=sample_weight is not None).pruned(
-            [s for s in (self.derive(targets=targets, weighted=sample_weight is not None).objective,) if s]
-        )
+        program = self.training_program(optimizer, targets=targets, weighted=sample_weight is not None)
         samples = len(data["X"])
         self._fits += 1
         fit = Fit(
@@ -295,6 +338,7 @@ class Network:
                 "prediction": [program.prediction],
                 "objective": [program.objective] if program.objective else [],
                 "gradients": [g for _, g in program.gradients],
+                "parameters": [g for s, g in program.gradients if s.role == "parameter"],
             }
             self._programs[key] = program.pruned([s for end in ends for s in wanted[end]], update=False)
         return self._programs[key]

@@ -190,7 +190,8 @@ LAYERS: Mapping[str, type] = {c.__name__: c for c in (Dense, Embedding, Dropout,
 class NetworkSpec:
     """inputs features (or tokens, if the first layer is an Embedding), the layers, the loss and the penalties.
 
-    l1, l2: λ₁/m Σ|W| and λ₂/(2m) Σ W² are added to the cost, m the batch's size; biases are not penalised.
+    l1, l2: λ₁/m Σ|W| and λ₂/(2m) Σ W² are added to the cost, m the batch's size (with weights and
+    the mean, Σ w: a weight of 2 is the sample twice); biases are not penalised.
     reduction: "mean" or "sum" of the losses.  Raises SpecError with all faults at once.
     """
 

@@ -140,6 +140,7 @@ def _cost(
     """L of each sample and J of the batch."""
     y = _targets(builder, spec, targets)
     m = Variable(builder.give(BATCH, (), "size").name)
+    count: Expression = m
     if isinstance(spec.loss, Cost):
         bind = {"yhat": output.prediction, "y": y, "m": builder.scope[BATCH]}
         total = builder.lower(spec.loss.expression, bind, "_f", rule=spec.loss.name)
@@ -157,11 +158,12 @@ def _cost(
             if spec.reduction == "mean":
                 weight = Variable(builder.reduce("sum_w", Reduce("sum", "all", w), rule="sum of weights").name)
                 total = total / apply("maximum", weight, TINY)  # a batch may hold samples of weight 0 alone
+                count = apply("where", apply("gt", weight, ZERO), weight, m)
         else:
             total = Variable(builder.reduce("S", Reduce("sum", "all", each), "loss", rule="sum of the losses").name)
             if spec.reduction == "mean":
                 total = total / m
-    penalty = _penalties(builder, spec, m)
+    penalty = _penalties(builder, spec, count)
     return builder.write("J", total + penalty, "cost", rule="cost", shape=())
 
 
@@ -193,7 +195,7 @@ def _losses(builder: Builder, loss: Loss, output: _Output, y: Symbol, *, canonic
 
 
 def _penalties(builder: Builder, spec: NetworkSpec, m: Expression) -> Expression:
-    """λ₁/m Σ_l Σ|W_l| + λ₂/(2m) Σ_l Σ W_l²"""
+    """λ₁/m Σ_l Σ|W_l| + λ₂/(2m) Σ_l Σ W_l²; with weights and the mean, m is Σ w: weight 2 is the sample twice."""
     total: Expression = ZERO
     weights = [s for s in builder.given if s.role == "parameter" and s.name.startswith("W")]
     for strength, name, term in ((spec.l1 * 2, "norm1", "abs"), (spec.l2, "norm2", "square")):
