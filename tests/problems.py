@@ -186,3 +186,15 @@ _OWN = [
 ]  # fmt: skip
 
 PROBLEMS: list[Problem] = [*_by_activation(), *_by_loss(), *_SINGLE, *_OWN]
+
+
+def classifier(engine: str, **options: Any) -> cr.Network:
+    """4-8-3 with softmax, for `table()`."""
+    layers = [cr.Dense(8, "tanh"), cr.Dense(3, "softmax")]
+    return cr.Network(4, layers, "cross_entropy", engine=engine, **{"dtype": "float64", **options})
+
+
+def table(m: int = 50, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """X (m, 4) and labels y (m,) that can be learnt from it."""
+    X = np.random.default_rng(seed).normal(size=(m, 4))
+    return X, (X[:, 0] > 0).astype(int) + (X[:, 1] > 0.5)

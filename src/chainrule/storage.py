@@ -46,7 +46,10 @@ def load(path: str | os.PathLike[str]) -> tuple[NetworkSpec, dict[str, Array], d
                     f"{path} is not a network saved by chainrule (its format says {about.get('format')!r})."
                 )
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-        return NetworkSpec.from_dict(about["spec"]), arrays, dict(about["settings"])
+        settings = {key: about["settings"][key] for key in ("dtype", "seed")}
+        return NetworkSpec.from_dict(about["spec"]), arrays, settings
+    except DataError:
+        raise
     except (SafetensorError, json.JSONDecodeError, KeyError, AttributeError, TypeError) as fault:
         raise DataError(f"{path} is not a network saved by chainrule: {fault}.") from None
     except OSError as fault:

@@ -115,7 +115,11 @@ def handler(equation: Equation, dtype: np.dtype[Any]) -> Evaluate:
             shape = equation.target.shape
             if op.shape(equation.operands) == shape:
                 return value
-            return lambda v: np.broadcast_to(value(v), [int(v[BATCH]) if d == BATCH else int(d) for d in shape])
+
+            def repeated(v: dict[str, Any]) -> Array:
+                return np.broadcast_to(value(v), [int(v[BATCH]) if d == BATCH else int(d) for d in shape]).copy()
+
+            return repeated
         case Reduce(kind, over, expression):
             value, axes = evaluator(expression, dtype), _AXES[over]
             function: Callable[..., Any] = np.sum if kind == "sum" else np.max

@@ -1,0 +1,287 @@
+"""Network from the outside: parameters, files, fitting, weights of samples, divergence, interrupts."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import chainrule as cr
+from chainrule.errors import DataError, DivergedError
+from problems import PROBLEMS, Problem, classifier, table
+
+RNG = np.random.default_rng
+
+
+# --- parameters and files --------------------------------------------------------------------------------------------
+
+
+def test_parameters_are_writable_views(engine: str) -> None:
+    net = classifier(engine)
+    X, _ = table()
+    before = net.predict(X)
+    assert list(net.parameters) == ["W1", "b1", "W2", "b2"]
+    assert {k: v.shape for k, v in net.parameters.items()} == {"W1": (4, 8), "b1": (8,), "W2": (8, 3), "b2": (3,)}
+    net.parameters["b2"][0] += 5
+    assert (net.predict(X)[:, 0] > before[:, 0]).all()
+    net.parameters["b2"][0] -= 5
+    np.testing.assert_allclose(net.predict(X), before, rtol=1e-12)
+    assert all(v.ctypes.data % 64 == 0 and v.flags.c_contiguous for v in net.parameters.values())
+    handed_out = net.parameters
+    handed_out.clear()
+    assert len(net.parameters) == 4
+
+
+@pytest.mark.parametrize("problem", PROBLEMS, ids=str)
+def test_save_and_load_give_the_same_bits(problem: Problem, engine: str, tmp_path: Path) -> None:
+    net = problem.network(engine, "float32")
+    X, y, _ = problem.data()
+    net.save(tmp_path / "net.safetensors")
+    again = cr.Network.load(tmp_path / "net.safetensors", engine=engine)  # type: ignore[arg-type]
+    assert again.spec == net.spec and again.dtype == net.dtype and again.seed == net.seed
+    for kind in ("parameters", "state"):
+        mine, its = getattr(net, kind), getattr(again, kind)
+        assert list(mine) == list(its) and all(np.array_equal(mine[k], its[k]) for k in mine)
+    np.testing.assert_array_equal(again.predict(X), net.predict(X))
+    assert again.cost(X, y, training=True) == net.cost(X, y, training=True)
+    assert [p.name for p in tmp_path.iterdir()] == ["net.safetensors"]
+
+
+def test_what_is_no_network_is_not_loaded(tmp_path: Path, engine: str) -> None:
+    (tmp_path / "text").write_text("hello")
+    with pytest.raises(DataError, match="text is not a network saved by chainrule"):
+        cr.Network.load(tmp_path / "text")
+    with pytest.raises(DataError, match="nothing"):
+        cr.Network.load(tmp_path / "nothing")
+    from safetensors.numpy import save_file
+
+    save_file({"W1": np.zeros(3)}, tmp_path / "other", {"format": "another"})
+    with pytest.raises(DataError, match=r"^[^:]*other is not a network saved by chainrule"):
+        cr.Network.load(tmp_path / "other")
+    classifier(engine).save(tmp_path / "net")
+    (tmp_path / "net").write_bytes((tmp_path / "net").read_bytes()[:-20])
+    with pytest.raises(DataError, match="net"):
+        cr.Network.load(tmp_path / "net")
+
+
+def test_a_file_that_cannot_be_written_says_so(engine: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match="file"):
+        classifier(engine).save(tmp_path / "file" / "net")
+
+
+# --- fitting ---------------------------------------------------------------------------------------------------------
+
+
+def fitted(engine: str, problem: Problem, *, epochs: int = 3, **options: Any) -> cr.Network:
+    net = problem.network(engine)
+    X, y, w = problem.data(samples=30)
+    settings = {"optimizer": cr.Adam(0.01), "batch_size": 8, "verbose": False}
+    net.fit(X, y, epochs=epochs, sample_weight=w, **{**settings, **options})
+    return net
+
+
+@pytest.mark.parametrize("problem", PROBLEMS, ids=str)
+def test_a_fit_lowers_the_cost_and_repeats_itself(problem: Problem, engine: str) -> None:
+    one, two = (fitted(engine, problem) for _ in range(2))
+    assert all(np.array_equal(one.parameters[k], two.parameters[k]) for k in one.parameters)
+    assert all(np.array_equal(one.state[k], two.state[k]) for k in one.state)
+    history = one.history
+    assert history is not None and [r.epoch for r in history] == [1, 2, 3]
+    assert [r.cost for r in history] == [r.cost for r in two.history]  # type: ignore[union-attr]
+    if problem.name in ("own loss, constant", "softmax of one output"):  # nothing to be learnt
+        return
+    X, y, w = problem.data(samples=30)
+    small = problem.network(engine)
+    start = small.cost(X, y, sample_weight=w, training=True)
+    small.fit(X, y, epochs=20, batch_size=30, sample_weight=w, optimizer=cr.Adam(0.003), verbose=False)
+    assert small.cost(X, y, sample_weight=w, training=True) < start
+
+
+def test_the_seed_decides_weights_order_and_masks(engine: str) -> None:
+    problem = next(p for p in PROBLEMS if p.name == "dropout")
+    X, y, _ = problem.data(samples=30)
+    networks = []
+    for seed in (1, 1, 2):
+        net = cr.Network(6, problem.layers(), problem.loss, seed=seed, engine=engine)  # type: ignore[arg-type]
+        net.fit(X, y, epochs=2, verbose=False, batch_size=4)
+        networks.append(net.parameters["W1"])
+    assert np.array_equal(networks[0], networks[1]) and not np.array_equal(networks[0], networks[2])
+    drawn = {cr.Network(2, [cr.Dense(1)], "squared_error", seed=None).seed for _ in range(4)}
+    assert len(drawn) > 1
+
+
+def test_a_second_fit_takes_another_order(engine: str) -> None:
+    X, y = table()
+    net = classifier(engine)
+    costs = []
+    for _ in range(2):
+        for array in net.parameters.values():
+            array[...] = 0.1
+        costs.append(net.fit(X, y, epochs=1, batch_size=4, optimizer=cr.SGD(0.5), verbose=False)[0].cost)
+    assert costs[0] != costs[1]
+
+
+def test_the_last_smaller_batch_has_its_own_m(engine: str) -> None:
+    X, y = table(10)
+    net, by_hand = classifier(engine, l2=0.3), classifier(engine, l2=0.3)
+    costs = []
+    for part in (slice(0, 4), slice(4, 8), slice(8, 10)):
+        costs.append(by_hand.cost(X[part], y[part]))
+        gradients = by_hand.gradients(X[part], y[part])
+        for name, array in by_hand.parameters.items():
+            array -= 0.5 * gradients[name]
+    history = net.fit(X, y, epochs=1, batch_size=4, shuffle=False, optimizer=cr.SGD(0.5), verbose=False)
+    for name, array in by_hand.parameters.items():
+        np.testing.assert_allclose(net.parameters[name], array, rtol=1e-12, atol=1e-14)
+    assert history[0].cost == pytest.approx(np.average(costs, weights=[4, 4, 2]), rel=1e-12)
+
+
+def test_a_batch_larger_than_the_data_is_the_data(engine: str) -> None:
+    X, y = table(5)
+    nets = [classifier(engine) for _ in range(2)]
+    for net, size in zip(nets, (5, 1000), strict=True):
+        net.fit(X, y, epochs=2, batch_size=size, verbose=False)
+    assert np.array_equal(nets[0].parameters["W1"], nets[1].parameters["W1"])
+
+
+def test_dropout_masks_change_from_step_to_step(engine: str) -> None:
+    net = cr.Network(30, [cr.Dropout(0.5), cr.Dense(1)], "squared_error", dtype="float64", engine=engine)
+    X, y = np.ones((1, 30)), [5.0]
+    before = net.parameters["W1"].copy()
+    net.fit(X, y, epochs=1, optimizer=cr.SGD(1e-3), verbose=False)
+    once = net.parameters["W1"] != before
+    net.fit(np.ones((6, 30)), [5.0] * 6, epochs=1, batch_size=1, optimizer=cr.SGD(1e-3), verbose=False)
+    assert once.sum() < 30 and (net.parameters["W1"] != before).all()
+
+
+def test_running_statistics_follow_the_batches(engine: str) -> None:
+    net = cr.Network(3, [cr.BatchNorm(momentum=0.25), cr.Dense(1)], "squared_error", dtype="float64", engine=engine)
+    X, y = RNG(0).normal(2, 3, (20, 3)), np.zeros(20)
+    net.fit(X, y, epochs=1, batch_size=10, shuffle=False, optimizer=cr.SGD(1e-9), verbose=False)
+    mean, var = np.zeros(3), np.ones(3)
+    for part in (X[:10], X[10:]):
+        mean, var = 0.75 * mean + 0.25 * part.mean(axis=0), 0.75 * var + 0.25 * part.var(axis=0)
+    np.testing.assert_allclose(net.state["mean0"], mean, rtol=1e-12)
+    np.testing.assert_allclose(net.state["var0"], var, rtol=1e-12)
+
+
+def test_validation_is_evaluated_after_each_epoch(engine: str) -> None:
+    X, y = table(60)
+    net = classifier(engine)
+    w = RNG(1).uniform(0.1, 2, 20)
+    history = net.fit(X[:40], y[:40], epochs=3, validation_data=(X[40:], y[40:], w), verbose=False)
+    J, metric, value = net.evaluate(X[40:], y[40:], sample_weight=w)
+    assert history[-1].validation_cost == J and history[-1].validation_metric == value
+    assert history[-1].metric_name == metric == "accuracy"
+    assert net.cost(X[40:], y[40:], sample_weight=w) == J
+    right = net.predict(X[40:]).argmax(axis=1) == y[40:]
+    assert value == pytest.approx((w * right).sum() / w.sum())
+
+
+def test_a_regression_reports_its_error(engine: str) -> None:
+    X, _ = table()
+    net = cr.Network(4, [cr.Dense(1)], "squared_error", dtype="float64", engine=engine)
+    _, metric, value = net.evaluate(X, X[:, 0])
+    assert metric == "error" and value == pytest.approx(math.sqrt(((net.predict(X)[:, 0] - X[:, 0]) ** 2).mean()))
+
+
+# --- weights of samples ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_whole_weights_are_repeated_samples(reduction: str, engine: str) -> None:
+    X, y = table(20)
+    counts = RNG(3).integers(0, 4, 20)
+    net = classifier(engine, reduction=reduction)
+    rows = np.repeat(np.arange(20), counts)
+    assert net.cost(X, y, sample_weight=counts) == pytest.approx(net.cost(X[rows], y[rows]), rel=1e-12)
+    weighted, repeated = net.gradients(X, y, sample_weight=counts), net.gradients(X[rows], y[rows])
+    for name in net.parameters:
+        np.testing.assert_allclose(weighted[name], repeated[name], rtol=1e-11, atol=1e-14)
+    assert not weighted["X"][counts == 0].any()
+
+
+def test_a_batch_of_samples_without_weight_changes_nothing(engine: str) -> None:
+    X, y = table(12)
+    w = np.r_[np.ones(4), np.zeros(8)]
+    net, first = classifier(engine), classifier(engine)
+    options: dict[str, Any] = {"epochs": 1, "shuffle": False, "optimizer": cr.SGD(0.1), "verbose": False}
+    net.fit(X, y, batch_size=4, sample_weight=w, **options)
+    first.fit(X[:4], y[:4], **options)
+    for name, array in first.parameters.items():
+        np.testing.assert_array_equal(net.parameters[name], array)
+
+
+def test_gradients_of_tokens_have_no_x(engine: str) -> None:
+    net = cr.Network(2, [cr.Embedding(5, 3), cr.Dense(5, "softmax")], "cross_entropy", engine=engine)
+    assert list(net.gradients([[0, 1], [4, 4]], [2, 3])) == ["E", "W1", "b1"]
+
+
+# --- going wrong -----------------------------------------------------------------------------------------------------
+
+
+def test_divergence_names_epoch_and_batch_and_keeps_finite_parameters(engine: str) -> None:
+    X, y = RNG(0).normal(size=(40, 3)), RNG(1).normal(size=40)
+    net = cr.Network(3, [cr.Dense(4), cr.Dense(1)], "squared_error", engine=engine)
+    with pytest.raises(DivergedError, match=r"epoch \d+, batch \d+.*learning rate") as caught:
+        net.fit(X, y, epochs=500, batch_size=8, optimizer=cr.SGD(5.0), verbose=False)
+    assert caught.value.epoch >= 1 and 1 <= caught.value.batch <= 5
+    assert str(caught.value.batch) in str(caught.value)
+    assert all(np.isfinite(v).all() for v in net.parameters.values())
+    assert np.isfinite(net.predict(X)).all()
+    net.fit(X, y, epochs=1, optimizer=cr.SGD(1e-4), verbose=False)
+
+
+def test_divergence_of_the_very_last_step_is_noticed(engine: str) -> None:
+    net = cr.Network(1, [cr.Dense(1)], "squared_error", engine=engine)
+    with pytest.raises(DivergedError):
+        net.fit([[1e15]], [1.0], epochs=1, optimizer=cr.SGD(1e30), verbose=False)
+    assert np.isfinite(net.parameters["W1"]).all()
+
+
+class Log(cr.Callback):
+    """Writes down the hooks, and raises at one."""
+
+    def __init__(self, raise_at: str = "", what: BaseException | None = None) -> None:
+        self.seen: list[str] = []
+        self.raise_at, self.what = raise_at, what
+
+    def _note(self, name: str) -> None:
+        self.seen.append(name)
+        if name == self.raise_at and self.what is not None:
+            raise self.what
+
+    def on_fit_begin(self, fit: Any) -> None:
+        self._note("fit begins")
+
+    def on_epoch_begin(self, fit: Any) -> None:
+        self._note(f"epoch {fit.epoch} begins")
+
+    def on_epoch_end(self, fit: Any, record: cr.EpochRecord) -> None:
+        self._note(f"epoch {record.epoch} ends")
+
+    def on_fit_end(self, fit: Any) -> None:
+        self._note("fit ends")
+
+
+@pytest.mark.parametrize("at", ["epoch 2 begins", "epoch 2 ends"])
+def test_ctrl_c_leaves_a_usable_network_and_runs_the_hooks(at: str, engine: str) -> None:
+    X, y = table()
+    net, log, other = classifier(engine), Log(at, KeyboardInterrupt()), Log()
+    with pytest.raises(KeyboardInterrupt):
+        net.fit(X, y, epochs=5, callbacks=[log, other], verbose=False)
+    assert log.seen[-1] == "fit ends" and other.seen[-1] == "fit ends" and at in log.seen
+    assert all(np.isfinite(v).all() for v in net.parameters.values())
+    assert net.history is not None and net.history.stopped == "interrupted"
+    assert len(net.fit(X, y, epochs=1, verbose=False)) == 1
+
+
+def test_hooks_run_in_order(engine: str) -> None:
+    X, y = table()
+    log = Log()
+    classifier(engine).fit(X, y, epochs=2, callbacks=[log], verbose=False)
+    assert log.seen == ["fit begins", "epoch 1 begins", "epoch 1 ends", "epoch 2 begins", "epoch 2 ends", "fit ends"]
