@@ -24,8 +24,9 @@ PYTEST ?=
 demo: $(VENV)/installed
 	@$(RUN) -m chainrule train digits
 
+# A core for each worker: the libraries' own threads would only fight over them.
 test: $(VENV)/tests $(if $(filter yes,$(ORACLE)),$(VENV)/oracle)
-	@$(RUN) -m pytest -n $(WORKERS) $(PYTEST)
+	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(RUN) -m pytest -n $(WORKERS) $(PYTEST)
 
 lint: $(VENV)/lint
 	@$(RUN) -m ruff check .
