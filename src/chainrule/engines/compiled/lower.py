@@ -155,8 +155,13 @@ class _Lowering:
                 self._keep_cost(objective)
 
     def _order(self, reads: set[str], writes: set[str]) -> None:
-        """A barrier if the next stage touches what another thread may still be writing or reading."""
-        if (reads & self.written) or (writes & (self.read | self.written)):
+        """A barrier if the next stage touches what another thread may still be writing or reading.
+
+        What takes over the place of a value that is no longer needed counts as that value.
+        """
+        sharing = self.frame.memory.sharing
+        touched = writes.union(*(sharing[n] for n in writes if n in sharing))
+        if (reads & self.written) or (touched & (self.read | self.written)):
             self._barrier()
         self.read |= reads
         self.written |= writes

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cached_property
 
 from chainrule.engines.compiled.plan import Kind, Lookup, Plan, Scatter
 from chainrule.engines.compiled.target import Layout
@@ -54,7 +55,7 @@ class Word(IntEnum):
 
 @dataclass(frozen=True)
 class Memory:
-    """Offsets by name, in elements; batch units by name; sizes."""
+    """Offsets by name, in elements; batch units by name, and how many; sizes."""
 
     kinds: dict[str, Kind]
     stored: dict[str, int]
@@ -65,11 +66,18 @@ class Memory:
     batch_units: int
     data: tuple[Symbol, ...]
     outputs: tuple[Symbol, ...]
+    widths: dict[str, int]
 
     @property
     def words(self) -> int:
         """Words in the arguments' record."""
         return Word.DATA + len(self.data) + len(self.outputs)
+
+    @cached_property
+    def sharing(self) -> dict[str, set[str]]:
+        """By name of a batch value, those that have a unit in common with it, at other times."""
+        spans = [(name, at, at + self.widths[name]) for name, at in self.batch.items()]
+        return {a: {b for b, c, d in spans if c < last and first < d} for a, first, last in spans}
 
 
 def size_of(symbol: Symbol, kind: Kind, layout: Layout) -> int:
@@ -111,7 +119,8 @@ def memory(plan: Plan, layout: Layout, outputs: tuple[Symbol, ...] = ()) -> Memo
     units, count = _units(plan, {s.name for s in outputs})
     tokens = [e.operands[1] for s in plan.stages if isinstance(s, Lookup | Scatter) for e in s.equations]
     data = tuple(dict.fromkeys([*plan.loads, *tokens]))
-    return Memory(plan.kinds, stored, sizes["stored"], fixed, sizes["fixed"], units, count, data, outputs)
+    widths = {name: width(symbols[name]) for name in units}
+    return Memory(plan.kinds, stored, sizes["stored"], fixed, sizes["fixed"], units, count, data, outputs, widths)
 
 
 def _units(plan: Plan, outputs: set[str]) -> tuple[dict[str, int], int]:
