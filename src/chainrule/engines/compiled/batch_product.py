@@ -173,7 +173,8 @@ class _Batch:
             )
         bias = self.bias_epilogue
         if bias is not None:
-            f.if_(f.icmp("eq", f.value(lo), 0), lambda: bias(0, [self._column_bias()]))
+            owner = f.bits("and", f.icmp("eq", f.value(lo), 0), f.icmp("sgt", f.value(hi), 0))  # of the first rows
+            f.if_(owner, lambda: bias(0, [self._column_bias()]))
 
     def _column_lines(self, body: Callable[..., list[Value]], carried: list[Value]) -> list[Value]:
         """For each vector of samples: carried = body(lane panel, vector within it, slopes, 0 past the last sample)."""
