@@ -217,6 +217,7 @@ def test_an_expression_prints_with_the_fewest_parentheses() -> None:
     assert printed("-(a + b) ** 2") == "-(a + b)²" and printed("(-a) ** 2") == "(-a)²"
     assert printed("2 ** -a") == "2^(-a)" and printed("a ** 0.5") == "sqrt(a)"
     assert printed("(a + b) * c") == "(a + b) c" and printed("a + -3") == "a - 3"
+    assert printed("c * (-(2 * a * b))") == "-2 c a b" and printed("c - a * b") == "c - a b"
     assert printed("max(a, 0) + abs(b - c)") == "max(a, 0) + |b - c|"
 
 

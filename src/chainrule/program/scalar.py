@@ -216,7 +216,7 @@ def multiply(a: Expression, b: Expression) -> Expression:
     """a * b"""
     if isinstance(a, Constant) and isinstance(b, Constant):
         return Constant(a.value * b.value)
-    if isinstance(b, Constant) or (_is_negative(b) and not _is_negative(a) and not isinstance(a, Constant)):
+    if isinstance(b, Constant):
         a, b = b, a
     if _is(a, 0):
         return ZERO
@@ -226,17 +226,18 @@ def multiply(a: Expression, b: Expression) -> Expression:
         return negative(b)
     if _is_negative(a):
         return negative(multiply(a.arguments[0], b))  # type: ignore[attr-defined]
-    if _is_negative(b) and isinstance(a, Constant):
-        return multiply(Constant(-a.value), b.arguments[0])  # type: ignore[attr-defined]
+    if _is_negative(b):
+        positive: Expression = b.arguments[0]  # type: ignore[attr-defined]
+        return multiply(Constant(-a.value), positive) if isinstance(a, Constant) else negative(multiply(a, positive))
     if isinstance(a, Constant) and (factors := _arguments(b, "mul")) and isinstance(factors[0], Constant):
         return multiply(Constant(a.value * factors[0].value), factors[1])
     for x, y in ((a, b), (b, a)):
         if y == Apply("sign", (x,)):
             return apply("abs", x)
         if (parts := _arguments(y, "div")) is not None:
-            return divide(multiply(x, parts[0]), parts[1])
+            return divide(multiply(x, parts[0]) if y is b else multiply(parts[0], x), parts[1])
         if (factors := _arguments(y, "mul")) is not None and isinstance(factors[0], Constant):
-            return multiply(factors[0], multiply(x, factors[1]))
+            return multiply(factors[0], multiply(x, factors[1]) if y is b else multiply(factors[1], x))
         if (parts := _arguments(y, "where")) is not None and all(isinstance(p, Constant) for p in parts[1:]):
             # A mask times a value is a choice: where(c, 1, 0) * x = where(c, x, 0), and inf * 0 never arises.
             return where(parts[0], multiply(parts[1], x), multiply(parts[2], x))

@@ -58,6 +58,9 @@ def _expression(e: Expression, names: dict[str, str]) -> tuple[str, int]:
         right = level if f in ("add", "mul") and _same(e.arguments[1], f) else level + 1
         return f"{part(0, level)}{_INFIX[f]}{part(1, right)}", level
     if f == "neg":
+        text, its = _expression(e.arguments[0], names)
+        if its == PRECEDENCE["mul"]:  # -2 a b, whose sign is a sum's to its surroundings
+            return f"-{text}", PRECEDENCE["add"]
         return f"-{part(0, level)}", level
     if f == "pow":
         exponent = part(1, ATOM)
@@ -85,8 +88,13 @@ def right_side(equation: Equation, names: dict[str, str]) -> str:
         case Reduce(kind, over, expression):
             sign = "Σ" if kind == "sum" else kind
             text, level = _expression(expression, names)
-            columns = over == "all" and all(s.shape in ((), (BATCH, 1)) for s in equation.operands)
-            return f"{sign} {text if level > PRECEDENCE['add'] else f'({text})'}   {_OVER['rows' if columns else over]}"
+            shapes = [s.shape for s in equation.operands]
+            named = over
+            if over == "all" and all(shape in ((), (BATCH, 1)) for shape in shapes):
+                named = "rows"
+            elif over == "all" and all(len(shape) < 2 for shape in shapes):
+                named = "columns"
+            return f"{sign} {text if level > PRECEDENCE['add'] else f'({text})'}   {_OVER[named]}"
         case Gather():
             return f"rows of {operands[0]} at {operands[1]}, side by side"
         case ScatterAdd():

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import importlib.metadata
 import os
 import stat
 from pathlib import Path
@@ -42,14 +43,20 @@ def entry_name(target: Target, dtype: str, key: str | bytes) -> str:
     return digest.hexdigest()
 
 
+def _own_version() -> str:
+    """chainrule's version, from what is installed: an engine does not import what lies above it."""
+    try:
+        return importlib.metadata.version("chainrule")
+    except importlib.metadata.PackageNotFoundError:
+        return "?"
+
+
 @functools.cache
 def _versions() -> str:
     import llvmlite
     from llvmlite import binding as llvm
 
-    import chainrule
-
-    names = [getattr(chainrule, "__version__", "?"), llvmlite.__version__, ".".join(map(str, llvm.llvm_version_info))]
+    names = [_own_version(), llvmlite.__version__, ".".join(map(str, llvm.llvm_version_info))]
     # A checkout that is being worked on keeps its version: let a changed emitter count as well.
     for source in sorted(Path(__file__).parent.glob("*.py")):
         about = source.stat()

@@ -1,0 +1,133 @@
+"""Imports run one way, nothing goes in circles, and importing chainrule is light."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import chainrule
+
+ROOT = Path(chainrule.__file__).parent
+
+LAYERS = [
+    {"errors", "numerics", "files"},
+    {"program"},
+    {"rules", "spec"},
+    {"engines", "notation"},
+    {"checks", "initialise", "storage"},
+    {"data", "train"},
+    {"network"},
+    {"estimators", "language", "report"},
+    {"chainrule"},
+    {"cli"},
+]
+"""A module may import from its own layer and from those above it in this list."""
+
+LIGHT = {
+    "engines": {"program", "errors", "numerics", "files"},
+    "notation": {"program", "errors"},
+    "program": {"errors", "numerics"},
+    "rules": {"program", "errors", "numerics", "spec"},
+    "data": {"errors", "numerics", "files"},
+    "train": {"errors", "numerics", "files", "engines", "program", "rules"},
+}
+"""All that these packages may import beside themselves."""
+
+
+def modules() -> dict[str, Path]:
+    """Every module of the package by its dotted name."""
+    found = {}
+    for path in sorted(ROOT.rglob("*.py")):
+        parts = ["chainrule", *path.relative_to(ROOT).with_suffix("").parts]
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+MODULES = modules()
+
+
+def imported(path: Path, *, everywhere: bool = True) -> set[str]:
+    """The chainrule modules that a file imports; with everywhere=False only while it is imported itself."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    skipped: set[ast.AST] = set()
+    for node in ast.walk(tree):
+        for_types = isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
+        if for_types or (not everywhere and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)):
+            skipped |= {child for part in node.body for child in ast.walk(part)}  # type: ignore[attr-defined]
+    found = set()
+    for node in ast.walk(tree):
+        if node in skipped:
+            continue
+        if isinstance(node, ast.Import):
+            found |= {a.name for a in node.names if a.name.split(".")[0] == "chainrule"}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import"
+            if node.module and node.module.split(".")[0] == "chainrule":
+                names = {f"{node.module}.{a.name}" for a in node.names}
+                found |= {n if n in MODULES else node.module for n in names}
+    return found
+
+
+def part(module: str) -> str:
+    """The first name below chainrule: the layer's member."""
+    names = module.split(".")
+    return names[1] if len(names) > 1 else "chainrule"
+
+
+def test_every_part_has_its_layer() -> None:
+    known = set().union(*LAYERS)
+    assert {part(m) for m in MODULES} <= known | {"__main__"}, "a new part: say where it belongs"
+
+
+def test_imports_run_one_way() -> None:
+    level = {name: k for k, names in enumerate(LAYERS) for name in names} | {"__main__": len(LAYERS)}
+    wrong = [
+        f"{module} imports {other}"
+        for module, path in MODULES.items()
+        for other in imported(path)
+        if level[part(other)] > level[part(module)]
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_engines_notations_and_the_language_know_nothing_above() -> None:
+    wrong = [
+        f"{module} imports {other}"
+        for module, path in MODULES.items()
+        if part(module) in LIGHT
+        for other in imported(path)
+        if part(other) not in LIGHT[part(module)] | {part(module)}
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_no_circles() -> None:
+    """Not among modules while they are imported."""
+    edges = {m: imported(p, everywhere=False) - {m} for m, p in MODULES.items()}
+    state: dict[str, int] = {}
+
+    def visit(module: str, trail: tuple[str, ...]) -> None:
+        assert state.get(module) != 1, " -> ".join((*trail, module))
+        if module not in state:
+            state[module] = 1
+            for other in sorted(edges.get(module, ())):
+                visit(other, (*trail, module))
+            state[module] = 2
+
+    for module in MODULES:
+        visit(module, ())
+
+
+def test_importing_chainrule_is_light() -> None:
+    heavy = ("sklearn", "scipy", "rich", "typer", "llvmlite", "torch", "pandas", "matplotlib", "safetensors")
+    code = f"import sys, chainrule; print(*[m for m in {heavy!r} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.split() == []
+
+
+def test_every_public_name_is_there() -> None:
+    for name in chainrule.__all__:
+        assert hasattr(chainrule, name), name
+    assert len(set(chainrule.__all__)) == len(chainrule.__all__)
