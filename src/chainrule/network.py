@@ -294,6 +294,7 @@ class Network:
             callbacks=tuple(callbacks),
             verbose=verbose,
             threads=threads,
+            check=lambda probe, wanted: self._data(probe, wanted)[0],
         )
         self.history = fit.history
         return fit.run()

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from chainrule.engines.base import Array, Epoch, EpochResult, Values
+from chainrule.engines.choose import operations
 from chainrule.engines.compiled import jit, matmul, pack, target, team
 from chainrule.engines.compiled.lower import CHUNK, ENTRY, Lowered, lower
-from chainrule.engines.compiled.memory import Memory, Word, memory
+from chainrule.engines.compiled.memory import GROUPS, Memory, Word, memory
 from chainrule.engines.compiled.plan import Plan, plan
 from chainrule.engines.compiled.row import RowPredictor, supports
 from chainrule.engines.compiled.target import Layout
@@ -27,6 +28,12 @@ SINGLE = 512
 """Samples up to which a batch is run as one piece, its weights updated in the tiles of their gradients."""
 
 
+WORTH = 1_000_000
+"""Operations of one thread between two barriers that make a barrier worth its while (about 10 microseconds)."""
+PER_SAMPLE = 20
+"""Operations that stand for one equation's work on one sample, beside the products."""
+
+
 @dataclass
 class _Unit:
     """One program compiled for one way of running it."""
@@ -37,7 +44,6 @@ class _Unit:
     chunked: bool
     code: jit.Code
     address: int
-    workspace: Array | None = None
 
 
 class CompiledEngine:
@@ -49,6 +55,7 @@ class CompiledEngine:
         self.dtype = dtype
         self.layout: Layout = target.host().layout(dtype.name)
         self._units: dict[object, _Unit] = {}
+        self._idle: list[Array] = []
 
     # --- compiling -----------------------------------------------------------------------------------------------
 
@@ -72,6 +79,19 @@ class CompiledEngine:
         self._units[key] = unit
         return unit
 
+    def borrow(self, size: int) -> Array:
+        """A workspace of at least that size that nobody else is using."""
+        try:
+            found = self._idle.pop()  # one step for the interpreter: two threads never get the same
+        except IndexError:
+            found = pack.aligned(0, self.dtype)
+        return found if found.size >= size else pack.aligned(size, self.dtype)
+
+    def give_back(self, workspace: Array) -> None:
+        """Keeps a workspace for the next call."""
+        if len(self._idle) < 2:
+            self._idle.append(workspace)
+
     # --- running -------------------------------------------------------------------------------------------------
 
     def run(self, program: Program, given: Values, wanted: tuple[str, ...]) -> dict[str, Array]:
@@ -82,14 +102,16 @@ class CompiledEngine:
         stored = pack.aligned(unit.memory.stored_size, self.dtype)
         self._pack(unit, given, stored)
         results = {s.name: np.empty((samples, *[int(d) for d in s.shape[1:]]), self.dtype) for s in unit.memory.outputs}
-        call = _Call(self, unit, samples, samples, {k: np.asarray(v) for k, v in given.items()}, results)
+        threads = threads_for(unit, samples, 1, None)
+        call = _Call(self, unit, samples, samples, threads, {k: np.asarray(v) for k, v in given.items()}, results)
         call.words[Word.STORED] = stored.ctypes.data
         call.words[Word.SEED] = _word(int(given.get("seed", 0)))
         call.words[Word.FIRST_STEP] = int(given.get("t", 1))
         call.rates(np.zeros(1), int(given.get("t", 1)))
         order = np.arange(samples, dtype=np.int64)
         call.words[Word.ORDER] = order.ctypes.data
-        team.run(unit.address, call.words.ctypes.data, 1)
+        team.run(unit.address, call.words.ctypes.data, threads)
+        call.done_with()
         return {
             name: results[name] if name in results else self._unpack(unit, call.fixed, unit.memory.fixed, symbols[name])
             for name in wanted
@@ -108,20 +130,21 @@ class CompiledEngine:
         unit = self._unit(program, (), epoch.batch_size > SINGLE, True)
         packed = pack.aligned(unit.memory.stored_size, self.dtype)
         self._pack(unit, stored, packed)
-        call = _Call(self, unit, len(epoch.order), epoch.batch_size, dict(epoch.data), {})
+        batch = min(epoch.batch_size, len(epoch.order))
+        threads = threads_for(unit, batch, epoch.steps, epoch.threads)
+        call = _Call(self, unit, len(epoch.order), epoch.batch_size, threads, dict(epoch.data), {})
         call.words[Word.STORED] = packed.ctypes.data
         call.words[Word.ORDER] = epoch.order.ctypes.data
         call.words[Word.SEED] = _word(epoch.seed)
         call.words[Word.FIRST_STEP] = epoch.first_step
         call.rates(epoch.rates, epoch.first_step)
-        threads = threads_for(unit.plan, epoch, os.cpu_count() or 1)
-        call.team(threads)
 
         def interrupted() -> None:
             call.stop[0] = 1
 
         try:
             team.run(unit.address, call.words.ctypes.data, threads, interrupted)
+            call.done_with()
         finally:
             for name, array in stored.items():
                 if name in unit.memory.stored:
@@ -155,7 +178,14 @@ class _Call:
     """The arguments' record of one call, and everything that it points to."""
 
     def __init__(
-        self, engine: CompiledEngine, unit: _Unit, samples: int, batch: int, data: Mapping[str, Array], results: Values
+        self,
+        engine: CompiledEngine,
+        unit: _Unit,
+        samples: int,
+        batch: int,
+        threads: int,
+        data: Mapping[str, Array],
+        results: Values,
     ) -> None:
         layout, dtype = engine.layout, engine.dtype
         self.engine, self.unit = engine, unit
@@ -168,15 +198,18 @@ class _Call:
         self.stop = np.zeros(1, np.int32)
         self.halt = np.zeros(1, np.int32)
         self.barrier = pack.aligned(8, np.int64)
-        self.fixed = pack.aligned(unit.memory.fixed_size, dtype)
-        size = unit.memory.batch_units * layout.panel * panels
-        if unit.workspace is None or unit.workspace.size < size:
-            unit.workspace = pack.aligned(size, dtype)
-        self.workspace = unit.workspace
-        self.scratch_size = matmul.batch_scratch(layout, longest)
+        own = threads if unit.chunked else 1  # workspaces; one is shared by the team where a batch is one piece
+        groups = min(GROUPS, -(-min(batch, samples) // CHUNK)) if unit.chunked else 1
+        self.fixed = pack.aligned(unit.memory.fixed_size * groups, dtype)
+        workspace_size = unit.memory.batch_units * layout.panel * panels
+        self.workspace = engine.borrow(workspace_size * own)
+        scratch_size = matmul.batch_scratch(layout, longest)
+        self.scratch = pack.aligned(scratch_size * threads, dtype)
         self._keep = [*data.values(), *results.values()]
         w = self.words
         w[Word.SAMPLES], w[Word.BATCH], w[Word.STEPS], w[Word.PANELS] = samples, batch, steps, panels
+        w[Word.FIXED_SIZE], w[Word.WORKSPACE_SIZE] = unit.memory.fixed_size, workspace_size
+        w[Word.SCRATCH_SIZE] = scratch_size
         for word, array in (
             (Word.COSTS, self.costs),
             (Word.DONE, self.done),
@@ -185,6 +218,7 @@ class _Call:
             (Word.BARRIER, self.barrier),
             (Word.FIXED, self.fixed),
             (Word.WORKSPACE, self.workspace),
+            (Word.SCRATCH, self.scratch),
         ):
             w[word] = array.ctypes.data
         w[Word.YIELD] = team.yield_address()
@@ -192,13 +226,10 @@ class _Call:
             w[Word.DATA + k] = data[symbol.name].ctypes.data
         for k, symbol in enumerate(unit.memory.outputs):
             w[Word.DATA + len(unit.memory.data) + k] = results[symbol.name].ctypes.data
-        self.team(1)
 
-    def team(self, threads: int) -> None:
-        """Scratch for so many threads."""
-        self.scratch = pack.aligned(self.scratch_size * threads, self.engine.dtype)
-        self.words[Word.SCRATCH] = self.scratch.ctypes.data
-        self.words[Word.SCRATCH_SIZE] = self.scratch_size
+    def done_with(self) -> None:
+        """Gives the workspace back, for the next call."""
+        self.engine.give_back(self.workspace)
 
     def rates(self, rates: Array, first_step: int) -> None:
         """The table of each step's rates and what follows from rates and counters alone, computed in float64."""
@@ -222,8 +253,24 @@ def _word(value: int) -> int:
     return ctypes.c_int64(value).value
 
 
-def threads_for(plan: Plan, epoch: Epoch, cores: int) -> int:
-    """How many threads a fit is worth: what was asked for, else by the arithmetic of a batch."""
-    if epoch.threads is not None:
-        return epoch.threads
-    return 1
+def cores() -> int:
+    """Processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def threads_for(unit: _Unit, batch: int, steps: int, asked: int | None) -> int:
+    """How many threads a call is worth: what was asked for, else by the arithmetic between two barriers.
+
+    A batch in chunks needs two barriers, and as many threads as there are groups of chunks at most; a batch in one
+    piece needs one between most of its stages.  More threads than processors only wait for each other.
+    """
+    most = min(cores(), 64)
+    if asked is not None:
+        return max(1, min(asked, 256))
+    work = operations(unit.program, batch) + batch * len(unit.program.equations) * PER_SAMPLE
+    if unit.chunked:
+        return max(1, min(most, GROUPS, -(-batch // CHUNK), int(work // WORTH)))
+    barriers = max(2, len(unit.plan.stages) - 2)
+    return max(1, min(most, int(work / barriers // WORTH) + 1)) if work / barriers >= WORTH else 1

@@ -12,17 +12,28 @@ from chainrule.engines.compiled.memory import Memory, Word, width
 from chainrule.engines.compiled.plan import Plan
 from chainrule.engines.compiled.target import Layout
 from chainrule.program.equation import Equation
-from chainrule.program.scalar import Expression
 from chainrule.program.symbol import BATCH, STORED
+
+
+@dataclass(frozen=True)
+class Lanes:
+    """A run of lanes in the rows of a panel.
+
+    Element-wise code takes a whole row at a time: the code generator splits it into vectors instruction by instruction,
+    so that their chains of dependent instructions run side by side.
+    """
+
+    first: int
+    count: int
 
 
 @dataclass
 class Frame:
     """The function under construction and everything that stages share.
 
-    tid, team: this thread and how many there are.  base: the first sample of this batch in the order; m: its samples (of
-    the chunk, where a batch is run in chunks); whole: of the batch.  first: an i1 value, whether this is the batch's first
-    chunk, or True.  step: the number of the batch.
+    tid, team: this thread and how many there are.  base: the first sample of this batch in the order; m: its samples
+    (of the chunk, where a batch is run in chunks); whole: of the batch.  first: an i1 value, whether this is the
+    batch's first chunk, or True.  step: the number of the batch.
     """
 
     f: Function
@@ -38,6 +49,8 @@ class Frame:
     whole: Int = 0
     first: Value | bool = True
     step: Int = 0
+    turned: Value | None = None
+    own_scratch: Value | None = None
 
     # --- addresses -----------------------------------------------------------------------------------------------
 
@@ -46,6 +59,7 @@ class Frame:
         f, real = self.f, self.layout.real
         integers = {
             Word.SAMPLES, Word.BATCH, Word.STEPS, Word.PANELS, Word.SCRATCH_SIZE, Word.SEED, Word.FIRST_STEP,
+            Word.FIXED_SIZE, Word.WORKSPACE_SIZE,
         }  # fmt: skip
         for word in range(self.memory.words):
             type = "i64" if word in integers else "ptr"
@@ -53,9 +67,14 @@ class Frame:
         for table, base in ((self.memory.stored, Word.STORED), (self.memory.fixed, Word.FIXED)):
             for name, offset in table.items():
                 self.addresses[name] = f.at(self.words[base], offset, type=real)
-        panels = self.words[Word.PANELS]
-        for name, unit in self.memory.batch.items():
-            self.addresses[name] = f.at(self.words[Word.WORKSPACE], (panels, unit * self.layout.panel), type=real)
+        self.addresses |= self.workspace(self.words[Word.WORKSPACE])
+        if self.memory.outputs:
+            self.turned = f.alloca(real, self.layout.lanes**2)
+
+    def workspace(self, base: Value) -> dict[str, Value]:
+        """The addresses of the batch values in the workspace that begins there."""
+        panels, NR, real = self.words[Word.PANELS], self.layout.panel, self.layout.real
+        return {n: self.f.at(base, (panels, unit * NR), type=real) for n, unit in self.memory.batch.items()}
 
     def data(self, name: str) -> Value:
         """The address of given data, all samples, as the user's array has it."""
@@ -70,6 +89,8 @@ class Frame:
     def scratch(self) -> Value:
         """This thread's own scratch."""
         f = self.f
+        if self.own_scratch is not None:
+            return self.own_scratch
         offset = f.mul(f.value(self.tid), self.words[Word.SCRATCH_SIZE])
         return f.at(self.words[Word.SCRATCH], offset, type=self.layout.real)
 
@@ -110,8 +131,8 @@ class Frame:
         given = [s.name for s in self.plan.program.given if s.role == "rate"]
         return given + [e.target.name for e in self.plan.rates]
 
-    def splats(self, equations: Sequence[Equation], type: str | None = None) -> dict[str, Value]:
-        """The scalars that the equations read, in every lane; emitted before their loops.
+    def splats(self, equations: Sequence[Equation]) -> dict[str, Value]:
+        """The scalars that the equations read, in every lane of a panel row; emitted before their loops.
 
         What the equations themselves compute is left out.
         """
@@ -122,58 +143,65 @@ class Frame:
             for s in e.operands
             if s.shape == () and s.name not in made and s.role not in STORED
         )
-        lanes = self.layout.lanes if type is None else 1
-        return {name: self.f.splat(self.scalar(name), lanes) for name in names}
+        return {name: self.scalar(name) for name in names}
 
-    def lane_mask(self, panel: Int, vector: int) -> Value:
-        """Which lanes of a vector in a lane panel are samples."""
+    @property
+    def row(self) -> Lanes:
+        """A whole row of a lane panel."""
+        return Lanes(0, self.layout.panel)
+
+    def vector(self, v: int) -> Lanes:
+        """The v-th vector of a row of a lane panel."""
+        return Lanes(v * self.layout.lanes, self.layout.lanes)
+
+    def type_of(self, lanes: Lanes) -> str:
+        """The type of so many lanes."""
+        return f"<{lanes.count} x {self.layout.real}>"
+
+    def lane_mask(self, panel: Int, lanes: Lanes) -> Value:
+        """Which lanes in a lane panel are samples."""
         f, NR = self.f, self.layout.panel
         left = f.sub(f.value(self.m), f.mul(panel, NR))
-        return f.lane_mask(f.value(left), self.layout.lanes, vector * self.layout.lanes)
+        return f.lane_mask(f.value(left), lanes.count, lanes.first)
 
-    def load_batch(self, name: str, panel: Int, feature: Int, vector: int) -> Value:
-        """A vector of a batch value, or of one-hot rows, which are compared with their labels."""
-        f, layout = self.f, self.layout
-        NR, size = layout.panel, layout.lanes * layout.itemsize
-        if name in self.plan.labels:
-            label = self.load_batch(self.plan.labels[name].name, panel, 0, vector)
-            if isinstance(feature, int):
-                is_it = f.fcmp("oeq", label, float(feature))
-            else:
-                number = f.splat(f.convert("sitofp", feature, layout.real), layout.lanes)
-                is_it = f.fcmp("oeq", label, number)
-            return f.select(is_it, f.constant(layout.vector, 1.0), f.constant(layout.vector, 0.0))
-        symbol = self.plan.program.symbols[name]
-        n = width(symbol)
-        where = panel if n == 1 else f.add(f.mul(panel, n), feature)
-        address = f.at(self.addresses[name], (where, NR), vector * layout.lanes, type=layout.real)
-        return f.load(layout.vector, address, align=size)
-
-    def store_batch(self, value: Value, name: str, panel: Int, feature: Int, vector: int) -> None:
-        """Stores a vector of a batch value."""
-        f, layout = self.f, self.layout
+    def _place(self, name: str, panel: Int, feature: Int, lanes: Lanes) -> Value:
         n = width(self.plan.program.symbols[name])
-        where = panel if n == 1 else f.add(f.mul(panel, n), feature)
-        address = f.at(self.addresses[name], (where, layout.panel), vector * layout.lanes, type=layout.real)
-        f.store(value, address, align=layout.lanes * layout.itemsize)
+        where = panel if n == 1 else self.f.add(self.f.mul(panel, n), feature)
+        return self.f.at(self.addresses[name], (where, self.layout.panel), lanes.first, type=self.layout.real)
+
+    def load_batch(self, name: str, panel: Int, feature: Int, lanes: Lanes) -> Value:
+        """Lanes of a batch value, or of one-hot rows, which are compared with their labels."""
+        f, layout, type = self.f, self.layout, self.type_of(lanes)
+        if name in self.plan.labels:
+            label = self.load_batch(self.plan.labels[name].name, panel, 0, lanes)
+            number: Value | float = float(feature) if isinstance(feature, int) else 0.0
+            if not isinstance(feature, int):
+                number = f.splat(f.convert("sitofp", feature, layout.real), lanes.count)
+            return f.select(f.fcmp("oeq", label, number), f.constant(type, 1.0), f.constant(type, 0.0))
+        address = self._place(name, panel, feature, lanes)
+        return f.load(type, address, align=layout.lanes * layout.itemsize)
+
+    def store_batch(self, value: Value, name: str, panel: Int, feature: Int, lanes: Lanes) -> None:
+        """Stores lanes of a batch value."""
+        address = self._place(name, panel, feature, lanes)
+        self.f.store(value, address, align=self.layout.lanes * self.layout.itemsize)
 
     def at_sample(
-        self, panel: Int, feature: Int, vector: int, splats: dict[str, Value], known: dict[str, Value]
+        self, panel: Int, feature: Int, lanes: Lanes, splats: dict[str, Value], known: dict[str, Value]
     ) -> Evaluator:
-        """Evaluates expressions for one vector of samples at one feature."""
-        f, layout = self.f, self.layout
+        """Evaluates expressions for lanes of samples at one feature.
+
+        splats: scalars, as scalars.  known: values that are in registers already.
+        """
+        f, layout, type = self.f, self.layout, self.type_of(lanes)
 
         def leaf(name: str) -> Value:
             if name in known:
                 return known[name]
             if name in splats:
-                return splats[name]
+                return f.splat(splats[name], lanes.count)
             if self.plan.kinds[name] == "vector":
-                return f.broadcast(f.at(self.addresses[name], feature, type=layout.real), layout.vector)
-            return self.load_batch(name, panel, feature, vector)
+                return f.broadcast(f.at(self.addresses[name], feature, type=layout.real), type)
+            return self.load_batch(name, panel, feature, lanes)
 
-        return Evaluator(f, layout.vector, leaf)
-
-    def scalar_value(self, e: Expression) -> Value:
-        """A scalar expression over scalars."""
-        return Evaluator(self.f, self.layout.real, self.scalar)(e)
+        return Evaluator(f, type, leaf)

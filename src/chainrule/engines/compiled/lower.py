@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from chainrule.engines.compiled import samples, stages, team
 from chainrule.engines.compiled.emit import Function, Int, Module, Value
 from chainrule.engines.compiled.frame import Frame
-from chainrule.engines.compiled.memory import Memory, Word, memory
+from chainrule.engines.compiled.memory import GROUPS, Memory, Word, memory, size_of
 from chainrule.engines.compiled.plan import (
     Flat,
     Lanes,
@@ -31,6 +31,8 @@ from chainrule.engines.compiled.plan import (
 )
 from chainrule.engines.compiled.products import product
 from chainrule.engines.compiled.target import Layout
+from chainrule.program.equation import Equation
+from chainrule.program.op import Reduce
 from chainrule.program.symbol import STORED, Symbol
 
 CHUNK = 256
@@ -103,33 +105,89 @@ class _Lowering:
         f.ret()
 
     def _in_chunks(self, start: Int) -> None:
-        """Stages with samples for each chunk, then the others once."""
+        """Stages with samples for each chunk, then the others once.
+
+        Chunks form at most GROUPS groups, whatever the team; a thread runs whole groups by itself, in its own workspace,
+        each with its own sums, and these are added up in the order of the groups: the same bits for any team.
+        """
         f, frame = self.f, self.frame
-        symbols = frame.plan.program.symbols
-        inner = [s for s in frame.plan.stages if _of_samples(s, frame.plan)]
+        inner, before, after = self._split()
+        self._stages(before)
+        self._barrier()
+        chunks = f.udiv(f.add(frame.whole, CHUNK - 1), CHUNK)
+        groups = f.imin(chunks, GROUPS)
+        grown = {e.target.name: e for s in inner for e in (*s.equations, *getattr(s, "bias", []))}
+        grown = {name: e for name, e in grown.items() if name in frame.memory.fixed}
+        shared = (frame.tid, frame.team, frame.addresses)
+        real, words = frame.layout.real, frame.words
+        mine = f.at(words[Word.WORKSPACE], f.mul(f.value(frame.tid), words[Word.WORKSPACE_SIZE]), type=real)
+        workspace = frame.workspace(mine)
+        scratch = frame.scratch()
+
+        def group(g: Int) -> None:
+            base = f.at(words[Word.FIXED], f.mul(f.value(g), words[Word.FIXED_SIZE]), type=real)
+            sums = {name: f.at(base, frame.memory.fixed[name], type=real) for name in grown}
+            frame.addresses = {**shared[2], **workspace, **sums}
+            frame.tid, frame.team, frame.own_scratch = 0, 1, scratch
+            from_, to = (f.udiv(f.mul(f.add(g, k), chunks), groups) for k in (0, 1))
+
+            def chunk(number: Int) -> None:
+                first = f.mul(number, CHUNK)
+                frame.first = f.icmp("eq", number, from_)
+                frame.base = f.add(start, first)
+                frame.m = f.imin(f.sub(frame.whole, first), CHUNK)
+                self._stages(inner)
+                self._hand_out(frame.base)
+
+            f.loop(from_, to, chunk)
+            frame.tid, frame.team, frame.addresses = shared
+            frame.own_scratch = None
+
+        f.loop(*frame.share(groups), group)
+        frame.first = True
+        self._barrier()
+        self._add_up(list(grown.values()), groups)
+        self._stages(after)
+
+    def _split(self) -> tuple[list[Stage], list[Stage], list[Stage]]:
+        """Stages of the samples; those without, before and after them."""
+        plan = self.frame.plan
+        inner = [s for s in plan.stages if _of_samples(s, plan)]
         before: list[Stage] = []
         after: list[Stage] = []
         made = set().union(*(s.writes() for s in inner))
-        for stage in frame.plan.stages:
-            if _of_samples(stage, frame.plan):
+        for stage in plan.stages:
+            if _of_samples(stage, plan):
                 continue
-            late = stage.reads() & made or any(symbols[n].role in STORED for n in stage.writes())
+            stored = any(plan.program.symbols[n].role in STORED for n in stage.writes())
+            late = bool(stage.reads() & made) or stored
             (after if late else before).append(stage)
             if late:
                 made |= stage.writes()
-        self._stages(before)
+        return inner, before, after
 
-        def chunk(first: Int) -> None:
-            frame.first = f.icmp("eq", first, 0)
-            frame.base = f.add(start, first)
-            frame.m = f.imin(f.sub(frame.whole, first), CHUNK)
-            self._stages(inner)
-            self._hand_out(frame.base)
-            self._barrier()
+    def _add_up(self, equations: list[Equation], groups: Int) -> None:
+        """The sums of all groups into those of the first, group after group."""
+        f, frame = self.f, self.frame
+        layout = frame.layout
+        size = layout.lanes * layout.itemsize
+        for equation in equations:
+            target = equation.target
+            take = stages.combine(f, equation.op.kind if isinstance(equation.op, Reduce) else "sum")
+            count = -(-size_of(target, frame.plan.kinds[target.name], layout) // layout.lanes)
 
-        f.loop(0, frame.whole, chunk, step=CHUNK)
-        frame.first = True
-        self._stages(after)
+            def vector(i: Int, target: Symbol = target, take: Callable[[Value, Value], Value] = take) -> None:
+                at = f.at(frame.addresses[target.name], (i, layout.lanes), type=layout.real)
+
+                def more(g: Int, acc: Value) -> Value:
+                    other = f.at(at, f.mul(f.value(g), frame.words[Word.FIXED_SIZE]), type=layout.real)
+                    return take(acc, f.load(layout.vector, other, align=size))
+
+                total = f.loop(1, groups, more, [f.load(layout.vector, at, align=size)])[0]
+                f.store(total, at, align=size)
+
+            f.loop(*frame.share(count), vector)
+        self._barrier()
 
     def _hand_out(self, first_sample: Int) -> None:
         for symbol in self.frame.memory.outputs:
@@ -161,6 +219,8 @@ class _Lowering:
         """
         sharing = self.frame.memory.sharing
         touched = writes.union(*(sharing[n] for n in writes if n in sharing))
+        if self.frame.team == 1:  # a known team of one has nobody to wait for
+            return
         if (reads & self.written) or (touched & (self.read | self.written)):
             self._barrier()
         self.read |= reads

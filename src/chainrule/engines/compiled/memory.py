@@ -17,6 +17,8 @@ from chainrule.engines.compiled.plan import Kind, Lookup, Plan, Scatter
 from chainrule.engines.compiled.target import Layout
 from chainrule.program.symbol import STORED, Symbol
 
+GROUPS = 8
+"""At most so many groups of chunks, each with sums of its own: the most threads that a batch in chunks can use."""
 LINE = 64
 """Bytes of a cache line, to which every array is aligned."""
 
@@ -27,7 +29,8 @@ class Word(IntEnum):
     ORDER: int64 indices of samples.  SAMPLES, BATCH, STEPS: counts.  RATES: [steps][rates].  COSTS: float64 [steps].
     DONE: int64, the steps that were done.  STOP: int32, set from outside to stop between batches.  HALT: int32.
     BARRIER: int64 words.  YIELD: a function that gives the processor away.  PANELS: lane panels of the workspace.
-    SCRATCH: for each thread, SCRATCH_SIZE elements apart.  OUTPUTS: first of the addresses of results by sample.
+    SCRATCH: for each thread, SCRATCH_SIZE elements apart.  FIXED, WORKSPACE: where a batch is run in chunks, one for each
+    group of chunks, and one for each thread, FIXED_SIZE and WORKSPACE_SIZE elements apart.
     """
 
     ORDER = 0
@@ -49,7 +52,9 @@ class Word(IntEnum):
     WORKSPACE = 16
     SEED = 17
     FIRST_STEP = 18
-    DATA = 19
+    FIXED_SIZE = 19
+    WORKSPACE_SIZE = 20
+    DATA = 21
     """The first of the data's addresses, in the order of `Memory.data`; results by sample follow."""
 
 

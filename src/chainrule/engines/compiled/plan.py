@@ -402,8 +402,8 @@ def _column_sums(equation: Equation, slopes: Symbol) -> bool:
 def loops_of(stage: Lanes) -> list[tuple[int, list[Equation]]]:
     """The stage's loops over features, (width, equations) each: as few as possible.
 
-    An equation joins the loop before it if their widths agree and it needs no reduction of that loop; what is one number
-    a sample has the width 1.
+    An equation joins the loop before it if their widths agree and it needs no reduction of that loop; what is one
+    number a sample has the width 1.
     """
     loops: list[tuple[int, list[Equation]]] = []
     for equation in stage.equations:

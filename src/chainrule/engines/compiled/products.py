@@ -5,7 +5,7 @@ from __future__ import annotations
 from chainrule.engines.compiled import matmul
 from chainrule.engines.compiled.emit import Int, Value
 from chainrule.engines.compiled.expression import Evaluator, costly
-from chainrule.engines.compiled.frame import Frame
+from chainrule.engines.compiled.frame import Frame, Lanes
 from chainrule.engines.compiled.matmul import Tile
 from chainrule.engines.compiled.memory import width
 from chainrule.engines.compiled.plan import Product
@@ -32,40 +32,50 @@ def _feature(frame: Frame, stage: Product) -> None:
     splats = frame.splats(chain)
     kept = [e.target.name for e in stage.equations if e.target.name in plan.kept]
     size = layout.lanes * layout.itemsize
+    rolled = any(costly(e.op.expression) for e in chain if isinstance(e.op, Elementwise))
+    out = frame.addresses[kept[-1]]
+
+    def finish(tile: Tile, r: int, lanes: Lanes, product: Value, numbers: dict[str, Value]) -> None:
+        """The equations at one row of the tile."""
+        evaluate = frame.at_sample(tile.panel, f.add(tile.i, r), lanes, splats, {})
+        _near(frame, evaluate, tile, r, lanes, numbers)
+        evaluate.set(first.target.name, product)
+        for e in stage.equations:
+            if isinstance(e.op, Elementwise):
+                evaluate.set(e.target.name, evaluate(e.op.expression))
+        for name in kept:
+            address = f.at(frame.addresses[name], tile.offset, type=layout.real)
+            f.store(evaluate(Variable(name)), address, r * layout.panel + lanes.first, size)
 
     def epilogue(tile: Tile) -> None:
         for r in range(tile.rows):
-            feature = f.add(tile.i, r)
-            vectors: dict[str, Value] = {}
+            if rolled:  # the row lies in `out`
+                address = f.at(out, tile.offset, type=layout.real)
+                product = f.load(frame.type_of(frame.row), address, r * layout.panel, size)
+                finish(tile, r, frame.row, product, {})
+                continue
+            numbers: dict[str, Value] = {}
             for v in range(layout.vectors):
-                evaluate = frame.at_sample(tile.panel, feature, v, splats, vectors)
-                _place(frame, evaluate, tile, r, v, vectors)
-                evaluate.set(first.target.name, tile.acc[r][v])
-                for e in stage.equations:
-                    if isinstance(e.op, Elementwise):
-                        evaluate.set(e.target.name, evaluate(e.op.expression))
-                for name in kept:
-                    address = f.at(frame.addresses[name], tile.offset, type=layout.real)
-                    f.store(evaluate(Variable(name)), address, r * layout.panel + v * layout.lanes, size)
+                finish(tile, r, frame.vector(v), tile.acc[r][v], numbers)
 
     matmul.feature_product(
         f,
         layout,
         weight=frame.addresses[weight.name],
         values=frame.addresses[values.name],
-        out=frame.addresses[kept[-1]],
+        out=out,
         k=k,
         n=n,
         m=frame.m,
         epilogue=epilogue,
         backward=stage.form == "backward",
-        rolled=any(costly(e.op.expression) for e in chain if isinstance(e.op, Elementwise)),
+        rolled=rolled,
         tid=frame.tid,
         team=frame.team,
     )
 
 
-def _place(frame: Frame, evaluate: Evaluator, tile: Tile, r: int, v: int, vectors: dict[str, Value]) -> None:
+def _near(frame: Frame, evaluate: Evaluator, tile: Tile, r: int, lanes: Lanes, numbers: dict[str, Value]) -> None:
     """Reads what lies like the tile by the tile's own offset, and each feature's number once for all vectors."""
     f, layout = frame.f, frame.layout
     inner = evaluate.leaf
@@ -73,12 +83,12 @@ def _place(frame: Frame, evaluate: Evaluator, tile: Tile, r: int, v: int, vector
     def leaf(name: str) -> Value:
         kind, symbol = frame.plan.kinds[name], frame.plan.program.symbols[name]
         if kind == "vector":
-            if name not in vectors:
-                vectors[name] = f.broadcast(f.at(frame.addresses[name], tile.i, type=layout.real), layout.vector, r)
-            return vectors[name]
+            if name not in numbers:
+                numbers[name] = f.load(layout.real, f.at(frame.addresses[name], tile.i, type=layout.real), r)
+            return f.splat(numbers[name], lanes.count)
         if kind == "batch" and name not in frame.plan.labels and width(symbol) != 1:
             address = f.at(frame.addresses[name], tile.offset, type=layout.real)
-            return f.load(layout.vector, address, r * layout.panel + v * layout.lanes, layout.lanes * layout.itemsize)
+            return f.load(frame.type_of(lanes), address, r * layout.panel + lanes.first, layout.lanes * layout.itemsize)
         return inner(name)
 
     evaluate.leaf = leaf
@@ -102,7 +112,9 @@ def _batch(frame: Frame, stage: Product) -> None:
             return f.at(frame.addresses[name], offset, type=layout.real)
 
         def leaf(name: str) -> Value:
-            return splats[name] if name in splats else f.load(layout.vector, at(name), more, size)
+            if name in splats:
+                return f.splat(splats[name], layout.lanes)
+            return f.load(layout.vector, at(name), more, size)
 
         evaluate = Evaluator(f, layout.vector, leaf)
         evaluate.set(head, value)

@@ -1,7 +1,8 @@
 """One sample: the forward pass with features along the lanes, straight from the network's own arrays.
 
-A product is a matrix times a vector, z = Σ_p x_p W[p, :], bound by reading W once; nothing is packed first.  Vectors are
-read past the end of a row, never past the buffer's: their spare lanes are computed along and left out of every reduction.
+A product is a matrix times a vector, z = Σ_p x_p W[p, :], bound by reading W once; nothing is packed first.  Vectors
+are read past the end of a row, never past the buffer's: their spare lanes are computed along and left out of every
+reduction.
 """
 
 from __future__ import annotations
@@ -128,9 +129,7 @@ class _Row:
         self.wide(x, w, k, n, count, place)
         real, lanes = self.layout.real, self.layout.lanes
         f = self.f
-        f.loop(
-            0, count, lambda i: finish(i, f.load(self.layout.vector, f.at(place, (i, lanes), type=real)))
-        )
+        f.loop(0, count, lambda i: finish(i, f.load(self.layout.vector, f.at(place, (i, lanes), type=real))))
 
     def narrow(self, x: Value, w: Value, k: int, n: int, count: int) -> list[Value]:
         """All of z in registers, in as many partial sums as keep the arithmetic units busy."""
@@ -215,6 +214,8 @@ class _Row:
                     evaluate.set(e.target.name, value)
                     self.write(e.target, index, value)
                     continue
+                if width == 1:  # its own sum and maximum, which the next equation may read
+                    evaluate.set(e.target.name, value)
                 if width % layout.lanes:
                     left = f.value(f.sub(width, f.mul(index, layout.lanes)))
                     outside = f.constant(layout.vector, identity(e.op.kind))
@@ -254,7 +255,7 @@ def _emit(made: Plan, layout: Layout, offsets: dict[str, int], inputs: int, *, t
 class RowPredictor:
     """Ŷ of one sample in a microsecond or two: own buffers, a call without arguments to convert, one lock.
 
-    call(X) is Ŷ (1, n), or None where the ordinary way has to say what is wrong with X (or another thread is inside).
+    call(X) is Ŷ (1, n), or None where the ordinary way has to say what is wrong with X.
     """
 
     def __init__(self, program: Program, layout: Layout, dtype: np.dtype[Any], stored: dict[str, Array]) -> None:
@@ -299,18 +300,14 @@ class RowPredictor:
 
     def _make_call(self) -> Callable[[Array], Array | None]:
         """The call with everything it needs in local names: each look-up counts here."""
-        acquire, release = self._lock.acquire, self._lock.release
-        into, out, native, arguments = self._in, self._out, self._native, self._arguments
+        lock, into, out, native, arguments = self._lock, self._in, self._out, self._native, self._arguments
 
         def call(X: Array) -> Array | None:
-            if not acquire(False):
-                return None
-            try:
-                into[...] = X
+            with lock:
+                try:
+                    into[...] = X
+                except (TypeError, ValueError, Warning):  # not numbers, or too large for the dtype
+                    return None
                 return out.copy() if native(*arguments) else None
-            except (TypeError, ValueError, Warning):  # not numbers, or too large for the dtype
-                return None
-            finally:
-                release()
 
         return call

@@ -8,6 +8,7 @@ from chainrule.engines.compiled.emit import Int, Value
 from chainrule.engines.compiled.frame import Frame
 from chainrule.engines.compiled.memory import Word, size_of, width
 from chainrule.engines.compiled.plan import Load, Lookup, Scatter
+from chainrule.program.equation import Equation
 from chainrule.program.symbol import Symbol
 
 
@@ -48,35 +49,15 @@ def _load_rows(frame: Frame, symbol: Symbol) -> None:
     f, layout = frame.f, frame.layout
     n, lanes, NR = width(symbol), layout.lanes, layout.panel
     source, target = frame.data(symbol.name), frame.addresses[symbol.name]
-    size = lanes * layout.itemsize
     blocks = n // lanes
-    sparse = n < lanes  # too few features for a block
     share_blocks = blocks >= 8
     lo, hi = (0, frame.panels) if share_blocks else frame.share(frame.panels)
+    mine = frame.share(blocks) if share_blocks else (0, blocks)
 
     def group(panel: Int, v: int) -> None:
         start = f.add(f.mul(panel, NR), v * lanes)
         rows = [f.at(source, (_row(frame, f.add(start, i)), n), type=layout.real) for i in range(lanes)]
-        place = f.at(target, (panel, n * NR), v * lanes, type=layout.real)
-
-        def block(j: Int) -> None:
-            vectors = [f.load(layout.vector, f.at(r, j, type=layout.real)) for r in rows]
-            to = f.at(place, (j, NR), type=layout.real)
-            for k, column in enumerate(f.transpose(vectors)):
-                f.store(column, to, k * NR, size)
-
-        if sparse:
-            for j in range(n):
-                for i, r in enumerate(rows):
-                    f.store(f.load(layout.real, r, j), place, j * NR + i)
-            return
-        b0, b1 = frame.share(blocks) if share_blocks else (0, blocks)
-        f.loop(b0, b1, lambda b: block(f.mul(b, lanes)))
-        if n % lanes:  # the last block overlaps the one before; one thread does it, on its own columns
-            if isinstance(b1, int):
-                block(n - lanes)
-            else:
-                f.if_(f.icmp("eq", b1, blocks), lambda: block(n - lanes))
+        _turn(frame, rows, n, f.at(target, (panel, n * NR), v * lanes, type=layout.real), *mine)
 
     def panel_body(panel: Int) -> None:
         for v in range(layout.vectors):
@@ -85,62 +66,101 @@ def _load_rows(frame: Frame, symbol: Symbol) -> None:
     f.loop(lo, hi, panel_body)
 
 
-def lookup(frame: Frame, stage: Lookup) -> None:
-    """X0: for each sample the rows of E that its tokens name, side by side."""
+def _turn(frame: Frame, rows: list[Value], n: int, place: Value, lo: Int, hi: Int) -> None:
+    """n numbers from each of as many rows as lanes, to n rows of lanes; blocks [lo, hi) of as many features as lanes.
+
+    Features past the last whole block come in a block that overlaps it, and belong to whoever has the last one.
+    """
     f, layout = frame.f, frame.layout
+    lanes, NR = layout.lanes, layout.panel
+    if n < lanes:
+        for j in range(n):
+            for i, r in enumerate(rows):
+                f.store(f.load(layout.real, r, j), place, j * NR + i)
+        return
+
+    def block(j: Int) -> None:
+        vectors = [f.load(layout.vector, f.at(r, j, type=layout.real)) for r in rows]
+        to = f.at(place, (j, NR), type=layout.real)
+        for k, column in enumerate(f.transpose(vectors)):
+            f.store(column, to, k * NR, lanes * layout.itemsize)
+
+    f.loop(lo, hi, lambda b: block(f.mul(b, lanes)))
+    if n % lanes:
+        if isinstance(hi, int):
+            block(n - lanes)
+        else:
+            f.if_(f.icmp("eq", hi, n // lanes), lambda: block(n - lanes))
+
+
+def lookup(frame: Frame, stage: Lookup) -> None:
+    """X0: for each sample the rows of E that its tokens name, side by side; a place at a time, turned like the data."""
     for equation in stage.equations:
-        table, tokens = equation.operands
-        out = frame.addresses[equation.target.name]
-        lo, hi = frame.share(frame.panels)
+        _lookup(frame, equation)
 
-        def one(panel: Int, out: Value = out, table: Symbol = table, tokens: Symbol = tokens) -> None:
-            def lane(i: Int) -> None:
-                def copy(feature: Int, entry: Value) -> None:
-                    to = f.at(out, (panel, width_all * layout.panel), (feature, layout.panel), i, type=layout.real)
-                    f.store(f.load(layout.real, entry), to)
 
-                width_all = int(tokens.shape[1]) * int(table.shape[1])
-                _entries(frame, table, tokens, f.add(f.mul(panel, layout.panel), i), copy)
+def _lookup(frame: Frame, equation: Equation) -> None:
+    f, layout = frame.f, frame.layout
+    table, tokens = equation.operands
+    c, d = int(tokens.shape[1]), int(table.shape[1])
+    source, entries = frame.data(tokens.name), frame.addresses[table.name]
+    out = frame.addresses[equation.target.name]
 
-            f.loop(0, layout.panel, lane)
+    def one(panel: Int) -> None:
+        for v in range(layout.vectors):
+            start = f.add(f.mul(panel, layout.panel), v * layout.lanes)
+            samples = [f.at(source, (_row(frame, f.add(start, i)), c), type="i64") for i in range(layout.lanes)]
+            place = f.at(out, (panel, c * d * layout.panel), v * layout.lanes, type=layout.real)
 
-        f.loop(lo, hi, one)
+            def at_place(p: Int, samples: list[Value] = samples, place: Value = place) -> None:
+                found = [f.load("i64", f.at(s, p, type="i64")) for s in samples]
+                rows = [f.at(entries, (token, d), type=layout.real) for token in found]
+                to = f.at(place, (p, d * layout.panel), type=layout.real)
+                _turn(frame, rows, d, to, 0, d // layout.lanes)
+
+            f.loop(0, c, at_place)
+
+    f.loop(*frame.share(frame.panels), one)
 
 
 def scatter(frame: Frame, stage: Scatter) -> None:
     """dE: the pieces of dX0 added into the rows that the tokens name; samples, then places, in order, on one thread."""
-    f, layout = frame.f, frame.layout
     for equation in stage.equations:
-        pieces, tokens = equation.operands
-        target = equation.target
-        out = frame.addresses[target.name]
-        count = size_of(target, "table", layout) // layout.lanes
-        wide = int(pieces.shape[1])
+        _scatter(frame, equation)
 
-        def clear() -> None:
-            zero = f.constant(layout.vector, 0.0)
-            f.loop(0, count, lambda i: f.store(zero, f.at(out, (i, layout.lanes), type=layout.real)))
 
-        def body() -> None:
-            if frame.first is True:
-                clear()
-            else:
-                assert isinstance(frame.first, Value)
-                f.if_(frame.first, clear)
+def _scatter(frame: Frame, equation: Equation) -> None:
+    f, layout = frame.f, frame.layout
+    pieces, tokens = equation.operands
+    target = equation.target
+    out = frame.addresses[target.name]
+    count = size_of(target, "table", layout) // layout.lanes
+    wide = int(pieces.shape[1])
 
-            def sample(i: Int) -> None:
-                panel, lane = f.udiv(i, layout.panel), f.urem(i, layout.panel)
-                start = f.at(frame.addresses[pieces.name], (panel, wide * layout.panel), lane, type=layout.real)
+    def clear() -> None:
+        zero = f.constant(layout.vector, 0.0)
+        f.loop(0, count, lambda i: f.store(zero, f.at(out, (i, layout.lanes), type=layout.real)))
 
-                def add(feature: Int, entry: Value) -> None:
-                    piece = f.load(layout.real, f.at(start, (feature, layout.panel), type=layout.real))
-                    f.store(f.fadd(f.load(layout.real, entry), piece), entry)
+    def body() -> None:
+        if frame.first is True:
+            clear()
+        else:
+            assert isinstance(frame.first, Value)
+            f.if_(frame.first, clear)
 
-                _entries(frame, target, tokens, i, add)
+        def sample(i: Int) -> None:
+            panel, lane = f.udiv(i, layout.panel), f.urem(i, layout.panel)
+            start = f.at(frame.addresses[pieces.name], (panel, wide * layout.panel), lane, type=layout.real)
 
-            f.loop(0, f.value(frame.m), sample)
+            def add(feature: Int, entry: Value) -> None:
+                piece = f.load(layout.real, f.at(start, (feature, layout.panel), type=layout.real))
+                f.store(f.fadd(f.load(layout.real, entry), piece), entry)
 
-        frame.alone(body)
+            _entries(frame, target, tokens, i, add)
+
+        f.loop(0, f.value(frame.m), sample)
+
+    frame.alone(body)
 
 
 def _entries(frame: Frame, table: Symbol, tokens: Symbol, sample: Int, body: Callable[[Int, Value], object]) -> None:
@@ -163,7 +183,8 @@ def hand_out(frame: Frame, symbol: Symbol, first_sample: Int) -> None:
     n, lanes, NR = width(symbol), layout.lanes, layout.panel
     source, target = frame.addresses[symbol.name], frame.output(symbol.name)
     lo, hi = frame.share(frame.panels)
-    turned = f.alloca(layout.real, lanes * lanes)
+    turned = frame.turned
+    assert turned is not None
 
     def group(panel: Int, v: int) -> None:
         start = f.add(f.mul(panel, NR), v * lanes)

@@ -28,66 +28,42 @@ def identity(kind: str) -> float:
 
 def lanes(frame: Frame, stage: Lanes) -> None:
     """Element-wise equations and reductions over features, a lane panel at a time."""
-    f, plan, layout = frame.f, frame.plan, frame.layout
+    f, plan, row = frame.f, frame.plan, frame.row
     splats = frame.splats(stage.equations)
     lo, hi = frame.share(frame.panels)
 
     def panel_body(panel: Int) -> None:
-        known: list[dict[str, Value]] = [{} for _ in range(layout.vectors)]  # one number a sample, in registers
+        known: dict[str, Value] = {}  # one number a sample, in registers
         for width, equations in loops_of(stage):
-            reduced = [e for e in equations if isinstance(e.op, Reduce)]
-            start = [
-                f.constant(layout.vector, identity(e.op.kind))  # type: ignore[union-attr]
-                for e in reduced
-                for _ in range(layout.vectors)
-            ]
+            reduced = [e for e in equations if isinstance(e.op, Reduce)] if width > 1 else []
+            start = [f.constant(frame.type_of(row), identity(e.op.kind)) for e in reduced]  # type: ignore[union-attr]
 
             def body(
                 feature: Int, *sums: Value, equations: list[Equation] = equations, reduced: list[Equation] = reduced
             ) -> list[Value]:
                 out = list(sums)
-                for v in range(layout.vectors):
-                    evaluate = frame.at_sample(panel, feature, v, splats, known[v])
-                    for e in equations:
-                        assert isinstance(e.op, Elementwise | Reduce)
-                        value = evaluate(e.op.expression)
-                        if isinstance(e.op, Reduce):
-                            k = reduced.index(e) * layout.vectors + v
-                            out[k] = combine(f, e.op.kind)(out[k], value)
-                            continue
-                        evaluate.set(e.target.name, value)
-                        if e.target.shape[1] == 1:
-                            known[v][e.target.name] = value
-                        if e.target.name in plan.kept:
-                            frame.store_batch(value, e.target.name, panel, feature, v)
+                evaluate = frame.at_sample(panel, feature, row, splats, known)
+                for e in equations:
+                    assert isinstance(e.op, Elementwise | Reduce)
+                    value = evaluate(e.op.expression)
+                    if e in reduced:
+                        k = reduced.index(e)
+                        out[k] = combine(f, e.op.kind)(out[k], value)  # type: ignore[union-attr]
+                        continue
+                    evaluate.set(e.target.name, value)
+                    if e.target.shape[1] == 1:
+                        known[e.target.name] = value
+                    if e.target.name in plan.kept:
+                        frame.store_batch(value, e.target.name, panel, feature, row)
                 return out
 
-            if width == 1:
-                _straight(frame, equations, panel, splats, known)
-                continue
             sums = f.loop(0, width, body, start)
-            for k, e in enumerate(reduced):
-                for v in range(layout.vectors):
-                    known[v][e.target.name] = sums[k * layout.vectors + v]
-                    if e.target.name in plan.kept:
-                        frame.store_batch(known[v][e.target.name], e.target.name, panel, 0, v)
+            for e, total in zip(reduced, sums, strict=True):
+                known[e.target.name] = total
+                if e.target.name in plan.kept:
+                    frame.store_batch(total, e.target.name, panel, 0, row)
 
     f.loop(lo, hi, panel_body)
-
-
-def _straight(
-    frame: Frame, equations: list[Equation], panel: Int, splats: dict[str, Value], known: list[dict[str, Value]]
-) -> None:
-    """Equations of one number a sample: no loop; a sum over one feature is the feature itself."""
-    for v in range(frame.layout.vectors):
-        evaluate = frame.at_sample(panel, 0, v, splats, known[v])
-        for e in equations:
-            assert isinstance(e.op, Elementwise | Reduce)
-            value = evaluate(e.op.expression)
-            evaluate.set(e.target.name, value)
-            known[v][e.target.name] = value
-            if e.target.name in frame.plan.kept:
-                frame.store_batch(value, e.target.name, panel, 0, v)
 
 
 def sums(frame: Frame, stage: Sums) -> None:
@@ -97,37 +73,27 @@ def sums(frame: Frame, stage: Sums) -> None:
     op = equation.op
     assert isinstance(op, Reduce)
     splats = frame.splats(stage.equations)
-    take, empty = combine(f, op.kind), f.constant(layout.vector, identity(op.kind))
+    row = frame.row
+    take, empty = combine(f, op.kind), f.constant(frame.type_of(row), identity(op.kind))
     out = frame.addresses[equation.target.name]
 
-    def over_samples(feature: Int, start: list[Value]) -> list[Value]:
-        def panel_body(panel: Int, *acc: Value) -> list[Value]:
-            result = []
-            for v in range(layout.vectors):
-                value = frame.at_sample(panel, feature, v, splats, {})(op.expression)
-                result.append(take(acc[v], f.select(frame.lane_mask(panel, v), value, empty)))
-            return result
+    def over_samples(feature: Int, start: Value) -> Value:
+        def panel_body(panel: Int, acc: Value) -> Value:
+            value = frame.at_sample(panel, feature, row, splats, {})(op.expression)
+            return take(acc, f.select(frame.lane_mask(panel, row), value, empty))
 
-        return f.loop(0, frame.panels, panel_body, start)
+        return f.loop(0, frame.panels, panel_body, [start])[0]
 
-    def finish(acc: list[Value], at: Value) -> None:
-        total = acc[0]
-        for other in acc[1:]:
-            total = take(total, other)
+    def finish(total: Value, at: Value) -> None:
         value = f.reduce(take, total)
         f.store(value if frame.first is True else _added(frame, value, at, take), at)
 
-    blank = [empty] * layout.vectors
     width = width_of(equation)
     if op.over == "rows":
         lo, hi = frame.share(width)
-        f.loop(lo, hi, lambda j: finish(over_samples(j, blank), f.at(out, j, type=layout.real)))
+        f.loop(lo, hi, lambda j: finish(over_samples(j, empty), f.at(out, j, type=layout.real)))
     else:
-
-        def everything() -> None:
-            finish(f.loop(0, width, lambda j, *acc: over_samples(j, list(acc)), blank), out)
-
-        frame.alone(everything)
+        frame.alone(lambda: finish(f.loop(0, width, over_samples, [empty])[0], out))
 
 
 def _added(frame: Frame, value: Value, at: Value, take: Callable[[Value, Value], Value]) -> Value:
@@ -141,37 +107,42 @@ def _added(frame: Frame, value: Value, at: Value, take: Callable[[Value, Value],
 
 def masks(frame: Frame, stage: Masks) -> None:
     """Dropout masks: 1 or 0 for each sample and feature; four features share a random counter."""
-    f, layout = frame.f, frame.layout
     for equation in stage.equations:
-        op = equation.op
-        assert isinstance(op, Mask)
-        seed = frame.words[Word.SEED]
-        low, high = f.convert("trunc", seed, "i32"), f.convert("trunc", f.bits("lshr", seed, 32), "i32")
-        keys = philox.round_keys(f, low, high, layout.lanes)
-        step = f.add(frame.words[Word.FIRST_STEP], frame.step)
-        counter = f.convert("trunc", f.value(step), "i32")
-        blocks = -(-op.columns // 4)
-        lo, hi = frame.share(frame.panels)
+        _masks(frame, equation)
 
-        def panel_body(panel: Int, op: Mask = op, equation: Equation = equation) -> None:
-            def block_body(block: Int, count: int) -> None:
-                for v in range(layout.vectors):
-                    start = f.add(f.mul(panel, layout.panel), v * layout.lanes)
-                    row = f.convert("trunc", f.value(start), "i32")
-                    sample = f.bits("add", f.splat(row, layout.lanes), f.iota(layout.lanes))
-                    number = f.convert("trunc", f.value(block), "i32")
-                    words = philox.words(f, keys, (sample, number, counter, op.stream))
-                    for k in range(count):
-                        bit = philox.keep(f, words[k], op.rate)
-                        value = f.select(bit, f.constant(layout.vector, 1.0), f.constant(layout.vector, 0.0))
-                        frame.store_batch(value, equation.target.name, panel, f.add(f.mul(block, 4), k), v)
 
-            full, rest = divmod(op.columns, 4)
-            f.loop(0, full, lambda b: block_body(b, 4))
-            if rest:
-                block_body(blocks - 1, rest)
+def _masks(frame: Frame, equation: Equation) -> None:
+    f, layout = frame.f, frame.layout
+    op = equation.op
+    assert isinstance(op, Mask)
+    seed = frame.words[Word.SEED]
+    low, high = f.convert("trunc", seed, "i32"), f.convert("trunc", f.bits("lshr", seed, 32), "i32")
+    keys = philox.round_keys(f, low, high, layout.lanes)
+    step = f.add(frame.words[Word.FIRST_STEP], frame.step)
+    counter = f.convert("trunc", f.value(step), "i32")
+    blocks = -(-op.columns // 4)
+    before = f.sub(frame.base, f.mul(frame.step, frame.words[Word.BATCH]))  # samples of the batch in earlier chunks
+    lo, hi = frame.share(frame.panels)
 
-        f.loop(lo, hi, panel_body)
+    def panel_body(panel: Int) -> None:
+        def block_body(block: Int, count: int) -> None:
+            for v in range(layout.vectors):
+                start = f.add(f.add(before, f.mul(panel, layout.panel)), v * layout.lanes)
+                row = f.convert("trunc", f.value(start), "i32")
+                sample = f.bits("add", f.splat(row, layout.lanes), f.iota(layout.lanes))
+                number = f.convert("trunc", f.value(block), "i32")
+                words = philox.words(f, keys, (sample, number, counter, op.stream))
+                for k in range(count):
+                    bit = philox.keep(f, words[k], op.rate)
+                    value = f.select(bit, f.constant(layout.vector, 1.0), f.constant(layout.vector, 0.0))
+                    frame.store_batch(value, equation.target.name, panel, f.add(f.mul(block, 4), k), frame.vector(v))
+
+        full, rest = divmod(op.columns, 4)
+        f.loop(0, full, lambda b: block_body(b, 4))
+        if rest:
+            block_body(blocks - 1, rest)
+
+    f.loop(lo, hi, panel_body)
 
 
 def flat(frame: Frame, stage: Flat) -> None:
@@ -185,7 +156,7 @@ def flat(frame: Frame, stage: Flat) -> None:
     def at(index: Int) -> Evaluator:
         def leaf(name: str) -> Value:
             if name in splats:
-                return splats[name]
+                return f.splat(splats[name], layout.lanes)
             return f.load(layout.vector, _vector_at(frame, name, index), align=layout.lanes * layout.itemsize)
 
         return Evaluator(f, layout.vector, leaf)
