@@ -107,7 +107,7 @@ class _Lowering:
     def _in_chunks(self, start: Int) -> None:
         """Stages with samples for each chunk, then the others once.
 
-        Chunks form at most GROUPS groups, whatever the team; a thread runs whole groups by itself, in its own workspace,
+        Chunks form at most GROUPS groups, whatever the team; a thread runs whole groups by itself, in its own space,
         each with its own sums, and these are added up in the order of the groups: the same bits for any team.
         """
         f, frame = self.f, self.frame

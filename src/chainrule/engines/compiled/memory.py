@@ -29,8 +29,8 @@ class Word(IntEnum):
     ORDER: int64 indices of samples.  SAMPLES, BATCH, STEPS: counts.  RATES: [steps][rates].  COSTS: float64 [steps].
     DONE: int64, the steps that were done.  STOP: int32, set from outside to stop between batches.  HALT: int32.
     BARRIER: int64 words.  YIELD: a function that gives the processor away.  PANELS: lane panels of the workspace.
-    SCRATCH: for each thread, SCRATCH_SIZE elements apart.  FIXED, WORKSPACE: where a batch is run in chunks, one for each
-    group of chunks, and one for each thread, FIXED_SIZE and WORKSPACE_SIZE elements apart.
+    SCRATCH: for each thread, SCRATCH_SIZE elements apart.  FIXED, WORKSPACE: where a batch is run in chunks, one for
+    each group of chunks, and one for each thread, FIXED_SIZE and WORKSPACE_SIZE elements apart.
     """
 
     ORDER = 0
