@@ -46,7 +46,8 @@ def load(path: str | os.PathLike[str]) -> tuple[NetworkSpec, dict[str, Array], d
                     f"{path} is not a network saved by chainrule (its format says {about.get('format')!r})."
                 )
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-        settings = {key: about["settings"][key] for key in ("dtype", "seed")}
+        needed = {key: about["settings"][key] for key in ("dtype", "seed")}
+        settings = {**about["settings"], **needed}
         return NetworkSpec.from_dict(about["spec"]), arrays, settings
     except DataError:
         raise

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from chainrule.cli.names import names
+
 app = typer.Typer(
     name="chainrule",
     help="Fully connected neural networks whose forward and backward propagation are derived as a program.",
@@ -15,6 +17,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
+app.add_typer(names)
 
 _NETWORK = "Network"
 _TRAINING = "Training"

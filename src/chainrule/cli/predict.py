@@ -28,7 +28,8 @@ def run(model: Path, data: str, out: Path | None, probabilities: bool, engine: A
     path, settings = find_model(model)
     network = Network.load(path, engine=engine)
     settings = settings or _bare(network)
-    assert settings.target is not None
+    if settings.target is None:
+        raise DataError(f"{model}: is a character model; see 'chainrule names score' and 'chainrule names sample'.")
     X, y = load_features(data, settings.encoder, settings.target)
     if X.shape[1] != network.spec.inputs:
         raise DataError(f"{data}: has {X.shape[1]} features; the model was trained on {network.spec.inputs}.")

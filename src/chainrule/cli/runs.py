@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import platform
+import signal
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -120,3 +123,18 @@ def find_model(model: Path) -> tuple[Path, Settings | None]:
         raise DataError(f"{model}: {hint}. Give the folder of a run, or its {MODEL}.")
     settings = path.parent / SETTINGS
     return path, Settings.load(settings) if settings.is_file() else None
+
+
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """A second Ctrl-C must not take what the first one left to save."""
+    try:
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    except ValueError:
+        # Not the main thread: signals do not arrive here.
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
-import signal
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.cli.choices import DEFAULT_LOSS, hidden_layers, make_optimizer, output_activation
-from chainrule.cli.runs import HISTORY, LOG, MODEL, SETTINGS, Settings, check_out, claim, versions
+from chainrule.cli.runs import HISTORY, LOG, MODEL, SETTINGS, Settings, check_out, claim, uninterrupted, versions
 from chainrule.cli.scores import decode, score, score_line
 from chainrule.data import Dataset, Standardizer, load
 from chainrule.data.dataset import split_rows
@@ -114,7 +112,7 @@ def run(options: TrainOptions, out: Path | None, force: bool, progress: bool | N
                 folder.rmdir()
         raise
     history = network.history or History()
-    with _uninterrupted():
+    with uninterrupted():
         outputs = network.predict(prepared.X_test)
         predicted = decode(outputs, data.target, prepared.target_standardizer, network.spec)
         result = score(data.target, predicted, prepared.y_test)
@@ -286,18 +284,3 @@ def _record(
             "test accuracy" if data.target_names else "test error": result if math.isfinite(result) else str(result),
         },
     }
-
-
-@contextlib.contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """A second Ctrl-C must not take what the first one left to save."""
-    try:
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    except ValueError:
-        # Not the main thread: signals do not arrive here.
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)

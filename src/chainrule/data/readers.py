@@ -103,10 +103,12 @@ def read_npz(path: str | os.PathLike[str], task: str | None = None) -> Dataset:
     return Dataset(rows, target.encode(values, where), names, target, _stem(path), X_test, y_test, measured)
 
 
-def read_names(path: str | os.PathLike[str]) -> tuple[str, ...]:
+def read_names(path: str | os.PathLike[str], longest: int | None = None) -> tuple[str, ...]:
     """The names in a text file, one a line, without the spaces around them; empty lines are skipped.
 
-    Raises DataError for a file that is empty, not UTF-8, or holds control characters (with the line).
+    longest: how many characters a name may have.
+    Raises DataError for a file that is empty, not UTF-8, or holds control characters or a line too long (with the
+    line).
     """
     names: list[str] = []
     for number, line in enumerate(read_text(path).split("\n"), 1):
@@ -114,6 +116,11 @@ def read_names(path: str | os.PathLike[str]) -> tuple[str, ...]:
         if name and not name.isprintable():
             odd = next(c for c in name if not c.isprintable())
             raise DataError(f"{path}: line {number} holds the control character {odd!r}; is it a text file?")
+        if longest is not None and len(name) > longest:
+            raise DataError(
+                f"{path}: line {number} has {len(name):,} characters; a name has at most {longest:,}. Is there one a "
+                "line?"
+            )
         if name:
             names.append(name)
     if not names:
