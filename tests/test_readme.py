@@ -1,0 +1,115 @@
+"""What README and the docs show is true: their Python runs, their sessions print what is printed there."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from chainrule.cli import main
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+NUMBER = re.compile(r"-?\d+\.\d+(?:e[+-]\d+)?")
+
+by_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block: ``` and its language, the line it begins in, its text."""
+
+    language: str
+    line: int
+    text: str
+
+
+def blocks(document: Path) -> Iterator[Block]:
+    """The document's fenced blocks, in order."""
+    text = document.read_text(encoding="utf-8")
+    for found in re.finditer(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+        yield Block(found[1], text.count("\n", 0, found.start()) + 2, found[2])
+
+
+def agrees(shown: str, printed: str) -> bool:
+    """Whether both say the same; decimal numbers may differ a little, a line of ... stands for any lines."""
+    rest = printed.rstrip()
+    parts = [part.strip("\n") for part in re.split(r"^\.\.\.$", shown.rstrip(), flags=re.MULTILINE)]
+    for k, part in enumerate(parts):
+        pattern = NUMBER.sub("\0", part)
+        pattern = re.escape(pattern).replace("\0", rf"({NUMBER.pattern})")
+        found = (re.match if k == 0 else re.search)(pattern, rest)
+        if found is None or not np.allclose(
+            [float(x) for x in found.groups()], [float(x) for x in NUMBER.findall(part)], rtol=0.02, atol=0.02
+        ):
+            return False
+        rest = rest[found.end() :]
+    return not rest.strip() or parts[-1] == ""
+
+
+def check(block: Block, document: Path, printed: str) -> None:
+    assert agrees(block.text, printed), (
+        f"{document.name}:{block.line} shows\n{block.text}\nbut this is printed:\n{printed}"
+    )
+
+
+@by_document
+def test_python(document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every block of Python, one after the other; a block of text after one is what it prints."""
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    printed = ""
+    for block in blocks(document):
+        if block.language == "python":
+            out = io.StringIO()
+            with contextlib.redirect_stdout(out):
+                exec(compile("\n" * (block.line - 1) + block.text, str(document), "exec"), names)
+            printed = out.getvalue()
+        elif block.language == "text":
+            assert printed, f"{document.name}:{block.line}: a block of text follows Python that prints it"
+            check(block, document, printed)
+            printed = ""
+
+
+@by_document
+def test_sessions(
+    document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every `$ chainrule ...`, and what it printed, errors included."""
+    monkeypatch.chdir(tmp_path)
+    for block in blocks(document):
+        if block.language != "console":
+            continue
+        for call in re.split(r"^\$ ", block.text, flags=re.MULTILINE)[1:]:
+            command, _, shown = call.partition("\n")
+            program, *words = shlex.split(command)
+            assert program == "chainrule", command
+            main(words)
+            printed = capsys.readouterr()
+            check(Block("console", block.line, shown), document, printed.out + printed.err)
+
+
+@by_document
+def test_links(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    links = [link for link in re.findall(r"\]\(([^)#]+)", text) if "://" not in link]
+    paths = re.findall(r"`((?:tests|examples|benchmarks|docs|src)/[\w/.]+)`", text)
+    missing = [link for link in links if not (document.parent / link).exists()]
+    missing += [path for path in paths if not (ROOT / path).exists()]
+    assert not missing
+
+
+def test_the_comparison_can_fail() -> None:
+    assert agrees("cost 0.50\n...\nend\n", "cost 0.51\na\nb\nend\n")
+    assert not agrees("cost 0.50\n", "cost 0.60\n")
+    assert not agrees("cost 0.50\n", "cost 0.50\nmore\n")
+    assert not agrees("a\n...\nend\n", "a\n")
+    assert not agrees("m = 3\n", "m = 4\n")
