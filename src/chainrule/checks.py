@@ -97,11 +97,20 @@ def positive_integer(name: str, value: object) -> int:
 
 def _asarray(name: str, given: ArrayLike) -> Array:
     try:
-        array = np.asarray(given)
+        array = np.asanyarray(given)
+        if isinstance(array, np.ma.MaskedArray):
+            if array.mask.any():
+                raise DataError(f"{name} must have no masked values. Fill or remove them first.")
+            array = array.data
+        array = np.asarray(array)
+    except DataError:
+        raise
     except ValueError as fault:
         raise DataError(f"{name} cannot be made an array: {fault}.") from None
     if array.dtype == object or array.dtype.kind not in "biufc":
         try:
+            if array.dtype.kind in "mM":
+                raise TypeError("dates and times")
             array = array.astype(np.float64)
         except (TypeError, ValueError):
             raise DataError(

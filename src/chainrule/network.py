@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from chainrule import checks, storage
 from chainrule.engines.base import OneRow, Values
 from chainrule.engines.choose import Engines
-from chainrule.errors import SpecError, expected
+from chainrule.errors import SpecError, expected, unknown_name
 from chainrule.initialise import initialise
 from chainrule.program.equation import Program
 from chainrule.program.layout import ParameterLayout
@@ -121,9 +121,7 @@ class Network:
             )
         return self._programs[key]
 
-    def training_program(
-        self, optimizer: Optimizer, *, targets: Targets = "values", weighted: bool = False
-    ) -> Program:
+    def training_program(self, optimizer: Optimizer, *, targets: Targets = "values", weighted: bool = False) -> Program:
         """One step of training, the cost and the update, without what neither of them needs; made once."""
         key = ("training step", optimizer, targets, weighted)
         if key not in self._programs:
@@ -139,6 +137,20 @@ class Network:
     def summary(self) -> str:
         """The layers with their shapes and parameters, one line each."""
         return storage.summary(self.spec, self._parameters, self.dtype.name)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy or another process needs: no programs, engines or machine code, which are made anew."""
+        arrays = {k: v.copy() for k, v in (self._parameters | self._state).items()}
+        setup = (self.spec, self.dtype.name, self.seed, self._engines.name)
+        fitted = (self._fits, self._engines.fitted)
+        return {"setup": setup, "arrays": arrays, "history": self.history, "fitted": fitted}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._setup(*state["setup"])
+        for name, array in (self._parameters | self._state).items():
+            array[...] = state["arrays"][name]
+        self.history = state["history"]
+        self._fits, self._engines.fitted = state["fitted"]
 
     def __repr__(self) -> str:
         widths = [self.spec.inputs, *(x.units for x in self.spec.layers if isinstance(x, Dense))]
@@ -212,6 +224,21 @@ class Network:
         cost = program.objective.name
         found = self._run(program, {**data, **self._counters(1)}, (cost, *names.values()))
         return float(found[cost]), {s: found[g] for s, g in names.items()}
+
+    def value(self, name: str, X: ArrayLike) -> Array:
+        """A symbol of the forward propagation by name ("Z1", "A1", ...), without dropout, for X (m, inputs).
+
+        Raises DataError; SpecError for a name that the program does not have.
+        """
+        checked = checks.inputs(self.spec, X, self.dtype)
+        program = self.derive(mode="inference")
+        known = {e.target.name: e.target for e in program.forward}
+        if name not in known:
+            raise SpecError(unknown_name("symbol", name, known))
+        key = ("value", name)
+        if key not in self._programs:
+            self._programs[key] = program.pruned([known[name]], update=False)
+        return self._run(self._programs[key], {"X": checked}, (name,))[name]
 
     def predict_and_cost(
         self, X: ArrayLike, y: ArrayLike, *, sample_weight: ArrayLike | None = None

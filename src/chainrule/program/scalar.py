@@ -119,6 +119,9 @@ class Apply(Expression):
     def __hash__(self) -> int:
         return self._hash
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return Apply, (self.function, self.arguments)  # without the hash: another process hashes text differently
+
 
 @dataclass(frozen=True, eq=True)
 class Reduction(Expression):

@@ -21,7 +21,7 @@ from chainrule.rules.activations import ACTIVATIONS, Activation
 from chainrule.rules.builder import Builder
 from chainrule.rules.chain import backward
 from chainrule.rules.layers import batch_norm, dense, dropout, embedding, layer_norm
-from chainrule.rules.losses import CANONICAL, LOSSES, OF_LOG_PROBABILITIES, TINY, Cost, Loss, Targets
+from chainrule.rules.losses import CANONICAL, LOSSES, OF_LOG_PROBABILITIES, Cost, Loss, Targets
 from chainrule.rules.optimizers import Optimizer
 from chainrule.spec import BatchNorm, Dense, Dropout, Embedding, LayerNorm, NetworkSpec
 
@@ -157,8 +157,10 @@ def _cost(
             total = Variable(builder.reduce("S", Reduce("sum", "all", w * each), "loss", rule="sum of the losses").name)
             if spec.reduction == "mean":
                 weight = Variable(builder.reduce("sum_w", Reduce("sum", "all", w), rule="sum of weights").name)
-                total = total / apply("maximum", weight, TINY)  # a batch may hold samples of weight 0 alone
-                count = apply("where", apply("gt", weight, ZERO), weight, m)
+                # A batch may hold samples of weight 0 alone; its losses cost nothing then, and the penalties stay.
+                some = apply("where", apply("gt", weight, ZERO), weight, m)
+                count = Variable(builder.write("n_w", some, "inner", rule="sum of weights").name)
+                total = total / count
         else:
             total = Variable(builder.reduce("S", Reduce("sum", "all", each), "loss", rule="sum of the losses").name)
             if spec.reduction == "mean":
