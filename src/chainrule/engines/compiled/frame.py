@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from chainrule.engines.compiled.emit import Function, Int, Value
@@ -13,6 +13,15 @@ from chainrule.engines.compiled.plan import Plan
 from chainrule.engines.compiled.target import Layout
 from chainrule.program.equation import Equation
 from chainrule.program.symbol import BATCH, STORED
+
+
+NUMBERS = frozenset(
+    {
+        Word.SAMPLES, Word.BATCH, Word.STEPS, Word.PANELS, Word.SCRATCH_SIZE, Word.SEED, Word.FIRST_STEP,
+        Word.FIXED_SIZE, Word.WORKSPACE_SIZE,
+    }
+)  # fmt: skip
+"""Words that are numbers; the others are addresses."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +42,8 @@ class Frame:
 
     tid, team: this thread and how many there are.  base: the first sample of this batch in the order; m: its samples
     (of the chunk, where a batch is run in chunks); whole: of the batch.  first: an i1 value, whether this is the
-    batch's first chunk, or True.  step: the number of the batch.
+    batch's first chunk, or True.  step: the number of the batch.  workspace, scratch: this thread's own.  sums: where
+    the sums of this group of chunks lie, those of `grown`.
     """
 
     f: Function
@@ -49,32 +59,34 @@ class Frame:
     whole: Int = 0
     first: Value | bool = True
     step: Int = 0
-    turned: Value | None = None
-    own_scratch: Value | None = None
+    arguments: Value | None = None
+    workspace: Value | None = None
+    sums: Value | None = None
+    scratch: Value | None = None
+    grown: frozenset[str] = frozenset()
 
     # --- addresses -----------------------------------------------------------------------------------------------
 
-    def enter(self, arguments: Value) -> None:
-        """Loads the arguments and computes every address, in the entry block."""
-        f, real = self.f, self.layout.real
-        integers = {
-            Word.SAMPLES, Word.BATCH, Word.STEPS, Word.PANELS, Word.SCRATCH_SIZE, Word.SEED, Word.FIRST_STEP,
-            Word.FIXED_SIZE, Word.WORKSPACE_SIZE,
-        }  # fmt: skip
-        for word in range(self.memory.words):
-            type = "i64" if word in integers else "ptr"
+    def enter(self, arguments: Value, names: Iterable[str]) -> None:
+        """Loads the arguments and computes the addresses of what is named, in the entry block."""
+        f, memory, real = self.f, self.memory, self.layout.real
+        self.arguments = arguments
+        for word in range(memory.words):
+            type = "i64" if word in NUMBERS else "ptr"
             self.words[word] = f.load(type, f.at(arguments, word, type="i64"))
-        for table, base in ((self.memory.stored, Word.STORED), (self.memory.fixed, Word.FIXED)):
-            for name, offset in table.items():
-                self.addresses[name] = f.at(self.words[base], offset, type=real)
-        self.addresses |= self.workspace(self.words[Word.WORKSPACE])
-        if self.memory.outputs:
-            self.turned = f.alloca(real, self.layout.lanes**2)
-
-    def workspace(self, base: Value) -> dict[str, Value]:
-        """The addresses of the batch values in the workspace that begins there."""
-        panels, NR, real = self.words[Word.PANELS], self.layout.panel, self.layout.real
-        return {n: self.f.at(base, (panels, unit * NR), type=real) for n, unit in self.memory.batch.items()}
+        workspace = self.words[Word.WORKSPACE] if self.workspace is None else self.workspace
+        for name in names:
+            if name in memory.stored:
+                self.addresses[name] = f.at(self.words[Word.STORED], memory.stored[name], type=real)
+            elif name in memory.fixed:
+                base = self.words[Word.FIXED] if self.sums is None or name not in self.grown else self.sums
+                self.addresses[name] = f.at(base, memory.fixed[name], type=real)
+            elif name in memory.batch:
+                unit = memory.batch[name] * self.layout.panel
+                self.addresses[name] = f.at(workspace, (self.words[Word.PANELS], unit), type=real)
+        if self.scratch is None:
+            offset = f.mul(f.value(self.tid), self.words[Word.SCRATCH_SIZE])
+            self.scratch = f.at(self.words[Word.SCRATCH], offset, type=real)
 
     def data(self, name: str) -> Value:
         """The address of given data, all samples, as the user's array has it."""
@@ -85,14 +97,6 @@ class Frame:
         """The address where a result by sample goes."""
         position = [s.name for s in self.memory.outputs].index(name)
         return self.words[Word.DATA + len(self.memory.data) + position]
-
-    def scratch(self) -> Value:
-        """This thread's own scratch."""
-        f = self.f
-        if self.own_scratch is not None:
-            return self.own_scratch
-        offset = f.mul(f.value(self.tid), self.words[Word.SCRATCH_SIZE])
-        return f.at(self.words[Word.SCRATCH], offset, type=self.layout.real)
 
     # --- counts --------------------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ cache: sums over the samples then grow from chunk to chunk, and what needs them 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -63,12 +64,12 @@ class Lowered:
 
 
 def lower(plan: Plan, layout: Layout, *, chunked: bool, training: bool, outputs: tuple[Symbol, ...] = ()) -> Lowered:
-    """The module of a plan, its function `ENTRY`(arguments, thread, team)."""
+    """The module of a plan, its function `ENTRY`(arguments, thread, team); each stage is a function of its own."""
     module = Module(layout.target)
     f = module.function(ENTRY, ["ptr", "i64", "i64"])
     arguments, tid, count = f.args
     frame = Frame(f, layout, plan, memory(plan, layout, outputs), tid=tid, team=count)
-    frame.enter(arguments)
+    frame.enter(arguments, {**frame.memory.stored, **frame.memory.fixed})
     _Lowering(frame, chunked, training).run()
     return Lowered(module, frame.memory)
 
@@ -96,13 +97,36 @@ class _Lowering:
             else:
                 frame.base, frame.m = start, frame.whole
                 self._stages(frame.plan.stages)
-                self._hand_out(start)
+                self._hand_out()
             self._barrier()
 
         f.loop(0, words[Word.STEPS], batch)
         f.branch(self.leave)
         f.label(self.leave)
         f.ret()
+
+    # --- a stage as a function ------------------------------------------------------------------------------------
+
+    def _call(self, names: set[str], emit: Callable[[Frame], None]) -> None:
+        """Emits the code into a function of its own, and a call of it.
+
+        Small functions compile faster than one large one, and hold fewer addresses at a time.
+        """
+        outer = self.frame
+        state = {"tid": outer.tid, "team": outer.team, "step": outer.step, "base": outer.base, "m": outer.m}
+        state |= {"whole": outer.whole, "first": outer.first, "workspace": outer.workspace, "sums": outer.sums}
+        state["scratch"] = outer.scratch
+        moving = {name: x for name, x in state.items() if isinstance(x, Value)}
+        number = len(outer.f.module.functions)
+        f = outer.f.module.function(f"stage{number}", ["ptr", *(x.type for x in moving.values())], internal=True)
+        given = {**state, **dict(zip(moving, f.args[1:], strict=True))}
+        inner = Frame(f, outer.layout, outer.plan, outer.memory, grown=outer.grown, **given)  # type: ignore[arg-type]
+        labels = outer.plan.labels
+        inner.enter(f.args[0], names | {labels[n].name for n in names & set(labels)})
+        emit(inner)
+        f.ret()
+        assert outer.arguments is not None
+        outer.f.call(f, outer.arguments, *moving.values())
 
     def _in_chunks(self, start: Int) -> None:
         """Stages with samples for each chunk, then the others once.
@@ -116,19 +140,17 @@ class _Lowering:
         self._barrier()
         chunks = f.udiv(f.add(frame.whole, CHUNK - 1), CHUNK)
         groups = f.imin(chunks, GROUPS)
-        grown = {e.target.name: e for s in inner for e in (*s.equations, *getattr(s, "bias", []))}
-        grown = {name: e for name, e in grown.items() if name in frame.memory.fixed}
-        shared = (frame.tid, frame.team, frame.addresses)
+        made = {e.target.name: e for s in inner for e in (*s.equations, *getattr(s, "bias", []))}
+        grown = {name: e for name, e in made.items() if name in frame.memory.fixed}
+        frame.grown = frozenset(grown)
+        team_of = (frame.tid, frame.team)
         real, words = frame.layout.real, frame.words
-        mine = f.at(words[Word.WORKSPACE], f.mul(f.value(frame.tid), words[Word.WORKSPACE_SIZE]), type=real)
-        workspace = frame.workspace(mine)
-        scratch = frame.scratch()
+        workspace = f.at(words[Word.WORKSPACE], f.mul(f.value(frame.tid), words[Word.WORKSPACE_SIZE]), type=real)
 
         def group(g: Int) -> None:
-            base = f.at(words[Word.FIXED], f.mul(f.value(g), words[Word.FIXED_SIZE]), type=real)
-            sums = {name: f.at(base, frame.memory.fixed[name], type=real) for name in grown}
-            frame.addresses = {**shared[2], **workspace, **sums}
-            frame.tid, frame.team, frame.own_scratch = 0, 1, scratch
+            frame.sums = f.at(words[Word.FIXED], f.mul(f.value(g), words[Word.FIXED_SIZE]), type=real)
+            frame.workspace = workspace
+            frame.tid, frame.team = 0, 1
             from_, to = (f.udiv(f.mul(f.add(g, k), chunks), groups) for k in (0, 1))
 
             def chunk(number: Int) -> None:
@@ -137,14 +159,14 @@ class _Lowering:
                 frame.base = f.add(start, first)
                 frame.m = f.imin(f.sub(frame.whole, first), CHUNK)
                 self._stages(inner)
-                self._hand_out(frame.base)
+                self._hand_out()
 
             f.loop(from_, to, chunk)
-            frame.tid, frame.team, frame.addresses = shared
-            frame.own_scratch = None
+            frame.tid, frame.team = team_of
+            frame.sums = frame.workspace = None
 
         f.loop(*frame.share(groups), group)
-        frame.first = True
+        frame.first, frame.base, frame.m = True, start, frame.whole
         self._barrier()
         self._add_up(list(grown.values()), groups)
         self._stages(after)
@@ -189,10 +211,10 @@ class _Lowering:
             f.loop(*frame.share(count), vector)
         self._barrier()
 
-    def _hand_out(self, first_sample: Int) -> None:
+    def _hand_out(self) -> None:
         for symbol in self.frame.memory.outputs:
             self._order({symbol.name}, set())
-            samples.hand_out(self.frame, symbol, first_sample)
+            self._call({symbol.name}, functools.partial(samples.hand_out, symbol=symbol))
 
     # --- stages in order -----------------------------------------------------------------------------------------
 
@@ -208,7 +230,7 @@ class _Lowering:
                 self.frame.plan.labels[n].name for n in stage.reads() & set(self.frame.plan.labels)
             }
             self._order(reads, stage.writes())
-            _EMIT[type(stage)](self.frame, stage)
+            self._call(stage.reads() | stage.writes(), functools.partial(_EMIT[type(stage)], stage=stage))
             if objective is not None and self.training and objective.name in stage.writes():
                 self._keep_cost(objective)
 

@@ -42,7 +42,7 @@ __all__ = [
 ]
 
 # Bytes of the streamed operand that one depth block may keep in the level 1 cache.
-DEPTH_BYTES_PER_L1 = 3 / 8
+DEPTH_BYTES_PER_L1 = 1 / 2
 
 
 @dataclass(frozen=True)

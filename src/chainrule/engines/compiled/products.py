@@ -149,13 +149,14 @@ def _batch(frame: Frame, stage: Product) -> None:
     if chunked:
         assert isinstance(frame.first, Value)
         accumulate = f.bits("xor", frame.first, f.constant("i1", 1))
+    assert frame.scratch is not None
     place = out if out in frame.addresses else _stored_target(chain)
     matmul.batch_product(
         f,
         layout,
         values=frame.addresses[values.name],
         slopes=frame.addresses[slopes.name],
-        scratch=frame.scratch(),
+        scratch=frame.scratch,
         out=frame.addresses[place],
         k=k,
         n=n,

@@ -177,20 +177,19 @@ def _entries(frame: Frame, table: Symbol, tokens: Symbol, sample: Int, body: Cal
     f.loop(0, c, place)
 
 
-def hand_out(frame: Frame, symbol: Symbol, first_sample: Int) -> None:
-    """A batch value as rows of the result's array, from the given sample on."""
+def hand_out(frame: Frame, symbol: Symbol) -> None:
+    """A batch value as rows of the result's array, in the order of the samples."""
     f, layout = frame.f, frame.layout
     n, lanes, NR = width(symbol), layout.lanes, layout.panel
     source, target = frame.addresses[symbol.name], frame.output(symbol.name)
     lo, hi = frame.share(frame.panels)
-    turned = frame.turned
-    assert turned is not None
+    turned = f.alloca(layout.real, lanes * lanes)
 
     def group(panel: Int, v: int) -> None:
         start = f.add(f.mul(panel, NR), v * lanes)
         left = f.imin(f.sub(f.value(frame.m), start), lanes)
         place = f.at(source, (panel, n * NR), v * lanes, type=layout.real)
-        row0 = f.at(target, (f.add(first_sample, start), n), type=layout.real)
+        row0 = f.at(target, (f.add(frame.base, start), n), type=layout.real)
 
         def block(b: Int) -> None:
             j = f.mul(b, lanes)
