@@ -373,6 +373,7 @@ def _loss_to_dict(given: Loss | Cost) -> str | dict[str, Any]:
         "fits": None if given.fits is None else sorted(given.fits),
         "smoothing": given.smoothing,
         "between": given.between,
+        "cap": given.cap,
     }
 
 
@@ -384,4 +385,4 @@ def _loss_from_dict(data: str | Mapping[str, Any]) -> Loss | Cost:
     fits = None if data["fits"] is None else frozenset(data["fits"])
     between = None if data["between"] is None else tuple(data["between"])
     made = Loss(data["formula"], name=data["name"], classes=data["classes"], fits=fits, between=between)
-    return replace_loss(made, smoothing=data["smoothing"])
+    return replace_loss(made, smoothing=data["smoothing"], cap=data.get("cap"))

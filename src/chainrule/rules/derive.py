@@ -180,7 +180,7 @@ def _losses(builder: Builder, loss: Loss, output: _Output, y: Symbol, *, canonic
         expression = OF_LOG_PROBABILITIES
     bind = {"yhat": prediction, "y": y}
     if pair is not None and pair.value is not None:
-        expression = pair.value
+        expression = pair.value if loss.cap is None else apply("minimum", pair.value, Constant(loss.cap))
         bind = {"z": output.z, "a": prediction, "y": y}
     label = "".join(c for c in output.z.name if c.isalnum() and not c.isalpha())
     rest = builder.lower(expression, bind, label, rule=pair.name if pair else loss.name, over_columns_only=True)

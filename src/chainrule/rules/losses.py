@@ -30,7 +30,8 @@ class Loss:
 
     classes: whether y may be an integer label, standing for a one-hot row.  fits: the activations of the last layer
     that it is meant for (None: any; an own activation always may).  smoothing: the share ε of a label that is spread
-    evenly, Y ← (1 - ε) Y + ε/n.  between: the least and largest y allowed.
+    evenly, Y ← (1 - ε) Y + ε/n.  between: the least and largest y allowed.  cap: where given, a canonical pair reports at
+    most this for a term, while its slope stays that of the loss itself: scikit-learn's clipped probabilities.
     """
 
     expression: Expression
@@ -39,6 +40,7 @@ class Loss:
     fits: frozenset[str] | None = None
     smoothing: float = 0.0
     between: tuple[float, float] | None = None
+    cap: float | None = None
 
     def __init__(
         self,
@@ -56,6 +58,7 @@ class Loss:
         object.__setattr__(self, "fits", fits)
         object.__setattr__(self, "smoothing", 0.0)
         object.__setattr__(self, "between", between)
+        object.__setattr__(self, "cap", None)
 
     def __str__(self) -> str:
         return self.name
@@ -112,7 +115,7 @@ def cross_entropy(label_smoothing: float = 0.0) -> Loss:
 def replace_loss(loss: Loss, **changes: object) -> Loss:
     """The loss with some fields changed."""
     made = object.__new__(Loss)
-    for name in ("expression", "name", "classes", "fits", "smoothing", "between"):
+    for name in ("expression", "name", "classes", "fits", "smoothing", "between", "cap"):
         object.__setattr__(made, name, changes.get(name, getattr(loss, name)))
     return made
 

@@ -1,0 +1,381 @@
+"""What MLPClassifier and MLPRegressor share: fitting, warm starts, hidden activations, keeping and describing."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import check_scoring
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_random_state
+from sklearn.utils._set_output import _wrap_data_with_container
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from chainrule import checks
+from chainrule.errors import DataError
+from chainrule.estimators import construct, parameters
+from chainrule.estimators.arrays import Samples
+from chainrule.estimators.heads import Head
+from chainrule.estimators.lbfgs import fit_lbfgs
+from chainrule.estimators.solvers import PlainAdam, Solver, VelocitySGD
+from chainrule.estimators.stochastic import StochasticFit
+from chainrule.estimators.task import Held, Task, scored
+from chainrule.network import Network
+from chainrule.rules.optimizers import Optimizer
+
+Array = NDArray[Any]
+
+
+class BaseMLP(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type: ignore[misc]
+    """The base of both; a subclass says what targets are (`_encode`, `_decode`, `_default_score`, `_head`)."""
+
+    # auto_wrap_output_keys=None: `transform` itself names its columns, as they depend on the layer.
+
+    _parameter_constraints: dict[str, list[Any]] = {}
+
+    # --- a subclass's part -------------------------------------------------------------------------------------
+
+    def _encode(self, y: Any) -> tuple[Head, Array]:
+        """The head and the targets (labels as int64, rows as floats) of checked y."""
+        raise NotImplementedError
+
+    def _check_data(self, X: Any, y: Any, *, incremental: bool, reset: bool) -> tuple[Any, Any]:
+        """X and y checked, as scikit-learn does; classes found or compared."""
+        raise NotImplementedError
+
+    def _decode(self, prediction: Array) -> Any:
+        """Ŷ as what `predict` returns."""
+        raise NotImplementedError
+
+    def _default_score(self, y: Any, prediction: Array, weights: Array | None) -> float:
+        """The score of early stopping where `scoring` is None."""
+        raise NotImplementedError
+
+    def _class_weights(self, y: Any) -> Array | None:
+        """A weight of each sample by its class, or None."""
+        return None
+
+    def _check_held(self, X: Any, y: Any) -> tuple[Any, Any]:
+        """X and y of a validation set, checked against what was fitted."""
+        raise NotImplementedError
+
+    def _stratify(self, y: Any) -> Any:
+        """What the split of a validation set is stratified by, or None."""
+        return None
+
+    # --- fitting -----------------------------------------------------------------------------------------------
+
+    def _fit(
+        self, X: Any, y: Any, sample_weight: Any = None, validation_data: Any = None, *, incremental: bool
+    ) -> BaseMLP:
+        parameters.hidden_sizes(self)
+        parameters.check_together(self)
+        first = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
+        X, y = self._check_data(X, y, incremental=incremental, reset=first)
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(sample_weight, X)
+            if not sample_weight.any():
+                raise ValueError("Sample weights must contain at least one non-zero number.")
+        weights = _times(sample_weight, self._class_weights(y))
+        head, targets = self._encode(y)
+        self._random_state = check_random_state(self.random_state)
+        dtype = parameters.network_dtype(self, X.dtype)
+        self.n_outputs_ = head.outputs
+        if first:
+            self._initialise(X.shape[1], head, dtype)
+        net = self._continued(X.shape[1], head)
+        working = net
+        stochastic = self.solver != "lbfgs" or self.optimizer is not None
+        if not stochastic and net.dtype != np.float64:
+            # SciPy works in float64, and so does scikit-learn then; a line search in float32 ends early.
+            working = self._double(net)
+        task = self._task(working, Samples(X, working.dtype), targets, weights)
+        if not stochastic:
+            held = None if validation_data is None else self._given(validation_data, working)
+            self._begin_curves(held)
+            fit_lbfgs(self, working, task, held)
+            if working is not net:
+                for name, array in net.parameters.items():
+                    array[...] = working.parameters[name]
+        else:
+            self._fit_stochastic(X, y, targets, task, net, validation_data, incremental=incremental)
+        self._bind(net)
+        if not all(np.isfinite(array).all() for array in net.parameters.values()) or not np.isfinite(self.loss_):
+            if stochastic and self.early_stopping:
+                return self
+            raise ValueError(
+                "Solver produced non-finite parameter weights. The input data may contain large values and need to be "
+                "preprocessed."
+            )
+        return self
+
+    def _initialise(self, inputs: int, head: Head, dtype: np.dtype[Any]) -> None:
+        """A new network, scikit-learn's first weights in it, and empty curves."""
+        net = construct.network(self, construct.spec(self, inputs, head, dtype), dtype)
+        construct.draw_weights(self, net, self._random_state)
+        self.network_ = net
+        self._bind(net)
+        self.out_activation_ = head.name
+        self.n_layers_ = len(self.coefs_) + 1
+        self.n_iter_ = 0
+        self.t_ = 0
+        self.stopped_ = None
+        self._best = None
+        for name in ("loss_curve_", "validation_scores_", "best_loss_", "best_validation_score_", "_optimizer"):
+            vars(self).pop(name, None)
+        self._begin()
+
+    def _begin(self) -> None:
+        """Empty curves, and the best so far."""
+        self.validation_loss_curve_: list[float] | None = None
+        if self.solver != "lbfgs" or self.optimizer is not None:
+            self.loss_curve_: list[float] = []
+            self._no_improvement_count = 0
+            self.best_loss_: float | None = None if self.early_stopping else np.inf
+            self.validation_scores_: list[float] | None = [] if self.early_stopping else None
+            self.best_validation_score_: float | None = -np.inf if self.early_stopping else None
+
+    def _adopt(self, net: Network, out_activation: str) -> None:
+        """A network that was made elsewhere, as if it had been fitted here."""
+        self.network_ = net
+        self._bind(net)
+        self.n_features_in_ = net.spec.inputs
+        self.n_layers_ = len(self.coefs_) + 1
+        self.out_activation_ = out_activation
+        self.n_iter_ = len(net.history) if net.history is not None else 0
+        self.t_ = 0
+        self.stopped_ = None
+        self._best = None
+        self._begin()
+        if net.history:
+            self.loss_curve_ = [record.cost for record in net.history]
+            self.loss_ = self.loss_curve_[-1]
+
+    def _begin_curves(self, held: Held | None) -> None:
+        """The curves of a validation set, where there is one."""
+        if held is None:
+            return
+        if self.validation_loss_curve_ is None:
+            self.validation_loss_curve_ = []
+        if getattr(self, "validation_scores_", None) is None:
+            self.validation_scores_ = []
+
+    def _bind(self, net: Network) -> None:
+        """coefs_ and intercepts_ are views of the network's parameters."""
+        self.coefs_, self.intercepts_ = construct.weights(net)
+
+    def _bound(self) -> Network:
+        """The network with what coefs_ and intercepts_ hold: a caller may have put other arrays into the lists."""
+        net: Network | None = vars(self).get("network_")
+        if net is None:
+            dtype = np.asarray(self.coefs_[0]).dtype
+            described = construct.spec(self, self.coefs_[0].shape[0], self._head(), dtype)
+            net = self.network_ = construct.network(self, described, dtype)
+        parameters_ = net.parameters
+        for letter, arrays in (("W", self.coefs_), ("b", self.intercepts_)):
+            for k, array in enumerate(arrays):
+                view = parameters_[f"{letter}{k + 1}"]
+                if array is not view:
+                    view[...] = array
+                    arrays[k] = view
+        return net
+
+    def _continued(self, inputs: int, head: Head) -> Network:
+        """The network of the calls before, with what has been set since (alpha, dropout, ...)."""
+        net = self._bound()
+        described = construct.spec(self, inputs, head, net.dtype)
+        if described != net.spec or self.engine != net.engines.name:
+            net = self.network_ = construct.carried(net, construct.network(self, described, net.dtype))
+            self._bind(net)
+        return net
+
+    def _double(self, net: Network) -> Network:
+        """The network in float64."""
+        return construct.carried(net, construct.network(self, net.spec, np.dtype(np.float64)))
+
+    def _head(self) -> Head:
+        raise NotImplementedError
+
+    def _task(self, net: Network, samples: Samples, targets: Array, weights: Array | None) -> Task:
+        """Targets and weights in the network's dtype; out of range they are refused here."""
+        kind, checked = checks.targets(net.spec, targets, len(samples), net.dtype)
+        w = None if weights is None else np.ascontiguousarray(weights, net.dtype).reshape(-1, 1)
+        assert (kind == "labels") == (checked.dtype == np.int64)
+        return Task(samples, checked, w)
+
+    def _given(self, validation_data: Any, net: Network) -> Held:
+        """validation_data = (X, y) or (X, y, sample_weight), checked."""
+        if not isinstance(validation_data, tuple | list) or len(validation_data) not in (2, 3):
+            raise ValueError("validation_data must be (X, y) or (X, y, sample_weight).")
+        X, y, *rest = validation_data
+        X, y = self._check_held(X, y)
+        weights = None if not rest or rest[0] is None else _check_sample_weight(rest[0], X)
+        task = self._task(net, Samples(X, net.dtype), self._encode(y)[1], weights)
+        return Held(task, X, y, weights)
+
+    def _fit_stochastic(
+        self, X: Any, y: Any, targets: Array, task: Task, net: Network, validation_data: Any, *, incremental: bool
+    ) -> None:
+        chosen = np.arange(X.shape[0], dtype=np.int64)
+        held = None
+        if validation_data is not None:
+            held = self._given(validation_data, net)
+        elif incremental and self.early_stopping:
+            held = vars(self).get("_held_")
+            if held is None:
+                raise ValueError(
+                    "partial_fit does not support early_stopping=True without validation_data: what is held out must "
+                    "be the same from call to call. Pass partial_fit(X, y, validation_data=(X_val, y_val))."
+                )
+        elif self.early_stopping:
+            chosen, out = train_test_split(
+                chosen, random_state=self._random_state, test_size=self.validation_fraction, stratify=self._stratify(y)
+            )
+            if len(out) < 2:
+                raise ValueError(
+                    "The validation set is too small. Increase 'validation_fraction' or the size of your dataset."
+                )
+            weights = None if task.weights is None else task.weights[out]
+            part = Task(Samples(X[out], net.dtype), task.targets[out], weights)
+            held = Held(part, X[out], y[out], None if weights is None else weights[:, 0])
+        if incremental and self.early_stopping:
+            if vars(self).get("_held_") is not None and self.stopped_:
+                warnings.warn(
+                    f"partial_fit has stopped early ({self.stopped_}) and trains no further. To go on, set "
+                    "early_stopping=False.",
+                    ConvergenceWarning,
+                    stacklevel=3,
+                )
+                return
+        self._held_ = held if incremental else None
+        self._begin_curves(held)
+        StochasticFit(self, net, task, chosen, held, self._random_state, incremental=incremental).run()
+
+    def _make_solver(self, steps: int) -> Solver:
+        """The optimizer of `solver`, or the one given."""
+        rate, clip = float(self.learning_rate_init), None if self.clip_norm is None else float(self.clip_norm)
+        mode = "constant"
+        optimizer: Optimizer
+        if self.optimizer is not None:
+            optimizer = self.optimizer
+            mode = "schedule"
+            if clip is not None:
+                optimizer = replace(optimizer, clip_norm=clip)
+        elif self.solver == "sgd":
+            mode = self.learning_rate
+            optimizer = VelocitySGD(
+                rate, clip_norm=clip, momentum=float(self.momentum), nesterov=bool(self.nesterovs_momentum)
+            )
+        else:
+            optimizer = PlainAdam(
+                rate,
+                clip_norm=clip,
+                beta1=float(self.beta_1),
+                beta2=float(self.beta_2),
+                epsilon=float(self.epsilon),
+            )
+        return Solver(optimizer, mode, float(self.power_t), steps, int(self.max_iter))
+
+    def _score_held(self, held: Held) -> tuple[float, float]:
+        """(the score that early stopping goes by: greater is better; J) of the samples held out."""
+        prediction, cost = held.evaluate(self.network_)
+        if self.scoring == "loss":
+            return -cost, cost
+        if self.scoring is not None:
+            return scored(self, check_scoring(self, self.scoring), held), cost
+        return self._default_score(held.y, prediction, held.weights), cost
+
+    def _score_name(self) -> str:
+        raise NotImplementedError
+
+    # --- using it ------------------------------------------------------------------------------------------------
+
+    def _forward(self, X: Any) -> Array:
+        """Ŷ for X as users give it."""
+        state = vars(self)
+        net: Network | None = state.get("network_")
+        # What is an array already as the network wants it needs no look at it but the network's own.
+        if (
+            net is not None
+            and type(X) is np.ndarray
+            and X.dtype == net.dtype
+            and X.ndim == 2
+            and X.shape[1] == net.spec.inputs
+            and "feature_names_in_" not in state
+        ):
+            try:
+                return self._bound().predict(X)
+            except DataError:
+                pass  # in scikit-learn's words below
+        check_is_fitted(self)
+        X = validate_data(self, X, accept_sparse=["csr", "csc"], dtype=(np.float64, np.float32), reset=False)
+        net = self._bound()
+        return np.concatenate([net.predict(rows) for _, rows in Samples(X, net.dtype).chunks()])
+
+    def transform(self, X: Any, layer: int = -1) -> Any:
+        """The activations of a hidden layer, its dropout left out.
+
+        layer: from the front 0, 1, ..., or from the end -1, -2, ... among the hidden layers.
+        Returns (m, units of that layer), in the container that `set_output` asks for.
+        """
+        check_is_fitted(self)
+        original = X
+        X = validate_data(self, X, accept_sparse=["csr", "csc"], dtype=(np.float64, np.float32), reset=False)
+        position = self._layer(layer)
+        net = self._bound()
+        name = construct.hidden_symbol(net, position)
+        parts = [net.value(name, rows) for _, rows in Samples(X, net.dtype).chunks()]
+        naming = SimpleNamespace(
+            _sklearn_output_config=getattr(self, "_sklearn_output_config", {}),
+            _sklearn_auto_wrap_output_keys={"transform"},
+            get_feature_names_out=lambda: self.get_feature_names_out(layer=layer),
+        )
+        return _wrap_data_with_container("transform", np.concatenate(parts), original, naming)
+
+    def get_feature_names_out(self, input_features: Any = None, *, layer: int = -1) -> NDArray[np.object_]:
+        """Names of the columns of `transform`: "mlpclassifier0", ...; of another layer than the last "..._h1_0"."""
+        check_is_fitted(self)
+        position = self._layer(layer)
+        width = self.coefs_[position].shape[1]
+        prefix = type(self).__name__.lower()
+        if position != len(self.coefs_) - 2:
+            prefix = f"{prefix}_h{position + 1}_"
+        return np.asarray([f"{prefix}{k}" for k in range(width)], dtype=object)
+
+    def _layer(self, layer: int) -> int:
+        hidden = len(self.coefs_) - 1
+        if isinstance(layer, bool) or not isinstance(layer, int | np.integer) or not -hidden <= layer < hidden:
+            raise ValueError(f"layer must be a whole number from {-hidden} to {hidden - 1}. Got {layer!r} instead.")
+        return int(layer) % hidden
+
+    # --- what it is ------------------------------------------------------------------------------------------------
+
+    def _check_solver(self) -> bool:
+        if self.solver == "lbfgs" and self.optimizer is None:
+            raise AttributeError(
+                "partial_fit is only available for stochastic optimizers. lbfgs is not stochastic."
+            )
+        return True
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Everything but the network's machine code, which is made again where it is needed."""
+        state: dict[str, Any] = super().__getstate__()
+        return {k: v for k, v in state.items() if k != "_held_"}
+
+
+def _times(a: Array | None, b: Array | None) -> Array | None:
+    if a is None or b is None:
+        return b if a is None else a
+    return np.asarray(a * b)

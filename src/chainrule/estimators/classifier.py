@@ -1,0 +1,200 @@
+"""MLPClassifier."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import issparse
+from sklearn.base import ClassifierMixin, _fit_context
+from sklearn.metrics import accuracy_score
+from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.metaestimators import available_if
+
+from chainrule.estimators import construct, heads
+from chainrule.estimators.base import BaseMLP
+from chainrule.estimators.classes import ClassTargets
+from chainrule.estimators.parameters import CLASSIFIER_LOSSES, LOSS, OURS, THEIRS, keep
+from chainrule.network import Network
+
+Array = NDArray[Any]
+
+
+class MLPClassifier(ClassTargets, ClassifierMixin, BaseMLP):  # type: ignore[misc]
+    """A multi-layer perceptron for classes: scikit-learn's MLPClassifier, compiled, and with more parameters.
+
+    The parameters up to max_fun are scikit-learn's, with its meanings and defaults; so are the attributes.  Targets may
+    be classes, several labels, or (new) several outputs with several classes each.  activation: any of chainrule's
+    names, an Activation, a callable, or a list of these, one for each hidden layer.
+
+    loss: "log_loss", any of chainrule's names, a Loss, a Cost, or a callable of (yhat, y), y rows of 0 and 1.
+    class_weight: weights of classes, {label: weight}, or "balanced".
+    label_smoothing: the share ε of a label that is spread evenly over the classes.
+    dropout: the share of a hidden layer's values dropped in training, one rate or one a layer.
+    normalisation: "batch" or "layer", of each hidden layer before its activation.
+    optimizer: one of chainrule's, with its own learning rate or schedule, in the place of `solver`.
+    l1: λ₁/m Σ|W| is added to the loss, as alpha/(2m) Σ W² is.  clip_norm: gradients are scaled down to this norm.
+    scoring: what early stopping goes by: None (accuracy), "loss", a scorer's name or a scorer.
+    restore_best_weights: "auto" (with early stopping), True (also without: those of the lowest loss) or False.
+    callbacks: instances of chainrule.Callback.  time_limit: seconds of training.
+    threads: at most so many; the result is the same.  engine: "auto", "compiled" or "reference".
+    dtype: "float32" or "float64"; None for the data's.
+
+    Further attributes: network_ (the chainrule.Network), validation_loss_curve_, stopped_ (why before the last epoch).
+
+        MLPClassifier((256,), dropout=0.2, class_weight="balanced", early_stopping=True, random_state=0).fit(X, y)
+    """
+
+    _parameter_constraints = {
+        **THEIRS,
+        **OURS,
+        "loss": [StrOptions(set(CLASSIFIER_LOSSES)), *LOSS],
+        "class_weight": [StrOptions({"balanced"}), dict, list, None],
+    }
+
+    def __init__(
+        self,
+        hidden_layer_sizes: Any = (100,),
+        activation: Any = "relu",
+        *,
+        solver: Any = "adam",
+        alpha: Any = 0.0001,
+        batch_size: Any = "auto",
+        learning_rate: Any = "constant",
+        learning_rate_init: Any = 0.001,
+        power_t: Any = 0.5,
+        max_iter: Any = 200,
+        shuffle: Any = True,
+        random_state: Any = None,
+        tol: Any = 1e-4,
+        verbose: Any = False,
+        warm_start: Any = False,
+        momentum: Any = 0.9,
+        nesterovs_momentum: Any = True,
+        early_stopping: Any = False,
+        validation_fraction: Any = 0.1,
+        beta_1: Any = 0.9,
+        beta_2: Any = 0.999,
+        epsilon: Any = 1e-8,
+        n_iter_no_change: Any = 10,
+        max_fun: Any = 15000,
+        loss: Any = "log_loss",
+        class_weight: Any = None,
+        label_smoothing: Any = 0.0,
+        dropout: Any = 0.0,
+        normalisation: Any = None,
+        optimizer: Any = None,
+        l1: Any = 0.0,
+        clip_norm: Any = None,
+        scoring: Any = None,
+        restore_best_weights: Any = "auto",
+        callbacks: Any = None,
+        time_limit: Any = None,
+        threads: Any = None,
+        engine: Any = "auto",
+        dtype: Any = None,
+    ) -> None:
+        keep(self, locals())
+
+    @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, validation_data: Any = None) -> MLPClassifier:
+        """Fits to X (m, n), dense or sparse, and the classes y: (m,), or (m, labels) of 0 and 1, or (m, outputs).
+
+        sample_weight (m,).  validation_data: (X, y) or (X, y, sample_weight), in the place of a part of X.
+        """
+        self._fit(X, y, sample_weight, validation_data, incremental=False)
+        return self
+
+    @available_if(lambda self: self._check_solver())  # type: ignore[untyped-decorator]
+    @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
+    def partial_fit(
+        self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None, validation_data: Any = None
+    ) -> MLPClassifier:
+        """One epoch over the samples, from where the last call ended; with early stopping give validation_data.
+
+        classes: all that there are, in the first call (for several outputs a list of arrays).
+        """
+        if isinstance(self.class_weight, str):
+            raise ValueError(
+                "class_weight 'balanced' is not supported for partial_fit, which does not see all samples. Compute "
+                "weights with compute_class_weight('balanced', classes=classes, y=y) and pass them as class_weight."
+            )
+        self._first_classes(y, classes)
+        self._fit(X, y, sample_weight, validation_data, incremental=True)
+        return self
+
+    def predict(self, X: Any) -> Any:
+        """The predicted classes, (m,), or (m, labels) of 0 and 1, or (m, outputs)."""
+        return self._decode(self._forward(X))
+
+    @available_if(lambda self: self._check_probabilities())  # type: ignore[untyped-decorator]
+    def predict_proba(self, X: Any) -> Any:
+        """Probabilities of the classes in the order of classes_, (m, classes); for several outputs a list of these."""
+        return self._probabilities(self._forward(X))
+
+    @available_if(lambda self: self._check_probabilities())  # type: ignore[untyped-decorator]
+    def predict_log_proba(self, X: Any) -> Any:
+        """The logarithms of predict_proba(X)."""
+        found = self.predict_proba(X)
+        if isinstance(found, list):
+            return [np.log(p, out=p) for p in found]
+        return np.log(found, out=found)
+
+    @available_if(lambda self: not self._check_probabilities(raises=False))  # type: ignore[untyped-decorator]
+    def decision_function(self, X: Any) -> Array:
+        """The outputs of a network without probabilities (loss="hinge"): (m,), above 0 for classes_[1], or (m, K)."""
+        found = self._forward(X)
+        return found.ravel() if found.shape[1] == 1 else found
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Accuracy; for several labels or outputs the share of samples with all of them right."""
+        return self._accuracy(y, self.predict(X), sample_weight)
+
+    @classmethod
+    def from_network(cls, net: Network, *, classes: Any = None, **parameters: Any) -> MLPClassifier:
+        """A fitted estimator around a network; both share their parameters.
+
+        classes: the labels of its outputs, by default 0, 1, ....  One output is that of classes[1].
+        Raises ValueError where the network is more than the parameters can say (an embedding, a layer without bias).
+        """
+        count = max(2, net.spec.outputs)
+        classes = np.arange(count) if classes is None else np.asarray(classes)
+        if len(classes) != count or len(np.unique(classes)) != count:
+            raise ValueError(f"classes must be {count} different labels. Got {classes!r} instead.")
+        if not (np.sort(classes) == classes).all():
+            raise ValueError(f"classes must be sorted, as classes_ always is. Got {classes!r} instead.")
+        given = {**construct.described(net), "loss": net.spec.loss, **parameters}
+        made = cls(**given)
+        made._set_classes(classes)
+        made.n_outputs_ = net.spec.outputs
+        made._adopt(net, heads.named(net.spec.last_activation))
+        return made
+
+    # --- samples' weights, scores ------------------------------------------------------------------------------
+
+    def _class_weights(self, y: Any) -> Array | None:
+        if self.class_weight is None:
+            return None
+        found: Array = compute_sample_weight(self.class_weight, y.toarray() if issparse(y) else y)
+        return found
+
+    def _accuracy(self, y: Any, predicted: Any, weights: Any) -> float:
+        if self._kind() == "multiclass-multioutput":
+            y = np.asarray(y)
+            if y.shape != predicted.shape:
+                raise ValueError(f"y must be of shape {predicted.shape}. Got {y.shape} instead.")
+            return float(np.average((y == predicted).all(axis=1), weights=weights))
+        return float(accuracy_score(y, predicted, sample_weight=weights))
+
+    def _default_score(self, y: Any, prediction: Array, weights: Array | None) -> float:
+        return self._accuracy(y, self._decode(prediction), weights)
+
+    def _score_name(self) -> str:
+        return "accuracy" if self.scoring is None else self.scoring if isinstance(self.scoring, str) else "score"
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags

@@ -1,0 +1,148 @@
+"""The constructor's parameters: what each may be, by scikit-learn's own validation, and what must agree with what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from sklearn.metrics import get_scorer_names
+from sklearn.utils._param_validation import Interval, InvalidParameterError, Options, StrOptions
+
+from chainrule.rules.activations import ACTIVATIONS, ALIASES, Activation
+from chainrule.rules.losses import LOSSES, Cost, Loss
+from chainrule.rules.optimizers import Optimizer
+
+_POSITIVE = Interval(Real, 0, None, closed="neither")
+_NOT_NEGATIVE = Interval(Real, 0, None, closed="left")
+_COUNT = Interval(Integral, 1, None, closed="left")
+_RATE = Interval(Real, 0, 1, closed="left")
+
+THEIRS: dict[str, list[Any]] = {
+    "hidden_layer_sizes": ["array-like", _COUNT],
+    "solver": [StrOptions({"lbfgs", "sgd", "adam"})],
+    "alpha": [_NOT_NEGATIVE],
+    "batch_size": [StrOptions({"auto"}), _COUNT],
+    "learning_rate": [StrOptions({"constant", "invscaling", "adaptive"})],
+    "learning_rate_init": [_POSITIVE],
+    "power_t": [_NOT_NEGATIVE],
+    "max_iter": [_COUNT],
+    "shuffle": ["boolean"],
+    "random_state": ["random_state"],
+    "tol": [_NOT_NEGATIVE],
+    "verbose": ["verbose"],
+    "warm_start": ["boolean"],
+    "momentum": [Interval(Real, 0, 1, closed="both")],
+    "nesterovs_momentum": ["boolean"],
+    "early_stopping": ["boolean"],
+    "validation_fraction": [_RATE],
+    "beta_1": [_RATE],
+    "beta_2": [_RATE],
+    "epsilon": [_POSITIVE],
+    "n_iter_no_change": [_COUNT, Options(Real, {np.inf})],
+    "max_fun": [_COUNT],
+}
+"""scikit-learn's parameters that both estimators share, with its constraints."""
+
+OURS: dict[str, list[Any]] = {
+    "activation": [StrOptions({*ACTIVATIONS, *ALIASES}), Activation, callable, "array-like"],
+    "dropout": [_RATE, "array-like"],
+    "normalisation": [StrOptions({"batch", "layer"}), None],
+    "optimizer": [Optimizer, None],
+    "label_smoothing": [_RATE],
+    "l1": [_NOT_NEGATIVE],
+    "clip_norm": [_POSITIVE, None],
+    "scoring": [StrOptions({"loss", *get_scorer_names()}), callable, None],
+    "restore_best_weights": ["boolean", StrOptions({"auto"})],
+    "callbacks": ["array-like", None],
+    "time_limit": [_POSITIVE, None],
+    "threads": [_COUNT, None],
+    "engine": [StrOptions({"auto", "compiled", "reference"})],
+    "dtype": [StrOptions({"float32", "float64"}), type, np.dtype, None],
+}
+"""What chainrule adds (or widens: activation)."""
+
+LOSS: list[Any] = [Loss, Cost, callable]
+CLASSIFIER_LOSSES = frozenset({"log_loss", *LOSSES})
+REGRESSOR_LOSSES = frozenset(LOSSES)
+
+def keep(owner: object, given: dict[str, Any]) -> None:
+    """The constructor's arguments as attributes, untouched: scikit-learn's rule for every estimator."""
+    vars(owner).update({k: v for k, v in given.items() if k != "self" and not k.startswith("__")})
+
+
+def must_be(owner: object, name: str, allowed: str, got: object) -> InvalidParameterError:
+    """The error of a parameter, in scikit-learn's words."""
+    return InvalidParameterError(
+        f"The {name!r} parameter of {type(owner).__name__} must be {allowed}. Got {got!r} instead."
+    )
+
+
+def hidden_sizes(owner: Any) -> list[int]:
+    """hidden_layer_sizes as a list.  Raises ValueError, as scikit-learn does, unless all are above 0."""
+    given = owner.hidden_layer_sizes
+    sizes = list(given) if hasattr(given, "__iter__") else [given]
+    if np.any(np.array(sizes) <= 0):
+        raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
+    if not all(isinstance(s, Integral) for s in sizes):
+        raise must_be(owner, "hidden_layer_sizes", "whole numbers", given)
+    return [int(s) for s in sizes]
+
+
+def per_layer(owner: Any, name: str, layers: int) -> list[Any]:
+    """One value of `activation` or `dropout` for each hidden layer."""
+    given = getattr(owner, name)
+    if isinstance(given, str | Activation | Real) or not isinstance(given, Iterable):
+        return [given] * layers
+    values = list(given)
+    if len(values) != layers:
+        raise must_be(owner, name, f"a single value or one for each of the {layers} hidden layers", given)
+    for value in values:
+        if name == "dropout":
+            if not isinstance(value, Real) or isinstance(value, bool) or not 0 <= value < 1:
+                raise must_be(owner, name, "a rate in the range [0.0, 1.0), or one for each hidden layer", given)
+        elif not isinstance(value, Activation) and not callable(value) and value not in {*ACTIVATIONS, *ALIASES}:
+            known = ", ".join(sorted({*ACTIVATIONS, *ALIASES}))
+            raise must_be(owner, name, f"made of names ({known}), chainrule.Activation or callables", given)
+    return values
+
+
+def network_dtype(owner: Any, data: np.dtype[Any]) -> np.dtype[Any]:
+    """The dtype to train in: the data's, unless `dtype` says another."""
+    if owner.dtype is None:
+        return data
+    try:
+        chosen = np.dtype(owner.dtype)
+    except TypeError:
+        chosen = np.dtype(object)
+    if chosen not in (np.float32, np.float64):
+        raise must_be(owner, "dtype", "'float32', 'float64' or None", owner.dtype)
+    return chosen
+
+
+def callbacks(owner: Any) -> Sequence[Any]:
+    """The callbacks as a tuple."""
+    from chainrule.train.callbacks import Callback
+
+    found = () if owner.callbacks is None else tuple(owner.callbacks)
+    for callback in found:
+        if not isinstance(callback, Callback):
+            raise must_be(owner, "callbacks", "a list of instances of chainrule.Callback or None", owner.callbacks)
+    return found
+
+
+def check_together(owner: Any) -> None:
+    """Parameters that do not go together.  Raises ValueError."""
+    if owner.solver == "lbfgs" and owner.optimizer is None:
+        rates = np.ravel(np.asarray(owner.dropout, dtype=object))
+        if any(rate != 0 for rate in rates):
+            raise ValueError(
+                "dropout does not go with solver='lbfgs', which needs the same cost at the same weights every time. "
+                "Use solver='adam' or 'sgd', or an optimizer."
+            )
+        if owner.normalisation == "batch":
+            raise ValueError(
+                "normalisation='batch' does not go with solver='lbfgs', which has no running means. "
+                "Use normalisation='layer', solver='adam' or 'sgd', or an optimizer."
+            )

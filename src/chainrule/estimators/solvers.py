@@ -1,0 +1,123 @@
+"""scikit-learn's solvers as update rules, so that they compile, and what they carry from epoch to epoch."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chainrule.program.equation import Program
+from chainrule.program.parse import formula
+from chainrule.rules.optimizers import Optimizer, UpdateRule
+from chainrule.train.schedules import RunningSchedule, Schedule, as_schedule
+
+Array = NDArray[Any]
+
+
+def _rule(shared: tuple[tuple[str, str], ...], steps: tuple[tuple[str, str], ...]) -> UpdateRule:
+    scalars = ("lr", "t", *(name for name, _ in shared))
+    names = (*scalars, "w", "g", *(name for name, _ in steps if name != "w"))
+    return UpdateRule(
+        tuple((name, formula(text, scalars)) for name, text in shared),
+        tuple((name, formula(text, names)) for name, text in steps),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class VelocitySGD(Optimizer):
+    """v ← μ v - lr g, w ← w + v; with Nesterov's step w ← w + μ v - lr g.  scikit-learn's "sgd".
+
+    Another form than `SGD`: here a change of the learning rate does not rescale the velocity that is there.
+    """
+
+    momentum: float = 0.9
+    nesterov: bool = True
+
+    def rule(self) -> UpdateRule:
+        """The formulas."""
+        if self.momentum == 0:
+            return _rule((), (("w", "w - lr * g"),))
+        step = f"w + ({self.momentum} * V - lr * g)" if self.nesterov else "w + V"
+        return _rule((), (("V", f"{self.momentum} * V - lr * g"), ("w", step)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlainAdam(Optimizer):
+    """m ← β₁ m + (1 - β₁) g, v ← β₂ v + (1 - β₂) g², w ← w - lr √(1 - β₂ᵗ) / (1 - β₁ᵗ) · m / (√v + ε).
+
+    scikit-learn's "adam", and the paper's last remark of section 2: ε is added to the root of the uncorrected v, where
+    `Adam` adds it to the corrected one.  Source: Kingma, Ba 2015.
+    """
+
+    beta1: float = 0.9
+    beta2: float = 0.999
+    epsilon: float = 1e-8
+
+    def rule(self) -> UpdateRule:
+        """The formulas."""
+        return _rule(
+            (("step_size", f"lr * sqrt(1 - {self.beta2} ** t) / (1 - {self.beta1} ** t)"),),
+            (
+                ("M", f"{self.beta1} * M + {1 - self.beta1!r} * g"),
+                ("V", f"{self.beta2} * V + {1 - self.beta2!r} * g ** 2"),
+                ("w", f"w - step_size * M / (sqrt(V) + {self.epsilon})"),
+            ),
+        )
+
+
+class Solver:
+    """An optimizer at work: its slots, the steps taken, and the learning rate that scikit-learn's rules have led to.
+
+    learning_rate: of the next step.  mode: "constant", "invscaling" or "adaptive" (as there), "schedule" for one of
+    chainrule's optimizers.
+    """
+
+    def __init__(self, optimizer: Optimizer, mode: str, power_t: float, steps: int, epochs: int) -> None:
+        self.optimizer = optimizer
+        self.mode = mode
+        self.power_t = power_t
+        self.taken = 0
+        self.slots: dict[str, Array] = {}
+        self._schedule: RunningSchedule | None = None
+        given = optimizer.learning_rate
+        if mode == "schedule" or not isinstance(given, int | float):
+            assert isinstance(given, int | float | Schedule)
+            self.mode = "schedule"
+            self._schedule = as_schedule(given).start(steps, steps * epochs)
+            self.learning_rate = float(self._schedule.rates(0, 1)[0])
+        else:
+            self.learning_rate = float(given)
+        self._first = self.learning_rate
+
+    def stored(self, program: Program, arrays: dict[str, Array]) -> dict[str, Array]:
+        """The network's arrays and the slots, which start at 0."""
+        like = next(iter(arrays.values()))
+        for symbol in program.stored:
+            if symbol.role == "slot" and symbol.name not in self.slots:
+                self.slots[symbol.name] = np.zeros([int(d) for d in symbol.shape], like.dtype)
+        return {**arrays, **self.slots}
+
+    def rates(self, count: int) -> NDArray[np.float64]:
+        """The learning rates of the next steps."""
+        if self._schedule is None:
+            return np.full(count, self.learning_rate)
+        found = np.asarray(self._schedule.rates(self.taken, count), np.float64)
+        self.learning_rate = float(found[-1])
+        return found
+
+    def epoch_ends(self, samples_seen: int, cost: float) -> None:
+        """invscaling: η / (samples seen + 1)^power_t from the next epoch on; a schedule is told the cost."""
+        if self.mode == "invscaling":
+            self.learning_rate = self._first / (samples_seen + 1) ** self.power_t
+        elif self._schedule is not None and math.isfinite(cost):
+            self._schedule.observe(cost)
+
+    def settles(self) -> str:
+        """What follows when nothing improved for long: "" to stop, else what was done to go on (adaptive: η / 5)."""
+        if self.mode != "adaptive" or self.learning_rate <= 1e-6:
+            return ""
+        self.learning_rate /= 5.0
+        return f"Setting learning rate to {self.learning_rate:f}"

@@ -1,0 +1,105 @@
+"""What a fit works on: samples with their targets and weights, and those held out, with their scores."""
+
+from __future__ import annotations
+
+import copy
+import multiprocessing
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chainrule.estimators.arrays import Samples
+from chainrule.network import Network
+from chainrule.rules.losses import Targets
+
+Array = NDArray[Any]
+
+
+@dataclass
+class Task:
+    """Samples X (m, n), targets (labels (m,) or rows (m, K)) and weights (m, 1) or None, ready for the engine."""
+
+    samples: Samples
+    targets: Array
+    weights: Array | None
+
+    @property
+    def kind(self) -> Targets:
+        """Whether the targets are labels."""
+        return "labels" if self.targets.dtype == np.int64 else "values"
+
+    def given(self, rows: Array, chosen: NDArray[np.int64] | None) -> dict[str, Array]:
+        """The engine's data: these rows of X, and the targets and weights of the chosen samples (None: of all)."""
+        data = {"X": rows, "y" if self.kind == "labels" else "Y": self.targets}
+        if self.weights is not None:
+            data["w"] = self.weights
+        if chosen is None:
+            return data
+        return {k: v if k == "X" else np.ascontiguousarray(v[chosen]) for k, v in data.items()}
+
+
+@dataclass
+class Held:
+    """Samples held out of training.  X and y as scorers want them, y in the user's own labels; weights (m,) or None."""
+
+    task: Task
+    X: Any
+    y: Any
+    weights: Array | None
+
+    def evaluate(self, net: Network) -> tuple[Array, float]:
+        """Ŷ and J: Σ_i w_i L_i / Σ w_i plus the penalties once."""
+        predictions, total, count = [], 0.0, 0.0
+        once = penalty(net)
+        for piece, rows in self.task.samples.chunks():
+            w = None if self.weights is None else self.weights[piece]
+            size = float(len(rows) if w is None else w.sum())
+            if size == 0:
+                predictions.append(net.predict(rows))
+                continue
+            found, cost = net.predict_and_cost(rows, self.task.targets[piece], sample_weight=w)
+            predictions.append(found)
+            total += size * cost - once
+            count += size
+        return np.concatenate(predictions), (total + once) / count if count else float("nan")
+
+
+def penalty(net: Network) -> float:
+    """λ₁ Σ|W| + λ₂/2 Σ W²"""
+    total = 0.0
+    if net.spec.l1 or net.spec.l2:
+        for name, array in net.parameters.items():
+            if name.startswith("W"):
+                flat = array.ravel().astype(np.float64, copy=False)
+                total += net.spec.l1 * float(np.abs(flat).sum()) + net.spec.l2 / 2 * float(flat @ flat)
+    return total
+
+
+def scored(owner: Any, scorer: Callable[..., Any], held: Held) -> float:
+    """A scorer's value on the samples held out; they are arrays without names, so names are not asked for."""
+    nameless = copy.copy(owner)
+    vars(nameless).pop("feature_names_in_", None)
+    if held.weights is None:
+        return float(scorer(nameless, held.X, held.y))
+    return float(scorer(nameless, held.X, held.y, sample_weight=held.weights))
+
+
+def threads(given: int | None) -> int | None:
+    """How many threads a fit may use: as asked; else one inside a worker of joblib or multiprocessing.
+
+    There the processors are shared out already.  Elsewhere OMP_NUM_THREADS is an upper bound, as for NumPy's own.
+    """
+    if given is not None:
+        return int(given)
+    limit = os.environ.get("OMP_NUM_THREADS", "")
+    if multiprocessing.parent_process() is not None:
+        return max(1, int(limit)) if limit.isdigit() and limit != "0" else 1
+    from joblib.parallel import get_active_backend
+
+    if getattr(get_active_backend()[0], "nesting_level", 0):
+        return 1
+    return int(limit) if limit.isdigit() and limit != "0" else None
