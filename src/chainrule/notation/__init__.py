@@ -1,0 +1,27 @@
+"""Notations: a derivation as the texts write it.
+
+    show(program, "column", "latex")        the whole, as text
+    views(program, "column")                line by line, with the names of the symbols behind each
+    source(program)                         executable NumPy
+
+A notation is a table (tables.py).  `Program.show` and `Network.show` call `show`.
+"""
+
+from chainrule.notation.source import source
+from chainrule.notation.tables import FORMATS, MATHEMATICAL, NOTATIONS, Notation
+from chainrule.notation.views import Derivation, EquationView, check_format, check_notation, derivation, show, views
+
+__all__ = [
+    "FORMATS",
+    "MATHEMATICAL",
+    "NOTATIONS",
+    "Derivation",
+    "EquationView",
+    "Notation",
+    "check_format",
+    "check_notation",
+    "derivation",
+    "show",
+    "source",
+    "views",
+]

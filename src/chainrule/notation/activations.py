@@ -1,0 +1,73 @@
+"""Which lines of a program are an activation A = g(Z), and which factors of its backward lines are g'(Z)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from chainrule.notation.lines import expanded, only_value
+from chainrule.notation.numbers import is_slope
+from chainrule.program.equation import Equation, Program
+from chainrule.program.op import Elementwise
+from chainrule.program.scalar import ZERO, Expression, Reduction, Variable, differentiate, replace, variables, walk
+
+
+@dataclass(frozen=True)
+class Activated:
+    """A = formula(z): z the symbol's name; in the formula it is called z.  inner: its other equations."""
+
+    z: str
+    formula: Expression
+    inner: tuple[Equation, ...]
+
+    @property
+    def vector(self) -> bool:
+        """Whether an element depends on the sample's others."""
+        return any(isinstance(e, Reduction) for e in walk(self.formula))
+
+    @property
+    def derivative(self) -> Expression:
+        """g' of an element-wise g."""
+        return differentiate(self.formula, "z")
+
+
+class Activations:
+    """The activations of a program by the name of their value."""
+
+    def __init__(self, program: Program) -> None:
+        made_by = {e.target.name: e for e in program.forward}
+        self.known: dict[str, Activated] = {}
+        for equation in program.forward:
+            z = only_value(equation, made_by) if isinstance(equation.op, Elementwise) else None
+            if z is None or not equation.target.name.startswith("A") or not isinstance(equation.op, Elementwise):
+                continue
+            group: list[Equation] = []
+            formula = expanded(equation.op.expression, made_by, group)
+            self.known[equation.target.name] = Activated(z, replace(formula, {Variable(z): Variable("z")}), tuple(group))
+
+    def of(self, name: str) -> Activated | None:
+        """How the symbol is made, if it is an activation's value."""
+        return self.known.get(name)
+
+    @property
+    def several(self) -> bool:
+        """Whether there is more than one element-wise activation."""
+        return len({a.formula for a in self.known.values() if not a.vector}) > 1
+
+    def slope(self, equation: Equation) -> tuple[str, Expression] | None:
+        """(A, factor) where the equation is dZ = dA · factor and the factor is g'(Z), as numbers show."""
+        target, op = equation.target, equation.op
+        if target.role != "gradient" or not isinstance(op, Elementwise):
+            return None
+        for a, activation in self.known.items():
+            da = f"d{a}"
+            if f"d{activation.z}" != target.name or activation.vector or da not in variables(op.expression):
+                continue
+            factor = differentiate(op.expression, da)
+            if not set(variables(factor)) <= {a, activation.z}:
+                continue
+            if replace(op.expression, {Variable(da): ZERO}) != ZERO:  # not dA times something, and nothing else
+                continue
+            formula = replace(activation.formula, {Variable("z"): Variable(activation.z)})
+            if is_slope(factor, formula, activation.z, a):
+                return a, factor
+        return None

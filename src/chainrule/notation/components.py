@@ -1,0 +1,275 @@
+"""Lines as formulas over components: indices, sums over them, Kronecker deltas.
+
+Letters: a sample is i; a column of the line's own array is j (a node of the layer), a row of a weight matrix is k (a
+node of the layer before); what a sum runs over gets the next letter that is free.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from chainrule.notation.activations import Activations
+from chainrule.notation.jacobian import Jacobian, jacobian
+from chainrule.notation.lines import FAMILIAR, USUAL, Line
+from chainrule.notation.look import Atom, Frac, Look, Row, Scripts, joined
+from chainrule.notation.names import Names
+from chainrule.notation.tables import Notation
+from chainrule.notation.tree import Apply, Call, Delta, Fold, Leaf, Math, Number, Phrase, Relation
+from chainrule.program.equation import Equation, Program
+from chainrule.program.op import Elementwise, Gather, Mask, MatMul, OneHot, Reduce, ScatterAdd
+from chainrule.program.scalar import Apply as Applied
+from chainrule.program.scalar import Constant, Expression, Reduction, Variable, variables
+from chainrule.program.scalar import replace as exchange
+from chainrule.program.symbol import STORED, Symbol
+from chainrule.program.text import number
+
+NODES, SAMPLES = "jpqruv", "ist"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an element stands: its node (a column), its sample, its node in the layer before (a row of weights)."""
+
+    node: str = "j"
+    sample: str = "i"
+    below: str = "k"
+
+    def free(self, letters: str) -> str:
+        """The first letter that is not taken."""
+        return next(x for x in letters if x not in (self.node, self.sample, self.below))
+
+
+class Components:
+    """The formulas of one program in components."""
+
+    def __init__(self, program: Program, notation: Notation) -> None:
+        self.program = program
+        self.notation = notation
+        self.names = Names(program, notation)
+        self.symbols = program.symbols
+        self.activations = Activations(program)
+        self.inside: Mapping[str, Equation] = {}
+
+    # --- a line ------------------------------------------------------------------------------------------------
+
+    def inputs(self, x: Symbol) -> Relation:
+        """a⁽⁰⁾ = x"""
+        letters = self._letters(x, Place())
+        return Relation(self.names.leaf(x, letters), (self.names.alias(x, "x", letters),))
+
+    def output(self, prediction: Symbol) -> Relation:
+        """ŷ = a of the last layer"""
+        letters = self._letters(prediction, Place())
+        return Relation(
+            self.names.alias(prediction, "y", letters, hat=True), (self.names.leaf(prediction, letters),)
+        )
+
+    def relations(self, line: Line) -> list[Relation]:
+        """The line's formulas: its own last, before it what it refers to."""
+        self.inside = {e.target.name: e for e in line.inside}
+        target = line.target
+        place = self._place(line.equation)
+        own = self.names.leaf(target, self._letters(target, place))
+        sign = ":=" if target.role in STORED else "="
+        if line.jacobian is not None:
+            return self._through_jacobian(line, own, place)
+        sides = [self._right(line.equation, place)]
+        before: list[Relation] = []
+        if line.equation.rule in USUAL and target.name == "L":
+            sides.insert(0, self._usual(line, place))
+        activation = self.activations.of(target.name)
+        if activation is not None and line.section == "forward":
+            sides = self._activated(line, sides, place)
+        slope = self.activations.slope(line.equation)
+        if slope is not None:
+            through, factor = slope
+            value = self.activations.of(through)
+            assert value is not None
+            z = self.symbols[value.z]
+            look = self.names.function(self.symbols[through], labelled=True, slope=True)
+            call = Call(look, (self.names.leaf(z, self._letters(z, place)),), value.derivative, array=False)
+            before.append(Relation(call, (self._expression(factor, place),)))
+            entry = self._entry(self.symbols[through], z, place)
+            da = self.symbols[f"d{through}"]
+            at_p = self.names.leaf(da, ("p", place.sample))
+            general = Fold("sum", "p", Apply("mul", (at_p, entry)))
+            before.append(Relation(entry, (Apply("mul", (Delta("p", place.node), call)),)))
+            own_side = Apply("mul", (self.names.leaf(da, self._letters(da, place)), call))
+            sides = [general, own_side]
+        return [*before, Relation(own, tuple(sides), sign)]
+
+    def _entry(self, a: Symbol, z: Symbol, place: Place) -> Leaf:
+        """∂a_p/∂z_j as one sign."""
+        top = self.names.leaf(a, ("p", place.sample)).look
+        bottom = self.names.leaf(z, (place.node, place.sample)).look
+        look = Frac(Row((Atom("∂"), top)), Row((Atom("∂"), bottom)))
+        return Leaf(f"entry of {a.name} by {z.name}", look, False, ("p", place.node, place.sample), False, True)
+
+    def _through_jacobian(self, line: Line, own: Leaf, place: Place) -> list[Relation]:
+        """∂J/∂z_j = Σ_p ∂J/∂a_p ∂a_p/∂z_j, after the entries ∂a_p/∂z_j."""
+        assert line.jacobian is not None
+        a = self.symbols[line.jacobian]
+        activation = self.activations.of(a.name)
+        assert activation is not None
+        z = self.symbols[activation.z]
+        entry = self._entry(a, z, place)
+        found = jacobian(activation, a.name)
+        at_p = self.names.leaf(self.symbols[f"d{a.name}"], ("p", place.sample))
+        general = Fold("sum", "p", Apply("mul", (at_p, entry)))
+        return [Relation(entry, (self._jacobian(found, place),)), Relation(own, (general,))]
+
+    def _jacobian(self, found: Jacobian, place: Place) -> Math:
+        p = Place("p", place.sample, place.below)
+        self.inside = {**self.inside, **found.inner}
+        made: Math | None = None
+        if found.local != Constant(0.0):
+            local = self._expression(found.local, p)
+            delta = Delta("p", place.node)
+            made = delta if local == Number(1.0) else Apply("mul", (local, delta))
+        for at_p, at_j in found.terms:
+            left, right = self._expression(at_p, p), self._expression(at_j, place)
+            negative = isinstance(left, Apply) and left.function == "neg"
+            if negative:
+                assert isinstance(left, Apply)
+                left = left.arguments[0]
+            part: Math = right if left == Number(1.0) else left if right == Number(1.0) else Apply("mul", (left, right))
+            if made is None:
+                made = Apply("neg", (part,)) if negative else part
+            else:
+                made = Apply("sub" if negative else "add", (made, part))
+        return Number(0.0) if made is None else made
+
+    def _activated(self, line: Line, sides: list[Math], place: Place) -> list[Math]:
+        """g_j(z_1, ..., z_n) or g(z_j), then what g is."""
+        activation = self.activations.of(line.target.name)
+        assert activation is not None
+        z = self.symbols[activation.z]
+        letter = place.node if activation.vector else ""
+        look = self.names.function(line.target, labelled=True, letter=letter)
+        if not activation.vector:
+            own = self.names.leaf(z, self._letters(z, place))
+            return [Call(look, (own,), activation.formula, array=False), *sides]
+        width = str(z.shape[1])
+        ends = [self.names.leaf(z, (k, place.sample)).look for k in ("1", width)]
+        dots = Atom("…")
+        inside = joined([ends[0], dots, ends[1]] if width != "1" else [ends[0]], ",")
+        every = Leaf(z.name, inside, False, (place.node, place.sample))
+        calls: list[Math] = [Call(look, (every,), activation.formula, array=False, over=(place.node, "p"))]
+        if line.named is not None:
+            word = Scripts(Atom(line.named.replace("_", " "), "word"), Atom(place.node))
+            column = self.names.leaf(z, (":", place.sample)).look
+            whole = Leaf(z.name, column, False, (place.node, place.sample))
+            calls.append(Call(word, (whole,), FAMILIAR[line.named], array=False, over=(place.node, "p")))
+        return [*calls, *sides]
+
+    def _usual(self, line: Line, place: Place) -> Math:
+        said = USUAL[line.equation.rule]
+        y = "Ys" if "Ys" in self.symbols else "Y"
+        bound = exchange(said, {Variable("a"): Variable(self.program.prediction.name), Variable("y"): Variable(y)})
+        return self._expression(bound, place)
+
+    # --- letters -----------------------------------------------------------------------------------------------
+
+    def _place(self, equation: Equation) -> Place:
+        """The letters of the line's own element."""
+        op = equation.op
+        if isinstance(op, MatMul) and equation.target.batched and op.transpose_right:
+            return Place("k", "i", "j")  # back through the weights: to a node k of the layer before
+        if not equation.target.batched and len(equation.target.shape) == 2:
+            return Place()
+        if equation.target.shape == ():
+            return Place("", "", "")
+        if self._letters(equation.target, Place()) == ("i",):
+            return Place("", "i", "")
+        return Place() if equation.target.batched else Place("j", "", "k")
+
+    def _letters(self, symbol: Symbol, place: Place) -> tuple[str, ...]:
+        shape = symbol.shape
+        if shape == ():
+            return ()
+        if symbol.batched:
+            narrow = len(shape) == 1 or (shape[1] == 1 and self._row(symbol))
+            return (place.sample,) if narrow else (place.node, place.sample)
+        if len(shape) == 1:
+            return (place.node,)
+        return (place.node, place.below)
+
+    def _row(self, symbol: Symbol) -> bool:
+        """Whether an (m, 1) array is one number a sample, and not a layer of one node."""
+        if symbol.role == "gradient" and symbol.name[1:] in self.symbols:
+            return self._row(self.symbols[symbol.name[1:]])
+        return symbol.role in ("inner", "loss", "weight")
+
+    # --- operations --------------------------------------------------------------------------------------------
+
+    def _right(self, equation: Equation, place: Place) -> Math:
+        op, operands = equation.op, equation.operands
+        match op:
+            case MatMul(transpose_left, transpose_right):
+                return self._product(operands, transpose_left, transpose_right, place)
+            case Elementwise(expression):
+                return self._expression(expression, place)
+            case Reduce(kind, over, expression):
+                return self._reduced(kind, over, expression, place)
+            case Gather() | ScatterAdd() | Mask() | OneHot():
+                return Phrase(equation.target.name, self._phrase(equation, place), False,
+                              self._letters(equation.target, place))  # fmt: skip
+
+    def _product(self, operands: tuple[Symbol, ...], left: bool, right: bool, place: Place) -> Math:
+        """Σ over the inner dimension, the weights or the gradient first."""
+        a, b = operands
+        if left:  # rows of weights from columns of data: over the samples
+            inner = "i" if place.sample in ("", "i") else place.free(SAMPLES)
+            first = self._variable(b, Place(place.node, inner, place.below))
+            second = self._variable(a, Place(place.below, inner, place.node))
+            return Fold("sum", inner, Apply("mul", (first, second)))
+        inner = place.below if place.below else "k"
+        data = self._variable(a, Place(inner, place.sample, place.node))
+        weights = Place(inner, place.sample, place.node) if right else Place(place.node, place.sample, inner)
+        factors = (data, self._variable(b, weights)) if right else (self._variable(b, weights), data)
+        return Fold("sum", inner, Apply("mul", factors))
+
+    def _reduced(self, kind: str, over: str, e: Expression, place: Place) -> Math:
+        symbols = [self.symbols[n] for n in variables(e)]
+        if over == "rows":
+            inner = Place(place.node, "i" if place.sample != "i" else place.free(SAMPLES), place.below)
+            return Fold(kind, inner.sample, self._expression(e, inner))
+        if over == "columns":
+            inner = Place("j" if place.node == "" else place.free(NODES[1:]), place.sample, place.below)
+            return Fold(kind, inner.node, self._expression(e, inner))
+        used = {x for s in symbols for x in self._letters(s, Place())}
+        letters = ",".join(x for x in ("j", "k", "i") if x in used)
+        return Fold(kind, letters, self._expression(e, Place()))
+
+    def _phrase(self, equation: Equation, place: Place) -> Look:
+        looks = [self.names.leaf(s).look for s in equation.operands]
+        sample, node = Atom(place.sample), Atom(place.node)
+        match equation.op:
+            case Gather():
+                return Row((Atom("entry ", "text"), node, Atom(" of the rows of ", "text"), looks[0], Atom(" at ", "text"),
+                            Scripts(looks[1], sample), Atom(", side by side", "text")))  # fmt: skip
+            case ScatterAdd():
+                return Row((looks[0], Atom(" added into rows ", "text"), looks[1]))
+            case Mask(rate, _, _):
+                return Row((Atom("1 with probability ", "text"), Atom(number(round(1 - rate, 12)), "number"),
+                            Atom(", else 0", "text")))  # fmt: skip
+        label = Scripts(looks[0], sample)
+        return Scripts(Atom("δ"), joined([node, label], ","))
+
+    # --- expressions -------------------------------------------------------------------------------------------
+
+    def _variable(self, symbol: Symbol, place: Place) -> Math:
+        if symbol.name in self.inside:
+            return self._right(self.inside[symbol.name], place)
+        return self.names.leaf(symbol, self._letters(symbol, place))
+
+    def _expression(self, e: Expression, place: Place) -> Math:
+        if isinstance(e, Constant):
+            return Number(e.value)
+        if isinstance(e, Variable):
+            return self._variable(self.symbols[e.name], place)
+        if isinstance(e, Reduction):
+            return self._reduced(e.kind, "columns" if e.over == "all" else e.over, e.argument, place)
+        assert isinstance(e, Applied)
+        return Apply(e.function, tuple(self._expression(a, place) for a in e.arguments))

@@ -1,0 +1,112 @@
+"""The Jacobian of a vector-valued activation, entry by entry, by the chain rule over its equations.
+
+∂a_p/∂z_j = δ_{p,j} local(p) + Σ_t left_t(p) right_t(j): an element's own part, and what it feels through the sums and
+maxima of the whole sample.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from chainrule.notation.activations import Activated
+from chainrule.notation.lines import FAMILIAR, by_columns
+from chainrule.program.equation import Equation
+from chainrule.program.parse import parse
+from chainrule.program.scalar import (
+    ONE,
+    ZERO,
+    Apply,
+    Expression,
+    Reduction,
+    Variable,
+    apply,
+    children,
+    differentiate,
+    divide,
+    multiply,
+    replace,
+    where,
+)
+
+Terms = tuple[tuple[Expression, Expression], ...]
+_KNOWN: Mapping[str, tuple[str, tuple[tuple[str, str], ...]]] = {
+    "softmax": ("a", (("-a", "a"),)),
+    "log_softmax": ("1", (("-1", "exp(a)"),)),
+}
+"""The entries as texts write them, in a; a test holds them to the derived ones."""
+
+
+@dataclass(frozen=True)
+class Jacobian:
+    """local and terms as expressions over symbols; inner: equations to be written in place of their names."""
+
+    local: Expression
+    terms: Terms
+    inner: Mapping[str, Equation] = field(default_factory=dict)
+
+
+def jacobian(activation: Activated, a: str) -> Jacobian:
+    """The entries ∂a_p/∂z_j of an activation with the value a."""
+    name = next((n for n, f in FAMILIAR.items() if by_columns(f) == activation.formula), None)
+    if name is not None:
+        local, terms = _KNOWN[name]
+
+        def bound(text: str) -> Expression:
+            return replace(parse(text, ("a",)), {Variable("a"): Variable(a)})
+
+        return Jacobian(bound(local), tuple((bound(x), bound(y)) for x, y in terms))
+    return derived(activation)
+
+
+def derived(activation: Activated) -> Jacobian:
+    """The entries by the chain rule, whatever the activation is."""
+    local, terms = _entry(activation.formula)
+    z = {Variable("z"): Variable(activation.z)}
+    return Jacobian(_bound(local, z), tuple((_bound(x, z), _bound(y, z)) for x, y in terms))
+
+
+def _bound(e: Expression, by: Mapping[Expression, Expression]) -> Expression:
+    return replace(e, by)
+
+
+def _entry(e: Expression) -> tuple[Expression, Terms]:
+    """The derivative of e at p by z at j: its local part, and (at p, at j) products."""
+    folds: dict[Expression, Variable] = {}
+
+    def outside(x: Expression) -> Expression:
+        if isinstance(x, Reduction):
+            return folds.setdefault(x, Variable(f"fold {len(folds)}"))
+        if isinstance(x, Apply):
+            return replace(x, {c: outside(c) for c in children(x)})
+        return x
+
+    shell = outside(e)
+    back: dict[Expression, Expression] = {v: k for k, v in folds.items()}
+    local = replace(differentiate(shell, "z"), back)
+    terms: list[tuple[Expression, Expression]] = []
+    for fold, sign in folds.items():
+        slope = replace(differentiate(shell, sign.name), back)
+        if slope == ZERO:
+            continue
+        assert isinstance(fold, Reduction)
+        own, inner = _fold(fold)
+        if own != ZERO:
+            terms.append((slope, own))
+        terms += [(multiply(slope, at_p), at_j) for at_p, at_j in inner]
+    return local, tuple(terms)
+
+
+def _fold(fold: Reduction) -> tuple[Expression, Terms]:
+    """The derivative of a sum, mean or maximum over the sample by z at j: (at j, terms whose first part has no place).
+
+    Raises KeyError for a mean, which programs do not hold.
+    """
+    local, terms = _entry(fold.argument)
+    weight: Expression = ONE
+    if fold.kind == "max":
+        largest = apply("eq", fold.argument, fold)
+        weight = divide(where(largest, ONE, ZERO), Reduction("sum", "columns", largest))
+    own = multiply(weight, local) if weight != ONE else local
+    inner = tuple((Reduction("sum", "columns", multiply(weight, at_p)), at_j) for at_p, at_j in terms)
+    return own, inner

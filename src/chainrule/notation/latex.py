@@ -1,0 +1,79 @@
+"""A look as LaTeX: only commands that KaTeX, MathJax and matplotlib's mathtext all know."""
+
+from __future__ import annotations
+
+import re
+
+from chainrule.notation.look import Atom, Big, Fenced, Frac, Hat, Look, Root, Row, Scripts
+
+_SIGNS = {
+    "σ": r"\sigma", "δ": r"\delta", "Δ": r"\Delta", "∇": r"\nabla", "∂": r"\partial", "λ": r"\lambda", "α": r"\alpha",
+    "η": r"\eta", "γ": r"\gamma", "β": r"\beta", "μ": r"\mu", "ε": r"\epsilon", "ℓ": r"\ell", "𝓛": r"\mathcal{L}",
+    "⊙": r"\odot", "Σ": r"\sum", "≤": r"\leq", "≥": r"\geq", "≠": r"\neq", "·": r"\cdot", "×": r"\times",
+    "−": "-", "ᵀ": r"\top", "′": r"\prime", "‖": r"\Vert", "|": r"\vert", "{": r"\{", "}": r"\}", "…": r"\ldots",
+    "∞": r"\infty", "∈": r"\in", ":=": ":=", "↦": r"\mapsto",
+}  # fmt: skip
+_FUNCTIONS = frozenset({"exp", "log", "tanh", "max", "min", "sin", "cos"})
+COMMANDS = frozenset({*(w for v in _SIGNS.values() for w in re.findall(r"\\[a-zA-Z]+", v)),
+                      r"\frac", r"\sqrt", r"\hat", r"\mathrm", r"\left", r"\right", r"\;", r"\,",
+                      *("\\" + f for f in _FUNCTIONS)})  # fmt: skip
+"""Every command that may appear."""
+
+
+def text(look: Look) -> str:
+    """The look in LaTeX's mathematics, without dollars."""
+    return re.sub(r" +", " ", _latex(look)).strip()
+
+
+def _latex(look: Look) -> str:
+    match look:
+        case Atom(letters, "number"):
+            return _number(letters)
+        case Atom(letters, "infix"):
+            return f" {_SIGNS.get(letters, letters)} "
+        case Atom(letters, "prefix"):
+            return _SIGNS.get(letters, letters)
+        case Atom(_, "times"):
+            return r" \, "
+        case Atom(letters, "comma"):
+            return f"{letters} "
+        case Atom(letters, "word" | "text") if letters not in _SIGNS:
+            if letters in _FUNCTIONS:
+                return f"\\{letters} "
+            return r"\mathrm{" + letters.replace(" ", r"\;").replace("_", r"\_") + "}"
+        case Atom(letters, _):
+            return "".join(_SIGNS.get(c, c) + " " * (c in _SIGNS) for c in letters)
+        case Row(items):
+            return "".join(_latex(item) for item in items)
+        case Scripts(base, sub, sup):
+            low = "" if sub is None else f"_{{{text(sub)}}}"
+            high = "" if sup is None else f"^{{{text(sup)}}}"
+            return f"{_base(base)}{low}{high}"
+        case Frac(top, bottom):
+            return rf"\frac{{{text(top)}}}{{{text(bottom)}}}"
+        case Root(inside):
+            return rf"\sqrt{{{text(inside)}}}"
+        case Hat(base):
+            return rf"\hat{{{text(base)}}}"
+        case Fenced(left, inside, right):
+            return rf"\left{_SIGNS.get(left, left)} {text(inside)} \right{_SIGNS.get(right, right)}"
+        case Big(sign, below, body):
+            head = _SIGNS.get(sign, rf"\{sign}")
+            return f"{head}{'' if below is None else f'_{{{text(below)}}}'} {_latex(body)}"
+
+
+def _number(letters: str) -> str:
+    """1e-05 as 10 to the -5."""
+    if "e" not in letters:
+        return letters
+    digits, exponent = letters.split("e")
+    power = f"10^{{{int(exponent)}}}"
+    return power if digits == "1" else rf"{digits} \times {power}"
+
+
+def _base(base: Look) -> str:
+    """The base of a script: in braces where it is more than a letter."""
+    inside = text(base)
+    if isinstance(base, Fenced | Hat) or len(inside) == 1:
+        return inside
+    return f"{{{inside}}}"

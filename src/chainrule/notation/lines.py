@@ -1,0 +1,210 @@
+"""Lines: which equations of a program are written as one.
+
+A product before its bias and a sum before its division are written in place.  A familiar function of several equations
+(softmax) is one line where nothing else needs its inner values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from chainrule.program.equation import Equation, Program
+from chainrule.program.op import Elementwise, MatMul, Reduce
+from chainrule.program.parse import parse
+from chainrule.program.scalar import Apply, Expression, Reduction, Variable, children, replace, walk
+from chainrule.program.symbol import Symbol
+
+_SHIFTED = "exp(z - stop(max(z)))"
+FAMILIAR: Mapping[str, Expression] = {
+    "softmax": parse(f"{_SHIFTED} / sum({_SHIFTED})", ("z",)),
+    "log_softmax": parse(f"z - stop(max(z)) - log(sum({_SHIFTED}))", ("z",)),
+}
+"""Functions with a name of their own; a test holds the table to the activations'."""
+
+USUAL: Mapping[str, Expression] = {
+    "softmax with cross entropy": parse("-sum(y * log(a))", ("a", "y")),
+    "log-softmax with cross entropy": parse("-sum(y * a)", ("a", "y")),
+    "sigmoid with binary cross entropy": parse("-sum(y * log(a) + (1 - y) * log(1 - a))", ("a", "y")),
+}
+"""The loss as texts write it, where a canonical pair computes it another way; the first member of its line."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line: its own equation, and those written inside it.
+
+    named: a familiar function that it is.  jacobian: the activation's value A where the line is dZ from dA through the
+    Jacobian of a vector-valued activation, in components.
+    """
+
+    section: str
+    equation: Equation
+    inside: tuple[Equation, ...] = ()
+    named: str | None = None
+    jacobian: str | None = None
+
+    @property
+    def target(self) -> Symbol:
+        """What the line defines."""
+        return self.equation.target
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The names of all program symbols that the line defines, its own last."""
+        return (*(e.target.name for e in self.inside), self.equation.target.name)
+
+    @property
+    def operands(self) -> tuple[str, ...]:
+        """The names of the symbols that it reads."""
+        own = set(self.targets) if self.equation.target.role not in ("parameter", "slot", "statistic") else set()
+        inner = {e.target.name for e in self.inside}
+        names = [s.name for e in (*self.inside, self.equation) for s in e.operands]
+        return tuple(dict.fromkeys(n for n in names if n not in inner and n not in own))
+
+
+def lines(program: Program, *, jacobians: bool = False) -> list[Line]:
+    """The lines of a program, in order; jacobians: whether dZ of a vector-valued activation is one line."""
+    given = {s.name for s in program.given}
+    made_by = {e.target.name: e for e in program.equations if e.target.name not in given}
+    section_of = {id(e): name for name, equations in program.sections() for e in equations}
+    users: dict[str, list[Equation]] = {}
+    for equation in program.equations:
+        for symbol in dict.fromkeys(equation.operands):
+            users.setdefault(symbol.name, []).append(equation)
+    through = _through_jacobians(program, made_by, users) if jacobians else {}
+    inside_jacobians = {id(e) for _, group in through.values() for e in group}
+    named = _familiar(program, made_by, users, inside_jacobians | {id(made_by[z]) for z in through})
+    hidden = {e.target.name: e for group, _ in named.values() for e in group}
+    within: dict[str, Equation] = {}
+    for name, equation in made_by.items():
+        mine = users.get(name, [])
+        small = isinstance(equation.op, MatMul | Reduce) and equation.target.role in ("temporary", "inner", "loss")
+        if name not in hidden and small and len(mine) == 1 and name != "L" and _open(mine[0], name):
+            same = section_of[id(mine[0])] == section_of[id(equation)]
+            if same or equation.target.role == "temporary":
+                within[name] = equation
+    written = {**within, **hidden}
+    result: list[Line] = []
+    for section, equations in program.sections():
+        for equation in equations:
+            name = equation.target.name
+            stored = equation.target.role in ("parameter", "slot", "statistic")
+            if not stored and (name in written or id(equation) in inside_jacobians):
+                continue
+            inside = through[name][1] if name in through else _inside(equation, written)
+            known = named[name][1] if name in named else None
+            result.append(
+                Line(section, equation, tuple(inside), known, through[name][0] if name in through else None)
+            )
+    return result
+
+
+def _through_jacobians(
+    program: Program, made_by: Mapping[str, Equation], users: Mapping[str, list[Equation]]
+) -> dict[str, tuple[str, list[Equation]]]:
+    """dZ -> (A, the equations between dA and dZ) for every vector-valued activation whose dA is there."""
+    found = {}
+    for equation in program.forward:
+        z = only_value(equation, made_by)
+        a = equation.target.name
+        if z is None or not a.startswith("A") or f"d{a}" not in made_by or f"d{z}" not in made_by:
+            continue
+        group: list[Equation] = []
+        if isinstance(equation.op, Elementwise):
+            expanded(equation.op.expression, made_by, group)
+        own = {f"d{e.target.name}" for e in group}
+        end = made_by[f"d{z}"]
+        between: list[Equation] = []
+        for step in program.backward:
+            name = step.target.name
+            if name in own or name.removeprefix("n_") in {e.target.name for e in group}:
+                between.append(step)
+        names = {e.target.name for e in between}
+        closed = all(u in between or u is end for n in names for u in users.get(n, []))
+        allowed = names | {f"d{a}", a, z, *(e.target.name for e in group)}
+        if between and closed and all(s.name in allowed for s in end.operands):
+            found[f"d{z}"] = (a, between)
+    return found
+
+
+def _open(user: Equation, name: str) -> bool:
+    """Whether a value may be written in place there: in an expression, and only once."""
+    if not isinstance(user.op, Elementwise | Reduce):
+        return False
+    return sum(e == Variable(name) for e in walk(user.op.expression)) == 1
+
+
+def _inside(equation: Equation, written: Mapping[str, Equation]) -> list[Equation]:
+    """The equations written inside this one, in the order of the program."""
+    found: list[Equation] = []
+    for symbol in dict.fromkeys(equation.operands):
+        if symbol.name in written and written[symbol.name] is not equation:
+            one = written[symbol.name]
+            found += [e for e in (*_inside(one, written), one) if e not in found]
+    return found
+
+
+def _familiar(
+    program: Program, made_by: Mapping[str, Equation], users: Mapping[str, list[Equation]], covered: set[int]
+) -> dict[str, tuple[list[Equation], str]]:
+    """target -> (its inner equations, the name of the function), where nobody else needs the inner values.
+
+    covered: equations that are not shown, and so need nothing.
+    """
+    found = {}
+    for equation in program.forward:
+        z = only_value(equation, made_by)
+        if not isinstance(equation.op, Elementwise) or z is None:
+            continue
+        group: list[Equation] = []
+        formula = expanded(equation.op.expression, made_by, group)
+        formula = replace(formula, {Variable(z): Variable("z")})
+        name = next((n for n, known in FAMILIAR.items() if by_columns(known) == formula), None)
+        if name is None:
+            continue
+        own = {id(e) for e in group} | {id(equation)} | covered
+        outside = [u for e in group for u in users.get(e.target.name, []) if id(u) not in own]
+        if all(u.target.name == "L" and u.rule in USUAL for u in outside):
+            found[equation.target.name] = (group, name)
+    return found
+
+
+def only_value(equation: Equation, made_by: Mapping[str, Equation]) -> str | None:
+    """The one value that an activation's equations start from."""
+    seen: set[str] = set()
+
+    def visit(one: Equation) -> None:
+        for symbol in one.operands:
+            if symbol.role == "inner" and symbol.name in made_by:
+                visit(made_by[symbol.name])
+            else:
+                seen.add(symbol.name)
+
+    if equation.target.role == "value" and equation.target.batched:
+        visit(equation)
+    return seen.pop() if len(seen) == 1 else None
+
+
+def expanded(e: Expression, made_by: Mapping[str, Equation], group: list[Equation]) -> Expression:
+    """The expression with inner symbols replaced by what they are; their equations are added to the group."""
+    if isinstance(e, Variable):
+        inner = made_by.get(e.name)
+        if inner is None or inner.target.role != "inner" or not isinstance(inner.op, Elementwise | Reduce):
+            return e
+        under = expanded(inner.op.expression, made_by, group)
+        if inner not in group:
+            group.append(inner)
+        if isinstance(inner.op, Reduce):
+            return Reduction(inner.op.kind, inner.op.over, under)  # type: ignore[arg-type]
+        return under
+    parts = {c: expanded(c, made_by, group) for c in children(e)}
+    return replace(e, parts) if isinstance(e, Apply) else e
+
+
+def by_columns(e: Expression) -> Expression:
+    """A formula of one sample: its reductions run over the columns."""
+    inner = {c: by_columns(c) for c in children(e)}
+    if isinstance(e, Reduction):
+        return Reduction(e.kind, "columns", inner[e.argument])
+    return replace(e, inner) if isinstance(e, Apply) else e

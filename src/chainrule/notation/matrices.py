@@ -1,0 +1,224 @@
+"""Lines as formulas over matrices, their orientation by the notation's table.
+
+A kind of array that a notation writes transposed stands for the transpose of the program's array: T = L R of the
+program is then Tᵀ = Rᵀ Lᵀ, and an element-wise value takes the orientation of its line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from chainrule.notation.activations import Activations
+from chainrule.notation.lines import FAMILIAR, USUAL, Line
+from chainrule.notation.look import Atom, Look, Row
+from chainrule.notation.names import Names
+from chainrule.notation.tables import Notation
+from chainrule.notation.tree import (
+    Apply,
+    Call,
+    Diagonal,
+    Fold,
+    Leaf,
+    Math,
+    Number,
+    Phrase,
+    Product,
+    Relation,
+    Transpose,
+)
+from chainrule.program.equation import Equation, Program
+from chainrule.program.op import Elementwise, Gather, Mask, MatMul, OneHot, Reduce, ScatterAdd
+from chainrule.program.scalar import Apply as Applied
+from chainrule.program.scalar import Constant, Expression, Reduction, Variable, variables
+from chainrule.program.scalar import replace as exchange
+from chainrule.program.symbol import STORED, Symbol
+from chainrule.program.text import number
+
+
+class Matrices:
+    """The formulas of one program in one notation."""
+
+    def __init__(self, program: Program, notation: Notation) -> None:
+        self.program = program
+        self.notation = notation
+        self.names = Names(program, notation)
+        self.symbols = program.symbols
+        self.activations = Activations(program)
+        self.inside: Mapping[str, Equation] = {}
+
+    # --- a line ------------------------------------------------------------------------------------------------
+
+    def inputs(self, x: Symbol) -> Relation:
+        """A⁽⁰⁾ = X"""
+        return Relation(self.names.leaf(x), (self.names.alias(x, self.notation.letters.get("X", "X")),))
+
+    def output(self, prediction: Symbol) -> Relation:
+        """Ŷ = A of the last layer"""
+        y = self.notation.letters.get("Y", "Y")
+        return Relation(self.names.alias(prediction, y, hat=True), (self.names.leaf(prediction),))
+
+    def relations(self, line: Line) -> list[Relation]:
+        """The line's formulas: its own last, before it what it refers to."""
+        self.inside = {e.target.name: e for e in line.inside}
+        target, want = line.target, self.names.flipped(line.target)
+        self.want = want
+        own = self.names.leaf(target)
+        sign = ":=" if target.role in STORED else "="
+        if self.notation.step and target.role == "parameter" and (found := self._step(line, own, want)):
+            return found
+        sides = [self._right(line.equation, want)]
+        before: list[Relation] = []
+        if line.equation.rule in USUAL and target.name == "L":
+            sides.insert(0, self._usual(line, want))
+        activation = self.activations.of(target.name)
+        if activation is not None and line.section == "forward":
+            sides = self._activated(line, sides, want)
+        slope = self.activations.slope(line.equation)
+        if slope is not None and self.notation.function is not None:
+            through, factor = slope
+            value = self.activations.of(through)
+            assert value is not None
+            z = self.symbols[value.z]
+            look = self.names.function(self.symbols[through], labelled=self._labelled(), slope=True)
+            natural = self.names.flipped(z)
+            call = Call(look, (self.names.leaf(z),), value.derivative, over=("", ""))
+            before.append(Relation(call, (self._expression(factor, natural),)))
+            sides = [self._times_slope(self.symbols[f"d{through}"], call, natural, want)]
+        return [*before, Relation(own, tuple(sides), sign)]
+
+    def _times_slope(self, gradient: Symbol, call: Math, natural: bool, want: bool) -> Math:
+        rows = self._expression(Variable(gradient.name), want)
+        if natural != want:
+            return Diagonal(rows, call) if self.notation.diagonal else Apply("mul", (rows, Transpose(call)))
+        return Apply("mul", (rows, call))
+
+    def _activated(self, line: Line, sides: list[Math], want: bool) -> list[Math]:
+        """g(Z), then what g is."""
+        activation = self.activations.of(line.target.name)
+        assert activation is not None
+        z = self.names.leaf(self.symbols[activation.z])
+        calls: list[Math] = []
+        own_letter = self.notation.function is not None and not (activation.vector and not self._labelled())
+        if own_letter:
+            look = self.names.function(line.target, labelled=self._labelled())
+            calls.append(Call(look, (z,), activation.formula))
+        if line.named is not None:
+            calls.append(Call(Atom(line.named.replace("_", " "), "word"), (z,), FAMILIAR[line.named]))
+            if own_letter:
+                return calls
+        return [*calls, *sides]
+
+    def _labelled(self) -> bool:
+        """Whether the letter of an activation carries its layer: always for g, for σ only if there are several."""
+        return self.notation.function == "g" or self.activations.several
+
+    def _usual(self, line: Line, want: bool) -> Math:
+        """The loss as texts write it."""
+        said = USUAL[line.equation.rule]
+        y = "Ys" if "Ys" in self.symbols else "Y"
+        bound = exchange(said, {Variable("a"): Variable(self.program.prediction.name), Variable("y"): Variable(y)})
+        return self._expression(bound, want)
+
+    def _step(self, line: Line, own: Leaf, want: bool) -> list[Relation] | None:
+        """W := W + dW after dW = -(rate) ∂E/∂W."""
+        op = line.equation.op
+        e = op.expression if isinstance(op, Elementwise) else None
+        if not (isinstance(e, Applied) and e.function == "sub" and e.arguments[0] == Variable(line.target.name)):
+            return None
+        change = self.names.change(line.target)
+        by = Apply("neg", (self._expression(e.arguments[1], want),))
+        return [Relation(change, (by,)), Relation(own, (Apply("add", (own, change)),), ":=")]
+
+    # --- operations --------------------------------------------------------------------------------------------
+
+    def _right(self, equation: Equation, want: bool) -> Math:
+        op, operands = equation.op, equation.operands
+        match op:
+            case MatMul(transpose_left, transpose_right):
+                left = self._matrix(operands[0], transpose_left != want)
+                right = self._matrix(operands[1], transpose_right != want)
+                return Product(right, left) if want else Product(left, right)
+            case Elementwise(expression):
+                return self._expression(expression, want)
+            case Reduce(kind, over, expression):
+                return self._reduced(kind, over, expression, want)
+            case Gather() | ScatterAdd() | Mask() | OneHot():
+                return Phrase(equation.target.name, self._phrase(equation), flipped=self.names.flipped(equation.target))
+
+    def _matrix(self, symbol: Symbol, transposed: bool) -> Math:
+        if symbol.name in self.inside:
+            return self._right(self.inside[symbol.name], transposed)
+        leaf = self.names.leaf(symbol)
+        return Transpose(leaf) if leaf.flipped != transposed else leaf
+
+    def _phrase(self, equation: Equation) -> Look:
+        columns = "data" in self.notation.flipped
+        line = "columns" if columns else "rows"
+        looks = [self.names.leaf(s).look for s in equation.operands]
+        match equation.op:
+            case Gather():
+                beside = "one below the other" if columns else "side by side"
+                return Row((Atom(f"{line} of ", "text"), looks[0], Atom(" at ", "text"), looks[1],
+                            Atom(f", {beside}", "text")))  # fmt: skip
+            case ScatterAdd():
+                return Row((looks[0], Atom(f" added into {line} ", "text"), looks[1]))
+            case Mask(rate, _, _):
+                return Row((Atom("1 with probability ", "text"), Atom(number(round(1 - rate, 12)), "number"),
+                            Atom(", else 0", "text")))  # fmt: skip
+        return Row((Atom(f"one-hot {line} of ", "text"), looks[0]))
+
+    def _reduced(self, kind: str, over: str, e: Expression, want: bool) -> Math:
+        """Σ or max; the body in the orientation that gives the wanted one."""
+        symbols = [self.symbols[n] for n in variables(e) if n in self.symbols]
+        wide = [s for s in symbols if len(s.shape) == 2]
+        if over == "all":
+            natural = self._natural(e)
+            norm = isinstance(e, Applied) and (e.function == "abs" or e.arguments[1:] == (Constant(2.0),))
+            single = all(s.shape in ((), ("m", 1)) for s in symbols)
+            vector = not wide
+            body = self._expression(e, natural)
+            return Fold(kind, "" if norm and not single else "i" if single else "j" if vector else "i,j", body)
+        body = self._expression(e, want)
+        samples = over == "rows"
+        return Fold(kind, "i" if samples else "j", body, axis=0 if samples != want else 1, array=True)
+
+    # --- expressions -------------------------------------------------------------------------------------------
+
+    def _oriented(self, e: Expression) -> set[bool]:
+        """The orientations of the arrays in an expression (rows of an embedding of one size as well)."""
+        found: set[bool] = set()
+        for name in variables(e):
+            if name in self.inside:
+                found |= self._inner_oriented(self.inside[name])
+            elif self.symbols[name].shape not in ((), (1,)):
+                found.add(self.names.flipped(self.symbols[name]))
+        return found
+
+    def _inner_oriented(self, equation: Equation) -> set[bool]:
+        if isinstance(equation.op, Elementwise):
+            return self._oriented(equation.op.expression)
+        return set()  # products and sums are written in the orientation that is wanted
+
+    def _natural(self, e: Expression) -> bool:
+        found = self._oriented(e)
+        return found.pop() if len(found) == 1 else self.want
+
+    def _expression(self, e: Expression, want: bool) -> Math:
+        if isinstance(e, Constant):
+            return Number(e.value)
+        if isinstance(e, Variable):
+            if e.name in self.inside:
+                return self._right(self.inside[e.name], want)
+            leaf = self.names.leaf(self.symbols[e.name])
+            return Transpose(leaf) if leaf.array and leaf.flipped != want else leaf
+        if isinstance(e, Reduction):
+            return self._reduced(e.kind, "columns" if e.over == "all" else e.over, e.argument, want)
+        assert isinstance(e, Applied)
+        if self._oriented(e) == {not want} and not any(n in self.inside for n in variables(e)):
+            return Transpose(self._expression(e, not want))
+        if e.function == "mul" and want is False and self.notation.diagonal:
+            rest = [a for a in e.arguments if self._oriented(a) == {True}]
+            rows = [a for a in e.arguments if self._oriented(a) == {False}]
+            if len(rest) == 1 and len(rows) == 1:
+                return Diagonal(self._expression(rows[0], False), self._expression(rest[0], True))
+        return Apply(e.function, tuple(self._expression(a, want) for a in e.arguments))

@@ -1,0 +1,196 @@
+"""The same derivation, arranged as a text arranges it: from program to program, each verified again.
+
+    mean_at_weights    every gradient on the way is multiplied by D, the divisor of the cost (m for a mean), and the
+                       gradients of the parameters are divided by it:  dZ' = D dZ,  dW = (1/D) Aᵀ dZ'
+    named_penalties    the strengths of the penalties get a name:  0.35 Σ W² / m  becomes  λ Σ W² / (2m)
+
+The result is a program like any other: the reference engine runs it, and a test holds its gradients to the original's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from chainrule.program.equation import Equation, Program, elementwise, operands_of
+from chainrule.program.op import Elementwise, Reduce
+from chainrule.program.scalar import ONE, TWO, Apply, Constant, Expression, Variable, apply, divide, multiply, variables
+from chainrule.program.scalar import replace as exchange
+from chainrule.program.scalar import walk
+from chainrule.program.symbol import BATCH, Symbol
+from chainrule.program.verify import verify
+
+
+def divisor(program: Program) -> Expression | None:
+    """D, by which the sum S of the losses is divided in the cost; None for a sum, or a cost of its own."""
+    for equation in program.cost:
+        if equation.target == program.objective and isinstance(equation.op, Elementwise):
+            for part in walk(equation.op.expression):
+                if isinstance(part, Apply) and part.function == "div" and part.arguments[0] == Variable("S"):
+                    return part.arguments[1]
+    return None
+
+
+def mean_at_weights(program: Program) -> Program:
+    """The program with 1/D where the gradients of the parameters are formed; itself where there is no D.
+
+    A gradient dT that is no parameter's stands for D dT afterwards, dX as well.
+    """
+    by = divisor(program)
+    if by is None or not program.backward:
+        return program
+    ends = {g.name for s, g in program.gradients if s.role == "parameter"}
+    scaled: set[str] = set()
+    for equation in program.backward:
+        carries = equation.target.role == "gradient" or any(s.name in scaled for s in equation.operands)
+        if carries and equation.target.name not in ends:
+            scaled.add(equation.target.name)
+    scope = dict(program.symbols)
+    backward: list[Equation] = []
+    for equation in program.backward:
+        if equation.target.name in ends:
+            backward += _divided(equation, by, scaled, scope)
+        elif equation.target.name in scaled:
+            backward.append(_with(equation, by, scaled, scope))
+        else:
+            backward.append(equation)
+    gradients = tuple((s, g) for s, g in program.gradients if s.role == "parameter")
+    return verify(replace(program, backward=tuple(backward), gradients=gradients))
+
+
+def _with(equation: Equation, by: Expression, scaled: set[str], scope: dict[str, Symbol]) -> Equation:
+    """The equation of D dT, its operands being D dS."""
+    op = equation.op
+    if not isinstance(op, Elementwise | Reduce):
+        return equation  # linear in the one gradient it reads
+    expression = _times(op.expression, by, scaled)
+    return replace(equation, op=replace(op, expression=expression), operands=operands_of(expression, scope))
+
+
+def _divided(equation: Equation, by: Expression, scaled: set[str], scope: dict[str, Symbol]) -> list[Equation]:
+    """The equations of a parameter's gradient, from operands D dS."""
+    target, op = equation.target, equation.op
+    if isinstance(op, Elementwise):
+        expression = exchange(op.expression, {Variable(n): divide(Variable(n), by) for n in scaled})
+        return [elementwise(target, expression, scope, equation.rule, equation.through)]
+    whole = Symbol(f"{target.name}_sum", target.shape, "temporary")
+    scope[whole.name] = whole
+    inner = _with(replace(equation, target=whole), by, scaled, scope)
+    mean = elementwise(target, divide(Variable(whole.name), by), scope, equation.rule, equation.through)
+    return [inner, mean]
+
+
+def _times(e: Expression, by: Expression, scaled: set[str]) -> Expression:
+    """D e, where the variables in `scaled` hold D times their value already."""
+    inside = [n in scaled for n in variables(e)]
+    if not any(inside):
+        return _cancelled(e, by)
+    if isinstance(e, Variable):
+        return e
+    assert isinstance(e, Apply)
+    has = [any(n in scaled for n in variables(a)) for a in e.arguments]
+    match e.function:
+        case "add" | "sub" | "neg":
+            return apply(e.function, *(_times(a, by, scaled) for a in e.arguments))
+        case "where" if not has[0]:
+            return apply("where", e.arguments[0], *(_times(a, by, scaled) for a in e.arguments[1:]))
+        case "mul" if has.count(True) == 1:
+            return apply("mul", *(_times(a, by, scaled) if h else a for a, h in zip(e.arguments, has, strict=True)))
+        case "div" if not has[1]:
+            return divide(_times(e.arguments[0], by, scaled), e.arguments[1])
+    return multiply(by, exchange(e, {Variable(n): divide(Variable(n), by) for n in scaled}))
+
+
+def _cancelled(e: Expression, by: Expression) -> Expression:
+    """D e, without a D that divides already."""
+    if isinstance(e, Apply):
+        a = e.arguments
+        match e.function:
+            case "div" if a[1] == by:
+                return a[0]
+            case "div" if isinstance(a[1], Apply) and a[1].function == "mul" and by in a[1].arguments:
+                other = a[1].arguments[0] if a[1].arguments[1] == by else a[1].arguments[1]
+                return divide(a[0], other)
+            case "div" if _divides(a[0], by):
+                return divide(_cancelled(a[0], by), a[1])
+            case "mul" if _divides(a[0], by) or _divides(a[1], by):
+                k = 0 if _divides(a[0], by) else 1
+                return apply("mul", *(_cancelled(x, by) if n == k else x for n, x in enumerate(a)))
+            case "add" | "sub" | "neg" if all(_divides(x, by) for x in a):
+                return apply(e.function, *(_cancelled(x, by) for x in a))
+    return multiply(by, e)
+
+
+def _divides(e: Expression, by: Expression) -> bool:
+    """Whether D can be cancelled in e."""
+    if not isinstance(e, Apply):
+        return e == Constant(0.0)
+    a = e.arguments
+    if e.function == "div":
+        below = a[1].arguments if isinstance(a[1], Apply) and a[1].function == "mul" else (a[1],)
+        return by in below or _divides(a[0], by)
+    if e.function == "mul":
+        return _divides(a[0], by) or _divides(a[1], by)
+    return e.function in ("add", "sub", "neg") and all(_divides(x, by) for x in a)
+
+
+# --- penalties -----------------------------------------------------------------------------------------------------
+
+
+def named_penalties(program: Program) -> tuple[Program, dict[str, float]]:
+    """The program with λ, λ₁, λ₂ for the strengths of the penalties, and their values by symbol name."""
+    objective = next((e for e in program.cost if e.target == program.objective), None)
+    if objective is None or not isinstance(objective.op, Elementwise):
+        return program, {}
+    found: dict[str, tuple[float, Expression]] = {}
+    for part in walk(objective.op.expression):
+        factor = _per_sample(part)
+        if factor is not None:
+            kinds = {n.split("_")[0] for n in variables(factor[1])}
+            if len(kinds) == 1 and kinds <= {"norm1", "norm2"}:
+                found[kinds.pop()] = (factor[0], part)
+    if not found:
+        return program, {}
+    names = {"norm1": "lambda_1", "norm2": "lambda_2" if len(found) == 2 else "lambda"}
+    m = Variable(BATCH)
+    values: dict[str, float] = {}
+    by: dict[Expression, Expression] = {}
+    for kind, (strength, part) in found.items():
+        name = names[kind]
+        values[name] = strength if kind == "norm1" else 2 * strength
+        inner = _per_sample(part)
+        assert inner is not None
+        below = m if kind == "norm1" else TWO * m
+        by[part] = divide(multiply(Variable(name), inner[1]), below)
+        for symbol in program.parameters:
+            w = Variable(symbol.name)
+            slope: Expression = apply("sign", w) if kind == "norm1" else w
+            by[divide(multiply(Constant(values[name]), slope), m)] = divide(multiply(Variable(name), slope), m)
+    given = (*program.given, *(Symbol(n, (), "size") for n in values))
+    scope = {**program.symbols, **{s.name: s for s in given}}
+    ends = {g.name for _, g in program.gradients}
+
+    def renamed(equation: Equation) -> Equation:
+        if not isinstance(equation.op, Elementwise):
+            return equation
+        if equation.target != program.objective and equation.target.name not in ends:
+            return equation
+        expression = exchange(equation.op.expression, by)
+        return replace(equation, op=Elementwise(expression), operands=operands_of(expression, scope))
+
+    changed = replace(
+        program,
+        given=given,
+        cost=tuple(renamed(e) for e in program.cost),
+        backward=tuple(renamed(e) for e in program.backward),
+    )
+    return verify(changed), values
+
+
+def _per_sample(e: Expression) -> tuple[float, Expression] | None:
+    """(c, x) of c x / m."""
+    if not (isinstance(e, Apply) and e.function == "div" and e.arguments[1] == Variable(BATCH)):
+        return None
+    top = e.arguments[0]
+    if isinstance(top, Apply) and top.function == "mul" and isinstance(top.arguments[0], Constant):
+        return top.arguments[0].value, top.arguments[1]
+    return ONE.value, top

@@ -1,0 +1,244 @@
+"""What a reader of a derivation gets: a line at a time with its texts (`views`), or the whole (`show`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from chainrule.errors import SpecError, unknown_name
+from chainrule.notation import latex, mathml, unicode
+from chainrule.notation.components import Components
+from chainrule.notation.lines import Line, lines
+from chainrule.notation.look import Look
+from chainrule.notation.matrices import Matrices
+from chainrule.notation.names import Names
+from chainrule.notation.rewrite import mean_at_weights, named_penalties
+from chainrule.notation.source import source_lines
+from chainrule.notation.tables import FORMATS, MATHEMATICAL, NOTATIONS, SOURCE, Notation
+from chainrule.notation.tree import Layout, Relation
+from chainrule.notation.why import reasons
+from chainrule.program.equation import Program
+from chainrule.program.symbol import Shape, shape_text
+from chainrule.program.text import number
+
+Mean = Literal["weights", "cost"]
+HEADINGS = {"forward": "Forward", "cost": "Cost", "backward": "Backward", "update": "Update"}
+
+
+@dataclass(frozen=True)
+class EquationView:
+    """One line of a derivation in one notation.
+
+    section: forward | cost | backward | update.  targets: the names of the program's symbols that the line defines,
+    its own last (none for a line that only says what a sign means); operands: of those it reads.  unicode, latex,
+    mathml: the line.  shape: of its value, in this notation's orientation.  why: the rule and what it goes through.
+    relation: the formula itself (None for source code).
+    """
+
+    section: str
+    targets: tuple[str, ...]
+    operands: tuple[str, ...]
+    unicode: str
+    latex: str
+    mathml: str
+    shape: str
+    why: str
+    relation: Relation | None = None
+
+
+@dataclass(frozen=True)
+class Derivation:
+    """A program as a notation has it: the program itself, arranged; the values of named penalties; its lines."""
+
+    program: Program
+    penalties: Mapping[str, float]
+    views: tuple[EquationView, ...]
+
+
+def check_notation(name: str) -> str:
+    """The name itself.  Raises SpecError with the known ones."""
+    if name not in NOTATIONS:
+        raise SpecError(unknown_name("notation", str(name), NOTATIONS))
+    return name
+
+
+def check_format(name: str) -> str:
+    """The name itself.  Raises SpecError with the known ones."""
+    if name not in FORMATS:
+        raise SpecError(unknown_name("format", str(name), FORMATS))
+    return name
+
+
+def views(program: Program, notation: str = "row", *, mean_at: Mean | None = None) -> list[EquationView]:
+    """Every line of the derivation.  mean_at: where 1/m stands (None: as the notation's text has it).
+
+    Raises SpecError for a notation or a place that is not known.
+    """
+    return list(derivation(program, notation, mean_at=mean_at).views)
+
+
+def derivation(program: Program, notation: str = "row", *, mean_at: Mean | None = None) -> Derivation:
+    """The arranged program and its lines (see `views`)."""
+    check_notation(notation)
+    if mean_at not in (None, "weights", "cost"):
+        raise SpecError(unknown_name("place of the mean", str(mean_at), ("weights", "cost")))
+    if notation == SOURCE:
+        return Derivation(program, {}, tuple(_source_views(program)))
+    table = MATHEMATICAL[notation]
+    arranged, penalties = named_penalties(program)
+    if (mean_at or table.mean) == "weights":
+        arranged = mean_at_weights(arranged)
+    return Derivation(arranged, penalties, tuple(_views(arranged, table)))
+
+
+def _views(program: Program, table: Notation) -> list[EquationView]:
+    writer = Components(program, table) if table.components else Matrices(program, table)
+    grouped = lines(program, jacobians=table.components)
+    why = reasons(program, grouped)
+    names = Names(program, table)
+    made: list[EquationView] = []
+    x = program.symbols.get("X")
+    if x is not None and not x.integers:
+        made.append(_view("forward", (), ("X",), writer.inputs(x), shape_text(_shape(names, "X")), "the input"))
+    for line in grouped:
+        if made and line.section != "forward" and made[-1].section == "forward":
+            made.append(_output(program, writer, names))
+        *before, own = writer.relations(line)
+        for relation in before:
+            made.append(_view(line.section, (), (), relation, "", "what the sign stands for"))
+        shape = shape_text(_shape(names, line.target.name))
+        made.append(_view(line.section, line.targets, line.operands, own, shape, why[line.target.name]))
+    if made and made[-1].section == "forward":
+        made.append(_output(program, writer, names))
+    return made
+
+
+def _output(program: Program, writer: Matrices | Components, names: Names) -> EquationView:
+    prediction = program.prediction
+    shape = shape_text(_shape(names, prediction.name))
+    return _view("forward", (), (prediction.name,), writer.output(prediction), shape, "the prediction")
+
+
+def _shape(names: Names, name: str) -> Shape:
+    symbol = names.symbols[name]
+    shape = tuple(names.notation.size if d == "m" else d for d in symbol.shape)
+    return shape[::-1] if names.flipped(symbol) else shape
+
+
+def _view(
+    section: str, targets: tuple[str, ...], operands: tuple[str, ...], relation: Relation, shape: str, why: str
+) -> EquationView:
+    linear: Look = Layout(linear=True).relation(relation)
+    flat: Look = Layout(linear=False).relation(relation)
+    return EquationView(
+        section,
+        targets,
+        operands,
+        unicode.text(linear),
+        latex.text(flat),
+        mathml.text(flat),
+        shape,
+        why,
+        relation,
+    )
+
+
+def _source_views(program: Program) -> list[EquationView]:
+    why = reasons(program, lines(program))
+    made = []
+    for line in source_lines(program):
+        html = f"<pre>{line.code.replace('&', '&amp;').replace('<', '&lt;')}</pre>"
+        latex_text = rf"\mathtt{{{line.code}}}"
+        reason = why.get(line.target, "")
+        made.append(
+            EquationView(line.section, (line.target,), line.operands, line.code, latex_text, html, line.shape, reason)
+        )
+    return made
+
+
+# --- the whole -----------------------------------------------------------------------------------------------------
+
+
+def show(
+    program: Program,
+    notation: str = "row",
+    format: str = "unicode",
+    *,
+    why: bool = False,
+    mean_at: Mean | None = None,
+) -> str:
+    """The whole derivation as text: forward propagation, cost, backward propagation, update.
+
+    notation: row, column, index, layer, batch, numpy.  format: unicode, latex, markdown, mathml.  why: with the rule
+    behind each line.  mean_at: "weights" or "cost", where 1/m stands.  Raises SpecError with what is known.
+    """
+    check_notation(notation)
+    check_format(format)
+    if notation == SOURCE:
+        from chainrule.notation.source import source
+
+        code = source(program)
+        return f"```python\n{code}```\n" if format == "markdown" else code
+    made = derivation(program, notation, mean_at=mean_at)
+    table = MATHEMATICAL[notation]
+    remarks = [f"{_letter(name)} = {number(value)}" for name, value in made.penalties.items()]
+    if program.backward and made.program.gradients != program.gradients:
+        remarks.append(f"gradients on the way are of the sum of the losses: 1/{table.size} stands at the parameters")
+    write = {"unicode": _unicode, "latex": _latex, "markdown": _markdown, "mathml": _mathml}[format]
+    return write(table, made.views, remarks, why)
+
+
+def _letter(name: str) -> str:
+    return {"lambda": "λ", "lambda_1": "λ₁", "lambda_2": "λ₂"}[name]
+
+
+def _sections(made: tuple[EquationView, ...]) -> list[tuple[str, list[EquationView]]]:
+    found: dict[str, list[EquationView]] = {}
+    for view in made:
+        found.setdefault(view.section, []).append(view)
+    return list(found.items())
+
+
+def _unicode(table: Notation, made: tuple[EquationView, ...], remarks: list[str], why: bool) -> str:
+    width = min(max((len(v.unicode) for v in made), default=0), 72)
+    out = [f"{table.title}. {table.says}", *remarks]
+    for section, part in _sections(made):
+        out.append(section)
+        for v in part:
+            out.append(f"    {v.unicode:<{width}}   {v.shape}".rstrip())
+            if why and v.why:
+                out.append(f"        {v.why}")
+    return "\n".join(out)
+
+
+def _latex(table: Notation, made: tuple[EquationView, ...], remarks: list[str], why: bool) -> str:
+    out = [f"% {table.title}", *(f"% {r}" for r in remarks)]
+    for section, part in _sections(made):
+        out.append(f"\n% {section}")
+        for v in part:
+            if why and v.why:
+                out.append(f"% {v.why}")
+            out.append(f"\\[ {v.latex} \\]")
+    return "\n".join(out) + "\n"
+
+
+def _markdown(table: Notation, made: tuple[EquationView, ...], remarks: list[str], why: bool) -> str:
+    out = [f"# {table.title}", "", table.says, *(f"\n{r}" for r in remarks)]
+    for section, part in _sections(made):
+        out += ["", f"## {HEADINGS[section]}"]
+        for v in part:
+            out += ["", f"$${v.latex}$$"]
+            if why and v.why:
+                out += ["", f"*{v.why}*"]
+    return "\n".join(out) + "\n"
+
+
+def _mathml(table: Notation, made: tuple[EquationView, ...], remarks: list[str], why: bool) -> str:
+    out = ['<section class="derivation">', f"<p>{table.title}. {table.says}</p>", *(f"<p>{r}</p>" for r in remarks)]
+    for section, part in _sections(made):
+        out.append(f"<h2>{HEADINGS[section]}</h2>")
+        for v in part:
+            reason = f"<p>{v.why.replace('&', '&amp;').replace('<', '&lt;')}</p>" if why and v.why else ""
+            out.append(f"<div>{v.mathml}{reason}</div>")
+    return "\n".join([*out, "</section>"]) + "\n"

@@ -1,0 +1,64 @@
+"""Why a line holds: the rule that wrote it, in words, and the line that it goes back through."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from chainrule.notation.lines import Line
+from chainrule.program.equation import Equation, Program
+
+RULES: Mapping[str, str] = {
+    "dense": "dense layer: the values below times the weights, plus the bias",
+    "dense without bias": "dense layer without a bias: the values below times the weights",
+    "embedding": "embedding: each token stands for a row of the table",
+    "dropout": "dropout: which values stay, drawn anew in every step",
+    "inverted dropout": "dropout: what stays is divided by the part that stays, so that the mean is unchanged",
+    "layer normalisation": "layer normalisation: mean 0 and variance 1 over each sample's features, then γ and β",
+    "batch normalisation": "batch normalisation: mean 0 and variance 1 over the batch, then γ and β",
+    "one-hot": "a label as a row of zeros with a 1 in its place",
+    "label smoothing": "label smoothing: a share of each label is spread evenly over the classes",
+    "sum of the losses": "the losses of all samples added up",
+    "sum of weights": "the weights of all samples added up",
+    "penalty": "penalty: the size of the weights",
+    "cost": "the cost: what is minimised",
+    "slope": "chain rule: the gradient by the result times the slope of the result",
+    "product rule": "product rule: for T = L R it is dL = dT Rᵀ and dR = Lᵀ dT",
+    "lookup rule": "lookup: each row of the table gathers the gradients of the places it was used at",
+    "sum over what repeats": "what is used for every row or column gets the sum of their gradients",
+    "sum of the parts": "used in several places: their gradients add up",
+    "ties": "how many values share the maximum: they share its gradient",
+    "clipping": "clipping: the squared size of a gradient",
+    "clipping by the global norm": "clipping: all gradients are shortened alike where together they are too long",
+    "running statistics": "running mean: a part of the old value and a part of this batch's",
+    "SGD": "gradient descent: a step against the gradient",
+    "Adagrad": "Adagrad: steps divided by the root of the summed squares of the gradients",
+    "RMSProp": "RMSProp: steps divided by the root of the running mean of squared gradients",
+    "Adam": "Adam: running means of the gradient and of its square, both corrected for their start at 0",
+    "AdamW": "AdamW: Adam, with the weights themselves shrunk a little",
+    "softmax with cross entropy": "softmax with cross entropy, taken together: log Σ exp is computed without overflow",
+    "log-softmax with cross entropy": "log-softmax with cross entropy, taken together",
+    "sigmoid with binary cross entropy": "sigmoid with binary cross entropy, taken together",
+    "identity with squared error": "squared error of the last layer's values",
+    "tangent": "tangent rule: each operand's change times the slope by it, added up",
+}
+"""What each rule's name stands for; other names are those of activations and losses."""
+
+
+def reasons(program: Program, grouped: Sequence[Line]) -> dict[str, str]:
+    """Why each line's equation holds, by its target."""
+    found = {}
+    losses = {e.target.name for e in program.cost}
+    for line in grouped:
+        equation = line.equation
+        said = RULES.get(equation.rule)
+        if said is None:
+            kind = "loss" if equation.target.name in losses else "activation"
+            said = f"{kind}: {equation.rule}" if equation.rule else ""
+        found[equation.target.name] = said + _through(equation)
+    return found
+
+
+def _through(equation: Equation) -> str:
+    """; through Z2, A1: the values whose equations it goes back through."""
+    names = [part.split(" ", 1)[0] for part in equation.through.split("\n") if part]
+    return f"; through {' and '.join(dict.fromkeys(names))}" if names else ""
