@@ -6,6 +6,8 @@ net = cr.Network(inputs=784, layers=[cr.Dense(256, "sigmoid"), cr.Dense(10, "sof
 print(net.program)
 """
 
+from typing import TYPE_CHECKING, Any
+
 from chainrule import data
 from chainrule.errors import (
     ChainruleError,
@@ -26,6 +28,7 @@ from chainrule.rules.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMS
 from chainrule.spec import BatchNorm, Dense, Dropout, Embedding, LayerNorm, NetworkSpec
 from chainrule.train.callbacks import Callback, CSVLog, EarlyStopping, LearningRateLog, WeightAverage
 from chainrule.train.history import EpochRecord, History
+from chainrule.train.monitor import Monitor
 from chainrule.train.progress import Progress
 from chainrule.train.schedules import (
     Constant,
@@ -40,13 +43,33 @@ from chainrule.train.schedules import (
 )
 from chainrule.train.state import FitState
 
+if TYPE_CHECKING:
+    from chainrule.estimators import MLPClassifier, MLPRegressor
+
 __version__ = "0.1.0"
 
 __all__ = [
     "SGD", "Activation", "Adagrad", "Adam", "AdamW", "BatchNorm", "CSVLog", "Callback", "ChainruleError", "Constant",
     "Cosine", "Cost", "DataError", "Dense", "DivergedError", "Dropout", "EarlyStopping", "Embedding", "EpochRecord",
-    "ExponentialDecay", "FitState", "FormulaError", "History", "InverseScaling", "LayerNorm", "LearningRateLog", "Loss",
-    "MissingDependencyError", "Network", "NetworkSpec", "OnPlateau", "OneCycle", "Optimizer", "Program", "ProgramError",
-    "Progress", "RMSProp", "Schedule", "SpecError", "StepDecay", "WeightAverage", "cross_entropy", "data", "derive",
-    "elu", "functions", "huber", "leaky_relu", "quantile", "schedule_from_dict",
+    "ExponentialDecay", "FitState", "FormulaError", "History", "InverseScaling", "LayerNorm", "LearningRateLog",
+    "Loss", "MLPClassifier", "MLPRegressor", "MissingDependencyError", "Monitor", "Network", "NetworkSpec",
+    "OnPlateau", "OneCycle", "Optimizer", "Program", "ProgramError", "Progress", "RMSProp", "Schedule", "SpecError",
+    "StepDecay", "WeightAverage", "cross_entropy", "data", "derive", "elu", "functions", "huber", "leaky_relu",
+    "quantile", "schedule_from_dict",
 ]  # fmt: skip
+
+_LAZY = ("MLPClassifier", "MLPRegressor")
+"""What loads scikit-learn, and so only when it is asked for."""
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        from chainrule import estimators
+
+        found = globals()[name] = getattr(estimators, name)
+        return found
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
