@@ -37,9 +37,9 @@ def supports(made: Plan) -> bool:
     """Whether a plan is a plain forward pass."""
     kinds = (Product, Lanes, Lookup, Flat, Scalars)
     stages = [s for s in made.stages if s.equations]
-    return all(isinstance(s, kinds) for s in stages) and all(
-        s.form == "forward" for s in stages if isinstance(s, Product)
-    )
+    forward = all(s.form == "forward" for s in stages if isinstance(s, Product))
+    reads = any(s.role == "input" for s in made.program.given)  # a constant prediction has no use for X
+    return reads and forward and all(isinstance(s, kinds) for s in stages)
 
 
 class _Row:
