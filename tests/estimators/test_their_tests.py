@@ -29,7 +29,8 @@ def _collected() -> dict[str, Any]:
     theirs = "from sklearn.neural_network import MLPClassifier, MLPRegressor\n"
     assert theirs in text
     space: dict[str, Any] = {"__name__": __name__, "__file__": __file__}
-    exec(compile(text.replace(theirs, "from chainrule import MLPClassifier, MLPRegressor\n"), THEIRS.origin, "exec"), space)
+    ours = text.replace(theirs, "from chainrule import MLPClassifier, MLPRegressor\n")
+    exec(compile(ours, THEIRS.origin, "exec"), space)
     return {name: f for name, f in space.items() if name.startswith("test_") and name not in NOT_OURS}
 
 

@@ -42,7 +42,8 @@ class Samples:
     def rows(self, index: Any = slice(None)) -> Array:
         """These rows, dense."""
         if self._dense is not None:
-            return self._dense[index]
+            rows: Array = self._dense[index]
+            return rows
         return np.ascontiguousarray(self._sparse[index].astype(self.dtype).toarray(), self.dtype)
 
     def parts(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from dataclasses import replace
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,12 +32,12 @@ from chainrule.rules.optimizers import Optimizer
 Array = NDArray[Any]
 
 
-class BaseMLP(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type: ignore[misc]
+class BaseMLP(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type: ignore[misc, call-arg]
     """The base of both; a subclass says what targets are (`_encode`, `_decode`, `_default_score`, `_head`)."""
 
     # auto_wrap_output_keys=None: `transform` itself names its columns, as they depend on the layer.
 
-    _parameter_constraints: dict[str, list[Any]] = {}
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {}
 
     # --- a subclass's part -------------------------------------------------------------------------------------
 
@@ -128,7 +128,8 @@ class BaseMLP(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # t
         self.stopped_ = None
         self._best = None
         for name in ("loss_curve_", "validation_scores_", "best_loss_", "best_validation_score_", "_optimizer"):
-            vars(self).pop(name, None)
+            if hasattr(self, name):
+                delattr(self, name)
         self._begin()
 
     def _begin(self) -> None:
@@ -244,15 +245,14 @@ class BaseMLP(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # t
             weights = None if task.weights is None else task.weights[out]
             part = Task(Samples(X[out], net.dtype), task.targets[out], weights)
             held = Held(part, X[out], y[out], None if weights is None else weights[:, 0])
-        if incremental and self.early_stopping:
-            if vars(self).get("_held_") is not None and self.stopped_:
-                warnings.warn(
-                    f"partial_fit has stopped early ({self.stopped_}) and trains no further. To go on, set "
-                    "early_stopping=False.",
-                    ConvergenceWarning,
-                    stacklevel=3,
-                )
-                return
+        if incremental and self.early_stopping and vars(self).get("_held_") is not None and self.stopped_:
+            warnings.warn(
+                f"partial_fit has stopped early ({self.stopped_}) and trains no further. To go on, set "
+                "early_stopping=False.",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
+            return
         self._held_ = held if incremental else None
         self._begin_curves(held)
         StochasticFit(self, net, task, chosen, held, self._random_state, incremental=incremental).run()
@@ -358,9 +358,7 @@ class BaseMLP(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # t
 
     def _check_solver(self) -> bool:
         if self.solver == "lbfgs" and self.optimizer is None:
-            raise AttributeError(
-                "partial_fit is only available for stochastic optimizers. lbfgs is not stochastic."
-            )
+            raise AttributeError("partial_fit is only available for stochastic optimizers. lbfgs is not stochastic.")
         return True
 
     def __sklearn_tags__(self) -> Any:

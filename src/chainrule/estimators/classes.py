@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -116,8 +117,7 @@ class ClassTargets:
     def _known(self, classes: Any) -> None:
         if len(np.setdiff1d(classes, self.classes_, assume_unique=True)):
             raise ValueError(
-                "`y` has classes not in `self.classes_`. "
-                f"`self.classes_` has {self.classes_}. 'y' has {classes}."
+                f"`y` has classes not in `self.classes_`. `self.classes_` has {self.classes_}. 'y' has {classes}."
             )
 
     def _compare_outputs(self, y: Any) -> None:
@@ -166,7 +166,7 @@ class ClassTargets:
         kind = self._kind()
         if kind == "multiclass-multioutput":
             starts = np.cumsum([0, *self._counts()])
-            parts = [prediction[:, a:b].argmax(axis=1) for a, b in zip(starts[:-1], starts[1:], strict=True)]
+            parts = [prediction[:, a:b].argmax(axis=1) for a, b in pairwise(starts)]
             return np.stack([c[k] for c, k in zip(self.classes_, parts, strict=True)], axis=1)
         if kind == "multilabel-indicator":
             threshold = 0.5 if self._head().threshold == 0.5 else 0.0
@@ -196,5 +196,7 @@ class ClassTargets:
         """Whether outputs are probabilities: not those of a hinge, which are signs."""
         signs = self.loss == "hinge" or (isinstance(self.loss, Loss) and self.loss.between == (-1.0, 1.0))  # type: ignore[attr-defined]
         if signs and raises:
-            raise AttributeError("predict_proba is not available with the hinge loss, whose outputs are no probabilities.")
+            raise AttributeError(
+                "predict_proba is not available with the hinge loss: its outputs are no probabilities."
+            )
         return not signs

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,7 +47,7 @@ class MLPClassifier(ClassTargets, ClassifierMixin, BaseMLP):  # type: ignore[mis
         MLPClassifier((256,), dropout=0.2, class_weight="balanced", early_stopping=True, random_state=0).fit(X, y)
     """
 
-    _parameter_constraints = {
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **THEIRS,
         **OURS,
         "loss": [StrOptions(set(CLASSIFIER_LOSSES)), *LOSS],

@@ -67,6 +67,7 @@ LOSS: list[Any] = [Loss, Cost, callable]
 CLASSIFIER_LOSSES = frozenset({"log_loss", *LOSSES})
 REGRESSOR_LOSSES = frozenset(LOSSES)
 
+
 def keep(owner: object, given: dict[str, Any]) -> None:
     """The constructor's arguments as attributes, untouched: scikit-learn's rule for every estimator."""
     vars(owner).update({k: v for k, v in given.items() if k != "self" and not k.startswith("__")})
@@ -100,7 +101,7 @@ def per_layer(owner: Any, name: str, layers: int) -> list[Any]:
         raise must_be(owner, name, f"a single value or one for each of the {layers} hidden layers", given)
     for value in values:
         if name == "dropout":
-            if not isinstance(value, Real) or isinstance(value, bool) or not 0 <= value < 1:
+            if not isinstance(value, int | float | np.number) or isinstance(value, bool) or not 0 <= value < 1:
                 raise must_be(owner, name, "a rate in the range [0.0, 1.0), or one for each hidden layer", given)
         elif not isinstance(value, Activation) and not callable(value) and value not in {*ACTIVATIONS, *ALIASES}:
             known = ", ".join(sorted({*ACTIVATIONS, *ALIASES}))
@@ -112,6 +113,7 @@ def network_dtype(owner: Any, data: np.dtype[Any]) -> np.dtype[Any]:
     """The dtype to train in: the data's, unless `dtype` says another."""
     if owner.dtype is None:
         return data
+    chosen: np.dtype[Any]
     try:
         chosen = np.dtype(owner.dtype)
     except TypeError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,7 +48,11 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
     times larger as there are outputs (its issue 8349).
     """
 
-    _parameter_constraints = {**THEIRS, **OURS, "loss": [StrOptions(set(REGRESSOR_LOSSES)), *LOSS]}
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **THEIRS,
+        **OURS,
+        "loss": [StrOptions(set(REGRESSOR_LOSSES)), *LOSS],
+    }
 
     def __init__(
         self,

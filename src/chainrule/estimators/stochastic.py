@@ -32,7 +32,8 @@ def batch_size_of(owner: Any, samples: int) -> int:
     if owner.batch_size == "auto":
         return min(200, samples)
     if owner.batch_size > samples:
-        warnings.warn("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=2)
+        message = "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped"
+        warnings.warn(message, stacklevel=2)
     return int(np.clip(owner.batch_size, 1, samples))
 
 
@@ -62,9 +63,7 @@ class StochasticFit:
         solver = None if not incremental else getattr(owner, "_optimizer", None)
         self.solver: Solver = solver or owner._make_solver(self.steps)
         owner._optimizer = self.solver
-        self.program = net.training_program(
-            self.solver.optimizer, targets=task.kind, weighted=task.weights is not None
-        )
+        self.program = net.training_program(self.solver.optimizer, targets=task.kind, weighted=task.weights is not None)
         self.engine = net.engines.for_fit(self.program, len(chosen), int(owner.max_iter), self.batch_size)
         masks = any(isinstance(layer, Dropout) for layer in net.spec.layers)
         self.seed = int(random.randint(2**31 - 1)) if masks else 0
@@ -212,9 +211,7 @@ class StochasticFit:
             if score > owner.best_validation_score_:
                 owner.best_validation_score_, improved = score, True
         else:
-            owner._no_improvement_count = (
-                owner._no_improvement_count + 1 if loss > owner.best_loss_ - owner.tol else 0
-            )
+            owner._no_improvement_count = owner._no_improvement_count + 1 if loss > owner.best_loss_ - owner.tol else 0
             improved = loss < owner.best_loss_
             if improved:
                 owner.best_loss_ = loss
