@@ -65,9 +65,10 @@ class CompiledEngine:
         if known is not None and known.program is program:
             return known
         made = plan(program, wanted, fuse_updates=not chunked)
+        if chunked and made.couples:
+            chunked, made = False, plan(program, wanted)
         symbols = program.symbols
         outputs = tuple(symbols[n] for n in wanted if symbols[n].batched)
-        chunked = chunked and not made.couples
 
         def build() -> Any:
             lowered: Lowered = lower(made, self.layout, chunked=chunked, training=training, outputs=outputs)
@@ -97,7 +98,9 @@ class CompiledEngine:
     def run(self, program: Program, given: Values, wanted: tuple[str, ...]) -> dict[str, Array]:
         """The wanted symbols' values."""
         unit = self._unit(program, wanted, True, False)
-        samples = int(given[BATCH])
+        # Counted in the data: the m of a float32 program is rounded above 2**24.
+        batched = (np.shape(given[s.name])[0] for s in unit.memory.data)
+        samples = next(batched, int(given[BATCH]))
         symbols = program.symbols
         stored = pack.aligned(unit.memory.stored_size, self.dtype)
         self._pack(unit, given, stored)
