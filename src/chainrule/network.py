@@ -28,8 +28,6 @@ from chainrule.train.loop import Fit
 Array = NDArray[Any]
 EngineName = Literal["auto", "compiled", "reference"]
 _DTYPES = ("float32", "float64")
-_MADE = frozenset({"_programs", "_engines", "_one_row", "_layout", "_buffer", "_parameters", "_state"})
-"""Attributes that follow from the others."""
 
 
 class Network:
@@ -343,20 +341,6 @@ class Network:
         net._setup(spec, settings["dtype"], settings["seed"], engine)
         storage.fill({**net._parameters, **net._state}, arrays, path)
         return net
-
-    def __getstate__(self) -> dict[str, Any]:
-        """For pickle and copy: the description and the numbers; what was derived and compiled is made anew."""
-        state = {k: v for k, v in vars(self).items() if k not in _MADE}
-        numbers = {name: np.array(view) for name, view in (*self._parameters.items(), *self._state.items())}
-        return state | {"engine": (self._engines.name, self._engines.fitted), "numbers": numbers}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        (name, fitted), numbers = state.pop("engine"), state.pop("numbers")
-        self._setup(state["spec"], state["dtype"], state["seed"], name)
-        self._engines.fitted = fitted
-        vars(self).update(state)
-        for key, view in (*self._parameters.items(), *self._state.items()):
-            view[...] = numbers[key]
 
     # --- behind it -----------------------------------------------------------------------------------------------
 
