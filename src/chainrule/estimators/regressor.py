@@ -42,7 +42,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
 
     Further attributes: network_ (the chainrule.Network), validation_loss_curve_, stopped_ (why before the last epoch).
 
-        MLPRegressor((64, 64), activation=["relu", "tanh"], dropout=0.1, random_state=0).fit(X, y)
+        MLPRegressor(hidden_layer_sizes=(64, 64), activation=["relu", "tanh"], dropout=0.1, random_state=0).fit(X, y)
 
     With several outputs the gradient is that of the loss, the mean over samples and outputs; scikit-learn's is as many
     times larger as there are outputs (its issue 8349).
