@@ -113,7 +113,7 @@ def _lookup(frame: Frame, equation: Equation) -> None:
             place = f.at(out, (panel, c * d * layout.panel), v * layout.lanes, type=layout.real)
 
             def at_place(p: Int, samples: list[Value] = samples, place: Value = place) -> None:
-                found = [f.load("i64", f.at(s, p, type="i64")) for s in samples]
+                found = [_token(frame, f.at(s, p, type="i64"), table) for s in samples]
                 rows = [f.at(entries, (token, d), type=layout.real) for token in found]
                 to = f.at(place, (p, d * layout.panel), type=layout.real)
                 _turn(frame, rows, d, to, 0, d // layout.lanes)
@@ -121,6 +121,12 @@ def _lookup(frame: Frame, equation: Equation) -> None:
             f.loop(0, c, at_place)
 
     f.loop(*frame.share(frame.panels), one)
+
+
+def _token(frame: Frame, place: Value, table: Symbol) -> Value:
+    """The token there.  The user's array may change while a fit runs: whatever it holds then, it names a row."""
+    f = frame.f
+    return f.intrinsic("umin", f.load("i64", place), int(table.shape[0]) - 1)
 
 
 def scatter(frame: Frame, stage: Scatter) -> None:
@@ -170,7 +176,7 @@ def _entries(frame: Frame, table: Symbol, tokens: Symbol, sample: Int, body: Cal
     row = f.at(frame.data(tokens.name), (_row(frame, sample), c), type="i64")
 
     def place(p: Int) -> None:
-        token = f.load("i64", f.at(row, p, type="i64"))
+        token = _token(frame, f.at(row, p, type="i64"), table)
         entries = f.at(frame.addresses[table.name], (token, d), type=layout.real)
         f.loop(0, d, lambda e: body(f.add(f.mul(p, d), e), f.at(entries, e, type=layout.real)))
 
