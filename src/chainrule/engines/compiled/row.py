@@ -186,7 +186,7 @@ class _Row:
         out = self.at[equation.target.name]
 
         def place(p: Int) -> None:
-            token = f.load("i64", f.at(self.source, p, type="i64"))
+            token = f.intrinsic("umin", f.load("i64", f.at(self.source, p, type="i64")), int(table.shape[0]) - 1)
             row = f.at(self.at[table.name], (token, d), type=layout.real)
             to = f.at(out, (p, d), type=layout.real)
             f.loop(
