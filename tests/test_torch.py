@@ -91,7 +91,7 @@ class Case:
         layers: list[Any] = []
         inputs = int(rng.integers(1, 12))
         if rng.random() < 0.25:
-            layers.append(cr.Embedding(int(rng.integers(1, 9)), int(rng.integers(1, 5))))
+            layers.append(cr.Embedding(int(rng.integers(2, 9)), int(rng.integers(1, 5))))
             X = rng.integers(0, layers[0].vocabulary, (m, inputs))
         else:
             X = rng.normal(size=(m, inputs))
@@ -172,6 +172,12 @@ def test_gradients_of_random_networks(seed: int, engine: str) -> None:
         # What cancels exactly (b before batch normalisation) is only rounding: measured by the largest gradient.
         size = max(float(tensor.grad.abs().max()), 1e-3 * largest)
         np.testing.assert_allclose(found[name], tensor.grad.numpy(), rtol=1e-10, atol=1e-10 * size, err_msg=name)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(1000, 1600))
+def test_gradients_of_many_more_random_networks(seed: int, engine: str) -> None:
+    test_gradients_of_random_networks(seed, engine)
 
 
 OPTIMIZERS: dict[str, tuple[cr.Optimizer, Callable[[list[Tensor]], Any]]] = {
