@@ -10,6 +10,7 @@
 # ORACLE=             test without PyTorch (its tests are then skipped)
 # PYTEST='-k digits'  more words for pytest
 
+MAKEFLAGS += --no-print-directory
 VENV := .venv
 RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip install --quiet --disable-pip-version-check
