@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -23,6 +23,8 @@ class Epoch:
     data: the batched given symbols ("X", "Y" or "y", "w"), all samples.  order: indices of samples, int64.  batch_size:
     samples a step; the last batch may be smaller.  rates: the learning rate of each step.  first_step: t of the first
     step, from 1.  seed: of the dropout masks.  threads: how many to use at most (None: the engine's choice).
+    begins, ends: whether this is the first, the last part of an epoch that is run in parts; between them nobody looks at
+    the optimizer's slots, and an engine may keep them to itself.
     """
 
     data: Values
@@ -32,11 +34,24 @@ class Epoch:
     first_step: int
     seed: int
     threads: int | None = None
+    begins: bool = True
+    ends: bool = True
 
     @property
     def steps(self) -> int:
         """Batches in the epoch."""
         return -(-len(self.order) // self.batch_size)
+
+    def part(self, first: int, count: int) -> Epoch:
+        """The steps first, ..., first + count - 1 (from 0) of this epoch: parts in order make the same steps."""
+        return replace(
+            self,
+            order=self.order[first * self.batch_size : (first + count) * self.batch_size],
+            rates=self.rates[first : first + count],
+            first_step=self.first_step + first,
+            begins=self.begins and first == 0,
+            ends=self.ends and first + count >= self.steps,
+        )
 
 
 @dataclass(frozen=True)

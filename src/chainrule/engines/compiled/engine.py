@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import math
 import os
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +30,8 @@ SINGLE = 512
 """Samples up to which a batch is run as one piece, its weights updated in the tiles of their gradients."""
 
 
+POLL = 0.005
+"""Seconds between two questions whether to stop."""
 WORTH = 1_000_000
 """Operations of one thread between two barriers that make a barrier worth its while (about 10 microseconds)."""
 PER_SAMPLE = 20
@@ -44,6 +48,7 @@ class _Unit:
     chunked: bool
     code: jit.Code
     address: int
+    packed: Array | None = None
 
 
 class CompiledEngine:
@@ -131,8 +136,12 @@ class CompiledEngine:
     ) -> EpochResult:
         """Trains one epoch; parameters, slots and statistics are overwritten in place when it ends."""
         unit = self._unit(program, (), epoch.batch_size > SINGLE, True)
-        packed = pack.aligned(unit.memory.stored_size, self.dtype)
-        self._pack(unit, stored, packed)
+        slots = {s.name for s in program.given if s.role == "slot"}
+        # Within an epoch that is run in parts the slots stay as they were packed.
+        going_on = not epoch.begins and unit.packed is not None
+        packed = unit.packed if going_on else pack.aligned(unit.memory.stored_size, self.dtype)
+        self._pack(unit, stored, packed, slots if going_on else set())
+        unit.packed = None if epoch.ends else packed
         batch = min(epoch.batch_size, len(epoch.order))
         threads = threads_for(unit, batch, epoch.steps, epoch.threads)
         call = _Call(self, unit, len(epoch.order), epoch.batch_size, threads, dict(epoch.data), {})
@@ -146,16 +155,19 @@ class CompiledEngine:
             call.stop[0] = 1
 
         try:
-            team.run(unit.address, call.words.ctypes.data, threads, interrupted)
+            with _watching(stop, call.stop):
+                team.run(unit.address, call.words.ctypes.data, threads, interrupted)
             call.done_with()
         finally:
             for name, array in stored.items():
-                if name in unit.memory.stored:
+                if name in unit.memory.stored and (epoch.ends or name not in slots):
                     array[...] = self._unpack(unit, packed, unit.memory.stored, program.symbols[name])
         return EpochResult(call.costs[: int(call.done[0])].copy())
 
-    def _pack(self, unit: _Unit, values: Values, into: Array) -> None:
+    def _pack(self, unit: _Unit, values: Values, into: Array, but: Collection[str] = ()) -> None:
         for name, offset in unit.memory.stored.items():
+            if name in but:
+                continue
             array = np.asarray(values[name])
             if unit.memory.kinds[name] == "weight":
                 k, n = array.shape
@@ -249,6 +261,30 @@ class _Call:
             table[:, k] = column
         self.table = table
         self.words[Word.RATES] = table.ctypes.data
+
+
+@contextlib.contextmanager
+def _watching(stop: Callable[[], bool] | None, flag: Array) -> Iterator[None]:
+    """Asks `stop` every few milliseconds, on a thread of its own, and raises the flag that machine code reads."""
+    if stop is None:
+        yield
+        return
+    over = threading.Event()
+
+    def watch() -> None:
+        while not flag[0]:
+            flag[0] = bool(stop())
+            if over.wait(POLL):
+                return
+
+    flag[0] = bool(stop())
+    thread = threading.Thread(target=watch, daemon=True, name="chainrule stop")
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def _word(value: int) -> int:
