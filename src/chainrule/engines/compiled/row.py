@@ -303,10 +303,12 @@ class RowPredictor:
         lock, into, out, native, arguments = self._lock, self._in, self._out, self._native, self._arguments
 
         def call(X: Array) -> Array | None:
+            if X.dtype.kind not in "fiub":
+                return None
             with lock:
                 try:
                     into[...] = X
-                except (TypeError, ValueError, Warning):  # not numbers, or too large for the dtype
+                except Warning:  # too large for the dtype, where warnings are errors
                     return None
                 return out.copy() if native(*arguments) else None
 
