@@ -52,7 +52,7 @@ def score(model: Path, file: Path | None, part: str, each: bool, unknown: str | 
     if part != "all":
         names = tuple(split_names(names)[PARTS.index(part) - 1])
     found = character_model.score(names, unknown=unknown)
-    per_character = found.per_name / np.array([len(name) + 1 for name in names])
+    per_character = found.per_name / found.lengths
     if each:
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
@@ -60,7 +60,7 @@ def score(model: Path, file: Path | None, part: str, each: bool, unknown: str | 
         rows = zip(names, found.per_name, per_character, strict=True)
         writer.writerows([name, f"{nats:.4f}", f"{share:.4f}"] for name, nats, share in rows)
         sys.stdout.write(text.getvalue())
-    print(f"{len(names):,} names, {found.samples:,} characters with the ends of names")
+    print(f"{len(names):,} names, {found.lengths.sum():,} characters with the ends of names")
     if len(names) >= 4 * EXTREMES:
         order = np.argsort(per_character, kind="stable")
         for what, some in (("most", order[:EXTREMES]), ("least", order[: -EXTREMES - 1 : -1])):

@@ -35,12 +35,13 @@ _NORMALISATIONS: Mapping[str, type[LayerNorm] | type[BatchNorm]] = {"layer": Lay
 class Score:
     """What names cost, in nats: -log of the probability that the model gives them, their end among it.
 
-    per_name: (n,) of each whole name.  per_character: of all of them, by characters and ends.  samples: how many.
+    per_name: (n,) of each whole name.  lengths: (n,) its characters, the end among them.  per_character: the mean over
+    all characters of all names, Σ per_name / Σ lengths.
     """
 
     per_name: NDArray[np.float64]
+    lengths: NDArray[np.int64]
     per_character: float
-    samples: int
 
 
 class CharacterModel:
@@ -150,7 +151,7 @@ class CharacterModel:
             self._vocabulary = Vocabulary.from_names([*names, *(held_out or ())])
         if self._network is None:
             self._build(self._vocabulary)
-        X, y = self.windows(names)
+        X, y = _full_batches(*self.windows(names), positive_integer("batch_size", batch_size))
         self._longest = max(self._longest, max(map(len, names)))
         rate = StepDecay(0.1, every=-(-epochs // 2))
         try:
@@ -208,7 +209,7 @@ class CharacterModel:
             cost[part] = -np.log(np.maximum(found, np.finfo(P.dtype).tiny))
         ends = np.cumsum(lengths + 1)
         per_name = np.add.reduceat(cost, ends - lengths - 1)
-        return Score(per_name, float(cost.mean()), len(y))
+        return Score(per_name, lengths + 1, float(cost.mean()))
 
     def sample(
         self,
@@ -285,6 +286,16 @@ class CharacterModel:
     def _probabilities(self, contexts: Tokens) -> Array:
         parts = [self.network.predict(contexts[k : k + _CHUNK]) for k in range(0, len(contexts), _CHUNK)]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _full_batches(X: Tokens, y: Tokens, batch_size: int) -> tuple[Tokens, Tokens]:
+    """As many samples more (the first ones again) as make the last batch full, where there is more than one batch.
+
+    A last batch of a single character would be a step as long as any other, towards that character alone: at a rate of
+    0.1 it costs the model 0.5 nats.
+    """
+    lacking = -len(y) % batch_size if len(y) > batch_size else 0
+    return (np.concatenate([X, X[:lacking]]), np.concatenate([y, y[:lacking]])) if lacking else (X, y)
 
 
 def _layers(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,12 @@ from chainrule.train.history import History
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+FONTS = (
+    "Noto Sans", "Noto Sans CJK JP", "Noto Sans CJK SC", "Noto Sans Arabic", "Noto Sans Hebrew", "Noto Sans Devanagari",
+    "Noto Sans Thai", "WenQuanYi Zen Hei", "PingFang SC", "Hiragino Sans", "Arial Unicode MS", "Microsoft YaHei",
+    "Malgun Gothic", "Nirmala UI", "Segoe UI", "Segoe UI Emoji",
+)  # fmt: skip
+"""Fonts to take, where they are installed, for the characters that matplotlib's own does not have."""
 VOWELS = frozenset("aeiouy")
 END = "end"
 """How the boundary is labelled."""
@@ -87,7 +94,8 @@ def plot_next(model: CharacterModel, path: str | os.PathLike[str], prefixes: Seq
     columns = [model.vocabulary.symbols[k] or END for k in kept]
     figure = _figure(max(4.5, 0.27 * len(columns) + 2.2), max(2.4, 0.27 * len(prefixes) + 1.6))
     axes = figure.subplots()
-    image = axes.imshow(P[:, kept], cmap="Blues", vmin=0.0, vmax=float(P[:, kept].max()), aspect="auto")
+    # Colours along the square root: what is improbable, but possible, can be told from what is not.
+    image = axes.imshow(P[:, kept], cmap="Blues", norm=_square_root(float(P[:, kept].max())), aspect="auto")
     axes.set_xticks(range(len(columns)), columns)
     axes.get_xticklabels()[columns.index(END)].set_rotation(90) if END in columns else None
     axes.set_yticks(range(len(prefixes)), [prefix or "(begin)" for prefix in prefixes])
@@ -131,6 +139,12 @@ def _figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), dpi=150, layout="constrained")
 
 
+def _square_root(largest: float) -> Any:
+    from matplotlib.colors import PowerNorm
+
+    return PowerNorm(0.5, vmin=0.0, vmax=largest)
+
+
 def _tidy(axes: Any) -> None:
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
@@ -138,6 +152,15 @@ def _tidy(axes: Any) -> None:
 
 def _save(figure: Figure, path: str | os.PathLike[str]) -> Path:
     """Writes the picture as .png, whatever the name says, beside it first, then moved into place."""
+    from matplotlib.font_manager import get_font_names
+    from matplotlib.text import Text
+
     target = Path(path)
-    replace_file(target, lambda temporary: figure.savefig(temporary, format="png"))
+    there = set(get_font_names())
+    for text in figure.findobj(Text):
+        text.set_fontfamily(["DejaVu Sans", *(name for name in FONTS if name in there)])  # type: ignore[attr-defined]
+    with warnings.catch_warnings():
+        # A character that no font of this machine has is an empty box; the picture is of use all the same.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        replace_file(target, lambda temporary: figure.savefig(temporary, format="png"))
     return target
