@@ -17,9 +17,9 @@ LAYERS = [
     {"rules", "spec"},
     {"engines", "notation"},
     {"checks", "initialise", "storage"},
-    {"data", "train"},
+    {"data", "train", "glass"},
     {"network"},
-    {"estimators", "language", "report"},
+    {"estimators", "language", "report", "bench"},
     {"chainrule"},
     {"cli"},
 ]

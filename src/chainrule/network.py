@@ -13,6 +13,7 @@ from chainrule import checks, storage
 from chainrule.engines.base import OneRow, Values
 from chainrule.engines.choose import Engines
 from chainrule.errors import SpecError, expected, unknown_name
+from chainrule.glass.box import GlassBox
 from chainrule.initialise import initialise
 from chainrule.program.equation import Program
 from chainrule.program.layout import ParameterLayout
@@ -20,7 +21,7 @@ from chainrule.program.symbol import BATCH
 from chainrule.rules.derive import Mode, derive
 from chainrule.rules.losses import Cost, Loss, Targets
 from chainrule.rules.optimizers import Adam, Optimizer
-from chainrule.spec import Dense, Layer, NetworkSpec, Reduction
+from chainrule.spec import Dense, Layer, NetworkSpec, PenaltyPer, Reduction
 from chainrule.train.callbacks import Callback
 from chainrule.train.history import History
 from chainrule.train.loop import Fit
@@ -30,7 +31,7 @@ EngineName = Literal["auto", "compiled", "reference"]
 _DTYPES = ("float32", "float64")
 
 
-class Network:
+class Network(GlassBox):
     """A feedforward network: what it computes is a derived program, which an engine runs.
 
         net = Network(inputs=784, layers=[Dense(256, "sigmoid"), Dense(10, "softmax")], loss="cross_entropy")
@@ -39,7 +40,7 @@ class Network:
 
     inputs: features a sample, or tokens if the first layer is an Embedding.  loss: a name, a Loss of one sample or a
     Cost of the batch.  l1, l2: λ₁/m Σ|W| and λ₂/(2m) Σ W² are added to the cost.  reduction: "mean" or "sum" of the
-    losses.  dtype: "float32" or "float64".  seed: of initial weights, shuffling and dropout; None draws one.
+    losses.  penalty_per: "sample", or "weight" for Σ w instead of m in the penalties.  dtype: "float32" or "float64".  seed: of initial weights, shuffling and dropout; None draws one.
     Raises SpecError with all faults at once.
     """
 
@@ -52,11 +53,13 @@ class Network:
         l1: float = 0.0,
         l2: float = 0.0,
         reduction: Reduction = "mean",
+        penalty_per: PenaltyPer = "sample",
         dtype: str = "float32",
         seed: int | None = 0,
         engine: EngineName = "auto",
     ) -> None:
-        self._setup(NetworkSpec(inputs, layers, loss, l1=l1, l2=l2, reduction=reduction), dtype, seed, engine)
+        penalties: dict[str, Any] = {"l1": l1, "l2": l2, "penalty_per": penalty_per}
+        self._setup(NetworkSpec(inputs, layers, loss, reduction=reduction, **penalties), dtype, seed, engine)
         initialise(self.spec, {**self.parameters, **self.state}, self.seed)
 
     def _setup(self, spec: NetworkSpec, dtype: object, seed: int | None, engine: str) -> None:

@@ -42,7 +42,9 @@ class Activations:
                 continue
             group: list[Equation] = []
             formula = expanded(equation.op.expression, made_by, group)
-            self.known[equation.target.name] = Activated(z, replace(formula, {Variable(z): Variable("z")}), tuple(group))
+            self.known[equation.target.name] = Activated(
+                z, replace(formula, {Variable(z): Variable("z")}), tuple(group)
+            )
 
     def of(self, name: str) -> Activated | None:
         """How the symbol is made, if it is an activation's value."""

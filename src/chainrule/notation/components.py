@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from chainrule.notation.activations import Activations
+from chainrule.notation.activations import Activated, Activations
 from chainrule.notation.jacobian import Jacobian, jacobian
-from chainrule.notation.lines import FAMILIAR, USUAL, Line
+from chainrule.notation.lines import FAMILIAR, USUAL, Line, expanded
 from chainrule.notation.look import Atom, Frac, Look, Row, Scripts, joined
 from chainrule.notation.names import Names
 from chainrule.notation.tables import Notation
@@ -50,6 +50,8 @@ class Components:
         self.symbols = program.symbols
         self.activations = Activations(program)
         self.inside: Mapping[str, Equation] = {}
+        self.shown: frozenset[str] = frozenset()
+        """The symbols that lines of their own define."""
 
     # --- a line ------------------------------------------------------------------------------------------------
 
@@ -61,9 +63,7 @@ class Components:
     def output(self, prediction: Symbol) -> Relation:
         """ŷ = a of the last layer"""
         letters = self._letters(prediction, Place())
-        return Relation(
-            self.names.alias(prediction, "y", letters, hat=True), (self.names.leaf(prediction, letters),)
-        )
+        return Relation(self.names.alias(prediction, "y", letters, hat=True), (self.names.leaf(prediction, letters),))
 
     def relations(self, line: Line) -> list[Relation]:
         """The line's formulas: its own last, before it what it refers to."""
@@ -114,14 +114,23 @@ class Components:
         assert activation is not None
         z = self.symbols[activation.z]
         entry = self._entry(a, z, place)
-        found = jacobian(activation, a.name)
+        found = jacobian(activation, a.name, self._shown(activation))
         at_p = self.names.leaf(self.symbols[f"d{a.name}"], ("p", place.sample))
         general = Fold("sum", "p", Apply("mul", (at_p, entry)))
         return [Relation(entry, (self._jacobian(found, place),)), Relation(own, (general,))]
 
+    def _shown(self, activation: Activated) -> dict[Expression, Expression]:
+        """Inner values that have a line of their own: their formulas in z, and their names."""
+        made_by = {e.target.name: e for e in activation.inner}
+        shown: dict[Expression, Expression] = {}
+        for name in made_by:
+            if name in self.shown:
+                formula = expanded(Variable(name), made_by, [])
+                shown[exchange(formula, {Variable(activation.z): Variable("z")})] = Variable(name)
+        return shown
+
     def _jacobian(self, found: Jacobian, place: Place) -> Math:
         p = Place("p", place.sample, place.below)
-        self.inside = {**self.inside, **found.inner}
         made: Math | None = None
         if found.local != Constant(0.0):
             local = self._expression(found.local, p)

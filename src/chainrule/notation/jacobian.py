@@ -7,11 +7,10 @@ maxima of the whole sample.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from chainrule.notation.activations import Activated
-from chainrule.notation.lines import FAMILIAR, by_columns
-from chainrule.program.equation import Equation
+from chainrule.notation.lines import familiar_name
 from chainrule.program.parse import parse
 from chainrule.program.scalar import (
     ONE,
@@ -39,16 +38,15 @@ _KNOWN: Mapping[str, tuple[str, tuple[tuple[str, str], ...]]] = {
 
 @dataclass(frozen=True)
 class Jacobian:
-    """local and terms as expressions over symbols; inner: equations to be written in place of their names."""
+    """local and terms as expressions over symbols."""
 
     local: Expression
     terms: Terms
-    inner: Mapping[str, Equation] = field(default_factory=dict)
 
 
-def jacobian(activation: Activated, a: str) -> Jacobian:
-    """The entries ∂a_p/∂z_j of an activation with the value a."""
-    name = next((n for n, f in FAMILIAR.items() if by_columns(f) == activation.formula), None)
+def jacobian(activation: Activated, a: str, shown: Mapping[Expression, Expression]) -> Jacobian:
+    """The entries ∂a_p/∂z_j of an activation with the value a.  shown: parts of its formula that have a name."""
+    name = familiar_name(activation.formula)
     if name is not None:
         local, terms = _KNOWN[name]
 
@@ -56,18 +54,17 @@ def jacobian(activation: Activated, a: str) -> Jacobian:
             return replace(parse(text, ("a",)), {Variable("a"): Variable(a)})
 
         return Jacobian(bound(local), tuple((bound(x), bound(y)) for x, y in terms))
-    return derived(activation)
+    return derived(activation, shown)
 
 
-def derived(activation: Activated) -> Jacobian:
+def derived(activation: Activated, shown: Mapping[Expression, Expression]) -> Jacobian:
     """The entries by the chain rule, whatever the activation is."""
     local, terms = _entry(activation.formula)
-    z = {Variable("z"): Variable(activation.z)}
-    return Jacobian(_bound(local, z), tuple((_bound(x, z), _bound(y, z)) for x, y in terms))
 
+    def bound(e: Expression) -> Expression:
+        return replace(replace(e, shown), {Variable("z"): Variable(activation.z)})
 
-def _bound(e: Expression, by: Mapping[Expression, Expression]) -> Expression:
-    return replace(e, by)
+    return Jacobian(bound(local), tuple((bound(x), bound(y)) for x, y in terms))
 
 
 def _entry(e: Expression) -> tuple[Expression, Terms]:

@@ -55,6 +55,8 @@ def _latex(look: Look) -> str:
             return rf"\sqrt{{{text(inside)}}}"
         case Hat(base):
             return rf"\hat{{{text(base)}}}"
+        case Fenced(left, Atom(letters, "number"), right):  # a label keeps its size
+            return f"{_SIGNS.get(left, left)}{letters}{_SIGNS.get(right, right)}"
         case Fenced(left, inside, right):
             return rf"\left{_SIGNS.get(left, left)} {text(inside)} \right{_SIGNS.get(right, right)}"
         case Big(sign, below, body):

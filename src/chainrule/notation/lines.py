@@ -94,9 +94,7 @@ def lines(program: Program, *, jacobians: bool = False) -> list[Line]:
                 continue
             inside = through[name][1] if name in through else _inside(equation, written)
             known = named[name][1] if name in named else None
-            result.append(
-                Line(section, equation, tuple(inside), known, through[name][0] if name in through else None)
-            )
+            result.append(Line(section, equation, tuple(inside), known, through[name][0] if name in through else None))
     return result
 
 
@@ -160,7 +158,7 @@ def _familiar(
         group: list[Equation] = []
         formula = expanded(equation.op.expression, made_by, group)
         formula = replace(formula, {Variable(z): Variable("z")})
-        name = next((n for n, known in FAMILIAR.items() if by_columns(known) == formula), None)
+        name = familiar_name(formula)
         if name is None:
             continue
         own = {id(e) for e in group} | {id(equation)} | covered
@@ -200,6 +198,21 @@ def expanded(e: Expression, made_by: Mapping[str, Equation], group: list[Equatio
         return under
     parts = {c: expanded(c, made_by, group) for c in children(e)}
     return replace(e, parts) if isinstance(e, Apply) else e
+
+
+def familiar_name(formula: Expression) -> str | None:
+    """The name of a formula in z that is a familiar one (what is stopped has its value all the same)."""
+    return next((n for n, known in FAMILIAR.items() if _plain(by_columns(known)) == _plain(formula)), None)
+
+
+def _plain(e: Expression) -> Expression:
+    """The formula without its stops."""
+    if isinstance(e, Apply) and e.function == "stop":
+        return _plain(e.arguments[0])
+    inner = {c: _plain(c) for c in children(e)}
+    if isinstance(e, Reduction):
+        return Reduction(e.kind, e.over, inner[e.argument])
+    return replace(e, inner) if isinstance(e, Apply) else e
 
 
 def by_columns(e: Expression) -> Expression:

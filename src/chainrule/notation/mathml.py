@@ -29,6 +29,8 @@ def _mathml(look: Look) -> str:
             return f"<mtext>{escape(letters)}</mtext>".replace(" ", "&#160;")
         case Atom(letters, "word"):
             return f'<mi mathvariant="normal">{escape(letters)}</mi>'
+        case Atom("ᵀ", _):
+            return '<mi mathvariant="normal">⊤</mi>'
         case Atom(letters, _):
             return f"<mi>{escape(letters)}</mi>"
         case Row(items):
@@ -49,8 +51,9 @@ def _mathml(look: Look) -> str:
         case Hat(base):
             return f'<mover accent="true">{_mathml(base)}<mo stretchy="false">^</mo></mover>'
         case Fenced(left, inside, right):
-            opening = f'<mo form="prefix" fence="true">{escape(left)}</mo>'
-            closing = f'<mo form="postfix" fence="true">{escape(right)}</mo>'
+            size = ' stretchy="false"' if isinstance(inside, Atom) else ""
+            opening = f'<mo form="prefix" fence="true"{size}>{escape(left)}</mo>'
+            closing = f'<mo form="postfix" fence="true"{size}>{escape(right)}</mo>'
             return f"<mrow>{opening}{_mathml(inside)}{closing}</mrow>"
         case Big(sign, below, body):
             head = "<mo>∑</mo>" if sign == "Σ" else f"<mo>{escape(sign)}</mo>"

@@ -214,7 +214,9 @@ class Matrices:
         if isinstance(e, Reduction):
             return self._reduced(e.kind, "columns" if e.over == "all" else e.over, e.argument, want)
         assert isinstance(e, Applied)
-        if self._oriented(e) == {not want} and not any(n in self.inside for n in variables(e)):
+        apart = e.function in ("mul", "div", "neg") and any(not self._oriented(a) for a in e.arguments)
+        single = e.function == "neg" or apart
+        if self._oriented(e) == {not want} and not single and not any(n in self.inside for n in variables(e)):
             return Transpose(self._expression(e, not want))
         if e.function == "mul" and want is False and self.notation.diagonal:
             rest = [a for a in e.arguments if self._oriented(a) == {True}]

@@ -125,9 +125,10 @@ class Names:
             letter = self.notation.onehot
         if base == "A_n":
             return Hat(Atom(self.notation.letters.get("A", "A")))
-        if base.startswith("lambda"):
-            return Scripts(Atom("λ"), Atom(base[-1:] or extra or "", "number")) if base != "lambda" or extra else (
-                Atom("λ"))  # fmt: skip
+        if base == "E" and symbol.role != "parameter":
+            letter = base.lower() if self.notation.components else base
+        if base == "step_size":
+            return Scripts(Atom(self.notation.rate), Atom("t"))
         if len(letter) == 1:
             return Atom(letter) if not extra else Scripts(Atom(letter), Atom(extra[1:], "number"))
         words = {"mean": "mean", "var": "var"}.get(base, base.replace("_", " ") if symbol.shape == () else base)

@@ -13,9 +13,20 @@ from dataclasses import replace
 
 from chainrule.program.equation import Equation, Program, elementwise, operands_of
 from chainrule.program.op import Elementwise, Reduce
-from chainrule.program.scalar import ONE, TWO, Apply, Constant, Expression, Variable, apply, divide, multiply, variables
+from chainrule.program.scalar import (
+    ONE,
+    TWO,
+    Apply,
+    Constant,
+    Expression,
+    Variable,
+    apply,
+    divide,
+    multiply,
+    variables,
+    walk,
+)
 from chainrule.program.scalar import replace as exchange
-from chainrule.program.scalar import walk
 from chainrule.program.symbol import BATCH, Symbol
 from chainrule.program.verify import verify
 

@@ -53,10 +53,10 @@ _HELPERS: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class CodeLine:
-    """One assignment: target, what it reads, its code (several lines for a scatter), the value's shape."""
+    """One assignment: what it defines (its own target last), what it reads, its code (several lines for a scatter), the value's shape."""
 
     section: str
-    target: str
+    targets: tuple[str, ...]
     operands: tuple[str, ...]
     code: str
     shape: str
@@ -156,6 +156,7 @@ def source_lines(program: Program) -> list[CodeLine]:
         s.name for e in program.equations if isinstance(e.op, Elementwise | Reduce) for s in e.operands
     }
     within: dict[str, str] = {}
+    inside: dict[str, Equation] = {}
     made = []
     for section, equations in program.sections():
         for equation in equations:
@@ -163,10 +164,12 @@ def source_lines(program: Program) -> list[CodeLine]:
             once = target.role == "temporary" and uses.get(target.name) == 1 and target.name in read_by_expression
             if once and isinstance(equation.op, MatMul):
                 within[target.name] = _right(equation, within)
+                inside[target.name] = equation
                 continue
-            operands = tuple(s.name for s in equation.operands)
-            code = _code(equation, within)
-            made.append(CodeLine(section, target.name, operands, code, shape_text(target.shape)))
+            read = [inside[s.name].operands if s.name in inside else (s,) for s in equation.operands]
+            operands = tuple(dict.fromkeys(s.name for part in read for s in part))
+            targets = (*(s.name for s in equation.operands if s.name in inside), target.name)
+            made.append(CodeLine(section, targets, operands, _code(equation, within), shape_text(target.shape)))
     return made
 
 

@@ -77,6 +77,7 @@ INDEX = Notation(
     label="[{}]",
     letters={"A": "a", "Z": "z", "W": "w", "X": "x", "Y": "y", "D": "d", "R": "r", "C": "c", "N": "n", "H": "h",
              "E": "e", "S": "s", "Ys": "ỹ"},
+    flipped=frozenset({"data", "data gradient", "weights", "vector", "table"}),
     function="g",
     components=True,
     onehot="y",

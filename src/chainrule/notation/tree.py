@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from chainrule.notation.look import TIMES, Atom, Big, Fenced, Frac, Look, Root, Row, Scripts, joined, row
 from chainrule.program.scalar import Expression
@@ -209,7 +208,8 @@ class Layout:
     def _factor(self, m: Math, *, matrix: bool = False, last: bool = False) -> Look:
         """m as a factor: in brackets where a sum, or where a product of the other kind would be misread."""
         other = isinstance(m, Product | Diagonal) if not matrix else isinstance(m, Apply) and m.function == "mul"
-        if other or (isinstance(m, Fold) and not last):
+        quotient = self.linear and isinstance(m, Apply) and m.function == "div"
+        if other or quotient or (isinstance(m, Fold) and not last):
             look, level = self._math(m)
             return look if level == ATOM else Fenced("(", look, ")")
         return self._at_least(m, TERM)
@@ -282,8 +282,9 @@ class Layout:
                 return row(top, "/", self._base_or_factor(m.arguments[1])), PRECEDENCE["div"]
             return Frac(self._math(m.arguments[0])[0], self._math(m.arguments[1])[0]), FACTOR
         tops, bottoms = _parts(m)
-        small = [x for x in tops if not x.array and not _large(x)]
-        large = [x for x in tops if not x.array and _large(x)]
+        beside = bool(bottoms) and not any(_indexed(x) for b in bottoms for x in _nodes(b))
+        small = [x for x in tops if not x.array and not _large(x) and not (beside and _indexed(x))]
+        large = [x for x in tops if not x.array and (_large(x) or (beside and _indexed(x)))]
         arrays = [x for x in tops if x.array]
         if bottoms and not small and len(large) == 1 and not arrays and _simple_quotient(large[0], bottoms):
             small, large = large, []
@@ -348,6 +349,20 @@ def _large(m: Math) -> bool:
     return isinstance(m, Fold) or (isinstance(m, Apply) and m.function in ("add", "sub", "where"))
 
 
+def _nodes(m: Math) -> list[Math]:
+    """The formula and those in it."""
+    match m:
+        case Apply(_, arguments) | Call(_, arguments):
+            inner = list(arguments)
+        case Transpose(inside) | Fold(_, _, inside):
+            inner = [inside]
+        case Product(a, b) | Diagonal(a, b):
+            inner = [a, b]
+        case _:
+            inner = []
+    return [m, *(x for i in inner for x in _nodes(i))]
+
+
 def _simple_quotient(top: Math, bottoms: list[Math]) -> bool:
     """Whether (a + b) / c reads better as one quotient: where the divisor is more than a number or a count."""
     return not isinstance(top, Fold) and not all(isinstance(x, Number | Leaf) and not _indexed(x) for x in bottoms)
@@ -359,5 +374,3 @@ def _indexed(m: Math) -> bool:
 
 def _negative(m: Math) -> bool:
     return (isinstance(m, Number) and m.value < 0) or (isinstance(m, Apply) and m.function == "neg")
-
-

@@ -27,6 +27,8 @@ def text(look: Look) -> str:
             return text(base) + _script(sub, _SUBSCRIPT, "_") + _script(sup, _SUPERSCRIPT, "^")
         case Frac(top, bottom):
             return f"{text(top)}/{text(bottom)}"
+        case Root(Atom(letters, _)):
+            return f"√{letters}"
         case Root(inside):
             return f"√({text(inside)})"
         case Hat(base):

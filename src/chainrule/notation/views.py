@@ -9,15 +9,15 @@ from typing import Literal
 from chainrule.errors import SpecError, unknown_name
 from chainrule.notation import latex, mathml, unicode
 from chainrule.notation.components import Components
-from chainrule.notation.lines import Line, lines
+from chainrule.notation.lines import lines
 from chainrule.notation.look import Look
 from chainrule.notation.matrices import Matrices
 from chainrule.notation.names import Names
 from chainrule.notation.rewrite import mean_at_weights, named_penalties
-from chainrule.notation.source import source_lines
+from chainrule.notation.source import source, source_lines
 from chainrule.notation.tables import FORMATS, MATHEMATICAL, NOTATIONS, SOURCE, Notation
 from chainrule.notation.tree import Layout, Relation
-from chainrule.notation.why import reasons
+from chainrule.notation.why import reason
 from chainrule.program.equation import Program
 from chainrule.program.symbol import Shape, shape_text
 from chainrule.program.text import number
@@ -95,29 +95,34 @@ def derivation(program: Program, notation: str = "row", *, mean_at: Mean | None 
 def _views(program: Program, table: Notation) -> list[EquationView]:
     writer = Components(program, table) if table.components else Matrices(program, table)
     grouped = lines(program, jacobians=table.components)
-    why = reasons(program, grouped)
     names = Names(program, table)
+    if isinstance(writer, Components):
+        writer.shown = frozenset(line.target.name for line in grouped)
     made: list[EquationView] = []
+    texts: dict[str, str] = {}
     x = program.symbols.get("X")
     if x is not None and not x.integers:
-        made.append(_view("forward", (), ("X",), writer.inputs(x), shape_text(_shape(names, "X")), "the input"))
+        made.append(_view(table, "forward", (), ("X",), writer.inputs(x), shape_text(_shape(names, "X")), "the input"))
     for line in grouped:
         if made and line.section != "forward" and made[-1].section == "forward":
-            made.append(_output(program, writer, names))
+            made.append(_output(table, program, writer, names))
         *before, own = writer.relations(line)
         for relation in before:
-            made.append(_view(line.section, (), (), relation, "", "what the sign stands for"))
+            made.append(_view(table, line.section, (), (), relation, "", "what the sign stands for"))
         shape = shape_text(_shape(names, line.target.name))
-        made.append(_view(line.section, line.targets, line.operands, own, shape, why[line.target.name]))
+        why = reason(line.equation, texts, loss=line.section == "cost")
+        made.append(_view(table, line.section, line.targets, line.operands, own, shape, why))
+        short = _text(table, Relation(own.target, own.sides[:1], own.sign))
+        texts.update(dict.fromkeys(line.targets, short))
     if made and made[-1].section == "forward":
-        made.append(_output(program, writer, names))
+        made.append(_output(table, program, writer, names))
     return made
 
 
-def _output(program: Program, writer: Matrices | Components, names: Names) -> EquationView:
+def _output(table: Notation, program: Program, writer: Matrices | Components, names: Names) -> EquationView:
     prediction = program.prediction
     shape = shape_text(_shape(names, prediction.name))
-    return _view("forward", (), (prediction.name,), writer.output(prediction), shape, "the prediction")
+    return _view(table, "forward", (), (prediction.name,), writer.output(prediction), shape, "the prediction")
 
 
 def _shape(names: Names, name: str) -> Shape:
@@ -126,16 +131,25 @@ def _shape(names: Names, name: str) -> Shape:
     return shape[::-1] if names.flipped(symbol) else shape
 
 
+def _text(table: Notation, relation: Relation) -> str:
+    return unicode.text(Layout(linear=True, sigmoid=table.sigmoid).relation(relation))
+
+
 def _view(
-    section: str, targets: tuple[str, ...], operands: tuple[str, ...], relation: Relation, shape: str, why: str
+    table: Notation,
+    section: str,
+    targets: tuple[str, ...],
+    operands: tuple[str, ...],
+    relation: Relation,
+    shape: str,
+    why: str,
 ) -> EquationView:
-    linear: Look = Layout(linear=True).relation(relation)
-    flat: Look = Layout(linear=False).relation(relation)
+    flat: Look = Layout(linear=False, sigmoid=table.sigmoid).relation(relation)
     return EquationView(
         section,
         targets,
         operands,
-        unicode.text(linear),
+        _text(table, relation),
         latex.text(flat),
         mathml.text(flat),
         shape,
@@ -145,14 +159,17 @@ def _view(
 
 
 def _source_views(program: Program) -> list[EquationView]:
-    why = reasons(program, lines(program))
     made = []
+    texts: dict[str, str] = {}
+    by_target = {(section, e.target.name): e for section, part in program.sections() for e in part}
     for line in source_lines(program):
+        texts.update(dict.fromkeys(line.targets, line.code.split("\n")[0]))
         html = f"<pre>{line.code.replace('&', '&amp;').replace('<', '&lt;')}</pre>"
         latex_text = rf"\mathtt{{{line.code}}}"
-        reason = why.get(line.target, "")
+        equation = by_target[line.section, line.targets[-1]]
+        why = reason(equation, texts, loss=line.section == "cost")
         made.append(
-            EquationView(line.section, (line.target,), line.operands, line.code, latex_text, html, line.shape, reason)
+            EquationView(line.section, line.targets, line.operands, line.code, latex_text, html, line.shape, why)
         )
     return made
 
@@ -176,8 +193,6 @@ def show(
     check_notation(notation)
     check_format(format)
     if notation == SOURCE:
-        from chainrule.notation.source import source
-
         code = source(program)
         return f"```python\n{code}```\n" if format == "markdown" else code
     made = derivation(program, notation, mean_at=mean_at)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
-from chainrule.notation.lines import Line
-from chainrule.program.equation import Equation, Program
+from chainrule.program.equation import Equation
 
 RULES: Mapping[str, str] = {
     "dense": "dense layer: the values below times the weights, plus the bias",
@@ -39,26 +38,18 @@ RULES: Mapping[str, str] = {
     "log-softmax with cross entropy": "log-softmax with cross entropy, taken together",
     "sigmoid with binary cross entropy": "sigmoid with binary cross entropy, taken together",
     "identity with squared error": "squared error of the last layer's values",
-    "tangent": "tangent rule: each operand's change times the slope by it, added up",
+    "tangent": "tangent: each operand's change times the slope by it, added up",
 }
 """What each rule's name stands for; other names are those of activations and losses."""
 
 
-def reasons(program: Program, grouped: Sequence[Line]) -> dict[str, str]:
-    """Why each line's equation holds, by its target."""
-    found = {}
-    losses = {e.target.name for e in program.cost}
-    for line in grouped:
-        equation = line.equation
-        said = RULES.get(equation.rule)
-        if said is None:
-            kind = "loss" if equation.target.name in losses else "activation"
-            said = f"{kind}: {equation.rule}" if equation.rule else ""
-        found[equation.target.name] = said + _through(equation)
-    return found
-
-
-def _through(equation: Equation) -> str:
-    """; through Z2, A1: the values whose equations it goes back through."""
+def reason(equation: Equation, texts: Mapping[str, str], *, loss: bool = False) -> str:
+    """Why the equation holds.  texts: the lines so far, by the name of every symbol they define; loss: whether a rule
+    that is not in the table is a loss (else an activation).
+    """
+    said = RULES.get(equation.rule)
+    if said is None:
+        said = f"{'loss' if loss else 'activation'}: {equation.rule}" if equation.rule else ""
     names = [part.split(" ", 1)[0] for part in equation.through.split("\n") if part]
-    return f"; through {' and '.join(dict.fromkeys(names))}" if names else ""
+    through = list(dict.fromkeys(texts.get(name, name) for name in names))
+    return f"{said}; through {' and '.join(through)}" if through else said

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from importlib import import_module
 
 from chainrule.program.op import Elementwise, Op, Reduce
 from chainrule.program.scalar import Expression, variables
@@ -25,7 +26,7 @@ SECTIONS = ("forward", "cost", "backward", "update")
 
 @dataclass(frozen=True)
 class Equation:
-    """target = op(operands), and why: the rule that wrote it and the equation it goes back through."""
+    """target = op(operands), and why: the rule that wrote it and the equations it goes back through, one a line."""
 
     target: Symbol
     op: Op
@@ -108,6 +109,17 @@ class Program:
             objective=self.objective if self.objective and self.objective.name in targets else None,
             gradients=tuple((s, g) for s, g in self.gradients if g.name in targets),
         )
+
+    def show(
+        self, notation: str = "row", format: str = "unicode", *, why: bool = False, mean_at: str | None = None
+    ) -> str:
+        """The derivation as a text writes it: see `chainrule.notation.show`.  Raises SpecError with the known names.
+
+        Notations read programs and lie above them, as engines do, so nothing here imports one: the reader is looked
+        up by its name when it is asked for, and `chainrule.notation.show(program, ...)` is the same without that.
+        """
+        text: str = import_module("chainrule.notation").show(self, notation, format, why=why, mean_at=mean_at)
+        return text
 
     def __str__(self) -> str:
         return program_text(self)

@@ -53,6 +53,7 @@ class _Chain:
         self.equations = list(builder.equations)
         self.wanted = wanted
         self.terms: dict[str, list[Expression]] = {cost.name: [Constant(1.0)]}
+        self.origins: dict[str, list[str]] = {}
         self.gradients: dict[str, Symbol] = {}
         active = {s.name for s in wanted}
         for equation in self.equations:
@@ -91,7 +92,7 @@ class _Chain:
         needs_symbol = isinstance(op, MatMul | Gather)
         several = len(ways) > 1 and sum(1 for _ in walk(slope)) > _SMALL
         if not (needs_symbol and isinstance(slope, Variable)) and (target.role in _NAMED or needs_symbol or several):
-            slope = self._settle(target, through)
+            slope = self._settle(target)
         if isinstance(op, Reduce) and op.kind == "max" and ways and slope != ZERO:
             largest = apply("eq", op.expression, Variable(target.name))
             equals = self.builder.reduce(f"n_{target}", Reduce("sum", op.over, largest), rule="ties", through=through)
@@ -116,7 +117,7 @@ class _Chain:
                 made = self._apply(
                     symbol, ScatterAdd(rows), (self.builder.scope[slope.name], equation.operands[1]), through
                 )
-                self._receive(symbol, Variable(made.name))
+                self._receive(symbol, Variable(made.name), through)
 
     def _product(self, equation: Equation, symbol: Symbol, slope: Symbol, through: str) -> None:
         left, right = equation.operands
@@ -124,7 +125,7 @@ class _Chain:
             made = self._apply(symbol, MatMul(transpose_left=True), (left, slope), through)
         else:
             made = self._apply(symbol, MatMul(transpose_right=True), (slope, right), through)
-        self._receive(symbol, Variable(made.name))
+        self._receive(symbol, Variable(made.name), through)
 
     def _apply(self, symbol: Symbol, op: MatMul | ScatterAdd, operands: tuple[Symbol, ...], through: str) -> Symbol:
         rule = "product rule" if isinstance(op, MatMul) else "lookup rule"
@@ -140,7 +141,7 @@ class _Chain:
         if over is not None:
             full = shape_of(over.expression, builder.scope)
         if symbol.shape == full or term == ZERO:
-            self._receive(symbol, term)
+            self._receive(symbol, term, through)
             return
         shape = shape_of(term, builder.scope)
         own = (1,) * (len(full) - len(shape)) + shape
@@ -166,12 +167,13 @@ class _Chain:
                 through=through,
             )
             term = Variable(made.name)
-        self._receive(symbol, term)
+        self._receive(symbol, term, through)
 
     # --- adding up ---------------------------------------------------------------------------------------------
 
-    def _receive(self, symbol: Symbol, term: Expression) -> None:
+    def _receive(self, symbol: Symbol, term: Expression, through: str) -> None:
         self.terms.setdefault(symbol.name, []).append(term)
+        self.origins.setdefault(symbol.name, []).append(through)
         given = symbol.role in ("parameter", "input")
         if given and len(self.terms[symbol.name]) == self.users.get(symbol.name):
             self._settle(symbol)
@@ -182,7 +184,7 @@ class _Chain:
             total = total + term
         return total
 
-    def _settle(self, symbol: Symbol, through: str = "") -> Variable:
+    def _settle(self, symbol: Symbol) -> Variable:
         """d(symbol) as a symbol of its own."""
         total = self._total(symbol.name)
         if isinstance(total, Variable) and self.builder.scope[total.name].shape == symbol.shape:
@@ -190,7 +192,9 @@ class _Chain:
             if made.role == "gradient" and made.name == f"d{symbol.name}":
                 self.gradients[symbol.name] = made
                 return total
-        rule = "slope" if symbol.batched else "sum of the parts"
+        origins = list(dict.fromkeys(reversed(self.origins.get(symbol.name, []))))
+        rule = "sum of the parts" if len(origins) > 1 else "slope"
+        through = "\n".join(origins)
         made = self.builder.write(f"d{symbol.name}", total, "gradient", rule=rule, through=through, shape=symbol.shape)
         self.gradients[symbol.name] = made
         self.terms[symbol.name] = [Variable(made.name)]

@@ -1,0 +1,256 @@
+"""Beyond gradients: what each sample adds, Jacobians, Hessian and Gauss-Newton products; all by derived programs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chainrule.engines.base import Engine
+from chainrule.engines.reference import ReferenceEngine, evaluator
+from chainrule.errors import DataError, SpecError, expected, unknown_name
+from chainrule.notation.rewrite import mean_at_weights
+from chainrule.program.equation import Equation, Program
+from chainrule.program.op import MatMul, Reduce, ScatterAdd
+from chainrule.program.symbol import BATCH, Symbol
+from chainrule.rules.derive import derive
+from chainrule.rules.examples import parts, second_moments, squared_norms
+from chainrule.rules.losses import Cost
+from chainrule.rules.tangent import gauss_newton, tangent
+from chainrule.spec import NetworkSpec
+
+Array = NDArray[Any]
+CHUNK = 64
+"""Samples at a time where every sample's gradient is held."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A program, the values of what it is given, and the dtype to run it in."""
+
+    program: Program
+    given: Mapping[str, Any]
+    dtype: np.dtype[Any]
+
+    @property
+    def samples(self) -> int:
+        """m"""
+        return int(self.given[BATCH])
+
+    def run(self, program: Program, wanted: tuple[str, ...], more: Mapping[str, Any] | None = None) -> dict[str, Array]:
+        """The wanted symbols of a program over these values, by the definition of what it means."""
+        engine: Engine = ReferenceEngine(self.dtype)
+        needed = program.pruned([program.symbols[n] for n in wanted if n in program.symbols], update=False)
+        return engine.run(needed, {**self.given, **(more or {})}, wanted)
+
+
+def _apart(spec: NetworkSpec, case: Case) -> Program:
+    """The program in which every gradient on the way is one sample's own: 1/m stands at the parameters.
+
+    Raises SpecError for a Cost: f(Ŷ, Y) need not be a sum over samples.
+    """
+    if isinstance(spec.loss, Cost):
+        raise SpecError(
+            f"A gradient of each sample needs a loss of each sample. The cost {spec.loss.name} is of the whole batch; "
+            "write it as a Loss(...) if it is a sum over samples."
+        )
+    return mean_at_weights(case.program)
+
+
+# --- each sample ---------------------------------------------------------------------------------------------------
+
+
+def per_example_gradients(spec: NetworkSpec, case: Case) -> dict[str, Array]:
+    """∂L_i/∂θ for every sample i and parameter θ: (m, *shape), with the sample's weight and without penalties.
+
+    An outer product of each sample's own values; a batch of them is no array of the program's language (its arrays have
+    two axes), so they are formed from traced values.
+    """
+    program = _apart(spec, case)
+    sums = parts(program)
+    wanted = tuple(dict.fromkeys(s.name for part in sums.values() for e in part for s in e.operands))
+    found = {**case.given, **case.run(program, tuple(n for n in wanted if n not in case.given))}
+    shapes = {s.name: _shape(s) for s, _ in program.gradients if s.name in sums}
+    return {name: _each(part, found, shapes[name], case) for name, part in sums.items()}
+
+
+def _each(part: tuple[Equation, ...], found: Mapping[str, Any], shape: tuple[int, ...], case: Case) -> Array:
+    total = np.zeros((case.samples, *shape), case.dtype)
+    for equation in part:
+        op = equation.op
+        values = [np.asarray(found[s.name]) for s in equation.operands]
+        match op:
+            case MatMul():
+                total += values[0][:, :, None] * values[1][:, None, :]  # g_i = a_i dz_iᵀ
+            case Reduce(_, _, expression):
+                total += case_value(expression, found, case)
+            case ScatterAdd():
+                pieces, tokens = values
+                width = shape[1]
+                sample = np.repeat(np.arange(len(tokens)), tokens.shape[1])
+                np.add.at(total, (sample, tokens.reshape(-1)), pieces.reshape(-1, width))
+    return total
+
+
+def case_value(expression: Any, found: Mapping[str, Any], case: Case) -> Array:
+    """An element-wise expression of traced values."""
+    return np.asarray(evaluator(expression, case.dtype)(dict(found)))
+
+
+def gradient_norms(spec: NetworkSpec, case: Case) -> dict[str, Array]:
+    """‖∂L_i/∂θ‖ of each sample by parameter, (m,), and of all together under "all"; no array of m gradients is made.
+
+    A dense layer's is ‖a_i‖ ‖dz_i‖.  A table's rows are added up within a sample first, as a token may come twice.
+    """
+    program, made = squared_norms(_apart(spec, case))
+    found = case.run(program, tuple(s.name for s in made.values()))
+    squares = {name: found[s.name].reshape(-1) for name, s in made.items()}
+    for name, (start, each) in _lookups(program, set(made), case):
+        squares.setdefault(name, np.zeros(case.samples, case.dtype))
+        squares[name][start : start + len(each)] = np.square(each).sum(axis=(1, 2))
+    order = [s.name for s, _ in program.gradients if s.name in squares]
+    norms = {name: np.sqrt(squares[name]) for name in order}
+    return {**norms, "all": np.sqrt(sum(squares.values(), np.zeros(case.samples, case.dtype)))}
+
+
+def gradient_variance(spec: NetworkSpec, case: Case) -> dict[str, Array]:
+    """(1/m) Σ_i (g_i - ḡ)² element by element, g_i = ∂L_i/∂θ, ḡ their mean; in each parameter's shape.
+
+    A dense layer's Σ_i g_i² is (A²)ᵀ dZ².
+    """
+    program, made = second_moments(_apart(spec, case))
+    sums = parts(program)
+    m = case.samples
+    wanted = [s.name for s in made.values()] + [e.target.name for p in sums.values() for e in p]
+    found = case.run(program, tuple(dict.fromkeys(wanted)))
+    result = {}
+    for name, symbol in made.items():
+        mean = found[sums[name][0].target.name] / m
+        result[name] = np.maximum(found[symbol.name] / m - mean**2, 0)
+    squares: dict[str, Array] = {}
+    for name, (_, each) in _lookups(program, set(made), case):
+        squares[name] = squares.get(name, np.zeros(each.shape[1:], case.dtype)) + np.square(each).sum(axis=0)
+    for name, square in squares.items():
+        mean = sum((found[e.target.name] for e in sums[name]), np.zeros_like(square)) / m
+        result[name] = np.maximum(square / m - mean**2, 0)
+    return {s.name: result[s.name] for s, _ in program.gradients if s.name in result}
+
+
+def _shape(symbol: Symbol) -> tuple[int, ...]:
+    return tuple(int(d) for d in symbol.shape)
+
+
+def _lookups(program: Program, done: set[str], case: Case) -> list[tuple[str, tuple[int, Array]]]:
+    """Each sample's gradient of the tables, some samples at a time: (name, (first sample, (k, v, d)))."""
+    made = []
+    for name, part in parts(program).items():
+        if name in done:
+            continue
+        shape = next(_shape(s) for s, _ in program.gradients if s.name == name)
+        names = tuple(s.name for e in part for s in e.operands if s.name not in case.given)
+        found = {**case.given, **case.run(program, names)}
+        for start in range(0, case.samples, CHUNK):
+            rows = slice(start, start + CHUNK)
+            some = {s.name: np.asarray(found[s.name])[rows] for e in part for s in e.operands}
+            size = min(CHUNK, case.samples - start)
+            few = Case(program, {**case.given, BATCH: case.dtype.type(size)}, case.dtype)
+            made.append((name, (start, _each(part, some, shape, few))))
+    return made
+
+
+# --- Jacobians ------------------------------------------------------------------------------------------------------
+
+
+def jacobian(spec: NetworkSpec, given: Mapping[str, Any], dtype: np.dtype[Any]) -> Array:
+    """∂ŷ_i/∂x_i of every sample, (m, outputs, inputs): backward from each output, or forward from each input, whichever
+    are fewer.
+
+    Raises DataError for tokens, which have no derivative.
+    """
+    if spec.tokens:
+        raise DataError("A network of tokens has no Jacobian by its inputs: tokens are not numbers to be moved.")
+    plain = NetworkSpec(spec.inputs, spec.layers, Cost("sum(yhat * y)"))
+    m, n, k = len(given["X"]), spec.inputs, spec.outputs
+    result = np.empty((m, k, n), dtype)
+    program = derive(plain, mode="inference")
+    if k <= n:
+        case = Case(program, given, dtype)
+        gradient = next(g.name for s, g in program.gradients if s.name == "X")
+        for output in range(k):
+            chosen = np.zeros((m, k), dtype)
+            chosen[:, output] = 1
+            result[:, output, :] = case.run(program, (gradient,), {"Y": chosen})[gradient]
+        return result
+    forward = Program(program.given, program.forward, program.prediction)
+    moving = tangent(forward, [program.symbols["X"]])
+    name = f"t_{program.prediction}"
+    case = Case(moving, given, dtype)
+    for feature in range(n):
+        direction = np.zeros((m, n), dtype)
+        direction[:, feature] = 1
+        found = case.run(moving, (name,), {"t_X": direction}) if name in moving.symbols else {name: np.zeros((m, k))}
+        result[:, :, feature] = found[name]
+    return result
+
+
+# --- products with second derivatives ------------------------------------------------------------------------------
+
+
+def hessian_vector(case: Case, vector: Mapping[str, Array]) -> dict[str, Array]:
+    """H v by parameter: the tangent of the backward program, forward over reverse."""
+    return _product(case, vector, curved=True)
+
+
+def gauss_newton_vector(case: Case, vector: Mapping[str, Array]) -> dict[str, Array]:
+    """G v by parameter, G = Jᵀ H_L J with H_L the cost's Hessian by the network's output, plus the penalties'."""
+    return _product(case, vector, curved=False)
+
+
+def _product(case: Case, vector: Mapping[str, Array], *, curved: bool) -> dict[str, Array]:
+    program = case.program
+    pairs = tuple((s, g) for s, g in program.gradients if s.role == "parameter")
+    known = {s.name: s for s, _ in pairs}
+    moved = [known[n] for n in vector]
+    narrowed = Program(
+        program.given,
+        program.forward,
+        program.prediction,
+        program.cost,
+        program.backward,
+        (),
+        program.objective,
+        pairs,
+    )
+    moving = tangent(narrowed, moved) if curved else gauss_newton(narrowed, moved)
+    names = {s.name: t.name for s, t in moving.gradients}
+    found = case.run(moving, tuple(names.values()), {f"t_{n}": v for n, v in vector.items()})
+    return {n: np.array(found[t]) for n, t in names.items()}
+
+
+def checked_vector(parameters: Mapping[str, Array], v: Mapping[str, Any]) -> dict[str, Array]:
+    """The direction by parameter name, each in its parameter's shape and dtype; those left out do not move.
+
+    Raises DataError.
+    """
+    if not isinstance(v, Mapping):
+        raise DataError(expected("v", "a dictionary from parameter names to arrays", type(v).__name__))
+    made = {}
+    for name, value in v.items():
+        if name not in parameters:
+            raise DataError(unknown_name("parameter", str(name), parameters))
+        array = np.asarray(value)
+        if array.shape != parameters[name].shape or array.dtype.kind not in "fiu":
+            raise DataError(expected(f"v[{name!r}]", f"numbers of shape {parameters[name].shape}", array.shape))
+        if not np.isfinite(array).all():
+            raise DataError(f"v[{name!r}] must be finite.")
+        made[name] = array.astype(parameters[name].dtype)
+    return made
+
+
+__all__ = [
+    "Case", "checked_vector", "gauss_newton_vector", "gradient_norms", "gradient_variance",
+    "hessian_vector", "jacobian", "per_example_gradients",
+]  # fmt: skip

@@ -1,0 +1,172 @@
+"""The tangent rule over equations: how every value moves when some of them are moved (forward mode).
+
+Equations are walked from the first to the last.  t_T, the change of T, is what its operands' changes make of it:
+
+    T = L R              t_T = t_L R + L t_R
+    T = e(a, b, ...)     t_T = Σ ∂e/∂a t_a
+    T = Σ e(a, ...)      t_T = Σ over the same axes of Σ ∂e/∂a t_a
+    T = max e(a, ...)    as the sum, where e is the largest, shared evenly among equals
+    T = rows of E at X   t_T = rows of t_E at X
+    T = D added up at X  t_T = t_D added up at X
+
+The tangents of the backward equations are the Hessian times a vector: H v = d/dε ∇J(θ + ε v), forward over reverse.
+Source: Pearlmutter 1994 (the R operator).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+from chainrule.program.equation import Equation, Program, shape_of
+from chainrule.program.op import Elementwise, Gather, Mask, MatMul, OneHot, Reduce, ScatterAdd
+from chainrule.program.scalar import ONE, ZERO, Apply, Expression, Variable, apply, differentiate, where
+from chainrule.program.scalar import replace as exchange
+from chainrule.program.symbol import Symbol, broadcast
+from chainrule.program.verify import verify
+from chainrule.rules.builder import Builder
+
+Passes = Callable[[Equation, Symbol], bool]
+"""Whether a change of the operand counts in this equation."""
+
+_RULE = "tangent"
+
+
+def tangent(program: Program, moved: Iterable[Symbol], passes: Passes = lambda equation, operand: True) -> Program:
+    """The program with the tangent of every equation that a moved symbol reaches; the update is left out.
+
+    moved: given symbols S; their changes t_S are given as well.  passes: where a change is not to be followed, False.
+    The gradients of the result are the pairs (S, t_dS): for all equations of a derivation, H v.  A gradient that
+    nothing reaches has the tangent 0.
+    """
+    builder = Builder(given=list(program.given), scope={s.name: s for s in program.given})
+    tangents: dict[str, Symbol] = {}
+    for symbol in moved:
+        tangents[symbol.name] = builder.give(f"t_{symbol.name}", symbol.shape, "input")
+    sections: dict[str, tuple[Equation, ...]] = {}
+    for name, equations in program.sections():
+        if name == "update":
+            continue
+        start = len(builder.equations)
+        for equation in equations:
+            builder.add(equation)
+            made = _tangent(builder, equation, {k: v for k, v in tangents.items() if _reads(equation, k, passes)})
+            if made is not None:
+                tangents[equation.target.name] = made
+        sections[name] = tuple(builder.equations[start:])
+    start = len(builder.equations)
+    pairs = []
+    for symbol, gradient in program.gradients:
+        if gradient.name not in tangents:
+            tangents[gradient.name] = builder.write(
+                f"t_{gradient}", ZERO, "gradient", rule=_RULE, shape=gradient.shape
+            )
+        pairs.append((symbol, tangents[gradient.name]))
+    sections["backward"] += tuple(builder.equations[start:])
+    return verify(
+        replace(
+            program,
+            given=tuple(builder.given),
+            forward=sections["forward"],
+            cost=sections["cost"],
+            backward=sections["backward"],
+            update=(),
+            gradients=tuple(pairs),
+        )
+    )
+
+
+def gauss_newton(program: Program, moved: Iterable[Symbol]) -> Program:
+    """As `tangent`, without the curvature of the network itself: Jᵀ H_L J v, and the penalties' own Hessian.
+
+    J is the Jacobian of the output that the backward equations start from (Z of the last layer where a canonical pair
+    says the gradient by it, else Ŷ), H_L the Hessian of the cost by that output.
+    """
+    moved = list(moved)
+    out = program.prediction.name
+    if f"d{out}" not in program.symbols:
+        out = next(e.target.name[1:] for e in program.backward if e.target.role == "gradient")
+    names = [e.target.name for e in program.backward]
+    after = set(names[names.index(f"d{out}") + 1 :])
+    ends = {g.name for _, g in program.gradients}
+    linear = {e.target.name for e in program.backward}
+
+    def passes(equation: Equation, operand: Symbol) -> bool:
+        if equation.target.name not in after:
+            return True
+        own = equation.target.name in ends and isinstance(equation.op, Elementwise)
+        return operand.name in linear or (own and operand.role == "parameter")
+
+    return tangent(program, moved, passes)
+
+
+def _reads(equation: Equation, name: str, passes: Passes) -> bool:
+    return any(s.name == name and passes(equation, s) for s in equation.operands)
+
+
+def _tangent(builder: Builder, equation: Equation, moving: dict[str, Symbol]) -> Symbol | None:
+    """The equation's tangent, written down; None if it does not move."""
+    if not moving:
+        return None
+    target, op = equation.target, equation.op
+    name, through = f"t_{target}", str(equation)
+    match op:
+        case MatMul():
+            return _product(builder, equation, op, moving, through)
+        case Elementwise(expression):
+            value = _change(expression, target, moving)
+            if value == ZERO:
+                return None
+            return builder.write(name, value, target.role, rule=_RULE, through=through, shape=target.shape)
+        case Reduce(kind, over, expression):
+            value = _change(expression, None, moving)
+            if value == ZERO:
+                return None
+            if kind == "max":
+                largest = apply("eq", expression, Variable(target.name))
+                equals = builder.reduce(f"n_{name}", Reduce("sum", over, largest), rule="ties", through=through)
+                value = where(largest, ONE, ZERO) * value / Variable(equals.name)
+            full = shape_of(expression, builder.scope)
+            if broadcast([shape_of(value, builder.scope), full]) != shape_of(value, builder.scope):
+                wide = builder.write(f"w_{target}", value, "inner", rule=_RULE, through=through, shape=full)
+                value = Variable(wide.name)
+            return builder.reduce(name, Reduce("sum", over, value), target.role, rule=_RULE, through=through)
+        case Gather() | ScatterAdd():
+            values, tokens = equation.operands
+            moved = moving.get(values.name)
+            if moved is None:
+                return None
+            return builder.apply(name, op, (moved, tokens), target.role, rule=_RULE, through=through)
+        case Mask() | OneHot():
+            return None
+
+
+def _product(
+    builder: Builder, equation: Equation, op: MatMul, moving: dict[str, Symbol], through: str
+) -> Symbol | None:
+    """t_T = t_L R + L t_R"""
+    left, right = equation.operands
+    pairs = []
+    if left.name in moving:
+        pairs.append((moving[left.name], right))
+    if right.name in moving:
+        pairs.append((left, moving[right.name]))
+    name, role = f"t_{equation.target}", equation.target.role
+    if len(pairs) == 1:
+        return builder.apply(name, op, pairs[0], role, rule=_RULE, through=through)
+    parts = [
+        builder.apply(f"{a}{b}", op, (a, b), "temporary", rule=_RULE, through=through) for a, b in pairs
+    ]
+    total = Variable(parts[0].name) + Variable(parts[1].name)
+    return builder.write(name, total, role, rule=_RULE, through=through)
+
+
+def _change(expression: Expression, target: Symbol | None, moving: dict[str, Symbol]) -> Expression:
+    """Σ ∂e/∂a t_a; where e itself appears in its slope, the target says it."""
+    known: dict[Expression, Expression] = {}
+    if target is not None and isinstance(expression, Apply):
+        known[expression] = Variable(target.name)
+    total: Expression = ZERO
+    for name, moved in moving.items():
+        total = total + exchange(differentiate(expression, name), known) * Variable(moved.name)
+    return total
