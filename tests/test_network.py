@@ -231,6 +231,20 @@ def test_a_regression_reports_its_error(engine: str) -> None:
 # --- weights of samples ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("per", ["sample", "weight"])
+def test_penalties_are_per_sample_or_per_weight(per: str, engine: str) -> None:
+    X, y = table(20)
+    w = RNG(3).uniform(0.5, 4, 20)
+    net = classifier(engine, l2=0.3, penalty_per=per)
+    plain = classifier(engine)
+    for name, array in plain.parameters.items():
+        array[...] = net.parameters[name]
+    squares = sum(float((a**2).sum()) for n, a in net.parameters.items() if n.startswith("W"))
+    count = 20 if per == "sample" else w.sum()
+    expected = plain.cost(X, y, sample_weight=w) + 0.3 / (2 * count) * squares
+    assert net.cost(X, y, sample_weight=w) == pytest.approx(expected, rel=1e-12)
+
+
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 def test_whole_weights_are_repeated_samples(reduction: str, engine: str) -> None:
     X, y = table(20)

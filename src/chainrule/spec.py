@@ -14,6 +14,7 @@ from chainrule.rules.activations import ACTIVATIONS, Activation, activation
 from chainrule.rules.losses import Cost, Loss, loss, replace_loss
 
 Reduction = Literal["mean", "sum"]
+PenaltyPer = Literal["sample", "weight"]
 GivenActivation = str | Activation | Callable[..., object]
 INITIALISERS = (
     "glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_uniform", "lecun_normal", "orthogonal",
@@ -190,9 +191,9 @@ LAYERS: Mapping[str, type] = {c.__name__: c for c in (Dense, Embedding, Dropout,
 class NetworkSpec:
     """inputs features (or tokens, if the first layer is an Embedding), the layers, the loss and the penalties.
 
-    l1, l2: λ₁/m Σ|W| and λ₂/(2m) Σ W² are added to the cost, m the batch's size (with weights and
-    the mean, Σ w: a weight of 2 is the sample twice); biases are not penalised.
-    reduction: "mean" or "sum" of the losses.  Raises SpecError with all faults at once.
+    l1, l2: λ₁/m Σ|W| and λ₂/(2m) Σ W² are added to the cost, m the batch's size; biases are not penalised.
+    reduction: "mean" or "sum" of the losses.  penalty_per: "sample", or "weight" to put Σ w in the place of m in the
+    penalties of a weighted mean, so that a weight of 2 is the sample twice there as well.  Raises SpecError with all faults at once.
     """
 
     inputs: int
@@ -201,6 +202,7 @@ class NetworkSpec:
     l1: float
     l2: float
     reduction: Reduction
+    penalty_per: PenaltyPer
 
     def __init__(
         self,
@@ -211,9 +213,10 @@ class NetworkSpec:
         l1: float = 0.0,
         l2: float = 0.0,
         reduction: Reduction = "mean",
+        penalty_per: PenaltyPer = "sample",
     ) -> None:
         several = tuple(layers) if isinstance(layers, Sequence) else (layers,)
-        _keep(self, inputs=inputs, layers=several, l1=l1, l2=l2, reduction=reduction)
+        _keep(self, inputs=inputs, layers=several, l1=l1, l2=l2, reduction=reduction, penalty_per=penalty_per)
         faults: list[str] = []
         try:
             object.__setattr__(self, "loss", _loss(loss))
@@ -258,6 +261,7 @@ class NetworkSpec:
             "l1": self.l1,
             "l2": self.l2,
             "reduction": self.reduction,
+            "penalty_per": self.penalty_per,
         }
 
     @classmethod
@@ -265,7 +269,7 @@ class NetworkSpec:
         """The spec that `to_dict` described.  Raises SpecError."""
         try:
             layers = [_layer_from_dict(d) for d in data["layers"]]
-            options = {k: data[k] for k in ("l1", "l2", "reduction")}
+            options = {k: data[k] for k in ("l1", "l2", "reduction", "penalty_per")}
             return cls(data["inputs"], layers, _loss_from_dict(data["loss"]), **options)
         except (KeyError, TypeError, AttributeError) as fault:
             raise SpecError(f"This is not a description of a network: {type(fault).__name__} {fault}.") from None
@@ -293,6 +297,8 @@ def _faults(spec: NetworkSpec) -> list[str]:
         _not_negative(name, getattr(spec, name), faults)
     if spec.reduction not in ("mean", "sum"):
         faults.append(expected("reduction", "'mean' or 'sum'", spec.reduction))
+    if spec.penalty_per not in ("sample", "weight"):
+        faults.append(expected("penalty_per", "'sample' or 'weight'", spec.penalty_per))
     if dense and spec.loss is not None and not isinstance(spec.layers[-1], Dropout):
         faults += _misfit(spec)
     return faults

@@ -42,13 +42,14 @@ def spec(owner: Any, inputs: int, head: Head, dtype: np.dtype[Any]) -> NetworkSp
     loss = head.loss
     if head.clipped and isinstance(loss, Loss):
         loss = replace_loss(loss, cap=-math.log(np.finfo(dtype).eps))
-    return NetworkSpec(inputs, layers, loss, l1=float(owner.l1), l2=float(owner.alpha))
+    return NetworkSpec(inputs, layers, loss, l1=float(owner.l1), l2=float(owner.alpha), penalty_per="weight")
 
 
 def network(owner: Any, described: NetworkSpec, dtype: np.dtype[Any]) -> Network:
     """A network of that description; its weights are whatever comes first."""
     d = described
-    return Network(d.inputs, d.layers, d.loss, l1=d.l1, l2=d.l2, dtype=dtype.name, engine=owner.engine)
+    penalties: Any = {"l1": d.l1, "l2": d.l2, "penalty_per": d.penalty_per}
+    return Network(d.inputs, d.layers, d.loss, dtype=dtype.name, engine=owner.engine, **penalties)
 
 
 def carried(old: Network, new: Network) -> Network:

@@ -165,7 +165,7 @@ def _cost(
             total = Variable(builder.reduce("S", Reduce("sum", "all", each), "loss", rule="sum of the losses").name)
             if spec.reduction == "mean":
                 total = total / m
-    penalty = _penalties(builder, spec, count)
+    penalty = _penalties(builder, spec, count if spec.penalty_per == "weight" else m)
     return builder.write("J", total + penalty, "cost", rule="cost", shape=())
 
 
@@ -197,7 +197,7 @@ def _losses(builder: Builder, loss: Loss, output: _Output, y: Symbol, *, canonic
 
 
 def _penalties(builder: Builder, spec: NetworkSpec, m: Expression) -> Expression:
-    """λ₁/m Σ_l Σ|W_l| + λ₂/(2m) Σ_l Σ W_l²; with weights and the mean, m is Σ w: weight 2 is the sample twice."""
+    """λ₁/m Σ_l Σ|W_l| + λ₂/(2m) Σ_l Σ W_l²"""
     total: Expression = ZERO
     weights = [s for s in builder.given if s.role == "parameter" and s.name.startswith("W")]
     for strength, name, term in ((spec.l1 * 2, "norm1", "abs"), (spec.l2, "norm2", "square")):
