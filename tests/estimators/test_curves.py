@@ -129,7 +129,8 @@ def test_the_default_classifier_on_digits() -> None:
 
 
 @pytest.mark.parametrize("task", [*CLASSES, *VALUES])
-def test_lbfgs(task: str, engine: str = "reference") -> None:
+@pytest.mark.parametrize("engine", ["reference", "compiled"])
+def test_lbfgs(task: str, engine: str) -> None:
     X, y = {**CLASSES, **VALUES}[task]()
     name = "MLPClassifier" if task in CLASSES else "MLPRegressor"
     options: dict[str, Any] = {"solver": "lbfgs", "max_iter": 20, "random_state": 5, "hidden_layer_sizes": (16,)}

@@ -27,22 +27,22 @@ class Samples:
         self.dtype = dtype
         self.shape: tuple[int, int] = X.shape
         self._sparse: Any = None
-        self._dense: Array | None = None
+        self.dense: Array | None = None
         if sparse.issparse(X):
             if self._bytes(self.shape[0]) <= WHOLE:
-                self._dense = np.ascontiguousarray(X.astype(dtype, copy=False).toarray(), dtype)
+                self.dense = np.ascontiguousarray(X.astype(dtype, copy=False).toarray(), dtype)
             else:
                 self._sparse = X.tocsr()
         else:
-            self._dense = np.ascontiguousarray(X, dtype)
+            self.dense = np.ascontiguousarray(X, dtype)
 
     def __len__(self) -> int:
         return self.shape[0]
 
     def rows(self, index: Any = slice(None)) -> Array:
         """These rows, dense."""
-        if self._dense is not None:
-            rows: Array = self._dense[index]
+        if self.dense is not None:
+            rows: Array = self.dense[index]
             return rows
         return np.ascontiguousarray(self._sparse[index].astype(self.dtype).toarray(), self.dtype)
 
@@ -50,8 +50,8 @@ class Samples:
         self, order: NDArray[np.int64], batch_size: int
     ) -> Iterator[tuple[Array, NDArray[np.int64] | None, NDArray[np.int64]]]:
         """(rows, which samples they are: None for all, the order within the rows), piece by piece of the epoch."""
-        if self._dense is not None:
-            yield self._dense, None, order
+        if self.dense is not None:
+            yield self.dense, None, order
             return
         most = self.most(batch_size)
         for start in range(0, len(order), most):
@@ -60,7 +60,7 @@ class Samples:
 
     def chunks(self) -> Iterator[tuple[slice, Array]]:
         """Consecutive rows; all at once where they are dense already."""
-        most = max(1, len(self)) if self._dense is not None else self.most(1)
+        most = max(1, len(self)) if self.dense is not None else self.most(1)
         for start in range(0, len(self), most):
             piece = slice(start, min(start + most, len(self)))
             yield piece, self.rows(piece)

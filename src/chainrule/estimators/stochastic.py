@@ -16,7 +16,7 @@ from sklearn.exceptions import ConvergenceWarning
 from chainrule.engines.base import Epoch
 from chainrule.estimators import parameters
 from chainrule.estimators.solvers import Solver
-from chainrule.estimators.task import Held, Task, threads
+from chainrule.estimators.task import Held, Task
 from chainrule.network import Network
 from chainrule.spec import Dropout
 from chainrule.train.callbacks import Callback
@@ -67,7 +67,7 @@ class StochasticFit:
         self.engine = net.engines.for_fit(self.program, len(chosen), int(owner.max_iter), self.batch_size)
         masks = any(isinstance(layer, Dropout) for layer in net.spec.layers)
         self.seed = int(random.randint(2**31 - 1)) if masks else 0
-        self.threads = threads(owner.threads)
+        self.threads = None if owner.threads is None else int(owner.threads)
         self.deadline = math.inf if owner.time_limit is None else time.perf_counter() + owner.time_limit
         early = owner.early_stopping
         self.restore = early if owner.restore_best_weights == "auto" else bool(owner.restore_best_weights)
@@ -87,6 +87,10 @@ class StochasticFit:
             batch_size=self.batch_size,
             history=history,
             has_validation=self.held is not None,
+            engine=self.engine,
+            program=self.program,
+            data=self.task.whole(),
+            mask_seed=self.seed,
         )
         bar = [Progress(True, stream=sys.stdout)] if owner.verbose and not self.lines else []
         hooks: tuple[Callback, ...] = (*parameters.callbacks(owner), *bar)

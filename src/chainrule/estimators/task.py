@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import multiprocessing
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -31,6 +29,11 @@ class Task:
     def kind(self) -> Targets:
         """Whether the targets are labels."""
         return "labels" if self.targets.dtype == np.int64 else "values"
+
+    def whole(self) -> dict[str, Array]:
+        """The engine's data of all samples, for hooks that look at them; nothing where they are sparse and many."""
+        rows = self.samples.dense
+        return {} if rows is None else self.given(rows, None)
 
     def given(self, rows: Array, chosen: NDArray[np.int64] | None) -> dict[str, Array]:
         """The engine's data: these rows of X, and the targets and weights of the chosen samples (None: of all)."""
@@ -86,20 +89,3 @@ def scored(owner: Any, scorer: Callable[..., Any], held: Held) -> float:
     if held.weights is None:
         return float(scorer(nameless, held.X, held.y))
     return float(scorer(nameless, held.X, held.y, sample_weight=held.weights))
-
-
-def threads(given: int | None) -> int | None:
-    """How many threads a fit may use: as asked; else one inside a worker of joblib or multiprocessing.
-
-    There the processors are shared out already.  Elsewhere OMP_NUM_THREADS is an upper bound, as for NumPy's own.
-    """
-    if given is not None:
-        return int(given)
-    limit = os.environ.get("OMP_NUM_THREADS", "")
-    if multiprocessing.parent_process() is not None:
-        return max(1, int(limit)) if limit.isdigit() and limit != "0" else 1
-    from joblib.parallel import get_active_backend
-
-    if getattr(get_active_backend()[0], "nesting_level", 0):
-        return 1
-    return int(limit) if limit.isdigit() and limit != "0" else None

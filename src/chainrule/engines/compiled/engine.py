@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import math
-import os
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from chainrule.engines.compiled.memory import GROUPS, Memory, Word, memory
 from chainrule.engines.compiled.plan import Plan, plan
 from chainrule.engines.compiled.row import RowPredictor, supports
 from chainrule.engines.compiled.target import Layout
+from chainrule.engines.processors import allowed
 from chainrule.engines.reference import evaluator
 from chainrule.program.equation import Program
 from chainrule.program.op import Elementwise
@@ -138,9 +138,9 @@ class CompiledEngine:
         unit = self._unit(program, (), epoch.batch_size > SINGLE, True)
         slots = {s.name for s in program.given if s.role == "slot"}
         # Within an epoch that is run in parts the slots stay as they were packed.
-        going_on = not epoch.begins and unit.packed is not None
-        packed = unit.packed if going_on else pack.aligned(unit.memory.stored_size, self.dtype)
-        self._pack(unit, stored, packed, slots if going_on else set())
+        going_on = unit.packed if not epoch.begins else None
+        packed = pack.aligned(unit.memory.stored_size, self.dtype) if going_on is None else going_on
+        self._pack(unit, stored, packed, () if going_on is None else slots)
         unit.packed = None if epoch.ends else packed
         batch = min(epoch.batch_size, len(epoch.order))
         threads = threads_for(unit, batch, epoch.steps, epoch.threads)
@@ -292,20 +292,13 @@ def _word(value: int) -> int:
     return ctypes.c_int64(value).value
 
 
-def cores() -> int:
-    """Processors that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def threads_for(unit: _Unit, batch: int, steps: int, asked: int | None) -> int:
     """How many threads a call is worth: what was asked for, else by the arithmetic between two barriers.
 
     A batch in chunks needs two barriers, and as many threads as there are groups of chunks at most; a batch in one
     piece needs one between most of its stages.  More threads than processors only wait for each other.
     """
-    most = min(cores(), 64)
+    most = min(allowed(), 64)
     if asked is not None:
         return max(1, min(asked, 256))
     work = operations(unit.program, batch) + batch * len(unit.program.equations) * PER_SAMPLE
