@@ -158,7 +158,7 @@ def _save(figure: Figure, path: str | os.PathLike[str]) -> Path:
     target = Path(path)
     there = set(get_font_names())
     for text in figure.findobj(Text):
-        text.set_fontfamily(["DejaVu Sans", *(name for name in FONTS if name in there)])  # type: ignore[attr-defined]
+        text.set_fontfamily(["DejaVu Sans", *(name for name in FONTS if name in there)])
     with warnings.catch_warnings():
         # A character that no font of this machine has is an empty box; the picture is of use all the same.
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
