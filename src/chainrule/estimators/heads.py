@@ -134,7 +134,8 @@ def grouped_cross_entropy(counts: Sequence[int]) -> Loss:
     for g in range(len(counts)):
         inside = f"((y >= {2 * g}) * (y < {2 * g + 2}))"
         largest = f"stop(max(where({inside} > 0, yhat, -1e30)))"
-        shifted = f"where({inside} > 0, exp(min(yhat - {largest}, 0)), 0)"
+        # Outside of the group the exponent is 0, so that exp never overflows there.
+        shifted = f"{inside} * exp(where({inside} > 0, yhat - {largest}, 0))"
         chosen = f"sum({inside} * (y - {2 * g}) * (yhat - {largest}))"
         terms.append(f"log(sum({shifted})) - {chosen}")
     return Loss(" + ".join(terms), name="grouped_cross_entropy")

@@ -133,10 +133,13 @@ class StochasticFit:
             rates = self.solver.rates(self.steps)
             costs = self._epoch(stored, order if whole else self.chosen[order], rates)
             seconds = time.perf_counter() - start
+            if not len(costs):  # the time was up before the first batch
+                owner.stopped_ = self._time_is_up()
+                break
             sizes = np.full(len(costs), self.batch_size, np.float64)
             if len(costs) == self.steps:
                 sizes[-1] = samples - self.batch_size * (self.steps - 1)
-            loss = float(costs @ sizes / sizes.sum()) if len(costs) else math.nan
+            loss = float(costs @ sizes / sizes.sum())
             owner.n_iter_ += 1
             owner.loss_ = loss
             owner.t_ += samples
@@ -179,7 +182,7 @@ class StochasticFit:
                 seed=self.seed,
                 threads=self.threads,
             )
-            stop = None if math.isinf(self.deadline) else self._late
+            stop = None if math.isinf(self.deadline) or self.owner.n_iter_ == 0 else self._late
             found = self.engine.epoch(self.program, stored, epoch, stop).costs
             costs.append(found)
             self.solver.taken += len(found)
@@ -189,7 +192,11 @@ class StochasticFit:
         return np.concatenate(costs)
 
     def _late(self) -> bool:
+        """Whether the time is up; it is asked from the second epoch on, so that there is always one."""
         return time.perf_counter() > self.deadline
+
+    def _time_is_up(self) -> str:
+        return f"the time limit of {self.owner.time_limit:g} s was reached"
 
     def _validate(self, finite: bool) -> tuple[float | None, float | None]:
         """(the score that early stopping goes by, J) of the samples held out."""
@@ -215,8 +222,9 @@ class StochasticFit:
             if score > owner.best_validation_score_:
                 owner.best_validation_score_, improved = score, True
         else:
-            owner._no_improvement_count = owner._no_improvement_count + 1 if loss > owner.best_loss_ - owner.tol else 0
-            improved = loss < owner.best_loss_
+            best = math.inf if owner.best_loss_ is None else owner.best_loss_  # None after early stopping
+            owner._no_improvement_count = owner._no_improvement_count + 1 if loss > best - owner.tol else 0
+            improved = loss < best
             if improved:
                 owner.best_loss_ = loss
             if score is not None and (owner.best_validation_score_ is None or score > owner.best_validation_score_):
@@ -253,7 +261,7 @@ class StochasticFit:
             owner.stopped_ = state.stop_reason
             return True
         if self._late():
-            owner.stopped_ = f"the time limit of {owner.time_limit:g} s was reached"
+            owner.stopped_ = self._time_is_up()
             return True
         if not self.incremental and number == owner.max_iter:
             warnings.warn(
