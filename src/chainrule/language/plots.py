@@ -89,7 +89,7 @@ def plot_next(model: CharacterModel, path: str | os.PathLike[str], prefixes: Seq
         first = [symbol for symbol in model.predict_next("") if symbol]
         prefixes = ["", *first[:11]]
     P = model.next_probabilities(prefixes)
-    # The end first, then the characters in their order; of many only those that matter most here.
+    # The end, then the characters in their order; of many only those that matter most here.
     kept = np.sort(np.argsort(-P.max(axis=0), kind="stable")[:MOST_COLUMNS])
     columns = [model.vocabulary.symbols[k] or END for k in kept]
     figure = _figure(max(4.5, 0.27 * len(columns) + 2.2), max(2.4, 0.27 * len(prefixes) + 1.6))
