@@ -36,6 +36,7 @@ lint: $(VENV)/lint
 
 bench: $(VENV)/installed
 	@$(RUN) -m chainrule bench
+	@$(RUN) benchmarks/names.py
 
 clean:
 	rm -rf $(VENV) build dist runs src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
