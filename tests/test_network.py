@@ -338,3 +338,13 @@ def test_hooks_run_in_order(engine: str) -> None:
     log = Log()
     classifier(engine).fit(X, y, epochs=2, callbacks=[log], verbose=False)
     assert log.seen == ["fit begins", "epoch 1 begins", "epoch 1 ends", "epoch 2 begins", "epoch 2 ends", "fit ends"]
+
+
+def test_a_time_limit_ends_the_fit_between_batches(engine: str) -> None:
+    X, y = table(500)
+    net = classifier(engine)
+    history = net.fit(X, y, epochs=10**6, batch_size=8, time_limit=0.2, verbose=False)
+    assert history.stopped == "the time limit of 0.2 s was reached"
+    assert 1 <= len(history) < 10**6 and np.isfinite(net.cost(X, y))
+    with pytest.raises(cr.DataError, match="time_limit must be a finite number above 0"):
+        net.fit(X, y, epochs=1, time_limit=0)

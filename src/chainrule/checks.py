@@ -88,6 +88,13 @@ def weights(w: ArrayLike, samples: int, dtype: DTypeLike) -> Array:
     return array.reshape(-1, 1)
 
 
+def positive_number(name: str, value: object) -> float:
+    """A finite number above 0.  Raises DataError."""
+    if not isinstance(value, int | float | np.number) or isinstance(value, bool) or not 0 < float(value) < np.inf:
+        raise DataError(expected(name, "a finite number above 0", value))
+    return float(value)
+
+
 def positive_integer(name: str, value: object) -> int:
     """A whole number of at least 1.  Raises DataError."""
     if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:

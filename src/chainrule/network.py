@@ -282,6 +282,7 @@ class Network(GlassBox):
         callbacks: Iterable[Callback] = (),
         verbose: bool | Literal["auto"] = "auto",
         threads: int | None = None,
+        time_limit: float | None = None,
     ) -> History:
         """Trains by mini-batches and returns a record of every epoch.
 
@@ -289,6 +290,7 @@ class Network(GlassBox):
         optimizer: Adam() by default.  shuffle: a new order every epoch, from the seed.  sample_weight (m,).
         validation_data: (X, y) or (X, y, sample_weight), evaluated after each epoch.  verbose: a progress bar; "auto"
         shows it on a terminal.  threads: at most so many (None: what is worth it); the result does not depend on it.
+        time_limit: seconds after which the fit ends, between two batches.
         Raises DataError, SpecError; DivergedError when the cost is no longer finite (the last finite parameters are
         kept).  Ctrl-C leaves the network usable.
         """
@@ -299,6 +301,8 @@ class Network(GlassBox):
         checks.positive_integer("batch_size", batch_size)
         if threads is not None:
             checks.positive_integer("threads", threads)
+        if time_limit is not None:
+            checks.positive_number("time_limit", time_limit)
         data, targets = self._data(X, y, sample_weight)
         validation = None
         if validation_data is not None:
@@ -324,6 +328,7 @@ class Network(GlassBox):
             callbacks=tuple(callbacks),
             verbose=verbose,
             threads=threads,
+            time_limit=time_limit,
             check=lambda probe, wanted: self._data(probe, wanted)[0],
         )
         self.history = fit.history

@@ -23,7 +23,20 @@ from chainrule.train.state import FitState, Snapshot
 
 
 class Callback:
-    """The hooks of a fit; each does nothing until a subclass says otherwise."""
+    """The hooks of a fit; each does nothing until a subclass says otherwise.
+
+    every: where given, the fit pauses after every so many batches and calls `on_batches_end`; the pauses change nothing
+    in the numbers.  By default there are none, and an epoch is a single call of the engine.
+    """
+
+    every: int | None = None
+
+    def next_stop(self, step: int) -> int | None:
+        """After `step` steps of the fit: the number of the step to pause after next; None for no pause."""
+        return None if self.every is None else (step // self.every + 1) * self.every
+
+    def on_batches_end(self, fit: FitState) -> None:
+        """After the step that `next_stop` named; `fit.step` and the network's arrays are as of then."""
 
     def on_fit_begin(self, fit: FitState) -> None:
         """Before the first step; the place to raise what would make the whole fit useless."""

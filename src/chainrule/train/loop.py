@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.engines.base import Engine, Epoch
-from chainrule.errors import DivergedError
+from chainrule.errors import DivergedError, SpecError, expected
 from chainrule.program.equation import Program
 from chainrule.rules.optimizers import Optimizer
 from chainrule.train.callbacks import Callback
@@ -50,10 +50,14 @@ class Fit:
     callbacks: tuple[Callback, ...]
     verbose: bool | Literal["auto"]
     threads: int | None
+    time_limit: float | None = None
+    check: Callable[[Any, Any], Mapping[str, Array]] | None = None
     history: History = field(default_factory=History)
+    began: float = 0.0
 
     def run(self) -> History:
         """All epochs; hooks are told of the end whatever happens."""
+        self.began = time.monotonic()
         samples = len(self.data["X"])
         steps = -(-samples // self.batch_size)
         state = FitState(
@@ -64,6 +68,11 @@ class Fit:
             batch_size=self.batch_size,
             history=self.history,
             has_validation=self.validation is not None,
+            engine=self.engine,
+            program=self.program,
+            data=self.data,
+            mask_seed=int(np.random.SeedSequence([*self.seeds, 1]).generate_state(1, np.uint64)[0]),
+            check=self.check,
         )
         callbacks = (*self.callbacks, Progress(self.verbose))
         rate = self.optimizer.learning_rate
@@ -100,9 +109,7 @@ class Fit:
         self, state: FitState, callbacks: tuple[Callback, ...], schedule: RunningSchedule, stored: dict[str, Array]
     ) -> None:
         rng = np.random.default_rng(self.seeds)
-        mask_seed = int(np.random.SeedSequence([*self.seeds, 1]).generate_state(1, np.uint64)[0])
         in_order = np.arange(state.samples, dtype=np.int64)
-        step = 0
         for number in range(1, self.epochs + 1):
             state.epoch = number
             for callback in callbacks:
@@ -112,17 +119,15 @@ class Fit:
                 data=self.data,
                 order=rng.permutation(state.samples) if self.shuffle else in_order,
                 batch_size=self.batch_size,
-                rates=np.asarray(schedule.rates(step, state.steps_per_epoch), np.float64),
-                first_step=step + 1,
-                seed=mask_seed,
+                rates=_rates(schedule, state),
+                first_step=state.step + 1,
+                seed=state.mask_seed,
                 threads=self.threads,
             )
-            start = time.perf_counter()
-            costs = self.engine.epoch(self.program, stored, epoch).costs
-            seconds = time.perf_counter() - start
-            step += len(costs)
-            state.step = step
+            costs, seconds = self._steps(state, callbacks, epoch, stored)
             self._check(costs, number, before)
+            if not len(costs):  # out of time before the epoch's first batch
+                break
             record = self._record(number, costs, epoch, seconds)
             state.learning_rate = record.learning_rate
             self.history.append(record)
@@ -131,6 +136,44 @@ class Fit:
                 callback.on_epoch_end(state, record)
             if state.stop_reason is not None:
                 break
+
+    def _late(self, state: FitState) -> Callable[[], bool] | None:
+        """Whether the time limit has passed; asked between batches."""
+        if self.time_limit is None:
+            return None
+        limit, began = self.time_limit, self.began
+
+        def late() -> bool:
+            if time.monotonic() - began < limit:
+                return False
+            state.request_stop(f"the time limit of {limit:g} s was reached")
+            return True
+
+        return late
+
+    def _steps(
+        self, state: FitState, callbacks: tuple[Callback, ...], epoch: Epoch, stored: dict[str, Array]
+    ) -> tuple[NDArray[np.float64], float]:
+        """The costs of an epoch's steps and the seconds they took, with a pause wherever a callback asks for one."""
+        costs: list[NDArray[np.float64]] = []
+        done, seconds = 0, 0.0
+        while done < epoch.steps:
+            stops = [(callback, callback.next_stop(state.step)) for callback in callbacks]
+            nearest = min((stop for _, stop in stops if stop is not None), default=state.step + epoch.steps)
+            count = min(epoch.steps - done, max(1, nearest - state.step))
+            start = time.perf_counter()
+            found = self.engine.epoch(self.program, stored, epoch.part(done, count), self._late(state)).costs
+            seconds += time.perf_counter() - start
+            costs.append(found)
+            done += count
+            state.step += len(found)
+            if len(found) < count or not np.isfinite(found).all():
+                break
+            state.learning_rate = float(epoch.rates[done - 1])
+            for callback, stop in stops:
+                if stop == state.step:
+                    callback.on_batches_end(state)
+        return np.concatenate(costs), seconds
 
     def _check(self, costs: NDArray[np.float64], number: int, before: Mapping[str, Array]) -> None:
         """Raises DivergedError, the parameters from before the epoch restored, if a cost is not finite."""
@@ -166,3 +209,16 @@ class Fit:
             seconds=seconds,
             samples_per_second=len(epoch.order) / seconds if seconds > 0 else math.inf,
         )
+
+
+def _rates(schedule: RunningSchedule, state: FitState) -> NDArray[np.float64]:
+    """The learning rate of each step of the epoch; an own schedule may say anything.  Raises SpecError."""
+    rates = np.asarray(schedule.rates(state.step, state.steps_per_epoch), np.float64)
+    if rates.shape != (state.steps_per_epoch,):
+        raise SpecError(expected("The schedule's rates", f"of shape ({state.steps_per_epoch},)", rates.shape))
+    with np.errstate(invalid="ignore"):
+        wrong = np.flatnonzero(~((rates > 0) & (rates < math.inf)))
+    if wrong.size:
+        where = f"step {state.step + int(wrong[0]) + 1}"
+        raise SpecError(expected(f"The learning rate of {where}", "a finite number above 0", float(rates[wrong[0]])))
+    return rates

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule.engines.base import Engine
+from chainrule.program.equation import Program
 from chainrule.train.history import History
 
 
@@ -52,6 +54,9 @@ class FitState:
     epochs: how many were asked for.  samples: in the training data.  batch_size: of every batch but perhaps the last.
     epoch: the current one, from 1; 0 before the first.  step: steps taken since the fit began.
     learning_rate: of the last step taken, or of the first before any was.
+    engine, program: what runs a training step, and its equations; None in a fit driven by hand.  data: its batched
+    given symbols ("X", "Y" or "y", "w"), all samples.  mask_seed: of the dropout masks.  check(X, y): other data under
+    the same symbols' names; raises DataError where they do not fit the network.
     """
 
     network: Trainable
@@ -65,6 +70,11 @@ class FitState:
     step: int = 0
     learning_rate: float = math.nan
     stop_reason: str | None = None
+    engine: Engine | None = None
+    program: Program | None = None
+    data: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    mask_seed: int = 0
+    check: Callable[[Any, Any], Mapping[str, NDArray[Any]]] | None = None
 
     def request_stop(self, reason: str) -> None:
         """Ask for the fit to end after this epoch; the first reason is the one that is kept."""
