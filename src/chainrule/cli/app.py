@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from chainrule.cli.bench import bench
 from chainrule.cli.names import names
 
 app = typer.Typer(
@@ -18,6 +19,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 app.add_typer(names)
+app.command()(bench)
 
 _NETWORK = "Network"
 _TRAINING = "Training"

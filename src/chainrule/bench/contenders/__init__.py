@@ -1,0 +1,82 @@
+"""The contenders by name, and what each of them has to be able to do."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from dataclasses import dataclass
+from typing import Protocol
+
+from chainrule.bench.workloads import Array, Problem, Workload
+
+
+class Contender(Protocol):
+    """One library at one workload.  `__init__` may prepare all that is not the work itself.
+
+    Training: float32, the workload's loss and optimizer, full batches in a new order each epoch, from the problem's
+    first weights.
+    """
+
+    def __init__(self, problem: Problem, threads: int) -> None: ...
+
+    def reset(self) -> None:
+        """Back to the problem's first weights, the optimizer as new; is not timed."""
+
+    def train(self, epochs: int) -> float:
+        """Trains; the mean cost of the first epoch's batches."""
+
+    def predict(self, x: Array) -> Array:
+        """Ŷ (1, outputs) of one sample x (1, inputs), arrays of NumPy both."""
+
+    def about(self) -> str:
+        """The library's version and how it computes."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Where a contender is: its name, title, head of a column, class as "module:Class", and the library it needs."""
+
+    name: str
+    title: str
+    head: str
+    place: str
+    library: str | None = None
+
+    def missing(self) -> str | None:
+        """Why it cannot run here, or None."""
+        if self.library and importlib.util.find_spec(self.library) is None:
+            return f"{self.library} is not installed"
+        return None
+
+    def unable(self, workload: Workload) -> str | None:
+        """Why it cannot do the workload, or None."""
+        if self.name == "sklearn" and workload.tokens:
+            return "has no embeddings"
+        if self.name == "sklearn" and workload.dropout:
+            return "has no dropout"
+        if workload.predict and self.name in ("jax-scan", "torch-compile"):
+            return "has no form of its own for one sample"
+        return None
+
+
+_HERE = "chainrule.bench.contenders."
+PRODUCT = "chainrule"
+_ALL = (
+    Entry(PRODUCT, "chainrule", "chainrule", _HERE + "product:Product"),
+    Entry("jax-scan", "JAX, epoch in one scan", "JAX scan", _HERE + "with_jax:Scan", "jax"),
+    Entry("jax", "JAX, step by step", "JAX steps", _HERE + "with_jax:Steps", "jax"),
+    Entry("torch", "PyTorch", "PyTorch", _HERE + "with_torch:Eager", "torch"),
+    Entry("torch-compile", "PyTorch, compiled", "compiled", _HERE + "with_torch:Compiled", "torch"),
+    Entry("sklearn", "scikit-learn", "sklearn", _HERE + "with_sklearn:Estimator", "sklearn"),
+    Entry("numpy", "NumPy by hand", "NumPy", _HERE + "by_hand:ByHand"),
+)
+
+CONTENDERS = {entry.name: entry for entry in _ALL}
+"""All, by name; the product first."""
+
+
+def load(place: str) -> type[Contender]:
+    """The class at "module:Class"."""
+    module, _, name = place.partition(":")
+    found: type[Contender] = getattr(importlib.import_module(module), name)
+    return found

@@ -1,0 +1,69 @@
+"""chainrule itself, through its public face: Network.fit and Network.predict with the compiled engine."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+from chainrule.bench.workloads import Array, Problem, Workload
+from chainrule.network import Network
+from chainrule.rules.optimizers import SGD, Adam
+from chainrule.spec import Dense, Dropout, Embedding, Layer
+
+
+def network(workload: Workload) -> Network:
+    """The workload's network."""
+    layers: list[Layer] = []
+    if workload.tokens:
+        layers.append(Embedding(workload.tokens[0], workload.tokens[1]))
+    for units in workload.sizes[1:-1]:
+        layers.append(Dense(units, workload.activation))
+        if workload.dropout:
+            layers.append(Dropout(workload.dropout))
+    layers.append(Dense(workload.sizes[-1], "softmax" if workload.loss == "cross_entropy" else "identity"))
+    inputs = workload.tokens[2] if workload.tokens else workload.sizes[0]
+    return Network(inputs, layers, workload.loss, engine="compiled")
+
+
+class Product:
+    """The compiled engine; how many threads it uses, up to the processors it may use, is its own choice."""
+
+    def __init__(self, problem: Problem, threads: int) -> None:
+        self.problem = problem
+        self.workload = problem.workload
+        rate = self.workload.learning_rate
+        self.optimizer = SGD(rate) if self.workload.optimizer == "sgd" else Adam(rate)
+        self.network = network(self.workload)
+        self.reset()
+
+    def reset(self) -> None:
+        """The first weights; a fit has fresh slots by itself."""
+        arrays = self.network.parameters
+        for number, (W, b) in enumerate(zip(self.problem.weights, self.problem.biases, strict=True), 1):
+            arrays[f"W{number}"][...] = W
+            arrays[f"b{number}"][...] = b
+        if self.problem.embedding is not None:
+            arrays["E"][...] = self.problem.embedding
+
+    def train(self, epochs: int) -> float:
+        """Network.fit."""
+        history = self.network.fit(
+            self.problem.X,
+            self.problem.Y,
+            epochs=epochs,
+            batch_size=self.workload.batch_size,
+            optimizer=self.optimizer,
+            shuffle=self.workload.shuffled,
+            verbose=False,
+        )
+        return float(history[0].cost)
+
+    def predict(self, x: Array) -> Array:
+        """Network.predict."""
+        return self.network.predict(x)
+
+    def about(self) -> str:
+        """The version and the machine it compiles for."""
+        from chainrule.engines.compiled import target
+
+        host = target.host()
+        return f"chainrule {version('chainrule')}, llvmlite {version('llvmlite')}, for {host.cpu}"

@@ -1,0 +1,111 @@
+"""PyTorch: eager, in the fastest of its natural forms, and through torch.compile."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from importlib import import_module
+from typing import Any
+
+from chainrule.bench.workloads import Array, Problem
+
+IN_CACHE = 8 << 20
+"""Bytes of data up to which shuffling all of it at once is faster than gathering batch by batch."""
+
+
+class Eager:
+    """nn.Sequential; for SGD torch.autograd.grad and one in-place update of all weights, for Adam the fused one."""
+
+    def __init__(self, problem: Problem, threads: int) -> None:
+        torch: Any = import_module("torch")
+        torch.set_num_threads(threads)
+        torch.manual_seed(0)
+        self.torch, self.threads = torch, threads
+        self.problem = problem
+        w = self.workload = problem.workload
+        nn, functional = torch.nn, torch.nn.functional
+        self.X, self.Y = torch.from_numpy(problem.X), torch.from_numpy(problem.Y)
+        activation = {"tanh": nn.Tanh, "relu": nn.ReLU, "sigmoid": nn.Sigmoid}[w.activation]
+        layers: list[Any] = []
+        if w.tokens:
+            layers += [nn.Embedding(w.tokens[0], w.tokens[1]), nn.Flatten()]
+        for number, (k, n) in enumerate(zip(w.sizes, w.sizes[1:], strict=False)):
+            layers.append(nn.Linear(k, n))
+            if number < len(w.sizes) - 2:
+                layers.append(activation())
+                if w.dropout:
+                    layers.append(nn.Dropout(w.dropout))
+        self.net = nn.Sequential(*layers)
+        self.parameters = list(self.net.parameters())
+        if w.loss == "cross_entropy":
+            self.cost: Any = lambda x, y: functional.cross_entropy(self.net(x), y)
+            self.last: Any = torch.nn.Softmax(1)
+        else:
+            self.cost = lambda x, y: functional.mse_loss(self.net(x), y) * w.sizes[-1]
+            self.last = torch.nn.Identity()
+        self.reset()
+
+    def reset(self) -> None:
+        """The first weights and a new optimizer."""
+        torch = self.torch
+        first = [] if self.problem.embedding is None else [self.problem.embedding]
+        for W, b in zip(self.problem.weights, self.problem.biases, strict=True):
+            first += [W.T, b]
+        with torch.no_grad():
+            for parameter, array in zip(self.parameters, first, strict=True):
+                parameter.copy_(torch.from_numpy(array))
+        self.net.train(not self.workload.predict)
+        if self.workload.optimizer == "adam":
+            self.adam = torch.optim.Adam(self.parameters, lr=self.workload.learning_rate, fused=True)
+
+    def _batches(self) -> Iterator[tuple[Any, Any]]:
+        w, X, Y = self.workload, self.X, self.Y
+        if not w.shuffled:
+            yield X, Y
+            return
+        order = self.torch.randperm(w.samples)
+        if self.problem.X.nbytes <= IN_CACHE:
+            yield from zip(X[order].split(w.batch_size), Y[order].split(w.batch_size), strict=True)
+            return
+        for batch in order.split(w.batch_size):
+            yield X[batch], Y[batch]
+
+    def train(self, epochs: int) -> float:
+        """The costs are added up as a tensor, without asking for their values in between."""
+        torch, w, first = self.torch, self.workload, 0.0
+        for epoch in range(epochs):
+            total = torch.zeros(())
+            for x, y in self._batches():
+                cost = self.cost(x, y)
+                if w.optimizer == "adam":
+                    cost.backward()
+                    self.adam.step()
+                    self.adam.zero_grad()
+                else:
+                    gradients = torch.autograd.grad(cost, self.parameters)
+                    with torch.no_grad():
+                        torch._foreach_add_(self.parameters, gradients, alpha=-w.learning_rate)
+                total += cost.detach()
+            if epoch == 0:
+                first = float(total) / w.steps
+        return first
+
+    def predict(self, x: Array) -> Array:
+        """Without recording for gradients."""
+        torch = self.torch
+        with torch.inference_mode():
+            found: Array = self.last(self.net(torch.from_numpy(x))).numpy()
+        return found
+
+    def about(self) -> str:
+        """The version and the vector instructions it chose."""
+        return f"PyTorch {self.torch.__version__} ({self.torch.backends.cpu.get_cpu_capability()})"
+
+
+class Compiled(Eager):
+    """The forward and backward pass through torch.compile; needs a C++ compiler on the machine."""
+
+    def __init__(self, problem: Problem, threads: int) -> None:
+        super().__init__(problem, threads)
+        warnings.simplefilter("ignore")
+        self.cost = self.torch.compile(self.cost)

@@ -1,0 +1,167 @@
+"""What was measured, and the figures that follow: medians, rates, ratios of the same round."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from chainrule.bench.contenders import PRODUCT
+from chainrule.bench.workloads import Workload
+
+Clock = Literal["wall", "processor"]
+AGREEMENT = 0.05
+"""Relative difference between the costs of the first epoch from which contenders are said to disagree."""
+
+
+@dataclass
+class Series:
+    """One contender on one workload with so many threads.
+
+    wall, processor: seconds of an epoch (or a call) in each round.  first: seconds of the first epoch, with compiling.
+    cost: of the first epoch, or the first number predicted.
+    """
+
+    contender: str
+    threads: int
+    repeats: int = 1
+    first: float = 0.0
+    cost: float = 0.0
+    wall: list[float] = field(default_factory=list)
+    processor: list[float] = field(default_factory=list)
+
+    def times(self, clock: Clock) -> list[float]:
+        """Seconds of each round; the processor's time says something for one thread only."""
+        return self.processor if clock == "processor" and self.threads == 1 else self.wall
+
+    def seconds(self, clock: Clock) -> float:
+        """The median."""
+        return statistics.median(self.times(clock))
+
+
+@dataclass
+class Trial:
+    """One workload's measurements.
+
+    series: every contender that could, at every thread setting.  ceilings: GFLOP/s of one core in each round.
+    """
+
+    workload: Workload
+    series: list[Series] = field(default_factory=list)
+    ceilings: list[float] = field(default_factory=list)
+
+    def of(self, contender: str, threads: int) -> Series | None:
+        """That series, if it was measured."""
+        return next((s for s in self.series if (s.contender, s.threads) == (contender, threads) and s.wall), None)
+
+    def best(self, contender: str, clock: Clock) -> Series | None:
+        """The contender's series with the thread setting that is fastest for it."""
+        found = [s for s in self.series if s.contender == contender and s.wall]
+        return min(found, key=lambda s: s.seconds(clock), default=None)
+
+    def fastest_peer(self, clock: Clock, threads: int | None = None) -> Series | None:
+        """The fastest series of all others, at any thread setting or at this one."""
+        found = [s for s in self.series if s.contender != PRODUCT and s.wall and threads in (None, s.threads)]
+        return min(found, key=lambda s: s.seconds(clock), default=None)
+
+    def rate(self, series: Series, clock: Clock) -> float:
+        """Samples a second."""
+        return self.workload.samples / series.seconds(clock)
+
+    def gflops(self, series: Series, clock: Clock) -> float:
+        """Operations of the products in 10⁹ a second."""
+        return self.rate(series, clock) * self.workload.operations() / 1e9
+
+    def share(self, series: Series, clock: Clock) -> float | None:
+        """The part of one core's ceiling that is reached, the median over the rounds."""
+        if not self.ceilings:
+            return None
+        work = self.workload.operations() * self.workload.samples / 1e9
+        return statistics.median(
+            work / t / ceiling for t, ceiling in zip(series.times(clock), self.ceilings, strict=True)
+        )
+
+    def disagreement(self) -> str | None:
+        """A line about contenders whose cost differs from the product's, or None."""
+        mine = next((s.cost for s in self.series if s.contender == PRODUCT and s.wall), None)
+        if mine is None:
+            return None
+        far = {
+            s.contender: s.cost
+            for s in self.series
+            if s.wall and not abs(s.cost - mine) <= AGREEMENT * max(abs(mine), 1e-6)
+        }
+        if not far:
+            return None
+        others = ", ".join(f"{name} with {cost:.4g}" for name, cost in far.items())
+        what = "predict another number than" if self.workload.predict else "end the first epoch with another cost than"
+        return f"{self.workload.name}: these {what} {PRODUCT} ({mine:.4g}): {others}"
+
+
+def speedup(slower: Series, faster: Series, clock: Clock) -> float:
+    """The median over the rounds of t(slower) / t(faster), both of the same round."""
+    pairs = zip(slower.times(clock), faster.times(clock), strict=True)
+    return statistics.median(a / b for a, b in pairs)
+
+
+@dataclass
+class Startup:
+    """Seconds, each of a process of its own and the median of some.
+
+    load: `import chainrule`.  compile_cold, compile_cached: by workload, the first fit of one batch less the second.
+    digits_cold, digits_cached: from the start of a process to the end of the first epoch.
+    """
+
+    load: float = 0.0
+    compile_cold: dict[str, float] = field(default_factory=dict)
+    compile_cached: dict[str, float] = field(default_factory=dict)
+    digits_cold: float = 0.0
+    digits_cached: float = 0.0
+
+
+@dataclass
+class Results:
+    """All of a run.
+
+    skipped, warnings, libraries: lines of text.  load: the system's load average before and after.  busy: the part of
+    one-thread wall time in which the processor did something else.
+    """
+
+    machine: str
+    clock: Clock
+    threads: tuple[int, ...]
+    rounds: int
+    trials: list[Trial] = field(default_factory=list)
+    startup: Startup | None = None
+    skipped: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    libraries: list[str] = field(default_factory=list)
+    load: tuple[float, float] = (0.0, 0.0)
+
+    @property
+    def ceiling(self) -> float | None:
+        """GFLOP/s of one core, the median of all rounds."""
+        found = [x for trial in self.trials for x in trial.ceilings]
+        return statistics.median(found) if found else None
+
+    @property
+    def busy(self) -> float:
+        """The part of one-thread wall time that the processor gave to others, over all series."""
+        single = [s for trial in self.trials for s in trial.series if s.threads == 1]
+        wall, processor = sum(sum(s.wall) for s in single), sum(sum(s.processor) for s in single)
+        return max(0.0, 1 - processor / wall) if wall else 0.0
+
+    def trial(self, name: str) -> Trial | None:
+        """The workload's trial, if it was run."""
+        return next((t for t in self.trials if t.workload.name == name), None)
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data: everything measured, and the ratios."""
+        found = asdict(self)
+        for trial, plain in zip(self.trials, found["trials"], strict=True):
+            mine, peer = trial.best(PRODUCT, self.clock), trial.fastest_peer(self.clock)
+            plain["operations_a_sample"] = trial.workload.operations()
+            plain["product_over_fastest_peer"] = speedup(peer, mine, self.clock) if mine and peer else None
+        found["ceiling_gflops"] = self.ceiling
+        found["busy"] = self.busy
+        return found
