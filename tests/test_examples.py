@@ -106,7 +106,11 @@ def test_names_from_a_file(example: ModuleType, tmp_path: Path, capsys: pytest.C
     assert network < any_letter / 2
 
 
-@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)
+# Those for scikit-learn are run by tests/estimators/test_scripts.py, with both imports.
+OURS = [path for path in sorted(EXAMPLES.glob("*.py")) if not path.stem.startswith("sklearn_")]
+
+
+@pytest.mark.parametrize("path", OURS, ids=lambda path: path.stem)
 def test_each_has_a_test_and_says_how_to_run_it(path: Path) -> None:
     assert f'@of("{path.stem}")' in Path(__file__).read_text(encoding="utf-8")
     assert f"python examples/{path.name}" in path.read_text(encoding="utf-8")

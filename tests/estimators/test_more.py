@@ -129,8 +129,14 @@ def test_the_last_activation_follows_the_loss(loss: str, last: str) -> None:
 
 
 @ENGINE
-@pytest.mark.parametrize("loss", ["squared_error", "absolute_error", "binary_cross_entropy", "cross_entropy", "huber",
-                                  cr.Loss("(yhat - y) ** 2 * (1 + y)"), cr.Cost("mean((yhat - y) ** 2)")], ids=str)  # fmt: skip
+@pytest.mark.parametrize(
+    "loss",
+    [
+        *("squared_error", "absolute_error", "binary_cross_entropy", "cross_entropy", "huber"),
+        *(cr.Loss("(yhat - y) ** 2 * (1 + y)"), cr.Cost("mean((yhat - y) ** 2)")),
+    ],
+    ids=str,
+)
 def test_losses_of_classification(loss: Any, engine: str) -> None:
     for X, y in ((IRIS, np.array(["a", "b", "c"])[KIND]), (TWO, YES == 1)):
         model = made(loss=loss, engine=engine, max_iter=100).fit(X, y)
@@ -173,9 +179,8 @@ def test_class_weight() -> None:
     by_class = made(max_iter=10, class_weight={0: 1.0, 1: 3.0}).fit(X, y)
     np.testing.assert_array_equal(by_hand.coefs_[0], by_class.coefs_[0])
     both = made(max_iter=10, class_weight={0: 1.0, 1: 3.0}).fit(X, y, sample_weight=np.full(len(y), 2.0))
-    np.testing.assert_allclose(
-        both.coefs_[0], made(max_iter=10).fit(X, y, sample_weight=np.where(y == 1, 6.0, 2.0)).coefs_[0]
-    )
+    product = made(max_iter=10).fit(X, y, sample_weight=np.where(y == 1, 6.0, 2.0))
+    np.testing.assert_array_equal(both.coefs_[0], product.coefs_[0])
     with pytest.raises(ValueError, match="'balanced' is not supported for partial_fit"):
         balanced.partial_fit(X, y)
 
@@ -215,8 +220,8 @@ def test_any_scorer(scoring: Any) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)  # of names, above all
         warnings.simplefilter("ignore", ConvergenceWarning)
-        model = made(early_stopping=True, scoring=scoring, max_iter=60).fit(X[:200], YES[:200],
-                                                                             validation_data=(X[200:], YES[200:]))  # fmt: skip
+        model = made(early_stopping=True, scoring=scoring, max_iter=60)
+        model.fit(X[:200], YES[:200], validation_data=(X[200:], YES[200:]))
     best = int(np.argmax(model.validation_scores_))
     p = model.predict_proba(X[200:])[:, 1]
     if scoring == "loss":
@@ -295,11 +300,11 @@ def test_multiclass_multioutput_in_parts() -> None:
         model.partial_fit(IRIS, y, classes=classes)
     assert model.score(IRIS, y) > 0.85
     with pytest.raises(ValueError, match=r"classes not in `self.classes_\[0\]`"):
-        model.partial_fit(IRIS, y + [[7, 0]])
+        model.partial_fit(IRIS, y + np.array([[7, 0]]))
     again = made(max_iter=3, warm_start=True).fit(IRIS, y).fit(IRIS, y)
     assert again.n_outputs_ == 3 + len(classes[1])
     for refused in ({"loss": "squared_error"}, {"label_smoothing": 0.1}):
-        with pytest.raises(ValueError, match="several outputs|Several outputs"):
+        with pytest.raises(ValueError, match=r"[Ss]everal outputs"):
             made(**refused).fit(IRIS, y)
 
 

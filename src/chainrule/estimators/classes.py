@@ -47,7 +47,7 @@ class ClassTargets:
 
     def _first_classes(self, y: Any, classes: Any) -> None:
         """The classes of a first call of partial_fit, as scikit-learn takes them.  Raises ValueError without."""
-        if self._several_outputs(y) and not hasattr(self, "classes_"):
+        if not hasattr(self, "classes_") and _several_outputs(y):
             if classes is None or len(classes) != np.shape(y)[1]:
                 raise ValueError("classes must be passed on the first call to partial_fit: an array for each output.")
             self._label_binarizer = None
@@ -61,19 +61,10 @@ class ClassTargets:
             fitted = y if type_of_target(y).startswith("multilabel") else classes
             self._label_binarizer = LabelBinarizer().fit(fitted)
 
-    def _several_outputs(self, y: Any) -> bool:
-        if getattr(self, "_label_binarizer", self) is None:
-            return True
-        if issparse(y) or np.ndim(y) != 2 or np.shape(y)[1] < 2:
-            return False
-        return bool(type_of_target(y) == "multiclass-multioutput")
-
     def _check_data(self, X: Any, y: Any, *, incremental: bool, reset: bool) -> tuple[Any, Any]:
         X, y = self._checked(X, y, reset=reset)
         if not hasattr(self, "classes_") or (not self.warm_start and not incremental):  # type: ignore[attr-defined]
-            if vars(self).pop("_label_binarizer", None) is None and self._several_outputs(y):
-                self._label_binarizer = None
-            if type_of_target(y) == "multiclass-multioutput":
+            if _several_outputs(y):
                 self._label_binarizer = None
                 self.classes_ = [np.unique(column) for column in y.T]
             else:
@@ -200,3 +191,13 @@ class ClassTargets:
                 "predict_proba is not available with the hinge loss: its outputs are no probabilities."
             )
         return not signs
+
+
+def _several_outputs(y: Any) -> bool:
+    """Whether y has several columns with classes of their own, not labels of 0 and 1."""
+    if issparse(y) or np.ndim(y) != 2 or np.shape(y)[1] < 2:
+        return False
+    try:
+        return bool(type_of_target(y) == "multiclass-multioutput")
+    except TypeError:  # columns of texts beside columns of numbers: they are not to be compared
+        return True
