@@ -10,6 +10,7 @@ from typing import Any
 from chainrule.engines.compiled import cache
 from chainrule.engines.compiled.emit import Module
 from chainrule.engines.compiled.target import Target
+from chainrule.engines.compiled.team import inside
 
 # The emitter writes loops, tiles and unrolling as they are to be: no pass over the IR pays for its time, and the code
 # generator's third level takes longer for the same code.
@@ -92,7 +93,8 @@ def load(target: Target, dtype: str, key: str | bytes, build: Callable[[], Modul
     """
     name = cache.entry_name(target, dtype, key)
     binary = cache.read(name)
-    if binary is None:
-        binary = object_code(build())
-        cache.write(name, binary)
-    return Code(target, binary)
+    with inside():
+        if binary is None:
+            binary = object_code(build())
+            cache.write(name, binary)
+        return Code(target, binary)

@@ -7,11 +7,13 @@ forked child begins with no crew.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import ctypes
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -62,12 +64,47 @@ class _Worker:
 
 _lock = threading.Lock()
 _idle: list[list[_Worker]] = []
+_inside: dict[object, Callable[[], None] | None] = {}
+_leaving = False
+PATIENCE = 5.0  # seconds that the end of the process waits for native code on daemon threads
 
 
 def _forget() -> None:
     """In a forked child the threads are gone, and the lock may be held by one of them."""
     global _lock, _idle
     _lock, _idle = threading.Lock(), []
+    _inside.clear()
+
+
+class inside:  # noqa: N801 - reads as a word of the language
+    """While it lasts the process does not end: what native code reads and writes must outlive it.
+
+    stop: asks the code to come back soon.  On a daemon thread of a process that is ending nothing begins any more.
+    """
+
+    def __init__(self, stop: Callable[[], None] | None = None) -> None:
+        self._stop = stop
+
+    def __enter__(self) -> None:
+        if _leaving and threading.current_thread() is not threading.main_thread():
+            threading.Event().wait()
+        _inside[self] = self._stop
+
+    def __exit__(self, *trouble: object) -> None:
+        _inside.pop(self, None)
+
+
+@atexit.register
+def _leave() -> None:
+    """Waits for those inside, daemon threads all of them, but not for ever."""
+    global _leaving
+    _leaving = True
+    until = time.monotonic() + PATIENCE
+    while _inside and time.monotonic() < until:
+        for stop in list(_inside.values()):
+            if stop is not None:
+                stop()
+        time.sleep(0.001)
 
 
 if hasattr(os, "register_at_fork"):
@@ -82,7 +119,11 @@ def run(address: int, args: int, team: int = 1, on_interrupt: Callable[[], None]
     the call ends, no thread is left inside.  Without it the caller is thread 0; but the main thread lends no hand to a
     larger team, because a signal handler's exception could keep it from a barrier where the others wait.
     """
-    native = NATIVE(address)
+    with inside(on_interrupt):
+        _run(NATIVE(address), args, team, on_interrupt)
+
+
+def _run(native: Any, args: int, team: int, on_interrupt: Callable[[], None] | None) -> None:
     if on_interrupt is None and (team == 1 or threading.current_thread() is not threading.main_thread()):
         first = 1
     else:
