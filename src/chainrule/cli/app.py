@@ -24,6 +24,7 @@ app.command()(bench)
 _NETWORK = "Network"
 _TRAINING = "Training"
 _DATA = "Data"
+_WRITING = "Writing"
 _MACHINE = "Machine"
 
 
@@ -186,45 +187,107 @@ def predict(
     run(model, data, out=out, probabilities=probabilities, engine=engine)
 
 
+Inputs = Annotated[int, typer.Option(help="Features of a sample.", rich_help_panel=_NETWORK)]
+Outputs = Annotated[int, typer.Option(help="Units of the last layer.", rich_help_panel=_NETWORK)]
+OutputActivation = Annotated[
+    str | None, typer.Option(help="By default the one that the loss is meant for.", rich_help_panel=_NETWORK)
+]
+L1 = Annotated[float, typer.Option("--l1", help="λ of the penalty λ/m Σ |W|.", rich_help_panel=_NETWORK)]
+ReductionName = Annotated[str, typer.Option(help="mean or sum over the samples.", rich_help_panel=_NETWORK)]
+Long = Annotated[bool, typer.Option("--long", help="The long way round, without the short forms of known pairs.")]
+
+
 @app.command()
 def derive(
-    inputs: Annotated[int, typer.Option(help="Features of a sample.", rich_help_panel=_NETWORK)] = 784,
-    hidden: Hidden = "256",
-    outputs: Annotated[int, typer.Option(help="Units of the last layer.", rich_help_panel=_NETWORK)] = 10,
-    activation: ActivationName = "sigmoid",
-    output_activation: Annotated[
-        str | None, typer.Option(help="By default the one that the loss is meant for.", rich_help_panel=_NETWORK)
+    model: Annotated[
+        str | None,
+        typer.Argument(metavar="[MODEL]", help="A saved network; else the options describe one.", show_default=False),
     ] = None,
-    loss: Annotated[str, typer.Option(help="The loss of one sample.", rich_help_panel=_NETWORK)] = "cross_entropy",
-    l1: Annotated[float, typer.Option("--l1", help="λ of the penalty λ/m Σ |W|.", rich_help_panel=_NETWORK)] = 0.0,
+    inputs: Inputs = 784,
+    hidden: Hidden = "256",
+    outputs: Outputs = 10,
+    activation: ActivationName = "sigmoid",
+    output_activation: OutputActivation = None,
+    loss: LossName = None,
+    l1: L1 = 0.0,
     l2: L2 = 0.0,
     dropout: DropoutRate = 0.0,
-    reduction: Annotated[str, typer.Option(help="mean or sum over the samples.", rich_help_panel=_NETWORK)] = "mean",
+    reduction: ReductionName = "mean",
     optimizer: Annotated[
         str | None, typer.Option(help="With its updates: sgd, adam, adamw, rmsprop, adagrad; 'none'.")
     ] = "sgd",
     weighted: Annotated[bool, typer.Option("--weighted", help="With sample weights.")] = False,
-    long: Annotated[
-        bool, typer.Option("--long", help="The long way round, without the short forms of known pairs.")
+    long: Long = False,
+    notation: Annotated[
+        str | None, typer.Option(help="row, column, index, layer, batch or numpy.", rich_help_panel=_WRITING)
+    ] = None,
+    format: Annotated[
+        str | None, typer.Option(help="unicode, latex, markdown or mathml.", rich_help_panel=_WRITING)
+    ] = None,
+    why: Annotated[
+        bool,
+        typer.Option("--why", help="The rule behind each line, and what it goes through.", rich_help_panel=_WRITING),
     ] = False,
+    mean_at: Annotated[
+        str | None, typer.Option(help="Where 1/m stands: weights or cost.", rich_help_panel=_WRITING)
+    ] = None,
+    with_numbers: Annotated[
+        str | None,
+        typer.Option(metavar="DATA", help="Each line with its values on these data.", rich_help_panel=_WRITING),
+    ] = None,
+    samples: Annotated[int, typer.Option(help="How many of the data.", rich_help_panel=_WRITING)] = 8,
 ) -> None:
     """Print the program of a network: its forward propagation, cost, backward propagation and updates."""
     from chainrule.cli.derive import DeriveOptions, run
+    from chainrule.cli.subject import SpecOptions
 
+    spec = SpecOptions(inputs, hidden, outputs, activation, output_activation, loss, l1, l2, dropout, reduction)
     run(
         DeriveOptions(
-            inputs=inputs,
-            hidden=hidden,
-            outputs=outputs,
-            activation=activation,
-            output_activation=output_activation,
-            loss=loss,
-            l1=l1,
-            l2=l2,
-            dropout=dropout,
-            reduction=reduction,
+            spec,
             optimizer=optimizer,
             weighted=weighted,
             long=long,
+            model=model,
+            notation=notation,
+            format=format,
+            why=why,
+            mean_at=mean_at,
+            with_numbers=with_numbers,
+            samples=samples,
         )
     )
+
+
+@app.command()
+def check(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[MODEL] [DATA]",
+            help="A saved network, else the options describe one; and data, else they are random.",
+            show_default=False,
+        ),
+    ] = None,
+    inputs: Inputs = 784,
+    hidden: Hidden = "256",
+    outputs: Outputs = 10,
+    activation: ActivationName = "sigmoid",
+    output_activation: OutputActivation = None,
+    loss: LossName = None,
+    l1: L1 = 0.0,
+    l2: L2 = 0.0,
+    dropout: DropoutRate = 0.0,
+    reduction: ReductionName = "mean",
+    long: Long = False,
+    samples: Annotated[int, typer.Option(help="How many of the data.")] = 8,
+) -> None:
+    """Compare every gradient of a network with finite differences.
+
+    Arrays of up to 600 elements element by element, larger ones along random directions. Exit code 1 where one is wrong.
+    """
+    from chainrule.cli.check import run
+    from chainrule.cli.subject import SpecOptions, sort_words
+
+    spec = SpecOptions(inputs, hidden, outputs, activation, output_activation, loss, l1, l2, dropout, reduction)
+    raise typer.Exit(run(spec, *sort_words(words or []), samples, long))

@@ -110,7 +110,7 @@ def gradient_norms(spec: NetworkSpec, case: Case) -> dict[str, Array]:
     squares = {name: found[s.name].reshape(-1) for name, s in made.items()}
     for name, (start, each) in _lookups(program, set(made), case):
         squares.setdefault(name, np.zeros(case.samples, case.dtype))
-        squares[name][start : start + len(each)] = np.square(each).sum(axis=(1, 2))
+        squares[name][start : start + len(each)] = np.square(each).reshape(len(each), -1).sum(axis=1)
     order = [s.name for s, _ in program.gradients if s.name in squares]
     norms = {name: np.sqrt(squares[name]) for name in order}
     return {**norms, "all": np.sqrt(sum(squares.values(), np.zeros(case.samples, case.dtype)))}

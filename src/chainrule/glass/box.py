@@ -49,9 +49,7 @@ class GlassBox:
             canonical: bool = True,
         ) -> Program: ...
 
-        def _data(
-            self, X: ArrayLike, y: ArrayLike, w: ArrayLike | None = None
-        ) -> tuple[dict[str, Array], Targets]: ...
+        def _data(self, X: ArrayLike, y: ArrayLike, w: ArrayLike | None = None) -> tuple[dict[str, Array], Targets]: ...
 
         def _counters(self, step: int) -> dict[str, Any]: ...
 
@@ -226,9 +224,7 @@ class GlassBox:
         m = self.dtype.type(len(data["X"]))
         return {**self._parameters, **self._state, **data, BATCH: m, **self._counters(step)}
 
-    def _case(
-        self, X: ArrayLike, y: ArrayLike, w: ArrayLike | None, *, training: bool = False, step: int = 1
-    ) -> Case:
+    def _case(self, X: ArrayLike, y: ArrayLike, w: ArrayLike | None, *, training: bool = False, step: int = 1) -> Case:
         data, targets = self._data(X, y, w)
         program = self.derive(mode="training" if training else "inference", targets=targets, weighted=w is not None)
         return Case(program, self._given(data, step), self.dtype)

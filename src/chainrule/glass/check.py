@@ -76,7 +76,9 @@ class CheckReport:
             for g, s in zip(self.gradients, shapes, strict=True)
         ]
         wrong = sum(not g.ok for g in self.gradients)
-        said = "every gradient agrees with finite differences" if self else f"{wrong} of {len(lines)} gradients are wrong"
+        said = (
+            "every gradient agrees with finite differences" if self else f"{wrong} of {len(lines)} gradients are wrong"
+        )
         return "\n".join([said, *lines, *(str(f) for f in self.faults)])
 
 
@@ -134,9 +136,7 @@ def _compare(
         says = float((analytic * direction).sum())
         numeric_one = slopes.nearest(of, direction, says)
         worst = max(worst, abs(numeric_one - says) / max(abs(numeric_one), abs(says), size))
-    return GradientCheck(
-        gradient.name, of.name, analytic.shape, "directional", worst, worst <= _allowed(slopes, size)
-    )
+    return GradientCheck(gradient.name, of.name, analytic.shape, "directional", worst, worst <= _allowed(slopes, size))
 
 
 def _allowed(slopes: Slopes, size: float) -> float:
@@ -193,9 +193,7 @@ def _reads(equation: Equation, made_by: Mapping[str, Equation]) -> set[str]:
 
 def _inner(equation: Equation, made_by: Mapping[str, Equation], checks: Mapping[str, GradientCheck]) -> list[Equation]:
     """The unchecked equations behind it: its temporaries."""
-    return [
-        made_by[s.name] for s in equation.operands if s.name in made_by and s.name not in checks
-    ]
+    return [made_by[s.name] for s in equation.operands if s.name in made_by and s.name not in checks]
 
 
 def _inner_place(program: Program, sound: Program, inner: list[Equation], place: str) -> tuple[str, str]:

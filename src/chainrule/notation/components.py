@@ -199,9 +199,9 @@ class Components:
             return ()
         if symbol.batched:
             narrow = len(shape) == 1 or (shape[1] == 1 and self._row(symbol))
-            return (place.sample,) if narrow else (place.node, place.sample)
+            return (place.sample,) if narrow else (place.node or "1", place.sample)
         if len(shape) == 1:
-            return (place.node,)
+            return (place.node or "1",)
         return (place.node, place.below)
 
     def _row(self, symbol: Symbol) -> bool:

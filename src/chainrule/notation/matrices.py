@@ -218,9 +218,4 @@ class Matrices:
         single = e.function == "neg" or apart
         if self._oriented(e) == {not want} and not single and not any(n in self.inside for n in variables(e)):
             return Transpose(self._expression(e, not want))
-        if e.function == "mul" and want is False and self.notation.diagonal:
-            rest = [a for a in e.arguments if self._oriented(a) == {True}]
-            rows = [a for a in e.arguments if self._oriented(a) == {False}]
-            if len(rest) == 1 and len(rows) == 1:
-                return Diagonal(self._expression(rows[0], False), self._expression(rest[0], True))
         return Apply(e.function, tuple(self._expression(a, want) for a in e.arguments))

@@ -58,9 +58,7 @@ def tangent(program: Program, moved: Iterable[Symbol], passes: Passes = lambda e
     pairs = []
     for symbol, gradient in program.gradients:
         if gradient.name not in tangents:
-            tangents[gradient.name] = builder.write(
-                f"t_{gradient}", ZERO, "gradient", rule=_RULE, shape=gradient.shape
-            )
+            tangents[gradient.name] = builder.write(f"t_{gradient}", ZERO, "gradient", rule=_RULE, shape=gradient.shape)
         pairs.append((symbol, tangents[gradient.name]))
     sections["backward"] += tuple(builder.equations[start:])
     return verify(
@@ -154,9 +152,7 @@ def _product(
     name, role = f"t_{equation.target}", equation.target.role
     if len(pairs) == 1:
         return builder.apply(name, op, pairs[0], role, rule=_RULE, through=through)
-    parts = [
-        builder.apply(f"{a}{b}", op, (a, b), "temporary", rule=_RULE, through=through) for a, b in pairs
-    ]
+    parts = [builder.apply(f"{a}{b}", op, (a, b), "temporary", rule=_RULE, through=through) for a, b in pairs]
     total = Variable(parts[0].name) + Variable(parts[1].name)
     return builder.write(name, total, role, rule=_RULE, through=through)
 
