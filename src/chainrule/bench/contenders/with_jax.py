@@ -69,9 +69,9 @@ class _Jax:
         self.state = self.jax.block_until_ready((P, M, V, jnp.zeros((), jnp.float32)))
 
     def key(self) -> Any:
-        """A new key for an epoch's dropout masks; XLA's own generator is the faster one on a processor."""
+        """A new key for an epoch's dropout masks; the default generator is faster here than XLA's own ("rbg")."""
         self.epoch_number += 1
-        return self.jax.random.key(self.epoch_number, impl="rbg") if self.workload.dropout else None
+        return self.jax.random.key(self.epoch_number) if self.workload.dropout else None
 
     def order(self) -> Array:
         """An epoch's batches, (steps, batch_size)."""
