@@ -18,6 +18,7 @@ from chainrule.cli import main
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+NAMES = ["emma", "olivia", "ava", "isabella", "sophia", "charlotte", "mia", "amelia", "harper", "evelyn", "joseph"] * 4
 NUMBER = re.compile(r"-?\d+\.\d+(?:e[+-]\d+)?")
 
 by_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
@@ -63,8 +64,12 @@ def check(block: Block, document: Path, printed: str) -> None:
 
 @by_document
 def test_python(document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every block of Python, one after the other; a block of text after one is what it prints."""
+    """Every block of Python, one after the other; a block of text after one is what it prints.
+
+    The folder that they run in holds a file that documents may speak of: names.txt.
+    """
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "names.txt").write_text("\n".join(NAMES))
     names: dict[str, Any] = {}
     printed = ""
     for block in blocks(document):
