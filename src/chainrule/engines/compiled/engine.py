@@ -19,7 +19,7 @@ from chainrule.engines.compiled.lower import CHUNK, ENTRY, Lowered, lower
 from chainrule.engines.compiled.memory import GROUPS, Memory, Word, memory
 from chainrule.engines.compiled.plan import Plan, plan
 from chainrule.engines.compiled.row import RowPredictor, supports
-from chainrule.engines.compiled.target import Layout
+from chainrule.engines.compiled.target import Layout, Target
 from chainrule.engines.processors import allowed
 from chainrule.engines.reference import evaluator
 from chainrule.program.equation import Program
@@ -52,34 +52,38 @@ class _Unit:
 
 
 class CompiledEngine:
-    """Compiles each program once (or finds it in the cache on disk) and calls its machine code."""
+    """Compiles each program once (or finds it in the cache on disk) and calls its machine code.
+
+    machine: what code is made for; the machine that it runs on, unless a lesser one is to be tried out.
+    """
 
     name = "compiled"
 
-    def __init__(self, dtype: np.dtype[Any]) -> None:
+    def __init__(self, dtype: np.dtype[Any], machine: Target | None = None) -> None:
         self.dtype = dtype
-        self.layout: Layout = target.host().layout(dtype.name)
+        self.layout: Layout = (machine or target.host()).layout(dtype.name)
         self._units: dict[object, _Unit] = {}
         self._idle: list[Array] = []
 
     # --- compiling -----------------------------------------------------------------------------------------------
 
-    def _unit(self, program: Program, wanted: tuple[str, ...], chunked: bool, training: bool) -> _Unit:
-        key = (id(program), wanted, chunked, training)
+    def _unit(self, program: Program, wanted: tuple[str, ...], large: bool, training: bool) -> _Unit:
+        key = (id(program), wanted, large, training)
         known = self._units.get(key)
         if known is not None and known.program is program:
             return known
-        made = plan(program, wanted, fuse_updates=not chunked)
-        if chunked and made.couples:
-            chunked, made = False, plan(program, wanted)
+        made = plan(program, wanted, fuse_updates=not large)
+        chunked = large and not made.couples
         symbols = program.symbols
         outputs = tuple(symbols[n] for n in wanted if symbols[n].batched)
 
         def build() -> Any:
-            lowered: Lowered = lower(made, self.layout, chunked=chunked, training=training, outputs=outputs)
+            lowered: Lowered = lower(
+                made, self.layout, chunked=chunked, training=training, patient=not large, outputs=outputs
+            )
             return lowered.module
 
-        text = f"{program!r}|{wanted}|{chunked}|{training}|{CHUNK}"
+        text = f"{program!r}|{wanted}|{large}|{training}|{CHUNK}"
         code = jit.load(self.layout.target, self.dtype.name, text, build)
         unit = _Unit(program, made, memory(made, self.layout, outputs), chunked, code, code.address(ENTRY))
         self._units[key] = unit

@@ -63,23 +63,35 @@ class Lowered:
     memory: Memory
 
 
-def lower(plan: Plan, layout: Layout, *, chunked: bool, training: bool, outputs: tuple[Symbol, ...] = ()) -> Lowered:
-    """The module of a plan, its function `ENTRY`(arguments, thread, team); each stage is a function of its own."""
+def lower(
+    plan: Plan,
+    layout: Layout,
+    *,
+    chunked: bool,
+    training: bool,
+    patient: bool = True,
+    outputs: tuple[Symbol, ...] = (),
+) -> Lowered:
+    """The module of a plan, its function `ENTRY`(arguments, thread, team); each stage is a function of its own.
+
+    patient: whether a stop may wait for the end of a batch; else the rest of the batch is passed over.
+    """
     module = Module(layout.target)
     f = module.function(ENTRY, ["ptr", "i64", "i64"])
     arguments, tid, count = f.args
     frame = Frame(f, layout, plan, memory(plan, layout, outputs), tid=tid, team=count)
     frame.enter(arguments, {**frame.memory.stored, **frame.memory.fixed})
-    _Lowering(frame, chunked, training).run()
+    _Lowering(frame, chunked, training, patient or not training).run()
     return Lowered(module, frame.memory)
 
 
 class _Lowering:
-    def __init__(self, frame: Frame, chunked: bool, training: bool) -> None:
+    def __init__(self, frame: Frame, chunked: bool, training: bool, patient: bool) -> None:
         self.frame = frame
         self.f: Function = frame.f
         self.chunked = chunked
         self.training = training
+        self.patient = patient
         self.read: set[str] = set()
         self.written: set[str] = set()
         self.leave = self.f.new_label("leave")
@@ -161,7 +173,7 @@ class _Lowering:
                 self._stages(inner)
                 self._hand_out()
 
-            f.loop(from_, to, chunk)
+            f.loop(from_, to, lambda number: self._unless_stopped(lambda: chunk(number)))
             frame.tid, frame.team = team_of
             frame.sums = frame.workspace = None
 
@@ -230,7 +242,11 @@ class _Lowering:
                 self.frame.plan.labels[n].name for n in stage.reads() & set(self.frame.plan.labels)
             }
             self._order(reads, stage.writes())
-            self._call(stage.reads() | stage.writes(), functools.partial(_EMIT[type(stage)], stage=stage))
+            names, emit = stage.reads() | stage.writes(), functools.partial(_EMIT[type(stage)], stage=stage)
+            if self.chunked or looked:
+                self._call(names, emit)
+            else:
+                self._unless_stopped(functools.partial(self._call, names, emit))
             if objective is not None and self.training and objective.name in stage.writes():
                 self._keep_cost(objective)
 
@@ -255,6 +271,19 @@ class _Lowering:
 
     # --- the cost, and stopping ----------------------------------------------------------------------------------
 
+    def _unless_stopped(self, body: Callable[[], object]) -> None:
+        """What may be left out once a stop was asked for: nothing is overwritten then (see _halt_if_asked).
+
+        A stop is never taken back: whoever passes something over, thread 0 will see why.
+        """
+        if self.patient:
+            body()
+        else:
+            self.f.if_(self.f.icmp("eq", self._stop(), 0), body)
+
+    def _stop(self) -> Value:
+        return self.f.emit("i32", f"load volatile i32, ptr {self.frame.words[Word.STOP].text}, align 4")
+
     def _keep_cost(self, objective: Symbol) -> None:
         """Thread 0 notes J, and whether to go on: 1 if J is not finite, 2 if a stop was asked for."""
         f, frame = self.f, self.frame
@@ -265,7 +294,7 @@ class _Lowering:
             wide = cost if real == "double" else f.convert("fpext", cost, "double")
             f.store(wide, f.at(words[Word.COSTS], frame.step, type="double"))
             finite = f.fcmp("oeq", f.fsub(cost, cost), 0.0)  # inf - inf and NaN are not 0
-            stop = f.icmp("ne", f.emit("i32", f"load volatile i32, ptr {words[Word.STOP].text}, align 4"), 0)
+            stop = f.icmp("ne", self._stop(), 0)
             done = f.select(stop, f.value(frame.step), f.add(frame.step, 1))
             f.store(f.value(done), words[Word.DONE])
             halt = f.select(stop, f.constant("i32", 2), f.select(finite, f.constant("i32", 0), f.constant("i32", 1)))
@@ -277,11 +306,21 @@ class _Lowering:
     def _halt_if_asked(self) -> None:
         """All threads read the same word after a barrier, and leave together."""
         f, words = self.f, self.frame.words
+        if not self.patient:  # who passed something over since the cost was kept has seen the stop by now
+            self._barrier()
+            self.frame.alone(lambda: f.if_(f.icmp("ne", self._stop(), 0), self._give_up))
+            self.written.add("halt")
         self._order({"halt"}, set())
         halt = f.load("i32", words[Word.HALT])
         on = f.new_label("on")
         f.cbranch(f.icmp("ne", halt, 0), self.leave, on)
         f.label(on)
+
+    def _give_up(self) -> None:
+        """This step does not count."""
+        f, words = self.f, self.frame.words
+        f.store(f.value(self.frame.step), words[Word.DONE])
+        f.store(f.constant("i32", 2), words[Word.HALT])
 
 
 def _of_samples(stage: Stage, plan: Plan) -> bool:
