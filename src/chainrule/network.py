@@ -40,7 +40,8 @@ class Network(GlassBox):
 
     inputs: features a sample, or tokens if the first layer is an Embedding.  loss: a name, a Loss of one sample or a
     Cost of the batch.  l1, l2: λ₁/m Σ|W| and λ₂/(2m) Σ W² are added to the cost.  reduction: "mean" or "sum" of the
-    losses.  penalty_per: "sample", or "weight" for Σ w instead of m in the penalties.  dtype: "float32" or "float64".  seed: of initial weights, shuffling and dropout; None draws one.
+    losses.  penalty_per: "sample", or "weight" for Σ w instead of m in the penalties.  dtype: "float32" or "float64".
+    seed: of initial weights, shuffling and dropout; None draws one.
     Raises SpecError with all faults at once.
     """
 

@@ -193,7 +193,8 @@ class NetworkSpec:
 
     l1, l2: λ₁/m Σ|W| and λ₂/(2m) Σ W² are added to the cost, m the batch's size; biases are not penalised.
     reduction: "mean" or "sum" of the losses.  penalty_per: "sample", or "weight" to put Σ w in the place of m in the
-    penalties of a weighted mean, so that a weight of 2 is the sample twice there as well.  Raises SpecError with all faults at once.
+    penalties of a weighted mean, so that a weight of 2 is the sample twice there as well.
+    Raises SpecError with all faults at once.
     """
 
     inputs: int

@@ -23,8 +23,8 @@ class Epoch:
     data: the batched given symbols ("X", "Y" or "y", "w"), all samples.  order: indices of samples, int64.  batch_size:
     samples a step; the last batch may be smaller.  rates: the learning rate of each step.  first_step: t of the first
     step, from 1.  seed: of the dropout masks.  threads: how many to use at most (None: the engine's choice).
-    begins, ends: whether this is the first, the last part of an epoch that is run in parts; between them nobody looks at
-    the optimizer's slots, and an engine may keep them to itself.
+    begins, ends: whether this is the first, the last part of an epoch that is run in parts; between them nobody looks
+    at the optimizer's slots, and an engine may keep them to itself.
     """
 
     data: Values

@@ -47,9 +47,7 @@ def seconds(program: Program, samples: int) -> float:
             for size in wide:
                 count *= samples if size == BATCH else int(size)
             elements += count
-    return (
-        len(program.equations) * PER_EQUATION + operations(program, samples) * PER_OPERATION + elements * PER_ELEMENT
-    )
+    return len(program.equations) * PER_EQUATION + operations(program, samples) * PER_OPERATION + elements * PER_ELEMENT
 
 
 class Engines:

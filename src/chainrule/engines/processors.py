@@ -18,7 +18,7 @@ def allowed() -> int:
     if multiprocessing.parent_process() is not None:
         return most or 1
     if (parallel := sys.modules.get("joblib.parallel")) is not None and (
-        getattr(parallel.get_active_backend()[0], "nesting_level", 0)
+        getattr(parallel.get_active_backend()[0], "nesting_level", False)
     ):
         return 1
     known = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

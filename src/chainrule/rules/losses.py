@@ -30,8 +30,8 @@ class Loss:
 
     classes: whether y may be an integer label, standing for a one-hot row.  fits: the activations of the last layer
     that it is meant for (None: any; an own activation always may).  smoothing: the share ε of a label that is spread
-    evenly, Y ← (1 - ε) Y + ε/n.  between: the least and largest y allowed.  cap: where given, a canonical pair reports at
-    most this for a term, while its slope stays that of the loss itself: scikit-learn's clipped probabilities.
+    evenly, Y ← (1 - ε) Y + ε/n.  between: the least and largest y allowed.  cap: where given, a canonical pair reports
+    at most this for a term, while its slope stays that of the loss itself: scikit-learn's clipped probabilities.
     """
 
     expression: Expression

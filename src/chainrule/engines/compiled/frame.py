@@ -14,7 +14,6 @@ from chainrule.engines.compiled.target import Layout
 from chainrule.program.equation import Equation
 from chainrule.program.symbol import BATCH, STORED
 
-
 NUMBERS = frozenset(
     {
         Word.SAMPLES, Word.BATCH, Word.STEPS, Word.PANELS, Word.SCRATCH_SIZE, Word.SEED, Word.FIRST_STEP,
@@ -104,7 +103,8 @@ class Frame:
     def panels(self) -> Int:
         """Lane panels of this batch."""
         NR = self.layout.panel
-        return self.f.udiv(self.f.add(self.m, NR - 1), NR)
+        count: Int = self.f.udiv(self.f.add(self.m, NR - 1), NR)
+        return count
 
     def share(self, count: Int) -> tuple[Int, Int]:
         """This thread's part of `count` units."""

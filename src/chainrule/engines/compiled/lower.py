@@ -12,6 +12,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from chainrule.engines.compiled import samples, stages, team
 from chainrule.engines.compiled.emit import Function, Int, Module, Value
@@ -125,14 +126,20 @@ class _Lowering:
         Small functions compile faster than one large one, and hold fewer addresses at a time.
         """
         outer = self.frame
-        state = {"tid": outer.tid, "team": outer.team, "step": outer.step, "base": outer.base, "m": outer.m}
+        state: dict[str, Any] = {
+            "tid": outer.tid,
+            "team": outer.team,
+            "step": outer.step,
+            "base": outer.base,
+            "m": outer.m,
+        }
         state |= {"whole": outer.whole, "first": outer.first, "workspace": outer.workspace, "sums": outer.sums}
         state["scratch"] = outer.scratch
         moving = {name: x for name, x in state.items() if isinstance(x, Value)}
         number = len(outer.f.module.functions)
         f = outer.f.module.function(f"stage{number}", ["ptr", *(x.type for x in moving.values())], internal=True)
         given = {**state, **dict(zip(moving, f.args[1:], strict=True))}
-        inner = Frame(f, outer.layout, outer.plan, outer.memory, grown=outer.grown, **given)  # type: ignore[arg-type]
+        inner = Frame(f, outer.layout, outer.plan, outer.memory, grown=outer.grown, **given)
         labels = outer.plan.labels
         inner.enter(f.args[0], names | {labels[n].name for n in names & set(labels)})
         emit(inner)
