@@ -98,15 +98,15 @@ PRESETS: Mapping[str, Preset] = {
         optimizer=AdamW(Cosine(4e-3, warmup=0.5), beta2=0.99, weight_decay=0.05),
     ),
     "best": Preset(
-        about="context 8, embedding 24, 512 and 256 gelu with dropout, AdamW along a cosine",
+        about="context 8, embedding 24, twice 512 gelu with dropout, AdamW along a cosine",
         context=8,
         embedding=24,
-        hidden=(512, 256),
+        hidden=(512, 512),
         activation="gelu",
-        dropout=0.25,
-        epochs=15,
+        dropout=0.35,
+        epochs=20,
         batch_size=256,
-        optimizer=AdamW(Cosine(2e-3, warmup=0.5), beta2=0.99, weight_decay=0.05),
+        optimizer=AdamW(Cosine(2e-3, warmup=0.5, final=2e-5), beta2=0.99, weight_decay=0.05),
     ),
 }
 
