@@ -1,0 +1,230 @@
+"""Monitor: a fit watched from inside: activations, gradients and updates, a record every N batches."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from chainrule.engines.base import Engine
+from chainrule.engines.reference import evaluator
+from chainrule.errors import DataError, SpecError, expected, unknown_name
+from chainrule.program.equation import Equation, Program, operands_of
+from chainrule.program.op import Elementwise, Gather, Reduce
+from chainrule.program.scalar import Expression, Over, Variable, apply, differentiate, replace, variables
+from chainrule.program.symbol import BATCH, Symbol
+from chainrule.program.verify import verify
+from chainrule.train.callbacks import Callback
+from chainrule.train.state import FitState
+
+Array = NDArray[Any]
+
+PROBE = 32
+"""Samples of the training data that are looked at where none are given: few enough to cost less than 5 %."""
+SATURATED = 0.01
+"""Of an activation's largest slope: below it hardly anything is learned through the unit."""
+
+
+class Monitor(Callback):
+    """Records what goes on inside the network, before the first step and after every `every` batches.
+
+    X, y: a few samples to look at, the same ones every time; by default the first 32 of the training data.  Dropout
+    and batch normalisation act as they do in training.
+
+    `records` is a list of dictionaries of plain numbers:
+      step, epoch, cost            steps taken; J of the probe
+      A1.mean, A1.std              of the values that leave each layer
+      A1.saturated                 the share of values whose slope g'(z) is below 1 % of g's largest: no learning there
+      A1.dead                      the share of units that are saturated for every sample of the probe
+      W1.norm, W1.gradient         ‖W‖ and ‖∂J/∂W‖, the square root of the sum of squares
+      W1.update                    ‖W_t - W_{t-N}‖ / (N ‖W_{t-N}‖): how far the weights have moved since the record N
+                                   batches ago, a batch, relative to their size; with every=1 each update to its weight
+    Vector-valued activations (softmax) have no slope of their own: neither saturated nor dead is told.
+
+    Raises SpecError for settings that cannot be; DataError, before training, where X and y do not fit the network.
+    """
+
+    def __init__(self, every: int = 100, X: ArrayLike | None = None, y: ArrayLike | None = None) -> None:
+        faults = []
+        if isinstance(every, bool) or not isinstance(every, int | np.integer) or every < 1:
+            faults.append(expected("The 'every' of Monitor", "an integer of at least 1 (batches)", every))
+        if (X is None) != (y is None):
+            faults.append(f"Monitor needs X and y together. Got only {'y' if X is None else 'X'}.")
+        if faults:
+            raise SpecError(faults)
+        self.every: int = int(every)
+        self.records: list[dict[str, float]] = []
+        self.layers: tuple[str, ...] = ()
+        self.parameters: tuple[str, ...] = ()
+        self._given = None if X is None else (X, y)
+        self._probe: _Probe | None = None
+        self._before: dict[str, Array] = {}
+
+    # --- reading it ----------------------------------------------------------------------------------------------
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Everything that was recorded: "step", "epoch", "cost", "A1.mean", ..."""
+        return tuple(dict.fromkeys(name for record in self.records for name in record))
+
+    def column(self, name: str) -> NDArray[np.float64]:
+        """One number of every record, shape (records,); NaN where it is not told.  Raises DataError."""
+        if name not in self.names:
+            raise DataError(unknown_name("column of a Monitor", name, self.names))
+        return np.array([record.get(name, math.nan) for record in self.records], dtype=np.float64)
+
+    def __repr__(self) -> str:
+        return f"Monitor(every={self.every}, {len(self.records)} record{'' if len(self.records) == 1 else 's'})"
+
+    # --- the hooks -----------------------------------------------------------------------------------------------
+
+    def on_fit_begin(self, fit: FitState) -> None:
+        self._before = {}
+        self._probe = _Probe.of(fit, self._given)
+        self.layers, self.parameters = tuple(self._probe.layers), tuple(self._probe.gradients)
+        self.records = []
+        self._record(fit)
+
+    def on_batches_end(self, fit: FitState) -> None:
+        self._record(fit)
+
+    def on_fit_end(self, fit: FitState) -> None:
+        self._probe = None
+        self._before = {}
+
+    def _record(self, fit: FitState) -> None:
+        assert self._probe is not None
+        record: dict[str, float] = {"step": fit.step, "epoch": fit.epoch, **self._probe.look(fit)}
+        steps = fit.step - self.records[-1]["step"] if self.records else 0
+        for name in self.parameters:
+            now = fit.network.parameters[name]
+            record[f"{name}.norm"] = _norm(now)
+            if steps:
+                size = self.records[-1][f"{name}.norm"]
+                moved = _norm(np.subtract(now, self._before[name], out=self._before[name]))
+                record[f"{name}.update"] = moved / (steps * size) if size else math.nan
+            np.copyto(self._before.setdefault(name, np.empty_like(now)), now)
+        self.records.append(record)
+
+
+class _Probe:
+    """The samples that are looked at, and what is to be seen as equations added to the training program's own.
+
+    So the engine does the looking, and hands over a few numbers instead of arrays.
+    """
+
+    def __init__(self, engine: Engine, program: Program, data: Mapping[str, Array], dtype: np.dtype[Any]) -> None:
+        self.engine = engine
+        self.data = dict(data)
+        self.dtype = dtype
+        self.samples = len(data["X"])
+        activations = watched(program)
+        self.layers = {e.target.name: int(e.target.shape[1]) for e in activations}
+        self.gradients = {s.name: g.name for s, g in program.gradients if s.role == "parameter"}
+        assert program.objective is not None
+        self.objective = program.objective.name
+        made: list[Equation] = []
+        for equation in activations:
+            a = equation.target
+            made.append(_sum(f"{_SUM}{a}", "all", Variable(a.name), a))
+            made.append(_sum(f"{_SQUARES}{a}", "all", Variable(a.name) ** 2, a))
+            flat = _flat(equation)
+            if flat is not None:
+                made.append(_sum(f"{_FLAT}{a}", "rows", flat, a, *equation.operands))
+        symbols = program.symbols
+        made += [_sum(f"{_SQUARES}{g}", "all", Variable(g) ** 2, symbols[g]) for g in self.gradients.values()]
+        watching = dataclasses.replace(program, backward=(*program.backward, *made))
+        self.wanted = (self.objective, *(e.target.name for e in made))
+        pruned = watching.pruned([watching.symbols[name] for name in self.wanted], update=False)
+        read = {s.name for e in pruned.equations for s in e.operands}
+        self.program = verify(dataclasses.replace(pruned, given=tuple(s for s in pruned.given if s.name in read)))
+
+    @classmethod
+    def of(cls, fit: FitState, given: tuple[Any, Any] | None) -> _Probe:
+        """The given samples, checked, or the first of the training data."""
+        if fit.engine is None or fit.program is None or fit.check is None:
+            raise SpecError("Monitor watches the fits of a Network; this one does not say its program.")
+        data: dict[str, Array]
+        if given is None:
+            data = {name: array[:PROBE] for name, array in fit.data.items()}
+        else:
+            data = dict(fit.check(*given))
+            if "w" in fit.data:
+                data["w"] = np.ones((len(data["X"]), 1), fit.data["w"].dtype)
+            if data.keys() != fit.data.keys():
+                kind = "labels (m,)" if "y" in fit.data else "values (m, outputs)"
+                raise DataError(f"The y of Monitor must be {kind}, like the y of the fit.")
+        dtype = next(iter(fit.network.parameters.values())).dtype
+        return cls(fit.engine, fit.program, data, dtype)
+
+    def look(self, fit: FitState) -> dict[str, float]:
+        """One record's numbers."""
+        values: dict[str, Any] = {**fit.network.parameters, **fit.network.state, **self.data}
+        values |= {BATCH: self.dtype.type(self.samples), "seed": fit.mask_seed, "t": max(1, fit.step)}
+        found = self.engine.run(self.program, values, self.wanted)
+        record = {"cost": float(found[self.objective])}
+        for name, width in self.layers.items():
+            size = self.samples * width
+            mean = float(found[f"{_SUM}{name}"]) / size
+            record[f"{name}.mean"] = mean
+            record[f"{name}.std"] = math.sqrt(max(0.0, float(found[f"{_SQUARES}{name}"]) / size - mean * mean))
+            counts = found.get(f"{_FLAT}{name}")
+            if counts is not None:
+                record[f"{name}.saturated"] = float(counts.sum()) / size
+                record[f"{name}.dead"] = float((counts >= self.samples).mean())
+        for name, gradient in self.gradients.items():
+            record[f"{name}.gradient"] = math.sqrt(float(found[f"{_SQUARES}{gradient}"]))
+        return record
+
+
+_SUM, _SQUARES, _FLAT = "sum_of_", "squares_of_", "flat_"
+
+
+def _sum(name: str, over: Over, expression: Expression, *scope: Symbol) -> Equation:
+    """name = Σ expression."""
+    known = {s.name: s for s in scope}
+    operands = operands_of(expression, known)
+    shape = Reduce("sum", over, expression).shape(operands)
+    assert shape is not None
+    return Equation(Symbol(name, shape, "inner"), Reduce("sum", over, expression), operands, "monitor")
+
+
+def _flat(equation: Equation) -> Expression | None:
+    """For A = g(Z): whether |g'(z)| is below 1 % of its largest, 1 or 0; None for vector-valued activations."""
+    if not isinstance(equation.op, Elementwise) or len(equation.operands) != 1:
+        return None
+    variable, expression = equation.operands[0].name, equation.op.expression
+    slope = differentiate(expression, variable)
+    if not variables(slope):
+        return None  # the same slope everywhere
+    with np.errstate(all="ignore"):
+        exact = np.abs(np.asarray(evaluator(slope, np.dtype(np.float64))({variable: np.linspace(-10, 10, 2001)})))
+    least = SATURATED * float(np.max(exact[np.isfinite(exact)], initial=0.0))
+    # g'(z) often contains g(z): that value is there already.
+    return apply("lt", apply("abs", replace(slope, {expression: Variable(equation.target.name)})), least)
+
+
+def watched(program: Program) -> tuple[Equation, ...]:
+    """The equations of the values that leave the layers: A1, A2, ...; Z where a layer has no activation."""
+    names = {e.target.name for e in program.forward}
+    after = {"Z": "A", "H": "A_n"}
+    chosen = []
+    for equation in program.forward:
+        target = equation.target
+        if target.role != "value" or not target.batched:
+            continue
+        activated = after.get(target.name[0])
+        unactivated = activated is not None and activated + target.name[1:] not in names
+        if target.name[0] == "A" or unactivated or isinstance(equation.op, Gather):
+            chosen.append(equation)
+    return tuple(chosen)
+
+
+def _norm(array: Array) -> float:
+    """The square root of the sum of squares."""
+    flat = array.reshape(-1)
+    return math.sqrt(float(np.vdot(flat, flat)))
