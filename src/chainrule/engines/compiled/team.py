@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import ctypes
+import functools
 import os
 import sys
 import threading
@@ -163,6 +164,7 @@ def _run(native: Any, args: int, team: int, on_interrupt: Callable[[], None] | N
         raise trouble
 
 
+@functools.cache
 def yield_address() -> int:
     """The address of the system's function that gives the processor to another thread."""
     if sys.platform == "win32":
