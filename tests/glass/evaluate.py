@@ -148,8 +148,9 @@ def sizes(relation: Relation, values: Mapping[str, Any]) -> dict[str, int]:
                 axes = array.shape[::-1] if len(leaf.letters) == array.ndim else array.shape[:1]
                 found.update(zip(leaf.letters, axes, strict=True))
     found.pop("1", None)
-    for letter in "pq":
-        found.setdefault(letter, found.get("j", 1))
+    width = found.get("j", found.get("p", 1))
+    for letter in "jpq":  # nodes of the same layer
+        found.setdefault(letter, width)
     return found
 
 
