@@ -1,0 +1,1 @@
+"""Pictures and the HTML report: everything that reads a network, and a training run, for people."""

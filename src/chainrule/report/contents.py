@@ -1,0 +1,174 @@
+"""What the report tells, as plain data: the derivation in every notation with its numbers, the check, the curves."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from chainrule.glass import CheckReport, Trace
+from chainrule.network import Network
+from chainrule.notation import MATHEMATICAL, NOTATIONS, EquationView, derivation, mathml
+from chainrule.notation.names import Names
+from chainrule.program.equation import Program
+from chainrule.program.symbol import shape_text
+from chainrule.program.text import number
+from chainrule.report.heat import BYTES, CELLS, Heats
+from chainrule.report.inside import stages
+from chainrule.rules.losses import Loss
+from chainrule.rules.optimizers import Optimizer
+from chainrule.train.history import History
+from chainrule.train.monitor import Monitor
+
+Array = NDArray[Any]
+STEP = 32
+"""Samples of the step whose numbers are shown."""
+SECTIONS = {"forward": "Forward", "cost": "Cost", "backward": "Backward", "update": "Update"}
+
+
+def derivations(net: Network, X: ArrayLike, y: ArrayLike, optimizer: Optimizer | None) -> dict[str, Any]:
+    """{"notations": [...], "arrays": [...]}: every line in every notation, and the arrays that the lines refer to.
+
+    The numbers are of one training step on these samples; a notation that writes 1/m at the weights has other ones.
+    """
+    classes = isinstance(net.spec.loss, Loss) and net.spec.loss.classes
+    labels = classes and np.ndim(y) < 2
+    program = net.derive(optimizer=optimizer, targets="labels" if labels else "values")
+    heats = Heats(min(CELLS, BYTES // max(1, 2 * len(program.equations))))
+    told = []
+    for name, table in NOTATIONS.items():
+        trace = net.trace(X, y, training=True, optimizer=optimizer, notation=name)
+        found = derivation(program, name)
+        writer = _writer(name, found.program)
+        lines = [_line(view, trace, heats, writer) for view in found.views]
+        told.append({"name": name, "title": table.title, "says": table.says, "code": name not in MATHEMATICAL,
+                     "lines": lines})  # fmt: skip
+    return {"notations": told, "arrays": heats.arrays}
+
+
+Writer = Callable[[str], tuple[str, bool]]
+"""A symbol's name -> (how the notation writes it, whether it stands transposed)."""
+
+
+def _writer(notation: str, program: Program) -> Writer:
+    if notation not in MATHEMATICAL:
+        return lambda name: (f"<code>{name}</code>", False)
+    names = Names(program, MATHEMATICAL[notation])
+
+    def write(name: str) -> tuple[str, bool]:
+        symbol = program.symbols[name]
+        leaf = names.leaf(symbol)
+        return mathml.text(leaf.look, display=False), names.flipped(symbol)
+
+    return write
+
+
+def _line(view: EquationView, trace: Trace, heats: Heats, writer: Writer) -> dict[str, Any]:
+    """One line: its texts, and the arrays behind it, operands first."""
+    line: dict[str, Any] = {
+        "section": view.section, "mathml": view.mathml, "latex": view.latex, "text": view.unicode,
+        "shape": view.shape, "why": view.why,
+    }  # fmt: skip
+    target = view.targets[-1] if view.targets else None
+    if target is not None:
+        result = trace.updated.get(target) if view.section == "update" else trace.get(target)
+        line["operands"] = [_shown(name, trace[name], heats, writer) for name in view.operands if name in trace]
+        if result is not None:
+            line["result"] = _shown(target, np.asarray(result), heats, writer)
+    elif view.operands and view.operands[-1] in trace:  # Ŷ = A, A = X: one array under two names
+        line["operands"] = []
+        line["result"] = _shown(view.operands[-1], trace[view.operands[-1]], heats, writer)
+    return line
+
+
+def _shown(name: str, array: Array, heats: Heats, writer: Writer) -> dict[str, Any]:
+    written, flipped = writer(name)
+    return {"name": name, "mathml": written, "array": heats.add(array), "flipped": flipped}
+
+
+def check_rows(report: CheckReport) -> dict[str, Any]:
+    """The outcome of the check: whether all is well, a row for each gradient, the equations at fault."""
+    rows = [
+        {
+            "name": g.name,
+            "of": g.of,
+            "shape": shape_text(g.shape),
+            "kind": g.kind,
+            "error": f"{g.error:.1e}",
+            "ok": g.ok,
+        }
+        for g in report.gradients
+    ]
+    return {"ok": bool(report), "rows": rows, "faults": [str(f) for f in report.faults]}
+
+
+def curves(history: History | None, monitor: Monitor | None) -> list[dict[str, Any]]:
+    """The charts: title, name of the horizontal axis and its values, whether logarithmic, and named series."""
+    charts = []
+    if history is not None and len(history):
+        metric = history[-1].metric_name
+        pairs = [("cost", "Cost")] + ([("metric", metric.capitalize())] if metric else [])
+        for column, title in pairs:
+            series = [
+                (part, history.column(c)) for part, c in (("training", column), ("validation", f"validation_{column}"))
+            ]
+            charts.append(_chart(title, "epoch", history.column("epoch"), series))
+        rates = history.column("learning_rate")
+        if len(set(rates.tolist())) > 1:
+            charts.append(_chart("Learning rate", "epoch", history.column("epoch"), [("learning rate", rates)]))
+    if monitor is not None and monitor.records:
+        steps = monitor.column("step")
+        weights = [p for p in monitor.parameters if p.startswith(("W", "E"))]
+        plans = [
+            ("Gradients: ‖∂J/∂W‖", [f"{w}.gradient" for w in weights], True),
+            ("Update to weight, a batch", [f"{w}.update" for w in weights], True),
+            ("Activations: mean", [f"{a}.mean" for a in monitor.layers], False),
+            ("Activations: standard deviation", [f"{a}.std" for a in monitor.layers], False),
+            ("Saturated values, share", [f"{a}.saturated" for a in monitor.layers], False),
+            ("Dead units, share", [f"{a}.dead" for a in monitor.layers], False),
+        ]
+        for title, names, log in plans:
+            there = [(n.partition(".")[0], monitor.column(n)) for n in names if n in monitor.names]
+            if there:
+                charts.append(_chart(title, "batch", steps, there, log))
+    return [chart for chart in charts if chart["series"]]
+
+
+def _chart(title: str, over: str, x: Array, series: list[tuple[str, Array]], log: bool = False) -> dict[str, Any]:
+    told = [
+        {"name": name, "values": [_value(v) for v in values]} for name, values in series if np.isfinite(values).any()
+    ]
+    return {"title": title, "over": over, "x": [int(v) for v in x], "log": log, "series": told}
+
+
+def _value(value: float) -> float | None:
+    return float(f"{value:.5g}") if math.isfinite(value) else None
+
+
+def facts(net: Network, X: ArrayLike, y: ArrayLike, history: History | None) -> list[tuple[str, str]]:
+    """The few numbers at the top: (value, what it is)."""
+    cost, metric, value = net.evaluate(X, y)
+    shown = f"{value:.2%}" if metric == "accuracy" else number(float(f"{value:.4g}"))
+    found = [(shown, metric), (number(float(f"{cost:.4g}")), "cost J"), (f"{len(np.asarray(X)):,}", "samples")]
+    found.append((f"{sum(v.size for v in net.parameters.values()):,}", "parameters"))
+    if history is not None and len(history):
+        found.append((str(len(history)), "epoch" if len(history) == 1 else "epochs"))
+    return found
+
+
+def settings(net: Network, optimizer: Optimizer | None, more: Mapping[str, object]) -> list[tuple[str, str]]:
+    """(name, value) of everything that was chosen."""
+    spec = net.spec
+    told: list[tuple[str, object]] = [("inputs", f"{spec.inputs}{' tokens' if spec.tokens else ''}")]
+    for title, width, what, parameters in stages(net)[1:]:
+        inside = f" ({', '.join(' '.join(p.split()) for p in parameters.splitlines())})" if parameters else ""
+        told.append((f"layer {title}", f"{width} wide, {' '.join(what.split())}{inside}"))
+    told += [("loss", spec.loss.name), ("reduction", spec.reduction), ("L1", spec.l1), ("L2", spec.l2)]
+    if optimizer is not None:
+        kept = [f"{k} {v}" for k, v in optimizer.to_dict().items() if k != "type" and v is not None]
+        told.append(("optimizer", f"{type(optimizer).__name__}: {', '.join(kept)}"))
+    told += [("type of numbers", net.dtype.name), ("seed", net.seed), *more.items()]
+    return [(name, str(value)) for name, value in told if value not in (0.0, None) or name == "seed"]

@@ -1,0 +1,180 @@
+"""The report: one HTML file with everything inside, and nothing that is fetched."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import os
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from chainrule import checks
+from chainrule.errors import DataError, MissingDependencyError, SpecError
+from chainrule.files import describe_os_error, replace_text
+from chainrule.network import Network
+from chainrule.notation import check_notation
+from chainrule.report import contents, plots
+from chainrule.report.outcomes import MOST_CLASSES, class_names, classifies
+from chainrule.report.style import THEMES
+from chainrule.rules.optimizers import Optimizer
+from chainrule.train.history import History
+from chainrule.train.monitor import Monitor
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+CHECKED = 8
+"""Samples that the gradients are checked on."""
+DRAWN = 2000
+"""Samples that the histograms and regions are drawn from."""
+DPI = 110
+
+
+def report(
+    net: Network,
+    path: str | os.PathLike[str],
+    X: ArrayLike,
+    y: ArrayLike,
+    *,
+    monitor: Monitor | None = None,
+    history: History | None = None,
+    optimizer: Optimizer | None = None,
+    notation: str = "row",
+    names: Sequence[str] | None = None,
+    shape: tuple[int, int] | None = None,
+    title: str | None = None,
+    settings: Mapping[str, object] | None = None,
+) -> Path:
+    """Writes the report on a network and these data, and returns its path.
+
+    X (m, inputs), y: all are scored and drawn; the first 32 make the step whose numbers are shown.  monitor, history:
+    what a fit left behind (history: by default of the last fit).  optimizer: with its update.  notation: the one shown
+    first.  names: of the classes.  shape: (height, width) of an input that is an image; by default square.  settings:
+    more lines for the table of settings.
+
+    The same input makes the same bytes.  Raises DataError for a path that cannot be written (before any work) or data
+    that do not fit, SpecError, MissingDependencyError without matplotlib or jinja2.
+    """
+    path = Path(path)
+    check_report(path)
+    check_notation(notation)
+    checked = checks.inputs(net.spec, X, net.dtype)
+    target = checks.targets(net.spec, y, len(checked), net.dtype)[1]
+    if classifies(net):
+        class_names(names, max(2, net.spec.outputs))
+    elif names is not None:
+        raise SpecError("names are for the classes of a network that predicts classes; this one predicts numbers.")
+    history = net.history if history is None else history
+    first = slice(0, contents.STEP)
+    data = contents.derivations(net, checked[first], target[first], optimizer)
+    data["curves"] = contents.curves(history, monitor)
+    told: dict[str, Any] = {
+        "title": title or repr(net),
+        "facts": contents.facts(net, checked, target, history),
+        "settings": contents.settings(net, optimizer, settings or {}),
+        "check": contents.check_rows(net.check(checked[:CHECKED], target[:CHECKED])),
+        "checked": min(CHECKED, len(checked)),
+        "step": min(contents.STEP, len(checked)),
+        "pictures": _pictures(net, checked, target, names, shape),
+        "history": _history_rows(history),
+        "notation": notation,
+        "sections": contents.SECTIONS,
+        "data": data,
+    }
+    replace_text(path, render(told))
+    return path
+
+
+def check_report(path: str | os.PathLike[str]) -> None:
+    """Before long work: whether a report could be written there.  Raises DataError, MissingDependencyError."""
+    path = Path(path)
+    try:
+        import jinja2  # noqa: F401
+        import matplotlib  # noqa: F401
+    except ImportError as error:
+        raise MissingDependencyError(f"The report needs {error.name}: pip install chainrule[report]") from None
+    if path.is_dir():
+        raise DataError(f"{path}: is a folder; give the report a file's name, {path / 'report.html'} say.")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+        if path.exists() and not os.access(path, os.W_OK):
+            raise PermissionError(13, "permission denied")
+    except OSError as error:
+        raise DataError(f"{path}: the report cannot be written: {describe_os_error(error)}.") from None
+
+
+def render(told: Mapping[str, Any]) -> str:
+    """The page from what it tells."""
+    from jinja2 import Environment, StrictUndefined
+
+    assets = files("chainrule.report") / "assets"
+    page = (assets / "report.html.j2").read_text(encoding="utf-8")
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    script = json.dumps(told["data"], ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return environment.from_string(page).render(
+        **{k: v for k, v in told.items() if k != "data"},
+        notations=told["data"]["notations"],
+        curves=told["data"]["curves"],
+        css=(assets / "report.css").read_text(encoding="utf-8"),
+        js=(assets / "report.js").read_text(encoding="utf-8"),
+        data=script.replace("<", "\\u003c"),
+    )
+
+
+def _pictures(
+    net: Network, X: Any, y: Any, names: Sequence[str] | None, shape: tuple[int, int] | None
+) -> list[dict[str, str]]:
+    """Every picture that this network and these data allow, in both themes, as PNG in base64."""
+    some = np.linspace(0, len(X) - 1, min(DRAWN, len(X))).astype(np.int64)
+    few, few_y = X[some], y[some]
+    image = not net.spec.tokens and net.spec.inputs > 3 and _is_image(net.spec.inputs, shape)
+    classes = classifies(net)
+    plans: list[tuple[str, bool, Callable[[str], Figure]]] = [
+        ("The network, a column of units for each layer", True, lambda theme: plots.network(net, theme=theme)),
+        ("How often each class was taken for each", classes and net.spec.outputs <= MOST_CLASSES,
+         lambda theme: plots.confusion_matrix(net, X, y, names=names, theme=theme)),
+        ("Decision regions over the two inputs", net.spec.inputs == 2 and not net.spec.tokens and net.spec.outputs <= 12,
+         lambda theme: plots.decision_regions(net, few, few_y, names=names, theme=theme)),
+        ("The worst mistakes, as images", image and classes,
+         lambda theme: plots.worst_mistakes(net, X, y, names=names, shape=shape, theme=theme)),
+        ("Weights of the first layer as images: blue negative, orange positive", image,
+         lambda theme: plots.weights(net, shape=shape, theme=theme)),
+        ("How the values that leave each layer are spread", True,
+         lambda theme: plots.activation_histograms(net, few, theme=theme)),
+    ]  # fmt: skip
+    return [
+        {"says": says, **{theme: _png(draw(theme)) for theme in THEMES}} for says, possible, draw in plans if possible
+    ]
+
+
+def _is_image(inputs: int, shape: tuple[int, int] | None) -> bool:
+    if shape is not None:
+        return True  # weights() says what is wrong with it
+    return round(inputs**0.5) ** 2 == inputs
+
+
+def _png(figure: Figure) -> str:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None}, facecolor=figure.get_facecolor())
+    return base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def _history_rows(history: History | None) -> list[list[str]]:
+    """The table of epochs, its header first."""
+    if history is None or not len(history):
+        return []
+    metric = history[-1].metric_name or "metric"
+    columns = {"epoch": "epoch", "cost": "cost", "metric": metric, "validation_cost": "validation cost",
+               "validation_metric": f"validation {metric}", "learning_rate": "learning rate"}  # fmt: skip
+    there = [c for c in columns if np.isfinite(history.column(c)).any()]
+    values = [[f"{v:.5g}" if np.isfinite(v) else "" for v in history.column(c)] for c in there]
+    return [[columns[c] for c in there], *(list(row) for row in zip(*values, strict=True))]

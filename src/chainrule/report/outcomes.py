@@ -1,0 +1,198 @@
+"""Pictures of what a network predicts: its confusions, its worst mistakes, its regions between two inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from chainrule import checks
+from chainrule.errors import SpecError, expected
+from chainrule.network import Network
+from chainrule.report.inside import image_shape
+from chainrule.report.style import bare, check_theme, heading, name_lines, new_figure, tidy
+from chainrule.rules.losses import Loss
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Array = NDArray[Any]
+MOST_CLASSES = 40
+"""Classes up to which a table of confusions can be read."""
+
+
+def confusion_matrix(
+    net: Network, X: ArrayLike, y: ArrayLike, *, names: Sequence[str] | None = None, theme: str = "light"
+) -> Figure:
+    """How often each class (a row) was taken for each (a column): counts, coloured by their share of the row.
+
+    names: of the classes.  Raises DataError where the data do not fit, SpecError for a network without classes.
+    """
+    colours = check_theme(theme)
+    truth, guess, _ = classify(net, X, y)
+    count = max(2, net.spec.outputs)
+    if count > MOST_CLASSES:
+        raise SpecError(f"A table of {count} classes cannot be read; up to {MOST_CLASSES} can.")
+    labels = class_names(names, count)
+    table = np.zeros((count, count), np.int64)
+    np.add.at(table, (truth, guess), 1)
+    share = table / np.maximum(1, table.sum(axis=1, keepdims=True))
+    side = min(9.0, max(3.6, 0.46 * count + 1.5))
+    figure = new_figure(side, side, colours)
+    axes = figure.subplots()
+    # The square root: a few mistakes among thousands must be seen.
+    axes.imshow(np.sqrt(share), cmap=colours.amounts(), vmin=0, vmax=1)
+    if count <= 20:
+        for i, j in zip(*np.nonzero(table), strict=True):
+            strong = share[i, j] > 0.35
+            axes.text(j, i, f"{table[i, j]:,}", ha="center", va="center", fontsize=min(9, 90 / count),
+                      color=colours.paper if strong else colours.ink)  # fmt: skip
+    right = float(np.trace(table)) / max(1, len(truth))
+    tidy(axes, colours, f"{right:.2%} of {len(truth):,} right", "taken for", "is", grid="")
+    long = max(len(label) for label in labels) > 3
+    axes.set_xticks(range(count), labels, rotation=45 if long else 0, ha="right" if long else "center")
+    axes.set_yticks(range(count), labels)
+    return figure
+
+
+def worst_mistakes(
+    net: Network,
+    X: ArrayLike,
+    y: ArrayLike,
+    *,
+    shape: tuple[int, int] | None = None,
+    names: Sequence[str] | None = None,
+    most: int = 20,
+    theme: str = "light",
+) -> Figure:
+    """The samples that the network is most sure of and wrong about, as images: what it took them for, and what they are.
+
+    shape: (height, width) of a sample; by default square.  Raises DataError, and SpecError where the inputs are no
+    images or the network has no classes.
+    """
+    colours = check_theme(theme)
+    truth, guess, sure = classify(net, X, y)
+    images = checks.inputs(net.spec, X, net.dtype)
+    height, width = image_shape(net.spec.inputs, shape)
+    labels = class_names(names, max(2, net.spec.outputs))
+    wrong = np.flatnonzero(truth != guess)
+    order = wrong[np.argsort(-sure[wrong], kind="stable")[:most]]
+    columns = min(10, max(4, len(order)))
+    rows = max(1, -(-len(order) // columns))
+    figure = new_figure(1.0 * columns + 0.2, 1.42 * rows * height / width + 0.45, colours)
+    heading(
+        figure, colours, f"The worst of {len(wrong):,} mistakes among {len(truth):,}" if len(wrong) else "No mistakes"
+    )
+    grid = figure.subplots(rows, columns, squeeze=False).reshape(-1)
+    for axes in grid:
+        bare(axes, colours)
+    for axes, k in zip(grid, order, strict=False):
+        axes.imshow(images[k].reshape(height, width), cmap=colours.amounts(), interpolation="nearest")
+        bare(axes, colours, f"took {labels[guess[k]]} ({sure[k]:.0%})\nis {labels[truth[k]]}", 8)
+    return figure
+
+
+def decision_regions(
+    net: Network,
+    X: ArrayLike,
+    y: ArrayLike,
+    *,
+    names: Sequence[str] | None = None,
+    steps: int = 240,
+    theme: str = "light",
+) -> Figure:
+    """What the network would say everywhere in the plane of its two inputs, and the samples.
+
+    Classes are coloured, the fainter the less sure; a single number is drawn as a surface with lines of equal height.
+    Raises SpecError for a network of other than two inputs, DataError where the data do not fit.
+    """
+    colours = check_theme(theme)
+    if net.spec.inputs != 2 or net.spec.tokens:
+        raise SpecError(expected("The network's inputs", "2 numbers, to be drawn in a plane", net.spec.inputs))
+    points = checks.inputs(net.spec, X, net.dtype)
+    low, high = points.min(axis=0).astype(float), points.max(axis=0).astype(float)
+    room = 0.08 * np.maximum(high - low, 1e-9)
+    xs, ys = (np.linspace(low[k] - room[k], high[k] + room[k], steps) for k in (0, 1))
+    plane = np.stack(np.meshgrid(xs, ys), axis=-1).reshape(-1, 2)
+    outputs = net.predict(plane).reshape(steps, steps, -1)
+    extent = (xs[0], xs[-1], ys[0], ys[-1])
+    figure = new_figure(5.6, 4.8, colours)
+    axes = figure.subplots()
+    if classifies(net):
+        truth, guess, _ = classify(net, X, y)
+        labels = class_names(names, max(2, net.spec.outputs))
+        best, sure = decide(net, outputs.reshape(steps * steps, -1))
+        axes.imshow(_tinted(best, sure, colours.lines, colours.paper).reshape(steps, steps, 3), origin="lower",
+                    extent=extent, aspect="auto", interpolation="bilinear")  # fmt: skip
+        for k, label in enumerate(labels):
+            mine = points[truth == k]
+            if len(mine):
+                axes.scatter(mine[:, 0], mine[:, 1], s=16, color=colours.line(k), edgecolor=colours.paper, linewidth=0.6,
+                             label=label)  # fmt: skip
+        name_lines(axes, colours, loc="upper left", bbox_to_anchor=(1.0, 1.0), handletextpad=0.2)
+        title = f"Decision regions: {np.mean(truth == guess):.1%} of {len(truth):,} right"
+    else:
+        surface = axes.imshow(outputs[..., 0], origin="lower", extent=extent, aspect="auto", cmap=colours.signed())
+        axes.contour(xs, ys, outputs[..., 0], colors=colours.soft, linewidths=0.7)
+        axes.scatter(points[:, 0], points[:, 1], s=8, color=colours.ink, linewidth=0)
+        bar = figure.colorbar(surface, ax=axes, shrink=0.8)
+        bar.outline.set_visible(False)  # type: ignore[operator]
+        bar.ax.tick_params(colors=colours.soft, labelsize=9, length=0)
+        title = "The prediction over both inputs"
+    tidy(axes, colours, title, "first input", "second input", grid="")
+    return figure
+
+
+def classifies(net: Network) -> bool:
+    """Whether the outputs are classes."""
+    loss = net.spec.loss
+    yes_or_no = isinstance(loss, Loss) and loss.name in ("binary_cross_entropy", "hinge") and net.spec.outputs == 1
+    return (isinstance(loss, Loss) and loss.classes) or yes_or_no
+
+
+def classify(net: Network, X: ArrayLike, y: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.int64], Array]:
+    """(the classes (m,), those predicted (m,), how sure of that (m,)).  Raises SpecError, DataError."""
+    if not classifies(net):
+        raise SpecError(f"A network with the loss {net.spec.loss.name} does not predict classes.")
+    points = checks.inputs(net.spec, X, net.dtype)
+    _, target = checks.targets(net.spec, y, len(points), net.dtype)
+    if target.ndim == 1:
+        truth = target
+    else:
+        truth = target.argmax(axis=1) if target.shape[1] > 1 else target[:, 0] > _middle(net)
+    guess, sure = decide(net, net.predict(points))
+    return np.asarray(truth, np.int64), guess, sure
+
+
+def decide(net: Network, outputs: Array) -> tuple[NDArray[np.int64], Array]:
+    """(the class (m,), how sure (m,), between 0 and 1 where the outputs are probabilities)."""
+    if outputs.shape[1] == 1:
+        guess = (outputs[:, 0] > _middle(net)).astype(np.int64)
+        p = outputs[:, 0] if _middle(net) else 1 / (1 + np.exp(-outputs[:, 0].astype(np.float64)))
+        return guess, np.where(guess == 1, p, 1 - p)
+    values = np.exp(outputs) if net.spec.last_activation.name == "log_softmax" else outputs
+    return values.argmax(axis=1), values.max(axis=1)
+
+
+def class_names(names: Sequence[str] | None, count: int) -> list[str]:
+    """The names as texts, or 0, 1, ...; SpecError where there are too few or too many."""
+    if names is None:
+        return [str(k) for k in range(count)]
+    if len(names) != count:
+        raise SpecError(expected("names", f"the names of {count} classes", len(names)))
+    return [str(name) for name in names]
+
+
+def _middle(net: Network) -> float:
+    return 0.5 if getattr(net.spec.loss, "name", "") == "binary_cross_entropy" else 0.0
+
+
+def _tinted(best: Array, sure: Array, lines: Sequence[str], paper: str) -> Array:
+    """The class's colour, mixed with the paper's: (m, 3)."""
+    from matplotlib.colors import to_rgb
+
+    colours = np.array([to_rgb(lines[k % len(lines)]) for k in range(int(best.max()) + 1)])
+    part = (0.08 + 0.42 * np.clip(sure, 0, 1))[:, None]
+    return part * colours[best] + (1 - part) * np.array(to_rgb(paper))

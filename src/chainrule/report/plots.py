@@ -1,0 +1,22 @@
+"""The pictures, as `chainrule.plot`: each returns a matplotlib Figure and shows nothing by itself.
+
+    import chainrule as cr
+    cr.plot.learning_curves(history).savefig("curves.png", dpi=200)
+
+theme="dark" is for dark paper.  Needs matplotlib: pip install chainrule[report].
+"""
+
+from chainrule.report.curves import gradient_flow, learning_curves
+from chainrule.report.inside import activation_histograms, network, weights
+from chainrule.report.outcomes import confusion_matrix, decision_regions, worst_mistakes
+
+__all__ = [
+    "activation_histograms",
+    "confusion_matrix",
+    "decision_regions",
+    "gradient_flow",
+    "learning_curves",
+    "network",
+    "weights",
+    "worst_mistakes",
+]

@@ -1,0 +1,114 @@
+"""How the pictures look: two themes, one palette that colour-blind people can tell apart, and tidy axes.
+
+The colours of lines are Okabe and Ito's (2008), darkened on light and lightened on dark paper until they stand out from
+it.  matplotlib is loaded here, when a picture is asked for, and nowhere else; pyplot never, so nothing is shown or kept.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from chainrule.errors import MissingDependencyError, SpecError, unknown_name
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.colors import LinearSegmentedColormap
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class Theme:
+    """Colours: paper, ink, soft ink, grid; lines in their order; the two ends of signed values and their middle."""
+
+    name: str
+    paper: str
+    ink: str
+    soft: str
+    grid: str
+    lines: tuple[str, ...]
+    negative: tuple[str, str]
+    positive: tuple[str, str]
+    middle: str
+
+    def line(self, k: int) -> str:
+        """The k-th colour, over and over."""
+        return self.lines[k % len(self.lines)]
+
+    def signed(self) -> LinearSegmentedColormap:
+        """Blue below 0, the paper's tone at 0, orange above."""
+        return _colormap("signed", [*self.negative, self.middle, *self.positive[::-1]])
+
+    def amounts(self) -> LinearSegmentedColormap:
+        """From the paper's tone to blue, for what is never negative."""
+        return _colormap("amounts", [self.middle, *self.negative[::-1]])
+
+
+THEMES = {
+    "light": Theme(
+        "light", "#ffffff", "#1d2433", "#5b6475", "#e4e7ee",
+        ("#0067a5", "#c2500a", "#00795a", "#9a3f83", "#7a5c00", "#1f8fc4", "#5b6475"),
+        ("#08306b", "#3f8fc9"), ("#7a2b00", "#e08a3c"), "#f7f7f5",
+    ),
+    "dark": Theme(
+        "dark", "#14181f", "#e8ebf2", "#a3adbf", "#2b323e",
+        ("#5cb8f0", "#f2994a", "#3fcf9f", "#e08ac8", "#e6cf4f", "#8fd3ff", "#a3adbf"),
+        ("#b9e0ff", "#3d94d6"), ("#ffd9a8", "#dd7a1f"), "#1d222b",
+    ),
+}  # fmt: skip
+
+
+def check_theme(name: str) -> Theme:
+    """The theme of that name.  Raises SpecError."""
+    if name not in THEMES:
+        raise SpecError(unknown_name("theme", str(name), THEMES))
+    return THEMES[name]
+
+
+def new_figure(width: float, height: float, theme: Theme) -> Figure:
+    """An empty figure, in inches.  Raises MissingDependencyError without matplotlib."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise MissingDependencyError("Pictures need matplotlib: pip install chainrule[report]") from None
+    return Figure(figsize=(width, height), facecolor=theme.paper, layout="constrained", dpi=100)
+
+
+def tidy(axes: Axes, theme: Theme, title: str = "", x: str = "", y: str = "", *, grid: str = "y") -> None:
+    """Title to the left, no box, quiet ticks, a faint grid along `grid` ("x", "y", "both" or "")."""
+    axes.set_facecolor(theme.paper)
+    axes.set_title(title, loc="left", color=theme.ink, fontsize=11, fontweight="bold", pad=10)
+    axes.set_xlabel(x, color=theme.soft, fontsize=9.5)
+    axes.set_ylabel(y, color=theme.soft, fontsize=9.5)
+    axes.tick_params(which="both", colors=theme.soft, labelsize=9, length=0)
+    for side in axes.spines.values():
+        side.set_visible(False)
+    if grid:
+        axes.grid(True, axis=grid, color=theme.grid, linewidth=0.8)  # type: ignore[arg-type]
+        axes.set_axisbelow(True)
+
+
+def bare(axes: Axes, theme: Theme, title: str = "", size: float = 9) -> None:
+    """An image's axes: no ticks, a small title."""
+    axes.set_facecolor(theme.paper)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for side in axes.spines.values():
+        side.set_visible(False)
+    axes.set_title(title, color=theme.soft, fontsize=size, pad=3)
+
+
+def heading(figure: Figure, theme: Theme, title: str) -> None:
+    """A title over all axes, to the left."""
+    figure.suptitle(title, x=0.01, ha="left", color=theme.ink, fontsize=11, fontweight="bold")
+
+
+def name_lines(axes: Axes, theme: Theme, **options: Any) -> None:
+    """A legend without a box."""
+    axes.legend(frameon=False, labelcolor=theme.ink, fontsize=9, **options)
+
+
+def _colormap(name: str, colours: list[str]) -> LinearSegmentedColormap:
+    from matplotlib.colors import LinearSegmentedColormap
+
+    return LinearSegmentedColormap.from_list(name, colours)
