@@ -15,6 +15,8 @@ from chainrule.network import Network
 from chainrule.rules.optimizers import SGD, Adam
 from chainrule.spec import BatchNorm, Dense, Dropout, LayerNorm
 
+REAL = Path(__file__).parents[3] / "shared" / "data" / "names.txt"
+needs_real_data = pytest.mark.skipif(not REAL.is_file(), reason="the file ../shared/data/names.txt is not here")
 NAMES = ["ana", "anna", "hanna", "jana", "nana", "johan", "jon", "joan", "hal", "alan", "lana", "noah"] * 5
 
 
@@ -231,3 +233,11 @@ class TestPresets:
         chosen = preset("quick")
         model = chosen.fit(chosen.model(), train, validation=dev, verbose=False)
         assert model.score(dev).per_character < 2.6
+
+    @needs_real_data
+    @pytest.mark.long
+    @pytest.mark.parametrize(("name", "cost"), [("classic", 2.12), ("quick", 2.06), ("best", 1.95)])
+    def test_what_they_reach(self, name: str, cost: float) -> None:
+        train, dev, _ = split_names(load_names(REAL))
+        chosen = preset(name)
+        assert chosen.fit(chosen.model(), train, verbose=False).score(dev).per_character <= cost

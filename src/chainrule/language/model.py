@@ -28,6 +28,9 @@ Normalisation = Literal["layer", "batch"]
 CALM = 0.01
 """Standard deviation of the last layer's first weights: every character is about as probable as any other."""
 _CHUNK = 16_384
+"""Samples that are predicted at once."""
+_LARGE = 100_000
+"""Parameters from which on a loaded model is worth compiling, before it is known what it is wanted for."""
 _NORMALISATIONS: Mapping[str, type[LayerNorm] | type[BatchNorm]] = {"layer": LayerNorm, "batch": BatchNorm}
 
 
@@ -257,11 +260,17 @@ class CharacterModel:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, engine: EngineName = "auto") -> CharacterModel:
-        """The model that was saved there, the same bits.  Raises DataError if the file is not one."""
+        """The model that was saved there, the same bits.  Raises DataError if the file is not one.
+
+        engine: as of Network; with "auto" a large model is compiled at once, since sampling from it is much work.
+        """
         if os.path.isdir(path):
             raise DataError(f"{path}: is a folder, not a model.")
+        _, arrays, saved = storage.load(path)
+        if engine == "auto" and sum(array.size for array in arrays.values()) >= _LARGE:
+            engine = "compiled"
         network = Network.load(path, engine=engine)
-        language = storage.load(path)[2].get("language")
+        language = saved.get("language")
         layers = network.spec.layers
         if not isinstance(language, dict) or not isinstance(layers[0], Embedding):
             raise DataError(f"{path} is a network, but not a character model: it holds no vocabulary.")
