@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-ENGINES = ["reference"]
+ENGINES = ["reference", "compiled"]
 """The engines that every problem is run on; each must give what the equations say."""
 
 

@@ -1,0 +1,304 @@
+"""Random networks with data, for comparing engines: a case is all of it, made from one number.
+
+Widths from 1 to 300 (mostly small), every layer, activation, loss and optimizer, own formulas, penalties, weights,
+batches from 1 up with a partial last one, and some batches so large that an engine may cut them in pieces.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+import chainrule as cr
+from chainrule.engines.base import Engine, Epoch
+from chainrule.program.equation import Program
+from chainrule.rules.activations import ACTIVATIONS
+
+ELEMENTWISE = (
+    "z * sigmoid(1.5 * z)",
+    "where(z > 0, log1p(abs(z)), -0.3 * z ** 2)",
+    "where(abs(z) < 1, z - z ** 3 / 3, sign(z) * 2 / 3)",
+    "max(min(z, 1), -1) + 0.1 * z",
+    "(z >= 0) * sqrt(abs(z) + 0.01) - (z < 0) * 0.2 * z",
+    "exp(-(z ** 2)) + 0.25 * z",
+    "erf(z) / (1 + z ** 2)",
+    "(1 + z ** 2) ** -1.5 * z",
+    "0.5 + 0 * z",
+)
+VECTOR = (
+    "exp(z - max(z)) / sum(exp(z - max(z)))",
+    "z * mean(z) / sqrt(sum(z ** 2) + 0.1)",
+    "z - min(z)",
+    "z / (1 + max(abs(z)))",
+    "tanh(z - mean(z))",
+)
+LOSSES: tuple[tuple[Any, tuple[str, ...], str], ...] = (
+    ("squared_error", ("identity", "tanh", "sigmoid", "softmax"), "values"),
+    ("absolute_error", ("identity", "softsign"), "values"),
+    ("huber", ("identity", "tanh"), "values"),
+    (cr.huber(0.3), ("identity",), "values"),
+    ("quantile", ("identity",), "values"),
+    (cr.quantile(0.9), ("identity",), "values"),
+    ("binary_cross_entropy", ("sigmoid", "hard_sigmoid"), "binary"),
+    ("binary_cross_entropy", ("sigmoid",), "binary"),
+    ("cross_entropy", ("softmax", "log_softmax"), "labels"),
+    ("cross_entropy", ("softmax", "log_softmax"), "probabilities"),
+    ("cross_entropy", ("softmax",), "labels"),
+    (cr.cross_entropy(0.1), ("softmax", "log_softmax"), "labels"),
+    (cr.cross_entropy(0.2), ("softmax",), "probabilities"),
+    ("poisson", ("softplus", "sigmoid"), "counts"),
+    ("hinge", ("identity",), "signs"),
+    (cr.Loss("log(1 + (yhat - y) ** 2)"), ("identity", "tanh"), "values"),
+    (cr.Loss("sqrt(sum((yhat - y) ** 2) + 0.01)"), ("identity",), "values"),
+    (cr.Loss("(yhat - y) ** 2 / (1 + sum(abs(yhat)))"), ("tanh",), "values"),
+    (cr.Loss("softplus(yhat) - y * yhat"), ("identity",), "binary"),
+)
+COSTS = (
+    "sum((yhat - y) ** 2) / m",
+    "1 - sum(yhat * y) / sqrt(sum(yhat ** 2) * sum(y ** 2) + 0.01)",
+    "sum(mean(yhat - y, 'rows') ** 2) + max(yhat)",
+    "max(mean((yhat - y) ** 2, 'rows'), 'columns')",
+    "sum(sum(yhat, 'columns') * mean(y - yhat ** 2, 'rows')) / m",
+    "-(mean((yhat - mean(yhat)) * (y - mean(y))) / sqrt(mean((yhat - mean(yhat)) ** 2) + 0.01))",
+    "mean(log(1 + exp(-(yhat * y))))",
+)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network, data and a way to train it.
+
+    data: under the symbols' names.  given: the same as a user has it, (X, y, weights or None).
+    """
+
+    seed: int
+    inputs: int
+    layers: list[Any]
+    loss: Any
+    options: Mapping[str, Any]
+    dtype: str
+    optimizer: cr.Optimizer
+    samples: int
+    batch_size: int
+    epochs: int
+    given: tuple[np.ndarray, np.ndarray, np.ndarray | None] = field(repr=False)
+
+    def network(self, engine: str = "reference", dtype: str | None = None, nudge: int = 0) -> cr.Network:
+        """The network with every parameter moved off its first value.
+
+        nudge k: each is moved by a few more units in the last place, 3 · 2^⌊k/3⌋ at most.
+
+        Parameters are numbers of the case's own dtype, whatever the network's is.
+        """
+        options: dict[str, Any] = {**self.options, "dtype": dtype or self.dtype, "engine": engine}
+        net = cr.Network(self.inputs, self.layers, self.loss, seed=self.seed, **options)
+        rng = np.random.default_rng([self.seed, 1])
+        for array in net.parameters.values():
+            array += 0.2 * rng.normal(size=array.shape)
+        for name, array in net.state.items():
+            array[...] = rng.uniform(0.5, 2, array.shape) if name.startswith("var") else rng.normal(size=array.shape)
+        arrays = [*net.parameters.values(), *net.state.values()]
+        for array in arrays:
+            array[...] = array.astype(self.dtype)
+        if nudge:
+            rng = np.random.default_rng([self.seed, 2, nudge])
+            for array in arrays:
+                units = rng.choice([-3, -2, 2, 3], array.shape) * 2.0 ** (nudge // 3)
+                array *= (1 + np.finfo(array.dtype).eps * units).astype(array.dtype)
+        return net
+
+    def program(self, net: cr.Network, *, optimizer: bool = False) -> Program:
+        """Its training program."""
+        X, y, w = self.given
+        _, kind = net._data(X, y, w)
+        return net.derive(optimizer=self.optimizer if optimizer else None, targets=kind, weighted=w is not None)
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """What training leaves: costs of all steps, and every stored array after every epoch, by name."""
+
+    costs: np.ndarray
+    arrays: list[dict[str, np.ndarray]]
+
+
+def train(
+    case: Case,
+    net: cr.Network,
+    engine: Engine,
+    *,
+    threads: int | None = None,
+    place: Callable[[np.ndarray], np.ndarray] = lambda a: a,
+) -> Trajectory:
+    """Trains by the engine itself, so that each step's cost and the optimizer's slots can be seen.
+
+    place: puts an array that is handed to the engine somewhere else in memory.
+    """
+    program = case.program(net, optimizer=True)
+    program = program.pruned([program.objective] if program.objective else [])
+    data, _ = net._data(*case.given)
+    data = {name: place(array) for name, array in data.items()}
+    stored = {**net.parameters, **net.state}
+    for symbol in program.stored:
+        if symbol.role == "slot":
+            stored[symbol.name] = np.zeros([int(d) for d in symbol.shape], net.dtype)
+    rng = np.random.default_rng([case.seed, 3])
+    steps = -(-case.samples // case.batch_size)
+    schedule = case.optimizer.learning_rate
+    rates = np.full(steps * case.epochs, schedule) if isinstance(schedule, float) else None
+    if rates is None:
+        rates = schedule.start(steps, steps * case.epochs).rates(0, steps * case.epochs)  # type: ignore[union-attr]
+    costs, arrays = [], []
+    for k in range(case.epochs):
+        epoch = Epoch(
+            data=data,
+            order=place(rng.permutation(case.samples)),
+            batch_size=case.batch_size,
+            rates=rates[k * steps : (k + 1) * steps],
+            first_step=k * steps + 1,
+            seed=int(rng.integers(2**63)),
+            threads=threads,
+        )
+        costs.append(engine.epoch(program, stored, epoch).costs)
+        arrays.append({name: array.copy() for name, array in stored.items()})
+    return Trajectory(np.concatenate(costs), arrays)
+
+
+def make(seed: int) -> Case:
+    """The case of that number."""
+    return _Maker(np.random.default_rng([20240, seed]), seed).make()
+
+
+class _Maker:
+    def __init__(self, rng: np.random.Generator, seed: int) -> None:
+        self.rng = rng
+        self.seed = seed
+
+    def chance(self, probability: float) -> bool:
+        return bool(self.rng.random() < probability)
+
+    def pick(self, options: Any) -> Any:
+        return options[int(self.rng.integers(len(options)))]
+
+    def width(self) -> int:
+        low, high = self.pick([(1, 6)] * 6 + [(5, 20)] * 6 + [(16, 48)] * 4 + [(33, 130)] * 2 + [(131, 300)])
+        return int(self.rng.integers(low, high + 1))
+
+    def activation(self) -> Any:
+        kind = self.rng.random()
+        if kind < 0.7:
+            return self.pick(list(ACTIVATIONS))
+        if kind < 0.78:
+            return self.pick([cr.leaky_relu(0.2), cr.elu(0.7)])
+        return cr.Activation(self.pick(ELEMENTWISE if kind < 0.9 else VECTOR))
+
+    def norm(self) -> Any:
+        kind = self.pick([cr.BatchNorm, cr.LayerNorm])
+        return kind(self.activation() if self.chance(0.5) else "identity", epsilon=float(self.pick([1e-5, 1e-3, 0.1])))
+
+    def make(self) -> Case:
+        loss, lasts, targets = self.pick(LOSSES)
+        if self.chance(0.12):
+            loss, lasts, targets = cr.Cost(self.pick(COSTS)), ("identity", "tanh", "sigmoid"), "values"
+        last = self.pick(lasts)
+        outputs = min(self.width(), 40) if self.chance(0.6) else int(self.rng.integers(1, 4))
+        if targets in ("labels", "probabilities"):
+            outputs = max(2, outputs)
+        inputs, layers = self.hidden()
+        if self.chance(0.06):
+            layers += [cr.Dense(outputs), self.pick([cr.BatchNorm, cr.LayerNorm])(last)]
+        else:
+            layers.append(cr.Dense(outputs, last, bias=self.chance(0.9)))
+        large = self.chance(0.1)
+        m = int(self.rng.integers(1, 24)) if self.chance(0.6) else int(self.rng.integers(20, 90))
+        if large:
+            m = int(self.rng.integers(513, 700))
+        batches = self.rng.uniform(1, 2.2) if large else self.rng.uniform(1, 5)
+        samples = max(1, int(m * batches))
+        options: dict[str, Any] = {"reduction": "sum" if self.chance(0.2) else "mean"}
+        if self.chance(0.2):
+            options["l1"] = 0.03
+        if self.chance(0.25):
+            options["l2"] = 0.05
+        weighted = not isinstance(loss, cr.Cost) and self.chance(0.3)
+        return Case(
+            self.seed,
+            inputs,
+            layers,
+            loss,
+            options,
+            self.pick(["float32", "float64"]),
+            self.optimizer(m if options["reduction"] == "sum" else 1),
+            samples,
+            min(m, samples),
+            2,
+            self.data(layers, inputs, outputs, targets, samples, weighted=weighted),
+        )
+
+    def hidden(self) -> tuple[int, list[Any]]:
+        """The inputs, and the layers before the last."""
+        layers: list[Any] = []
+        inputs = self.width()
+        if self.chance(0.18):
+            layers.append(cr.Embedding(self.pick([1, 2, 7, 30]), int(self.rng.integers(1, 7))))
+            inputs = int(self.rng.integers(1, 9))
+        if self.chance(0.12):
+            layers.append(self.norm())
+        if self.chance(0.1):
+            layers.append(cr.Dropout(float(self.pick([0.1, 0.5]))))
+        for _ in range(self.pick([0, 1, 1, 1, 2, 2, 3])):
+            normed = self.chance(0.2)
+            bias = self.chance(0.9)
+            layers.append(cr.Dense(self.width(), "identity" if normed else self.activation(), bias=bias))
+            if normed:
+                layers.append(self.norm())
+            if self.chance(0.2):
+                layers.append(cr.Dropout(float(self.pick([0.2, 0.5, 0.9]))))
+        return inputs, layers
+
+    def optimizer(self, divide: int) -> cr.Optimizer:
+        rate: Any = float(self.pick([0.003, 0.01, 0.03])) / divide
+        if self.chance(0.15):
+            rate = self.pick([cr.Cosine(rate, warmup=0.5), cr.StepDecay(rate, every=1), cr.InverseScaling(rate)])
+        clip = float(self.pick([0.1, 1.0, 100.0])) if self.chance(0.25) else None
+        made: list[Callable[[], cr.Optimizer]] = [
+            lambda: cr.SGD(rate, clip_norm=clip),
+            lambda: cr.SGD(rate, clip_norm=clip),
+            lambda: cr.SGD(rate, momentum=0.9, clip_norm=clip),
+            lambda: cr.SGD(rate, momentum=0.8, nesterov=True, clip_norm=clip),
+            lambda: cr.Adagrad(rate, epsilon=1e-3, clip_norm=clip),
+            lambda: cr.RMSProp(rate, epsilon=1e-3, clip_norm=clip),
+            lambda: cr.RMSProp(rate, momentum=0.9, epsilon=1e-3, clip_norm=clip),
+            lambda: cr.Adam(rate, clip_norm=clip),
+            lambda: cr.Adam(rate, beta1=0.0, epsilon=1e-3, clip_norm=clip),
+            lambda: cr.AdamW(rate, weight_decay=float(self.pick([0.0, 0.1])), clip_norm=clip),
+        ]
+        return self.pick(made)()  # type: ignore[no-any-return]
+
+    def data(
+        self, layers: list[Any], inputs: int, n: int, targets: str, m: int, *, weighted: bool
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        rng = self.rng
+        first = layers[0]
+        if isinstance(first, cr.Embedding):
+            X = rng.integers(0, first.vocabulary, (m, inputs))
+        else:
+            X = rng.normal(size=(m, inputs)) * float(self.pick([0.3, 1.0]))
+        y = {
+            "values": lambda: rng.normal(size=(m, n)),
+            "labels": lambda: rng.integers(0, n, m),
+            "probabilities": lambda: rng.dirichlet(np.ones(n), m),
+            "binary": lambda: rng.integers(0, 2, (m, n)),
+            "counts": lambda: rng.poisson(2.0, (m, n)),
+            "signs": lambda: rng.choice([-1.0, 1.0], (m, n)),
+        }[targets]()
+        w = None
+        if weighted:
+            w = rng.uniform(0.2, 3, m) * (rng.random(m) > 0.1)
+            w[0] = 1.0
+        # Numbers that float32 can hold, so that every dtype has the same data.
+        X, y = (a if a.dtype.kind == "i" else a.astype(np.float32) for a in (X, y))
+        return X, y, None if w is None else w.astype(np.float32)

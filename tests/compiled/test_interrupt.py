@@ -1,0 +1,140 @@
+"""Ctrl-C in the middle of a long epoch: soon back, with finite numbers; and leaving while threads still train."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="SIGINT to one process is POSIX's")
+
+AT_MOST = 2.0
+"""Seconds; a fifth of one is the aim, but a busy machine may take its time."""
+
+FIT = """
+    import sys, threading, time
+    import numpy as np
+    import chainrule as cr
+
+    threads, samples, batch, width = (int(x) for x in sys.argv[1:5])
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(samples, 64)).astype(np.float32)
+    y = rng.integers(0, 10, samples)
+    net = cr.Network(64, [cr.Dense(width, "tanh"), cr.Dense(10, "softmax")], "cross_entropy", engine="compiled")
+    net.fit(X[:batch], y[:batch], epochs=1, batch_size=batch, threads=threads, verbose=False)
+    first = net.parameters["W1"].copy()
+
+    class Ready(cr.Callback):
+        def on_epoch_begin(self, fit):
+            print("ready", flush=True)
+
+    try:
+        net.fit(X, y, epochs=1000, batch_size=batch, threads=threads, verbose=False, callbacks=[Ready()])
+    except KeyboardInterrupt:
+        print("back", time.monotonic(), flush=True)
+    else:
+        sys.exit("not interrupted")
+    assert all(np.isfinite(a).all() for a in net.parameters.values())
+    assert (net.parameters["W1"] != first).any() or batch == samples, "nothing was learnt before the interrupt"
+    assert net.history.stopped == "interrupted"
+    assert np.isfinite(net.predict(X[:5])).all()
+    net.fit(X[:batch], y[:batch], epochs=1, batch_size=batch, threads=threads, verbose=False)
+    assert all(np.isfinite(a).all() for a in net.parameters.values())
+    print("usable")
+"""
+
+
+def interrupted(*arguments: int) -> float:
+    """Seconds from the signal until the caller has its KeyboardInterrupt."""
+    with subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(FIT), *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as child:
+        assert child.stdout is not None and child.stderr is not None
+        try:
+            line = child.stdout.readline()
+            assert line.strip() == "ready", child.stderr.read()
+            time.sleep(0.3)
+            sent = time.monotonic()
+            child.send_signal(signal.SIGINT)
+            said, errors = child.communicate(timeout=60)
+        finally:
+            child.kill()
+    assert child.returncode == 0, errors
+    lines = said.splitlines()
+    assert lines[-1] == "usable", errors
+    return float(lines[0].split()[1]) - sent
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize(
+    ("samples", "batch", "width"), [(400_000, 32, 256), (100_000, 100_000, 512)], ids=["batches", "one huge batch"]
+)
+def test_interrupt(threads: int, samples: int, batch: int, width: int, record_property: pytest.RecordProperty) -> None:
+    seconds = interrupted(threads, samples, batch, width)
+    record_property("seconds", seconds)
+    print(f"back after {seconds:.3f} s")
+    assert seconds < AT_MOST
+
+
+def test_leaving_while_threads_train() -> None:
+    program = """
+        import threading, time
+        import numpy as np
+        import chainrule as cr
+
+        rng = np.random.default_rng(0)
+        X, y = rng.normal(size=(300_000, 32)).astype(np.float32), rng.integers(0, 10, 300_000)
+
+        def train():
+            net = cr.Network(32, [cr.Dense(64, "relu"), cr.Dense(10, "softmax")], "cross_entropy", engine="compiled")
+            net.fit(X, y, epochs=1000, threads=2, verbose=False)
+
+        for _ in range(2):
+            threading.Thread(target=train, daemon=True).start()
+        time.sleep(1.5)
+        print("bye")
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "bye", "")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_fork_after_use() -> None:
+    program = """
+        import os, sys, warnings
+        import numpy as np
+        import chainrule as cr
+
+        warnings.simplefilter("ignore", DeprecationWarning)  # fork with other threads: what is tested here
+        rng = np.random.default_rng(0)
+        X, y = rng.normal(size=(500, 12)).astype(np.float32), rng.integers(0, 4, 500)
+        net = cr.Network(12, [cr.Dense(64, "relu"), cr.Dense(4, "softmax")], "cross_entropy", engine="compiled")
+        net.fit(X, y, epochs=2, threads=2, verbose=False)
+        net.predict(X[:1])
+        children = []
+        for _ in range(2):
+            child = os.fork()
+            if child == 0:
+                net.predict(X[:1])
+                net.fit(X, y, epochs=3, threads=2, verbose=False)
+                other = cr.Network(12, [cr.Dense(4, "softmax")], "cross_entropy", engine="compiled")
+                other.fit(X, y, epochs=1, threads=2, verbose=False)
+                os._exit(0 if np.isfinite(net.predict(X)).all() else 3)
+            children.append(child)
+        net.fit(X, y, epochs=2, threads=2, verbose=False)
+        sys.exit(max(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children))
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
