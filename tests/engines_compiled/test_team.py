@@ -13,6 +13,7 @@ import warnings
 import numpy as np
 import pytest
 
+import chainrule as cr
 from chainrule.engines.compiled import jit, target, team
 from chainrule.engines.compiled.emit import Module, Value
 
@@ -92,6 +93,34 @@ def test_forked_child_has_its_own_team() -> None:
     child.join(30)
     assert child.exitcode == 0
     assert play(3, 10) == [10] * 3
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_forked_child_predicts_while_the_parents_threads_do() -> None:
+    net = cr.Network(200, [cr.Dense(200, "relu"), cr.Dense(3)], "squared_error", engine="compiled")
+    X = np.ones((1, 200), np.float32)
+    truth, over = net.predict(X), threading.Event()
+
+    def hammer() -> None:
+        while not over.is_set():
+            net.predict(X)
+
+    thread = threading.Thread(target=hammer)
+    thread.start()
+    context = multiprocessing.get_context("fork")
+    try:
+        for _ in range(5):
+            child = context.Process(target=lambda: os._exit(int(net.predict(X).tobytes() != truth.tobytes())))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)  # that is what is tried here
+                child.start()
+            child.join(20)
+            if child.exitcode is None:
+                child.kill()
+            assert child.exitcode == 0
+    finally:
+        over.set()
+        thread.join()
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")

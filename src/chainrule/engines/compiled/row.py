@@ -8,7 +8,9 @@ reduction.
 from __future__ import annotations
 
 import ctypes
+import os
 import threading
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -252,6 +254,19 @@ def _emit(made: Plan, layout: Layout, offsets: dict[str, int], inputs: int, *, t
     return module
 
 
+_locks: weakref.WeakSet[Any] = weakref.WeakSet()
+
+
+def _unlock() -> None:
+    """In a forked child a lock may be held by a thread that is gone."""
+    for lock in list(_locks):
+        lock._at_fork_reinit()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_unlock)
+
+
 class RowPredictor:
     """Ŷ of one sample in a microsecond or two: own buffers, a call without arguments to convert, one lock.
 
@@ -296,6 +311,7 @@ class RowPredictor:
         )
         self._keep = stored
         self._lock = threading.Lock()
+        _locks.add(self._lock)
         self.call: Callable[[Array], Array | None] = self._make_call()
 
     def _make_call(self) -> Callable[[Array], Array | None]:
@@ -308,7 +324,7 @@ class RowPredictor:
             with lock:
                 try:
                     into[...] = X
-                except Warning:  # too large for the dtype, where warnings are errors
+                except (Warning, FloatingPointError):  # too large for the dtype, where that is made an error
                     return None
                 return out.copy() if native(*arguments) else None
 
