@@ -340,9 +340,45 @@ def test_hooks_run_in_order(engine: str) -> None:
     assert log.seen == ["fit begins", "epoch 1 begins", "epoch 1 ends", "epoch 2 begins", "epoch 2 ends", "fit ends"]
 
 
+class Pause(cr.Callback):
+    """Does something after every second batch."""
+
+    every = 2
+
+    def __init__(self, action: Any) -> None:
+        self.action = action
+
+    def on_batches_end(self, fit: cr.FitState) -> None:
+        self.action()
+
+
+def test_a_fit_within_a_fit_leaves_the_outer_ones_memory(engine: str) -> None:
+    X, _ = table(30)
+    y, momentum = X.sum(axis=1), cr.SGD(0.01, momentum=0.9)
+
+    def made() -> cr.Network:
+        return cr.Network(4, [cr.Dense(5, "tanh"), cr.Dense(1)], "squared_error", dtype="float64", engine=engine)
+
+    alone, net = made(), made()
+    alone.fit(X, y, epochs=2, batch_size=4, optimizer=momentum, verbose=False)
+
+    def inside() -> None:
+        kept = {name: array.copy() for name, array in net.parameters.items()}
+        net.predict(X), net.gradients(X, y)
+        pauses = [Pause(lambda: None)]
+        net.fit(X[:9], y[:9], epochs=1, batch_size=2, optimizer=momentum, callbacks=pauses, verbose=False)
+        for name, array in kept.items():
+            net.parameters[name][...] = array
+
+    net.fit(X, y, epochs=2, batch_size=4, optimizer=momentum, callbacks=[Pause(inside)], verbose=False)
+    for name, array in alone.parameters.items():
+        np.testing.assert_array_equal(net.parameters[name], array)
+
+
 def test_a_time_limit_ends_the_fit_between_batches(engine: str) -> None:
     X, y = table(500)
     net = classifier(engine)
+    net.fit(X, y, epochs=1, batch_size=8, verbose=False)  # compiling takes longer than the limit where much is going on
     history = net.fit(X, y, epochs=10**6, batch_size=8, time_limit=0.2, verbose=False)
     assert history.stopped == "the time limit of 0.2 s was reached"
     assert 1 <= len(history) < 10**6 and np.isfinite(net.cost(X, y))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -23,8 +23,8 @@ class Epoch:
     data: the batched given symbols ("X", "Y" or "y", "w"), all samples.  order: indices of samples, int64.  batch_size:
     samples a step; the last batch may be smaller.  rates: the learning rate of each step.  first_step: t of the first
     step, from 1.  seed: of the dropout masks.  threads: how many to use at most (None: the engine's choice).
-    begins, ends: whether this is the first, the last part of an epoch that is run in parts; between them nobody looks
-    at the optimizer's slots, and an engine may keep them to itself.
+    ends: whether this is all of an epoch, or the last part of one that is run in parts; between them nobody looks at
+    the optimizer's slots, and an engine may keep them to itself.  kept: where it does, shared by the parts.
     """
 
     data: Values
@@ -34,8 +34,8 @@ class Epoch:
     first_step: int
     seed: int
     threads: int | None = None
-    begins: bool = True
     ends: bool = True
+    kept: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def steps(self) -> int:
@@ -49,7 +49,6 @@ class Epoch:
             order=self.order[first * self.batch_size : (first + count) * self.batch_size],
             rates=self.rates[first : first + count],
             first_step=self.first_step + first,
-            begins=self.begins and first == 0,
             ends=self.ends and first + count >= self.steps,
         )
 

@@ -48,7 +48,6 @@ class _Unit:
     chunked: bool
     code: jit.Code
     address: int
-    packed: Array | None = None
 
 
 class CompiledEngine:
@@ -142,10 +141,11 @@ class CompiledEngine:
         unit = self._unit(program, (), epoch.batch_size > SINGLE, True)
         slots = {s.name for s in program.given if s.role == "slot"}
         # Within an epoch that is run in parts the slots stay as they were packed.
-        going_on = unit.packed if not epoch.begins else None
+        going_on: Array | None = epoch.kept.pop("packed", None)
         packed = pack.aligned(unit.memory.stored_size, self.dtype) if going_on is None else going_on
         self._pack(unit, stored, packed, () if going_on is None else slots)
-        unit.packed = None if epoch.ends else packed
+        if not epoch.ends:
+            epoch.kept["packed"] = packed
         batch = min(epoch.batch_size, len(epoch.order))
         threads = threads_for(unit, batch, epoch.steps, epoch.threads)
         call = _Call(self, unit, len(epoch.order), epoch.batch_size, threads, dict(epoch.data), {})
