@@ -102,7 +102,9 @@ def test_the_mean_at_the_weights_leaves_the_parameters_gradients(number: int) ->
     engine = ReferenceEngine(np.dtype(np.float64))
     pairs = [(g.name, g.name) for s, g in program.gradients if s.role == "parameter"]
     assert {a for a, _ in pairs} <= {g.name for _, g in moved.gradients}
-    one = engine.run(program.pruned([g for _, g in program.gradients], update=False), values, tuple(a for a, _ in pairs))
+    one = engine.run(
+        program.pruned([g for _, g in program.gradients], update=False), values, tuple(a for a, _ in pairs)
+    )
     more = {**values, **penalties}
     two = engine.run(moved.pruned([g for _, g in moved.gradients], update=False), more, tuple(a for a, _ in pairs))
     for name in one:

@@ -118,6 +118,7 @@ def test_every_network_in_every_notation_and_format(problem: object) -> None:
             ElementTree.fromstring(view.mathml)
             held = set(re.findall(r"\\(?:[a-zA-Z]+|.)", view.latex))
             assert held <= COMMANDS | {r"\{", r"\}", r"\_"}, held - COMMANDS
+            assert view.latex.isascii(), view.latex
             bare = re.sub(r"\\[{}]", "", view.latex)
             assert bare.count("{") == bare.count("}")
             assert view.latex.count(r"\left") == view.latex.count(r"\right")
@@ -155,14 +156,26 @@ def test_every_scalar_function_in_every_notation(function: str, notation: str) -
         assert "Apply(" not in text and len(text) > 100
 
 
-def test_latex_is_drawn_by_mathtext() -> None:
-    """Every line of the texts' systems, by matplotlib's parser of TeX mathematics."""
+def drawn(name: str, notation: str) -> None:
+    """Parses and lays out every line with matplotlib's TeX mathematics."""
     mathtext = pytest.importorskip("matplotlib.mathtext", reason="matplotlib is not installed (the extra `report`)")
     parser = mathtext.MathTextParser("path")
-    for system in SYSTEMS.values():
-        for notation in MATHEMATICAL:
-            for view in views(system.program, notation):
-                parser.parse(f"${view.latex}$")
+    lines = {re.sub(r"\d+", "1", view.latex): view.latex for view in views(SYSTEMS[name].program, notation)}
+    for latex in lines.values():  # one of each form
+        parser.parse(f"${latex}$")
+
+
+@pytest.mark.parametrize(("notation", "name"), [pair for pair in FORMULAS if pair[0] != "numpy"])
+def test_latex_is_drawn_by_mathtext(notation: str, name: str) -> None:
+    """Every line of each text's system in its own notation; all of them with `pytest -m long`."""
+    drawn(name, notation)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("notation", MATHEMATICAL)
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_all_latex_is_drawn_by_mathtext(name: str, notation: str) -> None:
+    drawn(name, notation)
 
 
 def test_markdown_has_headings_and_display_formulas() -> None:
@@ -184,7 +197,10 @@ def test_each_line_says_why(notation: str) -> None:
 def test_every_rule_is_explained() -> None:
     rules = {e.rule for p in PROBLEMS for e in p.network().program.equations}
     rules |= {e.rule for s in SYSTEMS.values() for e in s.program.equations}
-    named = {*ACTIVATIONS, *(p.loss if isinstance(p.loss, str) else p.loss.name for p in PROBLEMS if not callable(p.loss))}
+    named = {
+        *ACTIVATIONS,
+        *(p.loss if isinstance(p.loss, str) else p.loss.name for p in PROBLEMS if not callable(p.loss)),
+    }
     unknown = {r for r in rules - set(RULES) - named if "(" not in r and "*" not in r and " " not in r}
     assert unknown <= {"own", "softmax", "cross_entropy", "squared_error"}, unknown
     assert {pair.name for pair in CANONICAL.values()} <= set(RULES) and set(USUAL) <= set(RULES)

@@ -127,6 +127,8 @@ class Names:
             return Hat(Atom(self.notation.letters.get("A", "A")))
         if base == "E" and symbol.role != "parameter":
             letter = base.lower() if self.notation.components else base
+        if base == "Ys":
+            return Scripts(Atom(self.notation.letters.get("Y", "Y")), Atom("s"))
         if base == "step_size":
             return Scripts(Atom(self.notation.rate), Atom("t"))
         if len(letter) == 1:
@@ -134,7 +136,8 @@ class Names:
         words = {"mean": "mean", "var": "var"}.get(base, base.replace("_", " ") if symbol.shape == () else base)
         if base.startswith(("sum_", "max_")) and symbol.shape != ():
             head, tail = base.split("_", 1)
-            return Scripts(Atom(head, "word"), Atom({"mu": "μ", "var": "σ²"}.get(tail, tail)))
+            below = {"mu": Atom("μ"), "var": Scripts(Atom("σ"), None, Atom("2", "number"))}
+            return Scripts(Atom(head, "word"), below.get(tail, Atom(tail)))
         if base.startswith("sum_") or extra:
             words = base.split("_")[0] + (extra or "").replace("_", "")
         return Atom(words, "word")

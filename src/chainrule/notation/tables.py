@@ -76,7 +76,7 @@ INDEX = Notation(
     "i is the sample, j a node of the layer, k a node of the layer before, p and q run over nodes; δ is Kronecker's.",
     label="[{}]",
     letters={"A": "a", "Z": "z", "W": "w", "X": "x", "Y": "y", "D": "d", "R": "r", "C": "c", "N": "n", "H": "h",
-             "E": "e", "S": "s", "Ys": "ỹ"},
+             "E": "e", "S": "s"},
     flipped=frozenset({"data", "data gradient", "weights", "vector", "table"}),
     function="g",
     components=True,

@@ -199,7 +199,7 @@ def show(
     table = MATHEMATICAL[notation]
     remarks = [f"{_letter(name)} = {number(value)}" for name, value in made.penalties.items()]
     if program.backward and made.program.gradients != program.gradients:
-        remarks.append(f"gradients on the way are of the sum of the losses: 1/{table.size} stands at the parameters")
+        remarks.append("gradients on the way are of the sum of the losses; the mean is taken at the parameters")
     write = {"unicode": _unicode, "latex": _latex, "markdown": _markdown, "mathml": _mathml}[format]
     return write(table, made.views, remarks, why)
 
