@@ -57,7 +57,7 @@ def bench(
     if startup:
         _say("starting new processes")
         # A smoke test needs no median.
-        results.startup = beginning.measure(plan.workloads, 1 if quick else max(3, plan.rounds))
+        results.startup = beginning.measure(plan.workloads, 1 if quick else max(3, plan.rounds), plan.clock)
     _say("")
     if json_file is not None:
         json_file.write_text(json.dumps(results.as_json(), indent=1) + "\n", encoding="utf-8")
@@ -113,6 +113,8 @@ def _words(text: str) -> list[str]:
 
 
 def _say(what: str) -> None:
-    """Shows what is being done, on a terminal, over what was said before."""
+    """Shows what is being done: on a terminal over what was said before, elsewhere a line when a workload begins."""
     if sys.stderr.isatty():
         print(f"\r\033[K{what}", end="", file=sys.stderr, flush=True)
+    elif what and ("chainrule gets ready, 1" in what or ":" not in what):
+        print(what.partition(":")[0], file=sys.stderr, flush=True)
