@@ -21,6 +21,7 @@ from chainrule.errors import (
 from chainrule.network import Network
 from chainrule.program.equation import Program
 from chainrule.program.parse import functions
+from chainrule.report import plots as plot
 from chainrule.rules.activations import Activation, elu, leaky_relu
 from chainrule.rules.derive import derive
 from chainrule.rules.losses import Cost, Loss, cross_entropy, huber, quantile
@@ -54,7 +55,7 @@ __all__ = [
     "ExponentialDecay", "FitState", "FormulaError", "History", "InverseScaling", "LayerNorm", "LearningRateLog",
     "Loss", "MLPClassifier", "MLPRegressor", "MissingDependencyError", "Monitor", "Network", "NetworkSpec",
     "OnPlateau", "OneCycle", "Optimizer", "Program", "ProgramError", "Progress", "RMSProp", "Schedule", "SpecError",
-    "StepDecay", "WeightAverage", "cross_entropy", "data", "derive", "elu", "functions", "huber", "leaky_relu",
+    "StepDecay", "WeightAverage", "cross_entropy", "data", "derive", "elu", "functions", "huber", "leaky_relu", "plot",
     "quantile", "schedule_from_dict",
 ]  # fmt: skip
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
+from importlib import import_module
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -334,6 +336,16 @@ class Network(GlassBox):
         )
         self.history = fit.history
         return fit.run()
+
+    def report(self, path: str | os.PathLike[str], X: ArrayLike, y: ArrayLike, **options: Any) -> Path:
+        """Writes an HTML page on this network and these data: derivation, numbers, check, curves and pictures.
+
+        options: monitor, history, optimizer, notation, names, shape, title; see `chainrule.report.html.report`.
+        Raises DataError for a path that cannot be written or data that do not fit; MissingDependencyError.
+        """
+        # By its name: the report reads networks, and not the other way round.
+        write = import_module("chainrule.report.html").report
+        return Path(write(self, path, X, y, **options))
 
     # --- keeping it ----------------------------------------------------------------------------------------------
 

@@ -39,13 +39,14 @@ def derivations(net: Network, X: ArrayLike, y: ArrayLike, optimizer: Optimizer |
     program = net.derive(optimizer=optimizer, targets="labels" if labels else "values")
     heats = Heats(min(CELLS, BYTES // max(1, 2 * len(program.equations))))
     told = []
-    for name, table in NOTATIONS.items():
+    for name in NOTATIONS:
+        table = MATHEMATICAL.get(name)
+        title, says = (table.title, table.says) if table else ("NumPy", "Executable source; samples are rows.")
         trace = net.trace(X, y, training=True, optimizer=optimizer, notation=name)
         found = derivation(program, name)
         writer = _writer(name, found.program)
         lines = [_line(view, trace, heats, writer) for view in found.views]
-        told.append({"name": name, "title": table.title, "says": table.says, "code": name not in MATHEMATICAL,
-                     "lines": lines})  # fmt: skip
+        told.append({"name": name, "title": title, "says": says, "code": table is None, "lines": lines})
     return {"notations": told, "arrays": heats.arrays}
 
 

@@ -52,7 +52,7 @@ def _curve(axes: Axes, history: History, column: str, name: str, theme: Theme) -
                       ha="right" if best.epoch > len(history) / 2 else "left", color=theme.soft, fontsize=9,
                       bbox={"facecolor": theme.paper, "edgecolor": "none", "pad": 1, "alpha": 0.8})  # fmt: skip
     tidy(axes, theme, "Cost" if column == "cost" else name.capitalize(), "epoch", "")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.locator_params(axis="x", integer=True)
     axes.margins(x=0.03, y=0.12)
     if np.isfinite(validation).any():
         name_lines(axes, theme)

@@ -54,8 +54,8 @@ def heat(array: Array, cells: int = CELLS) -> dict[str, Any]:
     kept = grid[::rows, ::columns]
     low, high = scale(finite)
     steps = np.clip(np.rint((np.nan_to_num(kept) - low) / (high - low) * 255), 0, 255).astype(np.uint8)
-    about |= {"rows": kept.shape[0], "columns": kept.shape[1], "every": [rows, columns],
-              "low": _short(low), "high": _short(high), "data": base64.b64encode(steps.tobytes()).decode("ascii")}  # fmt: skip
+    about |= {"rows": kept.shape[0], "columns": kept.shape[1], "every": [rows, columns]}
+    about |= {"low": _short(low), "high": _short(high), "data": base64.b64encode(steps.tobytes()).decode("ascii")}
     return about
 
 

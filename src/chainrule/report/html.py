@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import math
 import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -138,11 +139,12 @@ def _pictures(
     few, few_y = X[some], y[some]
     image = not net.spec.tokens and net.spec.inputs > 3 and _is_image(net.spec.inputs, shape)
     classes = classifies(net)
+    plane = net.spec.inputs == 2 and not net.spec.tokens and net.spec.outputs <= 12
     plans: list[tuple[str, bool, Callable[[str], Figure]]] = [
         ("The network, a column of units for each layer", True, lambda theme: plots.network(net, theme=theme)),
         ("How often each class was taken for each", classes and net.spec.outputs <= MOST_CLASSES,
          lambda theme: plots.confusion_matrix(net, X, y, names=names, theme=theme)),
-        ("Decision regions over the two inputs", net.spec.inputs == 2 and not net.spec.tokens and net.spec.outputs <= 12,
+        ("Decision regions over the two inputs", plane,
          lambda theme: plots.decision_regions(net, few, few_y, names=names, theme=theme)),
         ("The worst mistakes, as images", image and classes,
          lambda theme: plots.worst_mistakes(net, X, y, names=names, shape=shape, theme=theme)),
@@ -159,7 +161,7 @@ def _pictures(
 def _is_image(inputs: int, shape: tuple[int, int] | None) -> bool:
     if shape is not None:
         return True  # weights() says what is wrong with it
-    return round(inputs**0.5) ** 2 == inputs
+    return math.isqrt(inputs) ** 2 == inputs
 
 
 def _png(figure: Figure) -> str:

@@ -35,14 +35,15 @@ def network(net: Network, *, theme: str = "light") -> Figure:
     colours = check_theme(theme)
     columns = stages(net)
     figure = new_figure(max(4.2, 1.75 * len(columns)), 3.6, colours)
+    from matplotlib.collections import LineCollection
+
     axes = figure.subplots()
     bare(axes, colours)
     places = [_column(axes, k, width, colours) for k, (_, width, _, _) in enumerate(columns)]
     for k in range(1, len(columns)):
         if columns[k][3]:
-            for a in places[k - 1]:
-                for b in places[k]:
-                    axes.plot([k - 0.87, k - 0.13], [a, b], color=colours.grid, linewidth=0.7, zorder=0)
+            segments = [[(k - 0.87, a), (k - 0.13, b)] for a in places[k - 1] for b in places[k]]
+            axes.add_collection(LineCollection(segments, colors=colours.grid, linewidths=0.7, zorder=0))
             axes.text(k - 0.5, -1.13, columns[k][3], ha="center", va="top", color=colours.soft, fontsize=8.5)
         else:
             axes.annotate("", (k - 0.16, 0), (k - 0.84, 0), arrowprops={"arrowstyle": "->", "color": colours.soft})
@@ -64,8 +65,8 @@ def stages(net: Network) -> list[tuple[str, int, str, str]]:
         match layer:
             case Dense(units=units, activation=g):
                 number += 1
-                columns.append((f"A{number}" if not g.identity else f"Z{number}", units, g.name,
-                                f"W{number}  {width} x {units}" + (f"\nb{number}  {units}" if layer.bias else "")))  # fmt: skip
+                shapes = f"W{number}  {width} x {units}" + (f"\nb{number}  {units}" if layer.bias else "")
+                columns.append((f"{'Z' if g.identity else 'A'}{number}", units, g.name, shapes))
                 width = units
             case Embedding(vocabulary=v, dimension=d):
                 width *= d
@@ -149,12 +150,22 @@ def weights(net: Network, *, shape: tuple[int, int] | None = None, most: int = 4
     limit = float(np.quantile(np.abs(W[:, order]), 0.995)) or 1.0
     shown = "" if len(order) == W.shape[1] else f", the {len(order)} strongest of {W.shape[1]}"
     heading(figure, colours, f"Weights of the first layer{shown}")
-    grid = figure.subplots(rows, columns, squeeze=False).reshape(-1)
-    for axes in grid:
-        bare(axes, colours)
-    for axes, unit in zip(grid, order, strict=False):
-        axes.imshow(W[:, unit].reshape(height, width), cmap=colours.signed(), vmin=-limit, vmax=limit)
+    axes = figure.subplots()
+    bare(axes, colours)
+    tiles = mosaic(W[:, order].T.reshape(-1, height, width), columns, max(1, width // 10), max(1, height // 10))
+    axes.imshow(tiles, cmap=colours.signed(), vmin=-limit, vmax=limit, interpolation="nearest")
     return figure
+
+
+def mosaic(images: Array, columns: int, across: int, down: int) -> Array:
+    """Images (k, height, width) side by side in rows of `columns`, with gaps of NaN: one picture instead of many."""
+    count, height, width = images.shape
+    rows = max(1, -(-count // columns))
+    tiles = np.full((rows * (height + down) - down, columns * (width + across) - across), np.nan)
+    for k, image in enumerate(images):
+        y, x = k // columns * (height + down), k % columns * (width + across)
+        tiles[y : y + height, x : x + width] = image
+    return tiles
 
 
 def image_shape(inputs: int, shape: tuple[int, int] | None = None) -> tuple[int, int]:

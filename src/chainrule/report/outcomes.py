@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from chainrule import checks
 from chainrule.errors import SpecError, expected
 from chainrule.network import Network
-from chainrule.report.inside import image_shape
+from chainrule.report.inside import image_shape, mosaic
 from chainrule.report.style import bare, check_theme, heading, name_lines, new_figure, tidy
 from chainrule.rules.losses import Loss
 
@@ -67,7 +67,7 @@ def worst_mistakes(
     most: int = 20,
     theme: str = "light",
 ) -> Figure:
-    """The samples that the network is most sure of and wrong about, as images: what it took them for, and what they are.
+    """The samples that the network is most sure of and wrong about, as images: what it took them for, what they are.
 
     shape: (height, width) of a sample; by default square.  Raises DataError, and SpecError where the inputs are no
     images or the network has no classes.
@@ -81,16 +81,24 @@ def worst_mistakes(
     order = wrong[np.argsort(-sure[wrong], kind="stable")[:most]]
     columns = min(10, max(4, len(order)))
     rows = max(1, -(-len(order) // columns))
-    figure = new_figure(1.0 * columns + 0.2, 1.42 * rows * height / width + 0.45, colours)
+    across, down = max(1, width // 7), max(2, int(0.5 * width))
+    figure = new_figure(1.0 * columns + 0.2, 1.0 * rows * (height + down) / (width + across) + 0.45, colours)
     heading(
         figure, colours, f"The worst of {len(wrong):,} mistakes among {len(truth):,}" if len(wrong) else "No mistakes"
     )
-    grid = figure.subplots(rows, columns, squeeze=False).reshape(-1)
-    for axes in grid:
-        bare(axes, colours)
-    for axes, k in zip(grid, order, strict=False):
-        axes.imshow(images[k].reshape(height, width), cmap=colours.amounts(), interpolation="nearest")
-        bare(axes, colours, f"took {labels[guess[k]]} ({sure[k]:.0%})\nis {labels[truth[k]]}", 8)
+    axes = figure.subplots()
+    bare(axes, colours)
+    # Each image by its own scale, as the eye would see it.
+    some = images[order].astype(np.float64)
+    low, high = (f(some, axis=1, keepdims=True, initial=0) for f in (np.min, np.max))
+    some = (some - low) / np.maximum(high - low, 1e-12)
+    tiles = mosaic(some.reshape(-1, height, width), columns, across, down)
+    axes.imshow(tiles, cmap=colours.amounts(), vmin=0, vmax=1, interpolation="nearest")
+    for place, k in enumerate(order):
+        x, y = place % columns * (width + across) + width / 2, place // columns * (height + down)
+        said = f"took {labels[guess[k]]} ({sure[k]:.0%})\nis {labels[truth[k]]}"
+        axes.text(x, y - 1.2, said, ha="center", va="bottom", color=colours.soft, fontsize=8)
+    axes.set_ylim(tiles.shape[0], -down)
     return figure
 
 
@@ -129,8 +137,8 @@ def decision_regions(
         for k, label in enumerate(labels):
             mine = points[truth == k]
             if len(mine):
-                axes.scatter(mine[:, 0], mine[:, 1], s=16, color=colours.line(k), edgecolor=colours.paper, linewidth=0.6,
-                             label=label)  # fmt: skip
+                look: dict[str, Any] = {"color": colours.line(k), "edgecolor": colours.paper, "linewidth": 0.6}
+                axes.scatter(mine[:, 0], mine[:, 1], s=16, label=label, **look)
         name_lines(axes, colours, loc="upper left", bbox_to_anchor=(1.0, 1.0), handletextpad=0.2)
         title = f"Decision regions: {np.mean(truth == guess):.1%} of {len(truth):,} right"
     else:
@@ -138,7 +146,7 @@ def decision_regions(
         axes.contour(xs, ys, outputs[..., 0], colors=colours.soft, linewidths=0.7)
         axes.scatter(points[:, 0], points[:, 1], s=8, color=colours.ink, linewidth=0)
         bar = figure.colorbar(surface, ax=axes, shrink=0.8)
-        bar.outline.set_visible(False)  # type: ignore[operator]
+        bar.outline.set_visible(False)
         bar.ax.tick_params(colors=colours.soft, labelsize=9, length=0)
         title = "The prediction over both inputs"
     tidy(axes, colours, title, "first input", "second input", grid="")
@@ -195,4 +203,5 @@ def _tinted(best: Array, sure: Array, lines: Sequence[str], paper: str) -> Array
 
     colours = np.array([to_rgb(lines[k % len(lines)]) for k in range(int(best.max()) + 1)])
     part = (0.08 + 0.42 * np.clip(sure, 0, 1))[:, None]
-    return part * colours[best] + (1 - part) * np.array(to_rgb(paper))
+    tinted: Array = part * colours[best] + (1 - part) * np.array(to_rgb(paper))
+    return tinted

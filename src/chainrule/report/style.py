@@ -1,7 +1,7 @@
 """How the pictures look: two themes, one palette that colour-blind people can tell apart, and tidy axes.
 
-The colours of lines are Okabe and Ito's (2008), darkened on light and lightened on dark paper until they stand out from
-it.  matplotlib is loaded here, when a picture is asked for, and nowhere else; pyplot never, so nothing is shown or kept.
+The colours of lines are Okabe and Ito's (2008), darkened on light and lightened on dark paper until they stand out.
+matplotlib is loaded here, when a picture is asked for, and nowhere else; pyplot never, so nothing is shown or kept.
 """
 
 from __future__ import annotations
