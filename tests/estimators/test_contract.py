@@ -54,7 +54,7 @@ def test_check_estimator(name: str) -> None:
 @BOTH
 @pytest.mark.parametrize(
     "options",
-    [{"solver": "lbfgs"}, {"solver": "sgd"}, {"engine": "compiled"}, {"early_stopping": True}, {"dtype": "float32"}],
+    [{"solver": "lbfgs"}, {"engine": "compiled"}, {"normalisation": "layer"}],
     ids=str,
 )
 def test_check_estimator_otherwise(name: str, options: dict[str, Any]) -> None:
