@@ -14,7 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.cli.choices import DEFAULT_LOSS, hidden_layers, make_optimizer, output_activation
-from chainrule.cli.runs import HISTORY, LOG, MODEL, SETTINGS, Settings, check_out, claim, uninterrupted, versions
+from chainrule.cli.runs import (
+    HISTORY,
+    LOG,
+    MODEL,
+    REPORT,
+    SETTINGS,
+    Settings,
+    check_out,
+    claim,
+    uninterrupted,
+    versions,
+)
 from chainrule.cli.scores import decode, score, score_line
 from chainrule.data import Dataset, Standardizer, load
 from chainrule.data.dataset import split_rows
@@ -24,6 +35,10 @@ from chainrule.rules.optimizers import Optimizer
 from chainrule.spec import Dense
 from chainrule.train.callbacks import Callback, CSVLog, EarlyStopping
 from chainrule.train.history import History, describe_record
+from chainrule.train.monitor import Monitor
+
+RECORDS = 200
+"""Of the monitor over a whole fit, for a report."""
 
 
 @dataclass(frozen=True)
@@ -63,18 +78,24 @@ class Prepared:
     validation: tuple[NDArray[Any], NDArray[Any]] | None
     X_test: NDArray[Any]
     y_test: NDArray[Any]
+    targets_test: NDArray[Any]
     standardizer: Standardizer | None
     target_standardizer: Standardizer | None
 
 
-def run(options: TrainOptions, out: Path | None, force: bool, progress: bool | None) -> int:
+def run(options: TrainOptions, out: Path | None, force: bool, progress: bool | None, report: bool = False) -> int:
     """Train, test and save; the exit code: 0, or 130 after Ctrl-C.
 
-    Raises SpecError and DataError before anything is trained or written; DivergedError after the last finite weights
-    have been saved.
+    report: also write report.html, on the test part.
+    Raises MissingDependencyError, SpecError and DataError before anything is trained or written; DivergedError after
+    the last finite weights have been saved.
     """
     _check(options)
     check_out(out, force)
+    if report:
+        from chainrule.report.html import check_packages
+
+        check_packages()
     optimizer = make_optimizer(options.optimizer, options.learning_rate, options.schedule)
     stopping = [] if options.early_stopping is None else [EarlyStopping(options.early_stopping)]
     hidden = hidden_layers(options.hidden, options.activation, options.dropout)
@@ -100,8 +121,12 @@ def run(options: TrainOptions, out: Path | None, force: bool, progress: bool | N
     folder = claim(out, data.name)
     print(_describe(data, prepared))
     print(network.summary(), flush=True)
+    steps = epochs * -(-len(prepared.X) // options.batch_size)
+    watching = [Monitor(every=max(1, steps // RECORDS))] if report else []
     try:
-        failure = _fit(network, prepared, options, epochs, optimizer, [CSVLog(folder / LOG), *stopping], progress)
+        failure = _fit(
+            network, prepared, options, epochs, optimizer, [CSVLog(folder / LOG), *stopping, *watching], progress
+        )
         if isinstance(failure, DivergedError) and not network.history:
             raise failure
     except ChainruleError:
@@ -133,8 +158,39 @@ def run(options: TrainOptions, out: Path | None, force: bool, progress: bool | N
     if failure is not None:
         print(f"chainrule: interrupted; what was learned until then is in {folder}", file=sys.stderr)
     print(f"saved in {folder}")
+    if report and failure is None:
+        print(f"report in {_report(folder, network, data, prepared, options, optimizer, watching[0])}", flush=True)
     print(score_line("test", data.target, result))
     return 0 if failure is None else 130
+
+
+def _report(
+    folder: Path,
+    network: Network,
+    data: Dataset,
+    prepared: Prepared,
+    options: TrainOptions,
+    optimizer: Optimizer,
+    monitor: Monitor,
+) -> Path:
+    """Writes report.html into the run's folder; its path."""
+    names = data.target_names
+    about = {"data": data.name, "trained on": f"{len(prepared.X):,} samples", "epochs": options.epochs,
+             "batch size": options.batch_size, "engine": options.engine}  # fmt: skip
+    return network.report(
+        folder / REPORT,
+        prepared.X_test,
+        prepared.targets_test,
+        monitor=monitor,
+        optimizer=optimizer,
+        names=names,
+        title=f"{data.name}: {'-'.join(str(n) for n in (network.spec.inputs, *_widths(network)))}",
+        settings=about,
+    )
+
+
+def _widths(network: Network) -> list[int]:
+    return [layer.units for layer in network.spec.layers if isinstance(layer, Dense)]
 
 
 def default_epochs(samples: int) -> int:
@@ -203,7 +259,16 @@ def _prepare(data: Dataset, options: TrainOptions, loss: str, outputs: int) -> P
 
     if options.validation > 0:
         validation = (inputs(held_X), targets(held_y))
-    return Prepared(inputs(X), targets(y), validation, inputs(X_test), data.y_test, standardizer, target_standardizer)
+    return Prepared(
+        inputs(X),
+        targets(y),
+        validation,
+        inputs(X_test),
+        data.y_test,
+        targets(data.y_test),
+        standardizer,
+        target_standardizer,
+    )
 
 
 def _encode_classes(labels: NDArray[Any], loss: str, outputs: int) -> NDArray[Any]:

@@ -9,6 +9,7 @@ import math
 import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -93,14 +94,19 @@ def report(
     return path
 
 
+def check_packages() -> None:
+    """Raises MissingDependencyError where what the report needs is not installed."""
+    for name in ("jinja2", "matplotlib"):
+        try:
+            import_module(name)
+        except ImportError:
+            raise MissingDependencyError(f"The report needs {name}: pip install chainrule[report]") from None
+
+
 def check_report(path: str | os.PathLike[str]) -> None:
     """Before long work: whether a report could be written there.  Raises DataError, MissingDependencyError."""
     path = Path(path)
-    try:
-        import jinja2  # noqa: F401
-        import matplotlib  # noqa: F401
-    except ImportError as error:
-        raise MissingDependencyError(f"The report needs {error.name}: pip install chainrule[report]") from None
+    check_packages()
     if path.is_dir():
         raise DataError(f"{path}: is a folder; give the report a file's name, {path / 'report.html'} say.")
     try:
