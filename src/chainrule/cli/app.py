@@ -130,6 +130,9 @@ def train(
         Path | None, typer.Option(help="The folder for the run; by default runs/NAME, numbered.", show_default=False)
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the run in the folder of --out.")] = False,
+    report: Annotated[
+        bool, typer.Option("--report", help="Also write report.html there: derivation, numbers, curves, pictures.")
+    ] = False,
 ) -> None:
     """Train a network and test it.
 
@@ -165,7 +168,7 @@ def train(
         engine=engine,
         threads=threads,
     )
-    raise typer.Exit(run(options, out=out, force=force, progress=progress))
+    raise typer.Exit(run(options, out=out, force=force, progress=progress, report=report))
 
 
 @app.command()
@@ -284,7 +287,9 @@ def check(
 ) -> None:
     """Compare every gradient of a network with finite differences.
 
-    Arrays of up to 600 elements element by element, larger ones along random directions. Exit code 1 where one is wrong.
+    Arrays of up to 600 elements element by element, larger ones along random directions.
+
+    Exit code 1 where one is wrong.
     """
     from chainrule.cli.check import run
     from chainrule.cli.subject import SpecOptions, sort_words

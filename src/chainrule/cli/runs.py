@@ -21,6 +21,7 @@ MODEL = "model.safetensors"
 HISTORY = "history.json"
 LOG = "history.csv"
 SETTINGS = "settings.json"
+REPORT = "report.html"
 
 
 @dataclass(frozen=True)
