@@ -15,7 +15,7 @@ from chainrule.notation import NOTATIONS
 SMALL = ("--inputs", "4", "--hidden", "3", "--outputs", "2")
 
 
-@pytest.fixture()
+@pytest.fixture
 def command(capsys: pytest.CaptureFixture[str]) -> Any:
     def run(*words: object) -> tuple[int, str, str]:
         code = main([str(w) for w in words])
@@ -25,7 +25,7 @@ def command(capsys: pytest.CaptureFixture[str]) -> Any:
     return run
 
 
-@pytest.fixture()
+@pytest.fixture
 def table(tmp_path: Path) -> Path:
     rng = np.random.default_rng(0)
     X = rng.normal(size=(30, 3))

@@ -6,15 +6,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from evaluate import disagreements
+from systems import SYSTEMS
 
 import chainrule as cr
 from chainrule.engines.reference import ReferenceEngine
 from chainrule.glass.trace import trace
 from chainrule.notation import MATHEMATICAL, derivation, source
 from chainrule.notation.rewrite import mean_at_weights, named_penalties
-from evaluate import disagreements
+from chainrule.rules.tangent import gauss_newton, tangent
 from problems import PROBLEMS
-from systems import SYSTEMS
 
 OPTIMIZERS = [
     cr.SGD(0.1),
@@ -89,6 +90,22 @@ def test_the_evaluation_notices_what_is_wrong() -> None:
     numbers["dZ2"] = 2 * numbers["dZ2"]
     found = disagreements(made, numbers, run.updated, components=False)
     assert any(line.startswith("Δ^[2] =") for line in found) and any("∂J/∂W^[2]" in line for line in found)
+
+
+@pytest.mark.parametrize("notation", MATHEMATICAL)
+@pytest.mark.parametrize("name", ["regularised", "names", "general", "least_squares"])
+def test_tangents_in_every_notation(name: str, notation: str) -> None:
+    """The Hessian times a vector prints and evaluates like any derivation."""
+    system = SYSTEMS[name]
+    net = system.network()
+    targets: Any = "labels" if system.targets == "labels" else "values"
+    for rule in (tangent, gauss_newton):
+        program = rule(net.derive(targets=targets), net.program.parameters)
+        values = given(net, program, *system.data())
+        rng = np.random.default_rng(1)
+        values |= {f"t_{n}": rng.normal(size=a.shape) for n, a in net.parameters.items()}
+        assert "R{" in program.show(notation)
+        assert wrong(program, values, notation, "cost") == []
 
 
 # --- rewriting -----------------------------------------------------------------------------------------------------

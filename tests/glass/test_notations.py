@@ -8,6 +8,7 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import pytest
+from systems import SYSTEMS
 
 import chainrule as cr
 from chainrule.notation import FORMATS, MATHEMATICAL, NOTATIONS, show, views
@@ -21,7 +22,6 @@ from chainrule.rules.activations import ACTIVATIONS
 from chainrule.rules.losses import CANONICAL
 from chainrule.rules.optimizers import OPTIMIZERS
 from problems import PROBLEMS
-from systems import SYSTEMS
 
 GOLDENS = Path(__file__).parent / "goldens"
 UPDATE = bool(os.environ.get("CHAINRULE_UPDATE_GOLDENS"))

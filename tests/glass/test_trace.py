@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from systems import SYSTEMS
 
 import chainrule as cr
 from chainrule.notation import views
 from problems import PROBLEMS
-from systems import SYSTEMS
 
 
 @pytest.mark.parametrize("problem", PROBLEMS[::5], ids=str)
@@ -95,7 +95,7 @@ def test_the_numbers_of_a_notations_lines() -> None:
 def test_an_unknown_symbol_is_named_with_the_nearest() -> None:
     system = SYSTEMS["regularised"]
     trace = system.network().trace(*system.data())
-    with pytest.raises(KeyError, match="Did you mean .*dZ1"):
+    with pytest.raises(KeyError, match=r"Did you mean .*dZ1"):
         trace["dz1"]
     with pytest.raises(cr.DataError, match="must have 4 columns"):
         system.network().trace(np.ones((3, 5)), np.ones((3, 2)))

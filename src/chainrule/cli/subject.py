@@ -64,7 +64,7 @@ def sort_words(words: list[str]) -> tuple[str | None, str | None]:
     data = [w for w in words if not is_model(w)]
     if len(models) > 1 or len(data) > 1:
         raise SpecError(expected("The command", "given at most one MODEL and one DATA", " ".join(words)))
-    return (models[0] if models else None), (data[0] if data else None)
+    return next(iter(models), None), next(iter(data), None)
 
 
 def make_network(options: SpecOptions, model: str | None) -> Network:

@@ -1,4 +1,4 @@
-"""GlassBox: what every network lets one see, mixed into Network; each method prepares the values and calls its module."""
+"""GlassBox: what every network lets one see, mixed into Network; each method prepares values and calls its module."""
 
 from __future__ import annotations
 

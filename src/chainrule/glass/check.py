@@ -91,7 +91,8 @@ def check(program: Program, given: Mapping[str, Any], *, sound: Program | None =
     slopes = Slopes(program, given)
     engine = ReferenceEngine(np.dtype(np.float64))
     names = tuple(dict.fromkeys(e.target.name for e in program.backward))
-    found = engine.run(program.pruned([e.target for e in program.backward], update=False), {**given, EXACT: {}}, names)
+    exact: dict[str, Any] = {**given, EXACT: {}}
+    found = engine.run(program.pruned([e.target for e in program.backward], update=False), exact, names)
     rng = np.random.default_rng(seed)
     asked = {g.name: s for s, g in program.gradients}
     checks: dict[str, GradientCheck] = {}

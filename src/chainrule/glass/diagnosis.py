@@ -49,7 +49,8 @@ def diagnose(
     if missing:
         return missing
     wrong = np.abs(difference) > CLOSE * np.maximum(np.abs(numeric), np.abs(numeric).max(initial=0) * 1e-3)
-    return f"{int(wrong.sum())} of {len(places)} elements differ, by no common factor (largest {np.abs(difference).max():.3g})"
+    largest = float(np.abs(difference).max())
+    return f"{int(wrong.sum())} of {len(places)} elements differ, by no common factor (largest {largest:.3g})"
 
 
 def _same(a: Array, b: Array) -> bool:

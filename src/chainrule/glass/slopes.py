@@ -18,7 +18,7 @@ from chainrule.program.symbol import Symbol
 
 Array = NDArray[Any]
 STEPS = (2e-4, 2e-5, 2e-6)
-"""A step that crosses a kink (of relu, say) is wrong, and a small one is rough: the best agreement of the three counts."""
+"""A step that crosses a kink (relu's, say) is wrong, and a small one is rough: the best of the three counts."""
 
 
 class Slopes:
@@ -66,7 +66,7 @@ class Slopes:
         return (8 * (cost[1] - cost[-1]) - (cost[2] - cost[-2])) / (12 * step)
 
     def nearest(self, symbol: Symbol, direction: Array, near: float) -> float:
-        """The slope along a direction: of the steps' answers the one nearest to `near`; the first that is close will do."""
+        """The slope along a direction: of the steps' answers the one nearest to `near`; one that is close will do."""
         best = np.inf
         for step in STEPS:
             answer = self.along(symbol, direction, step)

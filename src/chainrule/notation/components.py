@@ -256,8 +256,8 @@ class Components:
         sample, node = Atom(place.sample), Atom(place.node)
         match equation.op:
             case Gather():
-                return Row((Atom("entry ", "text"), node, Atom(" of the rows of ", "text"), looks[0], Atom(" at ", "text"),
-                            Scripts(looks[1], sample), Atom(", side by side", "text")))  # fmt: skip
+                entry = (Atom("entry ", "text"), node, Atom(" of the rows of ", "text"), looks[0])
+                return Row((*entry, Atom(" at ", "text"), Scripts(looks[1], sample), Atom(", side by side", "text")))
             case ScatterAdd():
                 return Row((looks[0], Atom(" added into rows ", "text"), looks[1]))
             case Mask(rate, _, _):

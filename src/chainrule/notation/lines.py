@@ -79,7 +79,9 @@ def lines(program: Program, *, jacobians: bool = False) -> list[Line]:
     within: dict[str, Equation] = {}
     for name, equation in made_by.items():
         mine = users.get(name, [])
-        small = isinstance(equation.op, MatMul | Reduce) and equation.target.role in ("temporary", "inner", "loss")
+        role = equation.target.role
+        small = isinstance(equation.op, MatMul | Reduce) and role in ("temporary", "inner", "loss")
+        small = small or (isinstance(equation.op, Elementwise) and role == "temporary")
         if name not in hidden and small and len(mine) == 1 and name != "L" and _open(mine[0], name):
             same = section_of[id(mine[0])] == section_of[id(equation)]
             if same or equation.target.role == "temporary":

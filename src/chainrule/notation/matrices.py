@@ -197,7 +197,7 @@ class Matrices:
     def _inner_oriented(self, equation: Equation) -> set[bool]:
         if isinstance(equation.op, Elementwise):
             return self._oriented(equation.op.expression)
-        return set()  # products and sums are written in the orientation that is wanted
+        return set() if equation.target.shape in ((), (1,)) else {self.names.flipped(equation.target)}
 
     def _natural(self, e: Expression) -> bool:
         found = self._oriented(e)

@@ -1,4 +1,4 @@
-"""How a notation writes the symbols of a program: Z1 as Z⁽¹⁾, Z^[1], z₁ or z_{j,i}^[1]; dZ1 as ∂J/∂Z⁽¹⁾, Δ^[1] or G⁽¹⁾."""
+"""How a notation writes a program's symbols: Z1 as Z⁽¹⁾, Z^[1], z₁ or z_{j,i}^[1]; dZ1 as ∂J/∂Z⁽¹⁾, Δ^[1] or G⁽¹⁾."""
 
 from __future__ import annotations
 
@@ -80,6 +80,8 @@ class Names:
 
     def _look(self, symbol: Symbol, letters: tuple[str, ...]) -> tuple[Look, bool]:
         name, n = symbol.name, self.notation
+        if name.startswith("t_") and name[2:] in self.symbols:  # a tangent, in Pearlmutter's letter
+            return Row((Atom("R"), Fenced("{", self._look(self.symbols[name[2:]], letters)[0], "}"))), False
         if name == BATCH:
             return Atom(n.size), False
         if symbol.role == "rate":
@@ -136,7 +138,7 @@ class Names:
         words = {"mean": "mean", "var": "var"}.get(base, base.replace("_", " ") if symbol.shape == () else base)
         if base.startswith(("sum_", "max_")) and symbol.shape != ():
             head, tail = base.split("_", 1)
-            below = {"mu": Atom("μ"), "var": Scripts(Atom("σ"), None, Atom("2", "number"))}
+            below: dict[str, Look] = {"mu": Atom("μ"), "var": Scripts(Atom("σ"), None, Atom("2", "number"))}
             return Scripts(Atom(head, "word"), below.get(tail, Atom(tail)))
         if base.startswith("sum_") or extra:
             words = base.split("_")[0] + (extra or "").replace("_", "")

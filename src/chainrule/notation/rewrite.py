@@ -175,10 +175,11 @@ def named_penalties(program: Program) -> tuple[Program, dict[str, float]]:
         for symbol in program.parameters:
             w = Variable(symbol.name)
             slope: Expression = apply("sign", w) if kind == "norm1" else w
-            by[divide(multiply(Constant(values[name]), slope), m)] = divide(multiply(Variable(name), slope), m)
+            for moved in (slope, Variable(f"t_{symbol}")):
+                by[divide(multiply(Constant(values[name]), moved), m)] = divide(multiply(Variable(name), moved), m)
     given = (*program.given, *(Symbol(n, (), "size") for n in values))
     scope = {**program.symbols, **{s.name: s for s in given}}
-    ends = {g.name for _, g in program.gradients}
+    ends = {g.name for _, g in program.gradients} | {f"d{s}" for s in program.parameters}
 
     def renamed(equation: Equation) -> Equation:
         if not isinstance(equation.op, Elementwise):

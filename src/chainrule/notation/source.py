@@ -53,7 +53,7 @@ _HELPERS: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class CodeLine:
-    """One assignment: what it defines (its own target last), what it reads, its code (several lines for a scatter), the value's shape."""
+    """One assignment: what it defines (its own target last), what it reads, its code, the value's shape."""
 
     section: str
     targets: tuple[str, ...]

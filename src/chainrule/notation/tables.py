@@ -85,8 +85,8 @@ INDEX = Notation(
 LAYER = Notation(
     "layer",
     "Weights named by the layer they act on",
-    "zᵢ₊₁ = Wᵢ aᵢ, columns; ∂E/∂z and ∂E/∂a are rows (numerator layout), ∂E/∂W has the shape of W; t samples stand side "
-    "by side, and their gradients add up; m is the learning rate.",
+    "zᵢ₊₁ = Wᵢ aᵢ, columns; ∂E/∂z and ∂E/∂a are rows (numerator layout), ∂E/∂W has the shape of W; t samples stand "
+    "side by side, and their gradients add up; m is the learning rate.",
     cost="E",
     loss="e",
     label="{}",

@@ -107,8 +107,7 @@ def _views(program: Program, table: Notation) -> list[EquationView]:
         if made and line.section != "forward" and made[-1].section == "forward":
             made.append(_output(table, program, writer, names))
         *before, own = writer.relations(line)
-        for relation in before:
-            made.append(_view(table, line.section, (), (), relation, "", "what the sign stands for"))
+        made += [_view(table, line.section, (), (), relation, "", "what the sign stands for") for relation in before]
         shape = shape_text(_shape(names, line.target.name))
         why = reason(line.equation, texts, loss=line.section == "cost")
         made.append(_view(table, line.section, line.targets, line.operands, own, shape, why))

@@ -152,7 +152,7 @@ def _product(
     name, role = f"t_{equation.target}", equation.target.role
     if len(pairs) == 1:
         return builder.apply(name, op, pairs[0], role, rule=_RULE, through=through)
-    parts = [builder.apply(f"{a}{b}", op, (a, b), "temporary", rule=_RULE, through=through) for a, b in pairs]
+    parts = [builder.apply(f"{a}_{b}", op, (a, b), "temporary", rule=_RULE, through=through) for a, b in pairs]
     total = Variable(parts[0].name) + Variable(parts[1].name)
     return builder.write(name, total, role, rule=_RULE, through=through)
 
