@@ -126,7 +126,12 @@ def write(name: str, code: bytes) -> None:
 
 
 def _prune(place: Path) -> None:
-    entries = [(e.stat().st_mtime_ns, e.path) for e in os.scandir(place) if e.name.endswith(".o")]
+    entries = []
+    with os.scandir(place) as found:
+        for entry in found:
+            with contextlib.suppress(OSError):  # another process may prune as well
+                if entry.name.endswith(".o"):
+                    entries.append((entry.stat().st_mtime_ns, entry.path))
     if len(entries) > ENTRIES:
         for _, path in sorted(entries)[: len(entries) // 2]:
             with contextlib.suppress(OSError):
