@@ -147,7 +147,7 @@ def test_bad_data_gets_one_clear_line_and_changes_nothing(name: str, engine: str
         ("squared_error", "identity", [[1.0, 2.0]] * 3, r"of shape \(3, 1\) or \(3,\). Got \(3, 2\)"),
         ("binary_cross_entropy", "sigmoid", [0.0, 1.0, 2.0], r"between 0 and 1 .* Got \[2.0\] in row 2"),
         ("poisson", "softplus", [1.0, -1.0, 2.0], "at least 0 for poisson"),
-        ("hinge", "identity", [1.0, -1.0, 3.0], "between -1 and 1 for hinge"),
+        ("hinge", "identity", [1.0, -1.0, 0.0], r"-1 or 1 for hinge. Got \[0.0\] in row 2"),
     ],
 )  # fmt: skip
 def test_targets_must_fit_the_loss(loss: str, last: str, y: Any, says: str, engine: str) -> None:
@@ -182,12 +182,40 @@ def test_tokens_must_be_in_the_vocabulary(X: Any, says: str, engine: str) -> Non
         ({"optimizer": "adam"}, r"optimizer must be an Optimizer such as cr.Adam\(1e-3\). Got 'adam'"),
         ({"validation_data": GOOD_X}, "validation_data"),
         ({"validation_data": (GOOD_X,)}, "validation_data"),
+        ({"validation_data": (GOOD_X * math.inf, GOOD_Y)}, "validation_data: X must be finite"),
         ({"verbose": "loud"}, "'auto'"),
+        ({"callbacks": None}, "Each of the callbacks must be a Callback .* Got None"),
+        ({"callbacks": [cr.EarlyStopping]}, r"Call it: EarlyStopping\(...\)"),
+        ({"optimizer": cr.SGD(cr.Adam())}, "The learning rate must be .* Got Adam"),
     ],
 )
 def test_bad_settings_of_a_fit(options: dict[str, Any], says: str, engine: str) -> None:
+    net = classifier(engine)
+    history = net.fit(GOOD_X, GOOD_Y, epochs=1, verbose=False)
     with pytest.raises((DataError, SpecError), match=says):
-        classifier(engine).fit(GOOD_X, GOOD_Y, **{"epochs": 1, "verbose": False, **options})
+        net.fit(GOOD_X, GOOD_Y, **{"epochs": 1, "verbose": False, **options})
+    assert net.history is history
+
+
+def test_what_cannot_be_written_is_not_trained(engine: str) -> None:
+    net = classifier(engine)
+    net.parameters["W1"].flags.writeable = False
+    before = {name: array.copy() for name, array in net.parameters.items()}
+    with pytest.raises(SpecError, match="W1 cannot be written"):
+        net.fit(GOOD_X, GOOD_Y, epochs=1)
+    assert all(np.array_equal(net.parameters[name], before[name]) for name in before)
+
+
+def test_numbers_that_lie_across_their_places(engine: str) -> None:
+    net = classifier(engine, dtype="float32")
+    memory = bytearray(GOOD_X.size * 4 + 1)
+    across = np.frombuffer(memory, np.float32, offset=1).reshape(GOOD_X.shape)
+    across[...] = GOOD_X
+    labels = np.frombuffer(bytearray(len(GOOD_Y) * 8 + 1), np.int64, offset=1)
+    labels[...] = GOOD_Y
+    assert not across.flags.aligned and not labels.flags.aligned
+    assert all(array.flags.aligned for array in net._data(across, labels)[0].values())
+    assert net.cost(across, labels) == net.cost(GOOD_X, GOOD_Y)
 
 
 def test_bad_settings_of_a_network_all_at_once() -> None:

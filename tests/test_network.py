@@ -375,6 +375,20 @@ def test_a_fit_within_a_fit_leaves_the_outer_ones_memory(engine: str) -> None:
         np.testing.assert_array_equal(net.parameters[name], array)
 
 
+def test_another_learning_rate_is_the_same_program() -> None:
+    net = classifier("reference")
+    assert net.derive(optimizer=cr.SGD(0.1)) is net.derive(optimizer=cr.SGD(cr.Cosine(0.2)))
+    assert net.derive(optimizer=cr.SGD(0.1)) is not net.derive(optimizer=cr.SGD(0.1, momentum=0.9))
+    assert net.derive(optimizer=cr.SGD(0.1)) is not net.derive(optimizer=cr.SGD(0.1, clip_norm=1.0))
+    assert cr.SGD(np.float32(0.5)) == cr.SGD(0.5)
+
+
+def test_an_own_loss_may_bear_any_name() -> None:
+    X, y = table(9)
+    net = cr.Network(4, [cr.Dense(1)], cr.Loss("abs(yhat - y)", name="hinge"), engine="reference")
+    assert net.evaluate(X, y * 7.0)[1] == "error"
+
+
 def test_a_time_limit_ends_the_fit_between_batches(engine: str) -> None:
     X, y = table(500)
     net = classifier(engine)

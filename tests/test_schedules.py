@@ -201,7 +201,7 @@ def test_as_schedule() -> None:
     assert as_schedule(OneCycle(0.5)) == OneCycle(0.5)
     for wrong in (0.0, -1, math.nan, math.inf, True, "0.1", None):
         with pytest.raises(SpecError, match="learning rate must be a finite number above 0, or a schedule"):
-            as_schedule(wrong)  # type: ignore[arg-type]
+            as_schedule(wrong)
 
 
 def test_numpy_numbers_become_plain() -> None:

@@ -5,16 +5,18 @@ Shapes, widths, dtypes, label and token ranges, NaN and infinity.  Each fault is
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from chainrule.errors import DataError, expected
-from chainrule.rules.losses import Loss, Targets
+from chainrule.rules.losses import LOSSES, Loss, Targets
 from chainrule.spec import Embedding, NetworkSpec
 
 Array = NDArray[Any]
+_AS_MACHINE_CODE_READS: tuple[Literal["C", "A"], ...] = ("C", "A")
+"""NumPy's letters for rows one after the other (C), each number at a multiple of its size (A)."""
 
 
 def inputs(spec: NetworkSpec, X: ArrayLike, dtype: DTypeLike) -> Array:
@@ -58,6 +60,9 @@ def targets(spec: NetworkSpec, y: ArrayLike, samples: int, dtype: DTypeLike) -> 
         hint = "Labels go with cross_entropy." if values.ndim == 1 and n > 1 else ""
         raise DataError(expected("y", allowed, values.shape, hint))
     _finite("y", values)
+    if isinstance(loss, Loss) and loss.expression == LOSSES["hinge"].expression and (np.abs(values) != 1).any():
+        where = int(np.argmax((np.abs(values) != 1).any(1)))
+        raise DataError(f"y must be -1 or 1 for {loss.name}. Got {values[where].tolist()} in row {where}.")
     between = loss.between if isinstance(loss, Loss) else None
     if between is not None and values.size:
         low, high = float(values.min()), float(values.max())
@@ -130,8 +135,8 @@ def _asarray(name: str, given: ArrayLike) -> Array:
 
 def _numbers(name: str, given: ArrayLike, dtype: DTypeLike) -> Array:
     with np.errstate(over="ignore"):  # what does not fit the dtype becomes inf, and is named as such
-        array = np.ascontiguousarray(_asarray(name, given), dtype)
-    if len(array.shape) == 0 or array.shape[0] == 0:
+        array = np.require(_asarray(name, given), dtype, _AS_MACHINE_CODE_READS)
+    if array.ndim > 0 and len(array) == 0:
         raise DataError(f"{name} is empty: at least one sample is needed.")
     return array
 
@@ -163,7 +168,7 @@ def _integers(name: str, array: Array, count: int, what: str) -> Array:
             if not finite.all():
                 place = ", ".join(str(int(k)) for k in np.argwhere(~finite)[0])
                 raise DataError(f"{name} must be finite. Got {array[~finite][0]} at [{place}].")
-            hint = "Convert whole numbers with y.astype(int)."
+            hint = f"Convert whole numbers with {name}.astype(int)."
         raise DataError(expected(name, f"whole numbers ({what} 0 to {count - 1})", str(array.dtype), hint))
     low, high = int(array.min()), int(array.max())
     if low < 0 or high >= count:
@@ -172,4 +177,4 @@ def _integers(name: str, array: Array, count: int, what: str) -> Array:
             f"{name} must hold {what} from 0 to {count - 1}. Got {int(array[tuple(place)])} at "
             f"[{', '.join(str(int(k)) for k in place)}]."
         )
-    return np.ascontiguousarray(array, np.int64)
+    return np.require(array, np.int64, _AS_MACHINE_CODE_READS)

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from chainrule import checks, storage
 from chainrule.engines.base import OneRow, Values
 from chainrule.engines.choose import Engines
-from chainrule.errors import SpecError, expected, unknown_name
+from chainrule.errors import DataError, SpecError, expected, unknown_name
 from chainrule.glass.box import GlassBox
 from chainrule.initialise import initialise
 from chainrule.program.equation import Program
@@ -24,9 +24,11 @@ from chainrule.rules.derive import Mode, derive
 from chainrule.rules.losses import Cost, Loss, Targets
 from chainrule.rules.optimizers import Adam, Optimizer
 from chainrule.spec import Dense, Layer, NetworkSpec, PenaltyPer, Reduction
-from chainrule.train.callbacks import Callback
+from chainrule.train.callbacks import Callback, as_callbacks
 from chainrule.train.history import History
 from chainrule.train.loop import Fit
+from chainrule.train.progress import Progress
+from chainrule.train.schedules import as_schedule
 
 Array = NDArray[Any]
 EngineName = Literal["auto", "compiled", "reference"]
@@ -120,7 +122,7 @@ class Network(GlassBox):
         canonical: bool = True,
     ) -> Program:
         """The program of this network with these choices (see `chainrule.derive`); derived once."""
-        key = (optimizer, mode, targets, weighted, canonical)
+        key = (_rule(optimizer), mode, targets, weighted, canonical)
         if key not in self._programs:
             self._programs[key] = derive(
                 self.spec, optimizer=optimizer, mode=mode, targets=targets, weighted=weighted, canonical=canonical
@@ -129,7 +131,7 @@ class Network(GlassBox):
 
     def training_program(self, optimizer: Optimizer, *, targets: Targets = "values", weighted: bool = False) -> Program:
         """One step of training, the cost and the update, without what neither of them needs; made once."""
-        key = ("training step", optimizer, targets, weighted)
+        key = ("training step", _rule(optimizer), targets, weighted)
         if key not in self._programs:
             program = self.derive(optimizer=optimizer, targets=targets, weighted=weighted)
             self._programs[key] = program.pruned([program.objective] if program.objective else [])
@@ -250,12 +252,7 @@ class Network(GlassBox):
         self, X: ArrayLike, y: ArrayLike, *, sample_weight: ArrayLike | None = None
     ) -> tuple[Array, float]:
         """Ŷ and J in one run.  Raises DataError."""
-        data, targets = self._data(X, y, sample_weight)
-        program = self._pruned("evaluate", "inference", targets, sample_weight is not None, ("prediction", "objective"))
-        assert program.objective is not None
-        names = (program.prediction.name, program.objective.name)
-        found = self._run(program, data, names)
-        return found[names[0]], float(found[names[1]])
+        return self._outcome(*self._data(X, y, sample_weight))
 
     def evaluate(
         self, X: ArrayLike, y: ArrayLike, *, sample_weight: ArrayLike | None = None
@@ -264,12 +261,8 @@ class Network(GlassBox):
         squared error.
         """
         data, targets = self._data(X, y, sample_weight)
-        program = self._pruned("evaluate", "inference", targets, sample_weight is not None, ("prediction", "objective"))
-        assert program.objective is not None
-        names = (program.prediction.name, program.objective.name)
-        found = self._run(program, data, names)
-        metric = storage.metric(self.spec, found[names[0]], data.get("y", data.get("Y")), data.get("w"))
-        return (float(found[names[1]]), *metric)
+        prediction, cost = self._outcome(data, targets)
+        return cost, *storage.metric(self.spec, prediction, data.get("y", data.get("Y")), data.get("w"))
 
     def fit(
         self,
@@ -306,13 +299,12 @@ class Network(GlassBox):
             checks.positive_integer("threads", threads)
         if time_limit is not None:
             checks.positive_number("time_limit", time_limit)
+        hooks, schedule = (*as_callbacks(callbacks), Progress(verbose)), as_schedule(optimizer.learning_rate)
+        stored = {**self._parameters, **self._state}
+        if frozen := [name for name, array in stored.items() if not array.flags.writeable]:
+            raise SpecError(f"{', '.join(frozen)} cannot be written, and a fit writes to every array of the network.")
         data, targets = self._data(X, y, sample_weight)
-        validation = None
-        if validation_data is not None:
-            if not isinstance(validation_data, tuple | list) or len(validation_data) not in (2, 3):
-                raise SpecError(expected("validation_data", "(X, y) or (X, y, sample_weight)", type(validation_data)))
-            self._data(validation_data[0], validation_data[1], *validation_data[2:])
-            validation = tuple(validation_data)
+        validation = None if validation_data is None else self._validation(validation_data)
         program = self.training_program(optimizer, targets=targets, weighted=sample_weight is not None)
         samples = len(data["X"])
         self._fits += 1
@@ -320,16 +312,15 @@ class Network(GlassBox):
             network=self,
             engine=self._engines.for_fit(program, samples, epochs, batch_size),
             program=program,
-            stored=dict(self._parameters) | dict(self._state),
+            stored=stored,
             data=data,
             epochs=epochs,
             batch_size=min(batch_size, samples),
-            optimizer=optimizer,
+            schedule=schedule,
             shuffle=shuffle,
             seeds=(self.seed, self._fits),
             validation=validation,
-            callbacks=tuple(callbacks),
-            verbose=verbose,
+            callbacks=hooks,
             threads=threads,
             time_limit=time_limit,
             check=lambda probe, wanted: self._data(probe, wanted)[0],
@@ -376,6 +367,22 @@ class Network(GlassBox):
             data["w"] = checks.weights(w, len(checked), self.dtype)
         return data, kind
 
+    def _outcome(self, data: dict[str, Array], targets: Targets) -> tuple[Array, float]:
+        program = self._pruned("evaluate", "inference", targets, "w" in data, ("prediction", "objective"))
+        assert program.objective is not None
+        prediction, cost = program.prediction.name, program.objective.name
+        found = self._run(program, data, (prediction, cost))
+        return found[prediction], float(found[cost])
+
+    def _validation(self, given: Sequence[ArrayLike]) -> tuple[Array, ...]:
+        """(X, y) or (X, y, w), checked: what `evaluate` takes as it is, epoch after epoch."""
+        if not isinstance(given, tuple | list) or len(given) not in (2, 3):
+            raise SpecError(expected("validation_data", "(X, y) or (X, y, sample_weight)", type(given)))
+        try:
+            return tuple(self._data(*given)[0].values())
+        except DataError as fault:
+            raise DataError(f"validation_data: {fault}") from None
+
     def _counters(self, step: int) -> dict[str, Any]:
         return {"seed": self.seed, "t": checks.positive_integer("step", step)}
 
@@ -396,6 +403,11 @@ class Network(GlassBox):
         given: dict[str, Any] = {**self._parameters, **self._state, **data}
         given[BATCH] = self.dtype.type(len(data["X"]))
         return self._engines.for_call(program, len(data["X"])).run(program, given, wanted)
+
+
+def _rule(optimizer: Optimizer | None) -> object:
+    """What a program has of its optimizer: the same for any learning rate, which is given to it step by step."""
+    return optimizer and (type(optimizer).__name__, optimizer.rule(), optimizer.clip_norm)
 
 
 def _mode(training: bool) -> Mode:

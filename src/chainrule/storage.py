@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.errors import ChainruleError, DataError
-from chainrule.files import replace_file
-from chainrule.rules.losses import Loss
+from chainrule.files import describe_os_error, replace_file
+from chainrule.rules.losses import LOSSES, Loss
 from chainrule.spec import BatchNorm, Dense, Dropout, Embedding, LayerNorm, NetworkSpec
 
 KEY = "chainrule"
@@ -53,8 +53,11 @@ def load(path: str | os.PathLike[str]) -> tuple[NetworkSpec, dict[str, Array], d
         raise
     except (SafetensorError, json.JSONDecodeError, KeyError, AttributeError, TypeError) as fault:
         raise DataError(f"{path} is not a network saved by chainrule: {fault}.") from None
+    except FileNotFoundError:
+        raise DataError(f"{path} cannot be read: there is no such file.") from None
     except OSError as fault:
-        raise DataError(f"{path} cannot be read: {fault.strerror or fault}.") from None
+        reason = "it is a folder" if os.path.isdir(path) else describe_os_error(fault)
+        raise DataError(f"{path} cannot be read: {reason}.") from None
     except ChainruleError as fault:
         raise DataError(f"{path}: {fault}") from None
 
@@ -78,8 +81,9 @@ def metric(spec: NetworkSpec, prediction: Array, target: Array | None, w: Array 
     if isinstance(loss, Loss) and loss.classes:
         truth = target if target.ndim == 1 else target.argmax(axis=1)
         return "accuracy", float(np.average(prediction.argmax(axis=1) == truth, weights=weight))
-    if isinstance(loss, Loss) and loss.name in ("binary_cross_entropy", "hinge"):
-        middle = 0.5 if loss.name == "binary_cross_entropy" else 0.0
+    # By formula, not by name: an own formula may bear any name.
+    middles = {LOSSES["binary_cross_entropy"].expression: 0.5, LOSSES["hinge"].expression: 0.0}
+    if isinstance(loss, Loss) and (middle := middles.get(loss.expression)) is not None:
         right = ((prediction > middle) == (target > middle)).mean(axis=1)
         return "accuracy", float(np.average(right, weights=weight))
     square = np.square(prediction.astype(np.float64) - target).mean(axis=1)

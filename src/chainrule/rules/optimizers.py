@@ -10,6 +10,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from decimal import Decimal
+from functools import lru_cache
+from numbers import Real
 from typing import ClassVar, Protocol, runtime_checkable
 
 from chainrule.errors import SpecError, expected
@@ -39,6 +41,11 @@ class UpdateRule:
 
 
 def _rule(shared: Sequence[tuple[str, str]], steps: Sequence[tuple[str, str]]) -> UpdateRule:
+    return _parsed(tuple(shared), tuple(steps))
+
+
+@lru_cache(maxsize=256)
+def _parsed(shared: tuple[tuple[str, str], ...], steps: tuple[tuple[str, str], ...]) -> UpdateRule:
     names = ["lr", "t"]
     made_shared = []
     for name, text in shared:
@@ -63,6 +70,10 @@ class Optimizer:
 
     def __post_init__(self) -> None:
         faults = []
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if isinstance(value, Real) and not isinstance(value, int | float):
+                object.__setattr__(self, item.name, float(value))  # NumPy's numbers as Python's
         rate = self.learning_rate
         if isinstance(rate, int | float) and not isinstance(rate, bool):
             if not (math.isfinite(rate) and rate > 0):

@@ -10,6 +10,7 @@ import csv
 import math
 import os
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -49,6 +50,16 @@ class Callback:
 
     def on_fit_end(self, fit: FitState) -> None:
         """After the last epoch, and also after a stop, a divergence or an interrupt."""
+
+
+def as_callbacks(given: object) -> tuple[Callback, ...]:
+    """One callback, or several.  Raises SpecError for what is none."""
+    several = tuple(given) if isinstance(given, Iterable) else (given,)
+    for one in several:
+        if not isinstance(one, Callback):
+            hint = f"Call it: {one.__name__}(...)." if isinstance(one, type) and issubclass(one, Callback) else ""
+            raise SpecError(expected("Each of the callbacks", "a Callback such as cr.EarlyStopping()", one, hint))
+    return several
 
 
 class EarlyStopping(Callback):

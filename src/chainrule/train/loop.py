@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +15,9 @@ from numpy.typing import NDArray
 from chainrule.engines.base import Engine, Epoch
 from chainrule.errors import DivergedError, SpecError, expected
 from chainrule.program.equation import Program
-from chainrule.rules.optimizers import Optimizer
 from chainrule.train.callbacks import Callback
 from chainrule.train.history import EpochRecord, History
-from chainrule.train.progress import Progress
-from chainrule.train.schedules import RunningSchedule, Schedule, as_schedule
+from chainrule.train.schedules import RunningSchedule, Schedule
 from chainrule.train.state import FitState, Trainable
 
 Array = NDArray[Any]
@@ -43,12 +41,11 @@ class Fit:
     data: Mapping[str, Array]
     epochs: int
     batch_size: int
-    optimizer: Optimizer
+    schedule: Schedule
     shuffle: bool
     seeds: tuple[int, int]
     validation: tuple[Any, ...] | None
     callbacks: tuple[Callback, ...]
-    verbose: bool | Literal["auto"]
     threads: int | None
     time_limit: float | None = None
     check: Callable[[Any, Any], Mapping[str, Array]] | None = None
@@ -74,17 +71,14 @@ class Fit:
             mask_seed=int(np.random.SeedSequence([*self.seeds, 1]).generate_state(1, np.uint64)[0]),
             check=self.check,
         )
-        callbacks = (*self.callbacks, Progress(self.verbose))
-        rate = self.optimizer.learning_rate
-        assert isinstance(rate, int | float | Schedule)
-        schedule = as_schedule(rate).start(steps, steps * self.epochs)
+        schedule = self.schedule.start(steps, steps * self.epochs)
         stored = self._slots()
         begun: list[Callback] = []
         try:
-            for callback in callbacks:
+            for callback in self.callbacks:
                 begun.append(callback)
                 callback.on_fit_begin(state)
-            self._epochs(state, callbacks, schedule, stored)
+            self._epochs(state, schedule, stored)
         except KeyboardInterrupt:
             self.history.stopped = "interrupted"
             raise
@@ -105,14 +99,12 @@ class Fit:
                 stored[symbol.name] = np.zeros([int(d) for d in symbol.shape], like.dtype)
         return stored
 
-    def _epochs(
-        self, state: FitState, callbacks: tuple[Callback, ...], schedule: RunningSchedule, stored: dict[str, Array]
-    ) -> None:
+    def _epochs(self, state: FitState, schedule: RunningSchedule, stored: dict[str, Array]) -> None:
         rng = np.random.default_rng(self.seeds)
         in_order = np.arange(state.samples, dtype=np.int64)
         for number in range(1, self.epochs + 1):
             state.epoch = number
-            for callback in callbacks:
+            for callback in self.callbacks:
                 callback.on_epoch_begin(state)
             before = {name: array.copy() for name, array in self.stored.items()}
             epoch = Epoch(
@@ -124,7 +116,7 @@ class Fit:
                 seed=state.mask_seed,
                 threads=self.threads,
             )
-            costs, seconds = self._steps(state, callbacks, epoch, stored)
+            costs, seconds = self._steps(state, epoch, stored)
             self._check(costs, number, before)
             if not len(costs):  # out of time before the epoch's first batch
                 break
@@ -132,7 +124,7 @@ class Fit:
             state.learning_rate = record.learning_rate
             self.history.append(record)
             schedule.observe(record.cost if record.validation_cost is None else record.validation_cost)
-            for callback in callbacks:
+            for callback in self.callbacks:
                 callback.on_epoch_end(state, record)
             if state.stop_reason is not None:
                 break
@@ -151,14 +143,12 @@ class Fit:
 
         return late
 
-    def _steps(
-        self, state: FitState, callbacks: tuple[Callback, ...], epoch: Epoch, stored: dict[str, Array]
-    ) -> tuple[NDArray[np.float64], float]:
+    def _steps(self, state: FitState, epoch: Epoch, stored: dict[str, Array]) -> tuple[NDArray[np.float64], float]:
         """The costs of an epoch's steps and the seconds they took, with a pause wherever a callback asks for one."""
         costs: list[NDArray[np.float64]] = []
         done, seconds = 0, 0.0
         while done < epoch.steps:
-            stops = [(callback, callback.next_stop(state.step)) for callback in callbacks]
+            stops = [(callback, callback.next_stop(state.step)) for callback in self.callbacks]
             nearest = min((stop for _, stop in stops if stop is not None), default=state.step + epoch.steps)
             count = min(epoch.steps - done, max(1, nearest - state.step))
             start = time.perf_counter()

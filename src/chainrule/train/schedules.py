@@ -343,7 +343,7 @@ def schedule_from_dict(saved: Mapping[str, Any]) -> Schedule:
     return kind(**given)
 
 
-def as_schedule(learning_rate: float | Schedule) -> Schedule:
+def as_schedule(learning_rate: object) -> Schedule:
     """A schedule as it is; a number as `Constant`.  Raises SpecError for anything else, or a rate that cannot be."""
     if isinstance(learning_rate, Schedule):
         return learning_rate
