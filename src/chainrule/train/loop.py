@@ -102,6 +102,7 @@ class Fit:
     def _epochs(self, state: FitState, schedule: RunningSchedule, stored: dict[str, Array]) -> None:
         rng = np.random.default_rng(self.seeds)
         in_order = np.arange(state.samples, dtype=np.int64)
+        kept: dict[str, Array] = {}  # the engine's own form of the slots, which nobody else looks at during a fit
         for number in range(1, self.epochs + 1):
             state.epoch = number
             for callback in self.callbacks:
@@ -115,6 +116,8 @@ class Fit:
                 first_step=state.step + 1,
                 seed=state.mask_seed,
                 threads=self.threads,
+                ends=False,
+                kept=kept,
             )
             costs, seconds = self._steps(state, epoch, stored)
             self._check(costs, number, before)

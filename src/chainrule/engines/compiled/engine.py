@@ -7,7 +7,7 @@ import ctypes
 import math
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -48,6 +48,13 @@ class _Unit:
     chunked: bool
     code: jit.Code
     address: int
+    work: dict[int, int] = field(default_factory=dict)
+
+    def operations(self, batch: int) -> int:
+        """Operations of a batch of so many samples, beside those of products a few for each equation."""
+        if batch not in self.work:
+            self.work[batch] = operations(self.program, batch) + batch * len(self.program.equations) * PER_SAMPLE
+        return self.work[batch]
 
 
 class CompiledEngine:
@@ -305,7 +312,7 @@ def threads_for(unit: _Unit, batch: int, steps: int, asked: int | None) -> int:
     most = min(allowed(), 64)
     if asked is not None:
         return max(1, min(asked, 256))
-    work = operations(unit.program, batch) + batch * len(unit.program.equations) * PER_SAMPLE
+    work = unit.operations(batch)
     if unit.chunked:
         return max(1, min(most, GROUPS, -(-batch // CHUNK), int(work // WORTH)))
     barriers = max(2, len(unit.plan.stages) - 2)
