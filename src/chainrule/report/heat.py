@@ -53,7 +53,8 @@ def heat(array: Array, cells: int = CELLS) -> dict[str, Any]:
     rows, columns = strides(grid.shape, cells)
     kept = grid[::rows, ::columns]
     low, high = scale(finite)
-    steps = np.clip(np.rint((np.nan_to_num(kept) - low) / (high - low) * 255), 0, 255).astype(np.uint8)
+    kept = np.clip(np.nan_to_num(kept, posinf=high, neginf=low), low, high)
+    steps = np.rint((kept - low) / (high - low) * 255).astype(np.uint8)
     about |= {"rows": kept.shape[0], "columns": kept.shape[1], "every": [rows, columns]}
     about |= {"low": _short(low), "high": _short(high), "data": base64.b64encode(steps.tobytes()).decode("ascii")}
     return about

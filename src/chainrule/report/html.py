@@ -23,6 +23,7 @@ from chainrule.files import describe_os_error, replace_text
 from chainrule.network import Network
 from chainrule.notation import check_notation
 from chainrule.report import contents, plots
+from chainrule.report.inside import image_shape
 from chainrule.report.outcomes import MOST_CLASSES, class_names, classifies
 from chainrule.report.style import THEMES
 from chainrule.rules.optimizers import Optimizer
@@ -73,6 +74,8 @@ def report(
         class_names(names, max(2, net.spec.outputs))
     elif names is not None:
         raise SpecError("names are for the classes of a network that predicts classes; this one predicts numbers.")
+    if shape is not None:
+        image_shape(net.spec.inputs, shape)
     history = net.history if history is None else history
     first = slice(0, contents.STEP)
     data = contents.derivations(net, checked[first], target[first], optimizer)
@@ -166,7 +169,7 @@ def _pictures(
 
 def _is_image(inputs: int, shape: tuple[int, int] | None) -> bool:
     if shape is not None:
-        return True  # weights() says what is wrong with it
+        return True
     return math.isqrt(inputs) ** 2 == inputs
 
 

@@ -1,0 +1,269 @@
+"""The report in a real browser, headless: skipped, with the reason, where there is none."""
+
+from __future__ import annotations
+
+import base64
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from written import Written
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+FLAGS = (
+    "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--hide-scrollbars",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed (pip install -e .[test])")
+    program = next((found for name in BROWSERS if (found := shutil.which(name))), None)
+    driver = shutil.which("chromedriver")
+    if program is None or driver is None:
+        pytest.skip("no chromium and chromedriver here (apt-get install chromium chromium-driver)")
+    options = webdriver.ChromeOptions()
+    options.binary_location = program
+    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('browser')}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    opened = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    try:
+        yield opened
+    finally:
+        opened.quit()
+
+
+@pytest.fixture
+def page(browser: Any, written: Written) -> Any:
+    size(browser, 1280, 900)
+    theme(browser, "light")
+    browser.get("about:blank")
+    for log in ("browser", "performance"):
+        browser.get_log(log)
+    browser.get(written.path.as_uri())
+    run(browser, "localStorage.clear(); delete document.documentElement.dataset.theme")
+    return browser
+
+
+def size(browser: Any, width: int, height: int) -> None:
+    metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+
+
+def theme(browser: Any, name: str, media: str = "") -> None:
+    features = [{"name": "prefers-color-scheme", "value": name}, {"name": "prefers-reduced-motion", "value": "reduce"}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": media, "features": features})
+
+
+def run(browser: Any, script: str, *arguments: Any) -> Any:
+    return browser.execute_script(script, *arguments)
+
+
+def formulas(browser: Any) -> list[str]:
+    texts: list[str] = run(browser, "return [...document.querySelectorAll('#lines .formula')].map(e => e.textContent)")
+    return texts
+
+
+def lines(browser: Any) -> list[Any]:
+    found: list[Any] = browser.find_elements("css selector", "#lines button.line")
+    return found
+
+
+def press(element: Any, key: str) -> None:
+    from selenium.webdriver.common.keys import Keys
+
+    element.send_keys(getattr(Keys, key))
+
+
+def test_it_loads_without_errors_and_asks_for_nothing(page: Any) -> None:
+    import json
+
+    assert page.get_log("browser") == []
+    sent = [json.loads(entry["message"])["message"] for entry in page.get_log("performance")]
+    asked = [m["params"]["request"]["url"] for m in sent if m["method"] == "Network.requestWillBeSent"]
+    assert asked and all(url.startswith(("file:", "data:")) for url in asked), asked
+    assert len(lines(page)) > 15 and run(page, "return document.querySelectorAll('#lines math').length") > 15
+
+
+def test_switching_the_notation_changes_the_equations(page: Any, written: Written) -> None:
+    from chainrule.notation import NOTATIONS, views
+
+    seen = [formulas(page)]
+    program = written.net.derive(optimizer=written.optimizer, targets="labels")
+    for name in NOTATIONS[1:]:
+        run(page, "document.querySelector(`input[value=${arguments[0]}]`).click()", name)
+        now = formulas(page)
+        assert len(now) == len(views(program, name)) and now not in seen
+        seen.append(now)
+    assert formulas(page)[0] == "Z1 = X @ W1 + b1"
+
+
+def test_the_notation_can_be_chosen_with_the_keyboard(page: Any) -> None:
+    first = formulas(page)
+    press(page.find_element("css selector", "input[value=row]"), "ARROW_RIGHT")
+    assert run(page, "return document.querySelector('input[name=notation]:checked').value") == "column"
+    assert formulas(page) != first
+
+
+def drawn(browser: Any, panel: str) -> list[int]:
+    """Different colours on each canvas of a panel."""
+    script = """return [...document.getElementById(arguments[0]).querySelectorAll("canvas")].map(c => {
+        const d = c.getContext("2d").getImageData(0, 0, c.width, c.height).data, seen = new Set();
+        for (let k = 0; k < d.length; k += 4) seen.add(d[k] << 16 | d[k + 1] << 8 | d[k + 2]);
+        return seen.size; })"""
+    colours: list[int] = run(browser, script, panel)
+    return colours
+
+
+@pytest.mark.parametrize("how", ["click", "ENTER", "SPACE"])
+def test_choosing_an_equation_shows_its_arrays(page: Any, how: str) -> None:
+    line = next(x for x in lines(page) if x.get_dom_attribute("data-target") == "dW1")
+    panel = line.get_dom_attribute("aria-controls")
+    assert not page.find_element("id", panel).is_displayed()
+    run(page, "arguments[0].scrollIntoView({block: 'center'})", line)
+    line.click() if how == "click" else press(line, how)
+    assert line.get_dom_attribute("aria-expanded") == "true" and page.find_element("id", panel).is_displayed()
+    colours = drawn(page, panel)
+    assert len(colours) >= 3 and min(colours) > 8  # two operands at least, and the result
+    text = page.find_element("id", panel).text
+    assert "result" in text and "(64, 16)" in text and all(word in text for word in ("min", "max", "mean", "zeros"))
+    line.click() if how == "click" else press(line, how)
+    assert not page.find_element("id", panel).is_displayed()
+
+
+def test_focus_is_seen_and_nothing_is_out_of_the_keyboards_reach(page: Any) -> None:
+    from selenium.webdriver.common.action_chains import ActionChains
+    from selenium.webdriver.common.keys import Keys
+
+    reached = set()
+    outline = "return (e => [e.tagName, getComputedStyle(e).outlineStyle])(document.activeElement)"
+    for _ in range(14):
+        ActionChains(page).send_keys(Keys.TAB).perform()
+        tag, style = run(page, outline)
+        reached.add(tag)
+        if tag == "INPUT":  # hidden below its label, which shows the focus
+            style = run(page, "return getComputedStyle(document.activeElement.nextElementSibling).outlineStyle")
+        assert style == "solid" or tag == "BODY"
+    assert {"A", "BUTTON", "INPUT"} <= reached
+
+
+def test_open_panels_stay_open_in_another_notation(page: Any) -> None:
+    line = next(x for x in lines(page) if x.get_dom_attribute("data-target") == "Z1")
+    press(line, "ENTER")
+    run(page, "document.querySelector('input[value=column]').click()")
+    line = next(x for x in lines(page) if x.get_dom_attribute("data-target") == "Z1")
+    assert line.get_dom_attribute("aria-expanded") == "true"
+    assert "(16, 32)" in page.find_element("id", line.get_dom_attribute("aria-controls")).text
+
+
+def test_latex_is_copied(page: Any) -> None:
+    line = next(x for x in lines(page) if x.get_dom_attribute("data-target") == "Z1")
+    press(line, "ENTER")
+    run(page, "window.copied = ''; navigator.clipboard.writeText = async t => { window.copied = t; }")
+    panel = page.find_element("id", line.get_dom_attribute("aria-controls"))
+    press(next(b for b in panel.find_elements("tag name", "button") if b.text == "Copy LaTeX"), "ENTER")
+    assert run(page, "return window.copied") == "Z^{(1)} = A^{(0)} \\, W^{(1)} + b^{(1)}"
+
+
+def test_curves_are_read_with_pointer_and_keys(page: Any, written: Written) -> None:
+    chart = page.find_element("css selector", ".chart svg")
+    run(page, "arguments[0].scrollIntoView({block: 'center'}); arguments[0].focus()", chart)
+    press(chart, "HOME")
+    legend = page.find_element("css selector", ".chart .legend")
+    first = written.net.history[0]  # type: ignore[index]
+    assert "epoch 1" in legend.text and f"{first.cost:.4g}" in legend.text
+    press(chart, "ARROW_RIGHT")
+    assert "epoch 2" in legend.text
+    move = """const b = arguments[0].getBoundingClientRect();
+        arguments[0].dispatchEvent(new PointerEvent("pointermove", {clientX: b.right, clientY: b.top + 9}))"""
+    run(page, move, chart)
+    assert "epoch 3" in legend.text
+    titles = [e.text for e in page.find_elements("css selector", ".chart figcaption")]
+    assert titles[:2] == ["Cost", "Accuracy"] and "Gradients: ‖∂J/∂W‖" in titles
+
+
+@pytest.mark.parametrize("width", [320, 768, 1280])
+def test_nothing_is_wider_than_the_screen(page: Any, width: int) -> None:
+    size(page, width, 700)
+    page.refresh()
+    for name in ("row", "index", "numpy"):
+        run(page, "document.querySelector(`input[value=${arguments[0]}]`).click()", name)
+        for line in lines(page)[:12]:
+            run(page, "arguments[0].click()", line)
+        assert run(page, "return document.documentElement.scrollWidth") <= width
+        wide = run(page, "return [...document.querySelectorAll('main section, canvas, .chart svg, .pictures img')]"
+                         ".filter(e => e.getBoundingClientRect().right > innerWidth + 1).length")  # fmt: skip
+        assert wide == 0
+
+
+def test_dark_and_light(page: Any) -> None:
+    def paper() -> str:
+        return str(run(page, "return getComputedStyle(document.querySelector('section')).backgroundColor"))
+
+    def picture() -> str:
+        return str(
+            run(page, "return [...document.querySelectorAll('.pictures img')].find(e => e.offsetWidth).className")
+        )
+
+    assert paper() == "rgb(255, 255, 255)" and picture() == "for-light"
+    theme(page, "dark")
+    dark = paper()
+    assert dark != "rgb(255, 255, 255)" and picture() == "for-dark"
+    press(page.find_element("id", "theme"), "ENTER")
+    assert paper() == "rgb(255, 255, 255)" and picture() == "for-light"
+    press(page.find_element("id", "theme"), "ENTER")
+    assert paper() == dark
+
+
+CONTRAST = """
+const parse = c => (c.match(/[\\d.]+/g) || []).map(Number);
+const light = ([r, g, b]) => { const f = v => (v /= 255) <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
+  return 0.2126 * f(r) + 0.7152 * f(g) + 0.0722 * f(b); };
+const behind = e => { for (; e; e = e.parentElement) { const c = parse(getComputedStyle(e).backgroundColor);
+  if (c.length === 3 || c[3] === 1) return c; } return [255, 255, 255]; };
+const poor = [];
+for (const e of document.querySelectorAll("body *")) {
+  if (!e.offsetWidth || ![...e.childNodes].some(n => n.nodeType === 3 && n.data.trim())) continue;
+  if (e.closest("script, style, .hidden, .skip")) continue;
+  const s = getComputedStyle(e), a = light(parse(s.color)), b = light(behind(e));
+  const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05), size = parseFloat(s.fontSize);
+  const least = size >= 24 || (size >= 18.66 && s.fontWeight >= 700) ? 3 : 4.5;
+  if (ratio < least) poor.push([e.className, e.textContent.slice(0, 30), ratio]);
+}
+return poor;
+"""
+
+
+@pytest.mark.parametrize("colours", ["light", "dark"])
+def test_contrast(page: Any, colours: str) -> None:
+    theme(page, colours)
+    press(lines(page)[1], "ENTER")
+    assert run(page, CONTRAST) == []
+
+
+def test_printing(page: Any, tmp_path: Path) -> None:
+    theme(page, "dark", media="print")
+    hidden = run(
+        page, "return ['.sections', '#theme', '.notations', '.skip'].filter(s => document.querySelector(s).offsetWidth)"
+    )
+    assert hidden == []
+    assert (
+        run(page, "return getComputedStyle(document.querySelector('section')).backgroundColor") == "rgb(255, 255, 255)"
+    )
+    assert run(page, "return [...document.querySelectorAll('.for-dark')].some(e => e.offsetWidth)") is False
+    printed = base64.b64decode(page.execute_cdp_cmd("Page.printToPDF", {"printBackground": True})["data"])
+    assert printed.startswith(b"%PDF") and len(printed) > 20_000
+
+
+def test_it_can_be_read_without_scripts(browser: Any, written: Written) -> None:
+    size(browser, 1280, 900)
+    browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+    try:
+        browser.get(written.path.as_uri())
+        assert len(browser.find_elements("css selector", "#lines math")) > 15
+    finally:
+        browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
