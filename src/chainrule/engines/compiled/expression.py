@@ -126,13 +126,12 @@ class Evaluator:
     def _power(self, base: Expression, exponent: Expression) -> Value:
         if isinstance(exponent, Constant):
             return vecmath.power(self.f, self(base), exponent.value)
-        # exp(y log x) in float64; a negative base gives NaN
         f, double = self.f, "double"
         x, y = self(base), self(exponent)
         if element_of(self.type) == double:
-            return vecmath.exp(f, f.fmul(y, vecmath.log(f, x)))
-        wide = f.fmul(f.convert("fpext", y, double), vecmath.log(f, f.convert("fpext", x, double)))
-        return f.convert("fptrunc", vecmath.exp(f, wide), element_of(self.type))
+            return vecmath.power_of(f, x, y)
+        wide = vecmath.power_of(f, f.convert("fpext", x, double), f.convert("fpext", y, double))
+        return f.convert("fptrunc", wide, element_of(self.type))
 
 
 def _product(e: Expression) -> bool:

@@ -74,7 +74,7 @@ class Frame:
             type = "i64" if word in NUMBERS else "ptr"
             self.words[word] = f.load(type, f.at(arguments, word, type="i64"))
         workspace = self.words[Word.WORKSPACE] if self.workspace is None else self.workspace
-        for name in names:
+        for name in sorted(names):  # the same code in every process
             if name in memory.stored:
                 self.addresses[name] = f.at(self.words[Word.STORED], memory.stored[name], type=real)
             elif name in memory.fixed:

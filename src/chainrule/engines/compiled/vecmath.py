@@ -23,6 +23,7 @@ of FreeBSD's msun (e_logf.c, e_log.c).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -243,6 +244,17 @@ def power_double(f: Function, x: Value, exponent: float) -> Value:
     whole = exponent == int(exponent)
     y = exp(f, f.fmul(log(f, f.fabs(x) if whole else x), exponent))
     return f.intrinsic("copysign", y, x) if whole and int(exponent) % 2 else y
+
+
+def power_of(f: Function, x: Value, y: Value) -> Value:
+    """x ** y in float64, by exp(y log |x|), with C's special values: x ** 0 = 1, NaN for x < 0 and a fractional y."""
+    size = exp(f, f.fmul(y, log(f, f.fabs(x))))
+    half = f.fmul(y, 0.5)
+    whole = f.fcmp("oeq", y, f.intrinsic("rint", y))
+    even = f.fcmp("oeq", half, f.intrinsic("rint", half))
+    signed = f.select(f.bits("and", whole, f.bits("xor", even, 1)), f.intrinsic("copysign", size, x), size)
+    real = f.select(f.bits("or", whole, f.fcmp("uge", x, 0.0)), signed, math.nan)
+    return f.select(f.fcmp("oeq", y, 0.0), f.constant(x.type, 1.0), real)
 
 
 def _whole_power(f: Function, x: Value, n: int, y: Value | None) -> Value:

@@ -1,0 +1,226 @@
+"""The cache of machine code: another process finds it; whatever means something is in its key."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from random_networks import make
+
+import chainrule as cr
+from chainrule.program.equation import Program
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache."""
+    monkeypatch.setenv("CHAINRULE_CACHE", "1")
+    monkeypatch.setenv("CHAINRULE_CACHE_DIR", str(tmp_path / "code"))
+    return tmp_path / "code"
+
+
+def use(**options: Any) -> tuple[bytes, ...]:
+    """Fits and calls a small network; its numbers."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(700, 6)), rng.integers(0, 3, 700)
+    optimizer, batch_size = options.pop("optimizer", cr.Adam()), options.pop("batch_size", 32)
+    layers = options.pop("layers", [cr.Dense(9, "tanh"), cr.Dropout(0.1), cr.Dense(3, "softmax")])
+    net = cr.Network(6, layers, "cross_entropy", engine="compiled", **options)
+    net.fit(X, y, epochs=1, batch_size=batch_size, optimizer=optimizer, verbose=False)
+    found = net.predict(X), net.predict(X[:1]), net.parameters["W1"], np.array(net.cost(X, y))
+    return tuple(array.tobytes() for array in found)
+
+
+PROCESS = """
+    import hashlib, sys, time
+    from chainrule.engines.compiled import jit
+
+    compiled = []
+    emit = jit.object_code
+    jit.object_code = lambda module: compiled.append(1) or emit(module)
+    sys.path.insert(0, sys.argv[1])
+    from test_code_cache import use
+
+    start = time.perf_counter()
+    print(hashlib.sha256(b"".join(use())).hexdigest(), len(compiled), time.perf_counter() - start)
+"""
+
+
+def in_a_process(hashing: str) -> tuple[str, int, float]:
+    """(numbers, modules compiled, seconds) of `use` in a process of its own, with this seed of Python's hashes."""
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(PROCESS), str(Path(__file__).parent)],
+        env={**os.environ, "PYTHONHASHSEED": hashing},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    numbers, compiled, seconds = done.stdout.split()
+    return numbers, int(compiled), float(seconds)
+
+
+def test_another_process_compiles_nothing(place: Path) -> None:
+    first = in_a_process("1")
+    entries = sorted(place.iterdir())
+    assert first[1] == len(entries) > 2
+    second = in_a_process("2")
+    assert (second[0], second[1]) == (first[0], 0)
+    assert sorted(place.iterdir()) == entries
+    print(f"{first[2]:.2f} s compiled, {second[2]:.2f} s from the cache")
+
+
+def test_damaged_entries_are_made_anew(place: Path) -> None:
+    truth = use()
+    for number, entry in enumerate(sorted(place.iterdir())):
+        content = bytearray(entry.read_bytes())
+        match number % 4:
+            case 0:
+                content[len(content) // 2] ^= 1
+            case 1:
+                del content[-7:]
+            case 2:
+                content.clear()
+            case 3:
+                content[0] ^= 255
+        entry.write_bytes(bytes(content))
+    damaged = {entry: entry.read_bytes() for entry in place.iterdir()}
+    assert use() == truth
+    assert all(entry.read_bytes() != content for entry, content in damaged.items())
+
+
+def test_each_way_of_running_has_an_entry_of_its_own(place: Path) -> None:
+    def made(**options: Any) -> int:
+        before = set(place.iterdir()) if place.exists() else set()
+        use(**options)
+        return len(set(place.iterdir()) - before)
+
+    assert made() >= 4
+    assert made() == 0
+    assert made(seed=7) == 0
+    assert made(optimizer=cr.Adam(0.5)) == 0  # a rate is data
+    assert made(optimizer=cr.Adam(beta1=0.8)) == 1
+    assert made(optimizer=cr.Adam(clip_norm=1.0)) == 1
+    assert made(optimizer=cr.SGD()) == 1
+    assert made(batch_size=33) == 0
+    assert made(batch_size=600) == 1
+    assert made(dtype="float64") >= 4
+    assert made(l2=0.1) >= 1
+    assert made(layers=[cr.Dense(9, "tanh"), cr.Dropout(0.2), cr.Dense(3, "softmax")]) == 1  # masks are of training
+    assert made(layers=[cr.Dense(10, "tanh"), cr.Dropout(0.1), cr.Dense(3, "softmax")]) >= 4
+
+
+def test_batch_norm_in_batches_of_both_kinds_with_one_cache(place: Path) -> None:
+    layers = [cr.Dense(9), cr.BatchNorm("tanh"), cr.Dense(3, "softmax")]
+    runs = [use(layers=layers, batch_size=size) for size in (600, 32, 600, 32)]
+    assert runs[:2] == runs[2:]
+
+
+# --- the key -----------------------------------------------------------------------------------------------------
+
+
+def variations() -> Iterator[Program]:
+    """Programs that differ in one thing from another of them."""
+    layers: list[Callable[[], list[Any]]] = [
+        lambda: [cr.Dense(3, "tanh"), cr.Dense(2)],
+        lambda: [cr.Dense(3, "sigmoid"), cr.Dense(2)],
+        lambda: [cr.Dense(3, "tanh", bias=False), cr.Dense(2)],
+        lambda: [cr.Dense(4, "tanh"), cr.Dense(2)],
+        lambda: [cr.Dense(3, cr.leaky_relu(0.1)), cr.Dense(2)],
+        lambda: [cr.Dense(3, cr.leaky_relu(0.1 + 1e-16)), cr.Dense(2)],
+        lambda: [cr.Dense(3, cr.leaky_relu(0.10000000000000002)), cr.Dense(2)],
+        lambda: [cr.Dense(3, "tanh"), cr.Dropout(0.5), cr.Dense(2)],
+        lambda: [cr.Dense(3, "tanh"), cr.Dropout(0.25), cr.Dense(2)],
+        lambda: [cr.Dense(3, "tanh"), cr.Dropout(0.5), cr.Dropout(0.5), cr.Dense(2)],
+        lambda: [cr.Dense(3, "tanh"), cr.LayerNorm(), cr.Dense(2)],
+        lambda: [cr.Dense(3, "tanh"), cr.LayerNorm(epsilon=1e-4), cr.Dense(2)],
+        lambda: [cr.Dense(3, "tanh"), cr.BatchNorm(), cr.Dense(2)],
+        lambda: [cr.Dense(3, "tanh"), cr.BatchNorm(momentum=0.2), cr.Dense(2)],
+        lambda: [cr.Dense(3, cr.Activation("max(z)")), cr.Dense(2)],
+        lambda: [cr.Dense(3, cr.Activation("sum(z)")), cr.Dense(2)],
+        lambda: [cr.Dense(3, cr.Activation("min(z)")), cr.Dense(2)],
+    ]
+    losses = ["squared_error", "absolute_error", cr.huber(0.5), cr.huber(0.25), cr.Loss("(yhat - y) ** 4")]
+    optimizers = [None, cr.SGD(), cr.SGD(momentum=0.9), cr.SGD(momentum=0.9, nesterov=True), cr.Adam(epsilon=1e-7)]
+    options: list[dict[str, Any]] = [{}, {"l1": 0.1}, {"l2": 0.1}, {"reduction": "sum"}]
+    for make_layers, loss in itertools.product(layers, losses):
+        yield cr.derive(cr.NetworkSpec(4, make_layers(), loss))
+    for optimizer, option in itertools.product(optimizers, options):
+        for weighted, mode in itertools.product((False, True), ("training", "inference")):
+            spec = cr.NetworkSpec(4, layers[7](), "squared_error", **option)
+            yield cr.derive(spec, optimizer=optimizer, weighted=weighted, mode=mode)  # type: ignore[arg-type]
+
+
+def test_programs_that_differ_are_written_differently() -> None:
+    programs = [*variations(), *(make(seed).program(make(seed).network()) for seed in range(40))]
+    written: dict[str, Program] = {}
+    meant: dict[Program, str] = {}
+    for program in programs:
+        assert written.setdefault(repr(program), program) == program
+        meant.setdefault(program, repr(program))
+    assert len(meant) > 100
+    assert len(set(meant.values())) == len(meant)
+
+
+def test_a_program_is_written_alike_in_every_process() -> None:
+    program = """
+        import hashlib, sys
+        sys.path.insert(0, sys.argv[1])
+        from test_code_cache import variations
+        from random_networks import make
+
+        every = [*variations(), *(make(seed).program(make(seed).network(), optimizer=True) for seed in range(20))]
+        print(hashlib.sha256("".join(map(repr, every)).encode()).hexdigest())
+    """
+    said = {
+        subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(program), str(Path(__file__).parent)],
+            env={**os.environ, "PYTHONHASHSEED": hashing},
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=120,
+        ).stdout
+        for hashing in ("0", "1", "77")
+    }
+    assert len(said) == 1
+
+
+def test_equal_programs_make_equal_code() -> None:
+    program = """
+        import hashlib, sys
+        sys.path.insert(0, sys.argv[1])
+        from random_networks import make
+        from chainrule.engines.compiled import target
+        from chainrule.engines.compiled.lower import lower
+        from chainrule.engines.compiled.plan import plan
+
+        said = hashlib.sha256()
+        for seed in range(12):
+            case = make(seed)
+            program = case.program(case.network(), optimizer=True)
+            made = plan(program.pruned([program.objective]))
+            layout = target.host().layout(case.dtype)
+            said.update(lower(made, layout, chunked=False, training=True).module.text().encode())
+        print(said.hexdigest())
+    """
+    said = {
+        subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(program), str(Path(__file__).parent)],
+            env={**os.environ, "PYTHONHASHSEED": hashing},
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=120,
+        ).stdout
+        for hashing in ("0", "5")
+    }
+    assert len(said) == 1

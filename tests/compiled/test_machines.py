@@ -1,0 +1,69 @@
+"""Whole programs for other machines: run where the processor can, else emitted and verified."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from networks import FITTINGS, Fitting
+from random_networks import make, train
+from test_random_networks import close, flat
+
+from chainrule.engines.compiled import jit, target
+from chainrule.engines.compiled.engine import CompiledEngine
+from chainrule.engines.compiled.lower import lower
+from chainrule.engines.compiled.plan import plan
+from chainrule.engines.reference import ReferenceEngine
+
+LESSER = ("x86-64-v2", "x86-64-v3")
+OTHERS = ("x86-64-v4", "aarch64")
+NEEDS = {"x86-64-v2": {"sse4.2", "ssse3", "popcnt"}, "x86-64-v3": {"avx2", "fma", "bmi2"}}
+
+
+def skip_unless_it_runs(name: str) -> None:
+    from llvmlite import binding
+
+    if not binding.get_process_triple().startswith("x86_64"):
+        pytest.skip("not an x86-64 machine")
+    known = dict(binding.get_host_cpu_features())
+    if not all(known.get(feature, False) for feature in NEEDS[name]):
+        pytest.skip(f"this processor is less than {name}")
+
+
+@pytest.mark.parametrize("seed", range(3000, 3012))
+@pytest.mark.parametrize("name", LESSER)
+def test_training_on_a_lesser_machine(name: str, seed: int) -> None:
+    skip_unless_it_runs(name)
+    case = make(seed)
+    engine = CompiledEngine(np.dtype(case.dtype), target.named(name))
+    found = flat(train(case, case.network(), engine, threads=2))
+    close(case, found, lambda net: flat(train(case, net, ReferenceEngine(net.dtype))))
+
+
+@pytest.mark.parametrize("name", LESSER)
+@pytest.mark.parametrize("fitting", [FITTINGS[0], FITTINGS[7]], ids=str)
+def test_calls_on_a_lesser_machine(name: str, fitting: Fitting) -> None:
+    skip_unless_it_runs(name)
+    X, y, _ = fitting.data()
+    found = []
+    for machine in (name, "host"):
+        net = fitting.network()
+        net._engines._made["compiled"] = CompiledEngine(net.dtype, target.named(machine))
+        net.fit(X, y, epochs=1, batch_size=50, verbose=False)
+        found.append((net.predict(X), net.predict(X[:1]), *net.gradients(X, y).values()))
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5 * max(1, float(np.abs(b).max())))
+
+
+@pytest.mark.parametrize("name", [*LESSER, *OTHERS])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("fitting", [FITTINGS[9], FITTINGS[7], FITTINGS[10]], ids=str)
+def test_code_is_emitted_for_other_machines(name: str, dtype: str, fitting: Fitting) -> None:
+    net = fitting.network()
+    X, y, w = fitting.data()
+    _, kind = net._data(X, y, w)
+    program = net.training_program(fitting.optimizer, targets=kind, weighted=w is not None)
+    layout = target.named(name).layout(dtype)
+    for large in (False, True):
+        made = plan(program, fuse_updates=not large)
+        lowered = lower(made, layout, chunked=large and not made.couples, training=True, patient=not large)
+        assert len(jit.object_code(lowered.module)) > 1000
