@@ -384,7 +384,7 @@ class TestCommand:
     def test_nothing_to_do(self, chainrule: Command) -> None:
         result = chainrule()
         assert result.code == 2 and "train" in result.out + result.err
-        refused(chainrule("trian"), "Did you mean 'train'")
+        refused(chainrule("trian"), "Did you mean 'train'? Try 'chainrule --help'.")
 
     def test_a_reader_that_goes_away(self) -> None:
         code = "import sys; from chainrule.cli import main; sys.exit(main(['derive', '--hidden', '9,' * 200 + '9']))"

@@ -273,6 +273,8 @@ class TestStandardizer:
             standardizer.transform([[1.0, 2.0, 3.0]])
         with pytest.raises(DataError, match="'columns'"):
             Standardizer.fit([[1.0, 2.0]], [True])
+        with pytest.raises(DataError, match="Column 1 cannot be standardised: its numbers go up to 2e\\+300"):
+            Standardizer.fit([[1.0, 2e300], [2.0, 1.0]])
         for saved in ({"mean": [0.0]}, {"mean": [0.0], "scale": [0.0]}, {"mean": [0.0], "scale": [1.0, 1.0]}):
             with pytest.raises(DataError):
                 Standardizer.from_dict(saved)

@@ -383,6 +383,18 @@ def test_another_learning_rate_is_the_same_program() -> None:
     assert cr.SGD(np.float32(0.5)) == cr.SGD(0.5)
 
 
+@pytest.mark.parametrize(
+    ("loss", "last", "no"), [("hinge", "identity", -1.0), ("binary_cross_entropy", "sigmoid", 0.0)]
+)
+def test_accuracy_of_one_class_each_is_of_the_samples(loss: str, last: str, no: float) -> None:
+    X, y = table(60)
+    one, several = np.where(np.eye(3)[y] > 0, 1.0, no), np.where(RNG(0).random((60, 3)) > 0.5, 1.0, no)
+    net = cr.Network(4, [cr.Dense(3, last)], loss, engine="reference")
+    assert net.evaluate(X, one)[2] == np.mean(net.predict(X).argmax(axis=1) == y)
+    middle = (1 + no) / 2
+    assert net.evaluate(X, several)[2] == pytest.approx(np.mean((net.predict(X) > middle) == (several > middle)))
+
+
 def test_an_own_loss_may_bear_any_name() -> None:
     X, y = table(9)
     net = cr.Network(4, [cr.Dense(1)], cr.Loss("abs(yhat - y)", name="hinge"), engine="reference")

@@ -74,20 +74,29 @@ def fill(into: Mapping[str, Array], arrays: Mapping[str, Array], path: str | os.
 
 
 def metric(spec: NetworkSpec, prediction: Array, target: Array | None, w: Array | None) -> tuple[str, float]:
-    """("accuracy", share of right samples) or ("error", √ of the mean squared error), weighted if there are weights."""
+    """("accuracy", share of right answers) or ("error", √ of the mean squared error), weighted if there are weights.
+
+    Answers are samples where each is of one class; else the outputs of all samples, yes or no each.
+    """
     assert target is not None
-    weight = None if w is None else w[:, 0]
-    loss = spec.loss
-    if isinstance(loss, Loss) and loss.classes:
-        truth = target if target.ndim == 1 else target.argmax(axis=1)
-        return "accuracy", float(np.average(prediction.argmax(axis=1) == truth, weights=weight))
+    weight, loss = None if w is None else w[:, 0], spec.loss
     # By formula, not by name: an own formula may bear any name.
     middles = {LOSSES["binary_cross_entropy"].expression: 0.5, LOSSES["hinge"].expression: 0.0}
-    if isinstance(loss, Loss) and (middle := middles.get(loss.expression)) is not None:
-        right = ((prediction > middle) == (target > middle)).mean(axis=1)
-        return "accuracy", float(np.average(right, weights=weight))
-    square = np.square(prediction.astype(np.float64) - target).mean(axis=1)
-    return "error", math.sqrt(float(np.average(square, weights=weight)))
+    middle = middles.get(loss.expression) if isinstance(loss, Loss) else None
+    right: Array
+    if isinstance(loss, Loss) and loss.classes:
+        right = prediction.argmax(axis=1) == (target if target.ndim == 1 else target.argmax(axis=1))
+    elif middle is not None:
+        yes = target > middle
+        one_class = target.shape[1] > 1 and bool((yes.sum(axis=1) == 1).all())
+        if one_class:
+            right = prediction.argmax(axis=1) == yes.argmax(axis=1)
+        else:
+            right = ((prediction > middle) == yes).mean(axis=1)
+    else:
+        square = np.square(prediction.astype(np.float64) - target).mean(axis=1)
+        return "error", math.sqrt(float(np.average(square, weights=weight)))
+    return "accuracy", float(np.average(right, weights=weight))
 
 
 def summary(spec: NetworkSpec, parameters: Mapping[str, Array], dtype: str) -> str:

@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 # The help, which some versions have printed already.
                 print(message, file=sys.stderr, end="" if not message else "\n")
                 return USAGE_ERROR
-            return _fail(f"{message.rstrip('.')}. Try 'chainrule --help'.")
+            return _fail(f"{message if message.endswith('?') else message.rstrip('.') + '.'} Try 'chainrule --help'.")
         if os.environ.get("CHAINRULE_TRACEBACK"):
             raise
         print(

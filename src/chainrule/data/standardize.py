@@ -30,13 +30,17 @@ class Standardizer:
         """Learn from X, shape (m, n).
 
         columns: shape (n,), truth values; where false, the column stays as it is (one-hot columns, say).
-        Raises DataError unless X is a finite matrix with at least one row.
+        Raises DataError unless X is a finite matrix with at least one row, whose squares can be summed.
         """
         rows = _matrix(X)
         if len(rows) == 0:
             raise DataError("The data to standardise by has no rows.")
-        mean = rows.mean(axis=0)
-        scale = rows.std(axis=0)
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean = rows.mean(axis=0)
+            scale = rows.std(axis=0)
+        if len(wild := np.flatnonzero(~np.isfinite(scale))):
+            largest = np.abs(rows[:, wild[0]]).max()
+            raise DataError(f"Column {wild[0]} cannot be standardised: its numbers go up to {largest:g}.")
         scale[scale <= _RELATIVE_SPREAD * np.abs(mean)] = 1.0
         if columns is not None:
             chosen = np.asarray(columns, dtype=bool)
