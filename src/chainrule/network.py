@@ -257,8 +257,8 @@ class Network(GlassBox):
     def evaluate(
         self, X: ArrayLike, y: ArrayLike, *, sample_weight: ArrayLike | None = None
     ) -> tuple[float, str, float]:
-        """(J, the metric's name, its value): "accuracy" for classes and for outputs of yes and no, else "error", the root
-        of the mean squared error.
+        """(J, the metric's name, its value): "accuracy" for classes and for outputs of yes and no, else "error", the
+        root of the mean squared error.
         """
         data, targets = self._data(X, y, sample_weight)
         prediction, cost = self._outcome(data, targets)
