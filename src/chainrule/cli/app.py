@@ -18,8 +18,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-app.add_typer(names)
-app.command()(bench)
 
 _NETWORK = "Network"
 _TRAINING = "Training"
@@ -296,3 +294,7 @@ def check(
 
     spec = SpecOptions(inputs, hidden, outputs, activation, output_activation, loss, l1, l2, dropout, reduction)
     raise typer.Exit(run(spec, *sort_words(words or []), samples, long))
+
+
+app.add_typer(names)
+app.command()(bench)
