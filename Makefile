@@ -1,6 +1,6 @@
 # Everything a newcomer needs: Python 3.11 or later, and make.
 #
-#   make demo      set up, then train on handwritten digits
+#   make demo      set up, train on handwritten digits, and leave a report to look at
 #   make test      set up, then run the tests
 #   make lint      ruff and mypy
 #   make bench     time the engines against each other and other libraries
@@ -22,8 +22,8 @@ PYTEST ?=
 
 .PHONY: demo test lint bench clean
 
-demo: $(VENV)/installed
-	@$(RUN) -m chainrule train digits
+demo: $(VENV)/report
+	@$(RUN) -m chainrule train digits --report
 
 # A core for each worker: the libraries' own threads would only fight over them.
 test: $(VENV)/tests $(if $(filter yes,$(ORACLE)),$(VENV)/oracle)
@@ -53,6 +53,11 @@ $(VENV)/bin/python:
 $(VENV)/installed: pyproject.toml | $(VENV)/bin/python
 	@echo "installing chainrule"
 	@$(PIP) -e .
+	@touch $@
+
+$(VENV)/report: pyproject.toml $(VENV)/installed
+	@echo "installing what the report needs"
+	@$(PIP) -e '.[report]'
 	@touch $@
 
 $(VENV)/tests: pyproject.toml $(VENV)/installed

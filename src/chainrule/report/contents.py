@@ -75,7 +75,7 @@ def _line(view: EquationView, trace: Trace, heats: Heats, writer: Writer) -> dic
     }  # fmt: skip
     target = view.targets[-1] if view.targets else None
     if target is not None:
-        result = trace.updated.get(target) if view.section == "update" else trace.get(target)
+        result = trace.updated.get(target, trace.get(target)) if view.section == "update" else trace.get(target)
         line["operands"] = [_shown(name, trace[name], heats, writer) for name in view.operands if name in trace]
         if result is not None:
             line["result"] = _shown(target, np.asarray(result), heats, writer)

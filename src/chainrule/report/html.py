@@ -37,7 +37,9 @@ CHECKED = 8
 """Samples that the gradients are checked on."""
 DRAWN = 2000
 """Samples that the histograms and regions are drawn from."""
-DPI = 110
+DPI = 130
+PER_INCH = 86
+"""Pixels of the page for an inch of a figure: sharp on fine screens, and two figures side by side."""
 
 
 def report(
@@ -130,7 +132,7 @@ def render(told: Mapping[str, Any]) -> str:
     page = (assets / "report.html.j2").read_text(encoding="utf-8")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     script = json.dumps(told["data"], ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return environment.from_string(page).render(
+    rendered: str = environment.from_string(page).render(
         **{k: v for k, v in told.items() if k != "data"},
         notations=told["data"]["notations"],
         curves=told["data"]["curves"],
@@ -138,6 +140,7 @@ def render(told: Mapping[str, Any]) -> str:
         js=(assets / "report.js").read_text(encoding="utf-8"),
         data=script.replace("<", "\\u003c"),
     )
+    return rendered
 
 
 def _pictures(
@@ -151,6 +154,8 @@ def _pictures(
     plane = net.spec.inputs == 2 and not net.spec.tokens and net.spec.outputs <= 12
     plans: list[tuple[str, bool, Callable[[str], Figure]]] = [
         ("The network, a column of units for each layer", True, lambda theme: plots.network(net, theme=theme)),
+        ("How the values that leave each layer are spread", True,
+         lambda theme: plots.activation_histograms(net, few, theme=theme)),
         ("How often each class was taken for each", classes and net.spec.outputs <= MOST_CLASSES,
          lambda theme: plots.confusion_matrix(net, X, y, names=names, theme=theme)),
         ("Decision regions over the two inputs", plane,
@@ -159,18 +164,20 @@ def _pictures(
          lambda theme: plots.worst_mistakes(net, X, y, names=names, shape=shape, theme=theme)),
         ("Weights of the first layer as images: blue negative, orange positive", image,
          lambda theme: plots.weights(net, shape=shape, theme=theme)),
-        ("How the values that leave each layer are spread", True,
-         lambda theme: plots.activation_histograms(net, few, theme=theme)),
     ]  # fmt: skip
-    return [
-        {"says": says, **{theme: _png(draw(theme)) for theme in THEMES}} for says, possible, draw in plans if possible
-    ]
+    return [_picture(says, draw) for says, possible, draw in plans if possible]
 
 
 def _is_image(inputs: int, shape: tuple[int, int] | None) -> bool:
     if shape is not None:
         return True
     return math.isqrt(inputs) ** 2 == inputs
+
+
+def _picture(says: str, draw: Callable[[str], Figure]) -> dict[str, str]:
+    figures = {theme: draw(theme) for theme in THEMES}
+    width = round(max(figure.get_size_inches()[0] for figure in figures.values()) * PER_INCH)
+    return {"says": says, "width": str(width), **{theme: _png(figure) for theme, figure in figures.items()}}
 
 
 def _png(figure: Figure) -> str:
