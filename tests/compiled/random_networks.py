@@ -249,7 +249,7 @@ class _Maker:
             layers.append(self.norm())
         if self.chance(0.1):
             layers.append(cr.Dropout(float(self.pick([0.1, 0.5]))))
-        for _ in range(self.pick([0, 1, 1, 1, 2, 2, 3])):
+        for _ in range(self.pick([0, 1, 1, 1, 1, 1, 2, 2, 3])):
             normed = self.chance(0.2)
             bias = self.chance(0.9)
             layers.append(cr.Dense(self.width(), "identity" if normed else self.activation(), bias=bias))

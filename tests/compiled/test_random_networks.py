@@ -92,13 +92,13 @@ def check_calls(case: Case, guards: Guards) -> None:
     rows = guards.copy(X if X.dtype.kind == "i" else X.astype(case.dtype))
 
     def call(net: Network) -> Arrays:
-        match case.seed % 5:
+        match case.seed // 2 % 5:
             case 0:
                 return {"predict": net.predict(rows)}
             case 1:
                 return {"row": net.predict(rows[-1:]), "row again": net.predict(rows[-1:].copy())}
             case 2:
-                training = case.seed % 2 == 0
+                training = case.seed % 4 == 0
                 return {"cost": np.array(net.cost(rows, y, sample_weight=w, training=training, step=3))}
             case kind:
                 return net.gradients(rows, y, sample_weight=w, training=kind == 4, step=3)
@@ -113,7 +113,8 @@ def check(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     guards = Guards(before=seed % 3 == 0)
     monkeypatch.setattr(pack, "aligned", guards.aligned)
     check_training(case, guards)
-    check_calls(case, guards)
+    if seed % 2 == 0:
+        check_calls(case, guards)
 
 
 @pytest.mark.parametrize("seed", range(NORMAL))
