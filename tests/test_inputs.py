@@ -168,8 +168,22 @@ def test_targets_must_fit_the_loss(loss: str, last: str, y: Any, says: str, engi
 )
 def test_tokens_must_be_in_the_vocabulary(X: Any, says: str, engine: str) -> None:
     net = cr.Network(2, [cr.Embedding(5, 3), cr.Dense(1)], "squared_error", engine=engine)
-    with pytest.raises(DataError, match=says):
-        net.predict(X)
+    for _ in range(2):  # the second time past the quick way for single samples
+        with pytest.raises(DataError, match=says):
+            net.predict(X)
+        net.predict([[0, 1]])
+
+
+def test_a_single_sample_of_tokens(engine: str) -> None:
+    net = cr.Network(3, [cr.Embedding(50, 7), cr.LayerNorm("tanh"), cr.Dense(4)], "squared_error", engine=engine)
+    X = RNG(0).integers(0, 50, (20, 3))
+    several = net.predict(X)
+    for dtype in (np.int64, np.uint8, np.int32, ">i4", np.uint64):
+        for k in range(20):
+            np.testing.assert_allclose(net.predict(X[k : k + 1].astype(dtype))[0], several[k], rtol=1e-5, atol=1e-6)
+    for wrong in ([[0, 1, 2**64 - 1]], [[0, 1, 50]]):
+        with pytest.raises(DataError, match="tokens from 0 to 49"):
+            net.predict(np.array(wrong, np.uint64))
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from chainrule import checks, storage
-from chainrule.engines.base import OneRow, Values
+from chainrule.engines.base import Engine, OneRow, Values
 from chainrule.engines.choose import Engines
 from chainrule.errors import DataError, SpecError, expected, unknown_name
 from chainrule.glass.box import GlassBox
@@ -86,6 +86,7 @@ class Network(GlassBox):
         self._programs: dict[object, Program] = {}
         self._engines = Engines(engine, self.dtype)
         self._one_row: OneRow | None = None
+        self._asked: Engine | None = None  # for a quick way; an engine that has none is not asked again
         stored = derive(spec, optimizer=None).stored
         self._layout = ParameterLayout.of(stored, self.dtype.itemsize)
         self._buffer = self._layout.allocate(self.dtype)
@@ -175,9 +176,9 @@ class Network(GlassBox):
                 return found
         checked = checks.inputs(self.spec, X, self.dtype)
         program = self._pruned("predict", "inference", "values", False, ("prediction",))
-        if len(checked) == 1 and quick is None and not self.spec.tokens:
-            quick = self._engines.for_call(program, 1).one_row(program, {**self._parameters, **self._state})
-            self._one_row = quick
+        if len(checked) == 1 and quick is None and (engine := self._engines.for_call(program, 1)) is not self._asked:
+            self._asked = engine
+            self._one_row = quick = engine.one_row(program, {**self._parameters, **self._state})
             if quick is not None and (found := quick.call(checked)) is not None:
                 return found
         return self._run(program, {"X": checked}, (program.prediction.name,))[program.prediction.name]

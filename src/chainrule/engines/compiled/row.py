@@ -50,7 +50,7 @@ class _Row:
     def __init__(self, f: Function, layout: Layout, made: Plan, offsets: dict[str, int]) -> None:
         self.f, self.layout, self.plan = f, layout, made
         self.symbols = made.program.symbols
-        stored, workspace, source, _ = f.args
+        stored, workspace, source = f.args
         real = layout.real
         self.at = {
             name: f.at(stored if self.symbols[name].role in STORED else workspace, offset, type=real)
@@ -188,7 +188,7 @@ class _Row:
         out = self.at[equation.target.name]
 
         def place(p: Int) -> None:
-            token = f.intrinsic("umin", f.load("i64", f.at(self.source, p, type="i64")), int(table.shape[0]) - 1)
+            token = f.load("i64", f.at(self.source, p, type="i64"))
             row = f.at(self.at[table.name], (token, d), type=layout.real)
             to = f.at(out, (p, d), type=layout.real)
             f.loop(
@@ -231,23 +231,33 @@ class _Row:
             self.numbers[e.target.name] = f.reduce(combine(f, e.op.kind), total)
 
 
-def _emit(made: Plan, layout: Layout, offsets: dict[str, int], inputs: int, *, tokens: bool) -> Module:
+def _sound(f: Function, layout: Layout, inputs: int, vocabulary: int | None) -> Value:
+    """Whether all numbers are finite, or all tokens in the vocabulary."""
+    source, zero = f.args[2], f.constant(layout.vector, 0.0)
+
+    def number(i: Int, acc: Value) -> list[Value]:
+        return [f.fma(f.load(layout.vector, f.at(source, (i, layout.lanes), type=layout.real)), zero, acc)]
+
+    def token(p: Int, wrong: Value) -> list[Value]:
+        outside = f.icmp("uge", f.load("i64", f.at(source, p, type="i64")), f.constant("i64", vocabulary or 0))
+        return [f.value(f.add(wrong, f.convert("zext", outside, "i64")))]
+
+    if vocabulary is not None:
+        return f.icmp("eq", f.loop(0, inputs, token, [f.constant("i64", 0)])[0], 0)
+    return f.fcmp("oeq", f.reduce(f.fadd, f.loop(0, -(-inputs // layout.lanes), number, [zero])[0]), 0.0)
+
+
+def _emit(made: Plan, layout: Layout, offsets: dict[str, int], given: Symbol) -> Module:
+    """i64 row(stored, workspace, x): 1, or 0 for an x that the checked door has to see."""
     module = Module(layout.target)
-    f = module.function(ENTRY, ["ptr", "ptr", "ptr", "ptr"], "i64")
-    if not tokens:  # what is not finite is for the checked door: 0 says so
-        source, real = f.args[2], layout.real
-        zero = f.constant(layout.vector, 0.0)
-
-        def check(i: Int, acc: Value) -> list[Value]:
-            return [f.fma(f.load(layout.vector, f.at(source, (i, layout.lanes), type=real)), zero, acc)]
-
-        total = f.loop(0, -(-inputs // layout.lanes), check, [zero])[0]
-        finite = f.fcmp("oeq", f.reduce(f.fadd, total), 0.0)
-        good, bad = f.new_label("good"), f.new_label("bad")
-        f.cbranch(finite, good, bad)
-        f.label(bad)
-        f.ret(f.constant("i64", 0))
-        f.label(good)
+    f = module.function(ENTRY, ["ptr", "ptr", "ptr"], "i64")
+    tables = [s.equations[0].operands[0] for s in made.stages if isinstance(s, Lookup)]
+    vocabulary = int(tables[0].shape[0]) if given.integers else None
+    good, bad = f.new_label("good"), f.new_label("bad")
+    f.cbranch(_sound(f, layout, int(given.shape[1]), vocabulary), good, bad)
+    f.label(bad)
+    f.ret(f.constant("i64", 0))
+    f.label(good)
     row = _Row(f, layout, made, offsets)
     row.run()
     f.ret(f.constant("i64", 1))
@@ -292,7 +302,7 @@ class RowPredictor:
             layout.target,
             dtype.name,
             text,
-            lambda: _emit(made, layout, offsets, inputs, tokens=given.integers),
+            lambda: _emit(made, layout, offsets, given),
         )
         self.shape = (1, inputs)
         self._x = pack.aligned(layout.padded(inputs), np.int64 if given.integers else dtype)
@@ -301,13 +311,12 @@ class RowPredictor:
         outputs = int(program.prediction.shape[1])
         start = offsets[program.prediction.name]
         self._out = self._workspace[start : start + outputs].reshape(1, outputs)
-        native = self._code.function(ENTRY, *[ctypes.c_void_p] * 4, returns=ctypes.c_int64)
+        native = self._code.function(ENTRY, *[ctypes.c_void_p] * 3, returns=ctypes.c_int64)
         self._native = native
         self._arguments = (
             ctypes.c_void_p(base),
             ctypes.c_void_p(self._workspace.ctypes.data),
             ctypes.c_void_p(self._x.ctypes.data),
-            ctypes.c_void_p(0),
         )
         self._keep = stored
         self._lock = threading.Lock()
@@ -317,9 +326,10 @@ class RowPredictor:
     def _make_call(self) -> Callable[[Array], Array | None]:
         """The call with everything it needs in local names: each look-up counts here."""
         lock, into, out, native, arguments = self._lock, self._in, self._out, self._native, self._arguments
+        kinds = "iub" if into.dtype.kind == "i" else "fiub"
 
         def call(X: Array) -> Array | None:
-            if X.dtype.kind not in "fiub":
+            if X.dtype.kind not in kinds:
                 return None
             with lock:
                 try:
