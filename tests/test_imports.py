@@ -12,7 +12,7 @@ import chainrule
 ROOT = Path(chainrule.__file__).parent
 
 LAYERS = [
-    {"errors", "numerics", "files"},
+    {"errors", "files"},
     {"program"},
     {"rules", "spec"},
     {"engines", "notation"},
@@ -26,12 +26,12 @@ LAYERS = [
 """A module may import from its own layer and from those above it in this list."""
 
 LIGHT = {
-    "engines": {"program", "errors", "numerics", "files"},
+    "engines": {"program", "errors", "files"},
     "notation": {"program", "errors"},
-    "program": {"errors", "numerics"},
-    "rules": {"program", "errors", "numerics", "spec"},
-    "data": {"errors", "numerics", "files"},
-    "train": {"errors", "numerics", "files", "engines", "program", "rules"},
+    "program": {"errors"},
+    "rules": {"program", "errors", "spec"},
+    "data": {"errors", "files"},
+    "train": {"errors", "files", "engines", "program", "rules"},
 }
 """All that these packages may import beside themselves."""
 

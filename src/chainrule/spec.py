@@ -246,11 +246,6 @@ class NetworkSpec:
                 return layer.activation
         raise SpecError("The network has no layer.")
 
-    @property
-    def couples_samples(self) -> bool:
-        """Whether one sample's cost depends on the batch's other samples (batch normalisation, an own Cost)."""
-        return isinstance(self.loss, Cost) or any(isinstance(layer, BatchNorm) for layer in self.layers)
-
     # --- to and from JSON ------------------------------------------------------------------------------------
 
     def to_dict(self) -> dict[str, Any]:

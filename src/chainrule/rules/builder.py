@@ -21,7 +21,7 @@ from chainrule.program.scalar import (
     variables,
     walk,
 )
-from chainrule.program.symbol import BATCH, Role, Shape, Symbol, broadcast
+from chainrule.program.symbol import BATCH, Role, Shape, Symbol
 
 Partials = tuple[tuple[Symbol, Expression], ...]
 """∂T/∂S for each operand S of a named rule: expressions over symbols that exist when T does."""
@@ -156,12 +156,6 @@ class Builder:
         if dimension == BATCH:
             return Variable(self.give(BATCH, (), "size").name)
         return Constant(float(dimension))
-
-    def common_shape(self, *names: str) -> Shape:
-        """The common shape of symbols."""
-        shape = broadcast([self.scope[n].shape for n in names])
-        assert shape is not None
-        return shape
 
 
 def _rebuild(e: Expression, parts: tuple[Expression, ...]) -> Expression:

@@ -34,7 +34,6 @@ from chainrule.program.scalar import (
 from chainrule.program.symbol import Symbol
 from chainrule.rules.builder import Builder
 
-_NAMED = ("value",)
 _SMALL = 3
 """Nodes; a gradient this small is written again rather than stored."""
 
@@ -91,7 +90,7 @@ class _Chain:
         slope = self._total(target.name)
         needs_symbol = isinstance(op, MatMul | Gather)
         several = len(ways) > 1 and sum(1 for _ in walk(slope)) > _SMALL
-        if not (needs_symbol and isinstance(slope, Variable)) and (target.role in _NAMED or needs_symbol or several):
+        if not (needs_symbol and isinstance(slope, Variable)) and (target.role == "value" or needs_symbol or several):
             slope = self._settle(target)
         if isinstance(op, Reduce) and op.kind == "max" and ways and slope != ZERO:
             largest = apply("eq", op.expression, Variable(target.name))
