@@ -129,6 +129,8 @@ class TestEarlyStopping:
     def test_faults(self) -> None:
         with pytest.raises(SpecError) as caught:
             EarlyStopping(patience=0, min_delta=-1, monitor="validation")
+        with pytest.raises(SpecError, match="validation_metric"):
+            EarlyStopping(monitor="metric")  # there is none of the training data
         assert len(caught.value.faults) == 3 and "Did you mean 'validation_cost'" in str(caught.value)
         for wrong in (1.5, True, "3"):
             with pytest.raises(SpecError, match="'patience'"):

@@ -65,7 +65,7 @@ def as_callbacks(given: object) -> tuple[Callback, ...]:
 class EarlyStopping(Callback):
     """Stops when a value has not improved by more than `min_delta` for `patience` epochs; keeps the best weights.
 
-    monitor: "cost", "metric", "validation_cost" or "validation_metric"; by default the validation cost where there are
+    monitor: "cost", "validation_cost" or "validation_metric"; by default the validation cost where there are
     validation data, else the cost.  An accuracy improves upwards, everything else downwards.  A value that is not
     finite never improves.
     restore_best: at the end of the fit, also when it was not stopped, the network gets the weights of its best epoch
@@ -75,7 +75,7 @@ class EarlyStopping(Callback):
     Raises SpecError for settings that cannot be, and at the beginning of a fit that has no such value.
     """
 
-    MONITORS = ("cost", "metric", "validation_cost", "validation_metric")
+    MONITORS = ("cost", "validation_cost", "validation_metric")
 
     def __init__(
         self, patience: int = 10, min_delta: float = 0.0, monitor: str | None = None, restore_best: bool = True
