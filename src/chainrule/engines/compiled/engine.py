@@ -282,13 +282,13 @@ def _watching(stop: Callable[[], bool] | None, flag: Array) -> Iterator[None]:
         return
     over = threading.Event()
 
-    def watch() -> None:
-        while not flag[0]:
-            flag[0] = bool(stop())
-            if over.wait(POLL):
-                return
+    def watch() -> None:  # a flag once raised stays up: others may have acted on it
+        while not flag[0] and not over.wait(POLL):
+            if stop():
+                flag[0] = 1
 
-    flag[0] = bool(stop())
+    if stop():
+        flag[0] = 1
     thread = threading.Thread(target=watch, daemon=True, name="chainrule stop")
     thread.start()
     try:
