@@ -9,7 +9,12 @@ import sys
 import textwrap
 import time
 
+import numpy as np
 import pytest
+
+import chainrule as cr
+from chainrule.engines.base import Epoch
+from chainrule.engines.compiled.engine import CompiledEngine
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="SIGINT to one process is POSIX's")
 
@@ -138,3 +143,27 @@ def test_fork_after_use() -> None:
         [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=120, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("batch_size", [32, 4096])
+def test_an_epoch_ends_early_when_its_engine_is_told_to(batch_size: int) -> None:
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(400_000, 64)).astype(np.float32), rng.integers(0, 10, 400_000)
+    net = cr.Network(64, [cr.Dense(256, "tanh"), cr.Dense(10, "softmax")], "cross_entropy", engine="compiled")
+    program = net.training_program(cr.SGD(0.01), targets="labels")
+    steps = -(-len(X) // batch_size)
+    epoch = Epoch(
+        data={"X": X, "y": y},
+        order=np.arange(len(X)),
+        batch_size=batch_size,
+        rates=np.full(steps, 0.01),
+        first_step=1,
+        seed=0,
+    )
+    engine = CompiledEngine(np.dtype(np.float32))
+    engine.epoch(program, net.parameters, epoch.part(0, 1))
+    start = time.monotonic()
+    result = engine.epoch(program, net.parameters, epoch, lambda: time.monotonic() > start + 0.1)
+    assert time.monotonic() < start + AT_MOST
+    assert 0 <= len(result.costs) < steps and np.isfinite(result.costs).all()
+    assert all(np.isfinite(array).all() for array in net.parameters.values())
