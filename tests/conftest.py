@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
 
 import pytest
 
@@ -19,3 +20,11 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 def engine(request: pytest.FixtureRequest) -> str:
     """The name of an engine, for `Network(..., engine=engine)`."""
     return str(request.param)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Machine code is kept for the tests alone, and only as long as they run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CHAINRULE_CACHE_DIR", str(tmp_path_factory.mktemp("cache") / "code"))
+        yield
