@@ -1,6 +1,6 @@
 """What watching costs: fits of MNIST 784-256-10, batch 32, with and without a Monitor(every=100), in turn.
 
-    python benchmarks/monitor.py FOLDER_OF_MNIST [rounds]
+python benchmarks/monitor.py FOLDER_OF_MNIST [rounds]
 """
 
 from __future__ import annotations
