@@ -375,6 +375,24 @@ def test_a_fit_within_a_fit_leaves_the_outer_ones_memory(engine: str) -> None:
         np.testing.assert_array_equal(net.parameters[name], array)
 
 
+def test_what_is_assigned_to_a_parameter_is_written_into_the_network(engine: str) -> None:
+    X, _ = table(5)
+    net, other = classifier(engine), classifier(engine, seed=3)
+    for name, array in other.parameters.items():
+        net.parameters[name] = array
+    assert np.array_equal(net.predict(X), other.predict(X))
+    net.parameters.update(b1=np.ones(net.parameters["b1"].shape))
+    assert net.parameters["b1"].min() == 1
+    for wrong, says in (((2, 2), "W1 must be of shape"), (net.parameters["W1"].shape, "W1 must be finite")):
+        with pytest.raises(DataError, match=says):
+            net.parameters["W1"] = np.full(wrong, math.nan)
+    with pytest.raises(cr.SpecError, match=r"Unknown array 'w1'\. Did you mean 'W1'"):
+        net.parameters["w1"] = 0
+    for kept in (copy.deepcopy(net.parameters), pickle.loads(pickle.dumps(net.parameters)), net.parameters | net.state):
+        assert kept.keys() == net.parameters.keys() and type(kept) is dict
+    assert not np.shares_memory(copy.deepcopy(net.parameters)["W1"], net.parameters["W1"])
+
+
 def test_another_learning_rate_is_the_same_program() -> None:
     net = classifier("reference")
     assert net.derive(optimizer=cr.SGD(0.1)) is net.derive(optimizer=cr.SGD(cr.Cosine(0.2)))

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from chainrule.errors import DataError, expected
+from chainrule.errors import DataError, SpecError, expected, unknown_name
 from chainrule.rules.losses import LOSSES, Loss, Targets
 from chainrule.spec import Embedding, NetworkSpec
 
@@ -91,6 +91,33 @@ def weights(w: ArrayLike, samples: int, dtype: DTypeLike) -> Array:
     if array.size and not array.any():
         raise DataError("sample_weight must not be 0 everywhere: there would be nothing to learn from.")
     return array.reshape(-1, 1)
+
+
+class Views(dict[str, Array]):
+    """A network's arrays by name, as views: what is assigned to a name is written into the network.
+
+    Raises DataError for another shape, or what is not finite numbers; SpecError for a name that is not there.
+    """
+
+    def __setitem__(self, name: str, values: ArrayLike) -> None:
+        if name not in self:
+            raise SpecError(unknown_name("array", name, self))
+        array = _asarray(name, values)
+        if array.shape != self[name].shape:
+            raise DataError(expected(name, f"of shape {self[name].shape}", array.shape))
+        self[name][...] = _finite(name, array.astype(self[name].dtype))
+
+    def update(self, *several: Any, **named: ArrayLike) -> None:
+        """As assigning to each name."""
+        for name, values in dict(*several, **named).items():
+            self[name] = values
+
+    def __ior__(self, several: Any) -> Views:  # type: ignore[override,misc]
+        self.update(several)
+        return self
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return dict, (dict(self),)  # a copy is a copy, and belongs to no network
 
 
 def positive_number(name: str, value: object) -> float:

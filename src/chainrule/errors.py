@@ -58,6 +58,7 @@ def expected(what: str, allowed: str, got: object, hint: str = "") -> str:
 def unknown_name(what: str, got: str, known: Iterable[str]) -> str:
     """ "Unknown <what> 'x'. Did you mean 'y'? Known: ..."."""
     names = sorted(known)
-    close = difflib.get_close_matches(got, names, n=1, cutoff=0.5)
-    guess = f" Did you mean {close[0]!r}?" if close else ""
+    small = {name.lower(): name for name in names}  # "ReLU" is nearer to relu than to elu
+    close = difflib.get_close_matches(str(got).lower(), small, n=1, cutoff=0.5)
+    guess = f" Did you mean {small[close[0]]!r}?" if close else ""
     return f"Unknown {what} {got!r}.{guess} Known: {', '.join(names)}."

@@ -100,12 +100,12 @@ class Network(GlassBox):
     @property
     def parameters(self) -> dict[str, Array]:
         """Writable views by name: W1 (n0, n1), b1 (n1,), ..., E (v, d), gamma, beta."""
-        return dict(self._parameters)
+        return checks.Views(self._parameters)
 
     @property
     def state(self) -> dict[str, Array]:
         """Writable views of what is kept beside the parameters: running means and variances."""
-        return dict(self._state)
+        return checks.Views(self._state)
 
     @property
     def program(self) -> Program:
