@@ -112,6 +112,7 @@ def check(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     case = make(seed)
     guards = Guards(before=seed % 3 == 0)
     monkeypatch.setattr(pack, "aligned", guards.aligned)
+    monkeypatch.setattr(pack, "zeros", guards.empty)
     check_training(case, guards)
     if seed % 2 == 0:
         check_calls(case, guards)

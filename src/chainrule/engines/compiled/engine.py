@@ -34,6 +34,8 @@ POLL = 0.005
 """Seconds between two questions whether to stop."""
 WORTH = 1_000_000
 """Operations of one thread between two barriers that make a barrier worth its while (about 10 microseconds)."""
+MOST = 16
+"""Threads that a fit may ask for on a machine of fewer processors."""
 PER_SAMPLE = 20
 """Operations that stand for one equation's work on one sample, beside the products."""
 
@@ -119,12 +121,13 @@ class CompiledEngine:
         symbols = program.symbols
         stored = pack.aligned(unit.memory.stored_size, self.dtype)
         self._pack(unit, given, stored)
-        results = {s.name: np.empty((samples, *[int(d) for d in s.shape[1:]]), self.dtype) for s in unit.memory.outputs}
+        shapes = {s.name: (samples, *(int(d) for d in s.shape[1:])) for s in unit.memory.outputs}
+        results = {name: pack.zeros(shape, self.dtype) for name, shape in shapes.items()}
         threads = threads_for(unit, samples, 1, None)
         call = _Call(self, unit, samples, samples, threads, {k: np.asarray(v) for k, v in given.items()}, results)
         call.words[Word.STORED] = stored.ctypes.data
         call.words[Word.SEED] = _word(int(given.get("seed", 0)))
-        call.words[Word.FIRST_STEP] = int(given.get("t", 1))
+        call.words[Word.FIRST_STEP] = _word(int(given.get("t", 1)))
         call.rates(np.zeros(1), int(given.get("t", 1)))
         order = np.arange(samples, dtype=np.int64)
         call.words[Word.ORDER] = order.ctypes.data
@@ -215,14 +218,14 @@ class _Call:
     ) -> None:
         layout, dtype = engine.layout, engine.dtype
         self.engine, self.unit = engine, unit
-        self.words = np.zeros(unit.memory.words, np.int64)
+        self.words = pack.zeros(unit.memory.words, np.int64)
         steps = -(-samples // batch)
         longest = min(batch, samples, CHUNK) if unit.chunked else min(batch, samples)
         panels = layout.panels(longest)
-        self.costs = np.zeros(steps, np.float64)
-        self.done = np.zeros(1, np.int64)
-        self.stop = np.zeros(1, np.int32)
-        self.halt = np.zeros(1, np.int32)
+        self.costs = pack.zeros(steps, np.float64)
+        self.done = pack.zeros(1, np.int64)
+        self.stop = pack.zeros(1, np.int32)
+        self.halt = pack.zeros(1, np.int32)
         self.barrier = pack.aligned(8, np.int64)
         own = threads if unit.chunked else 1  # workspaces; one is shared by the team where a batch is one piece
         groups = min(GROUPS, -(-min(batch, samples) // CHUNK)) if unit.chunked else 1
@@ -267,7 +270,7 @@ class _Call:
                 assert isinstance(equation.op, Elementwise)
                 values[equation.target.name] = evaluator(equation.op.expression, np.dtype(np.float64))(values)
                 columns.append(values[equation.target.name])
-        table = np.zeros((len(rates), max(1, len(columns))), self.engine.dtype)
+        table = pack.zeros((len(rates), max(1, len(columns))), self.engine.dtype)
         for k, column in enumerate(columns):
             table[:, k] = column
         self.table = table
@@ -311,7 +314,7 @@ def threads_for(unit: _Unit, batch: int, steps: int, asked: int | None) -> int:
     """
     most = min(allowed(), 64)
     if asked is not None:
-        return max(1, min(asked, 256))
+        return max(1, min(asked, max(allowed(), MOST)))
     work = unit.operations(batch)
     if unit.chunked:
         return max(1, min(most, GROUPS, -(-batch // CHUNK), int(work // WORTH)))

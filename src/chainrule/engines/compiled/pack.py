@@ -25,6 +25,11 @@ def aligned(size: int, dtype: npt.DTypeLike) -> Array:
     return raw[start : start + size * item].view(dtype)
 
 
+def zeros(shape: int | tuple[int, ...], dtype: npt.DTypeLike) -> Array:
+    """An array of zeros that need not begin on a line.  Machine code writes to these and to `aligned` alone."""
+    return np.zeros(shape, dtype)
+
+
 def batch_to_panels(layout: Layout, X: Array) -> Array:
     """A batch value (m, n) in lane panels; the lanes past m repeat the last sample."""
     m, n = X.shape
