@@ -57,8 +57,8 @@ def _versions() -> str:
     from llvmlite import binding as llvm
 
     names = [_own_version(), llvmlite.__version__, ".".join(map(str, llvm.llvm_version_info))]
-    # A checkout that is being worked on keeps its version: let a changed emitter count as well.
-    for source in sorted(Path(__file__).parent.glob("*.py")):
+    # A checkout that is being worked on keeps its version: let a changed emitter (or what its plan asks) count as well.
+    for source in sorted(Path(__file__).parents[1].rglob("*.py")):
         about = source.stat()
         names.append(f"{source.name}:{about.st_size}:{about.st_mtime_ns}")
     return " ".join(names)
