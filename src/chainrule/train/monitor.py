@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from chainrule.program.scalar import Expression, Over, Variable, apply, differen
 from chainrule.program.symbol import BATCH, Symbol
 from chainrule.program.verify import verify
 from chainrule.train.callbacks import Callback
+from chainrule.train.history import EpochRecord
 from chainrule.train.state import FitState
 
 Array = NDArray[Any]
@@ -45,6 +47,9 @@ class Monitor(Callback):
                                    batches ago, a batch, relative to their size; with every=1 each update to its weight
     Vector-valued activations (softmax) have no slope of their own: neither saturated nor dead is told.
 
+    Each look is at a copy of the network, on a thread of its own while training goes on; `records` is complete at the
+    end of every epoch.
+
     Raises SpecError for settings that cannot be; DataError, before training, where X and y do not fit the network.
     """
 
@@ -63,6 +68,8 @@ class Monitor(Callback):
         self._given = None if X is None else (X, y)
         self._probe: _Probe | None = None
         self._before: dict[str, Array] = {}
+        self._worker: ThreadPoolExecutor | None = None
+        self._pending: Future[dict[str, float]] | None = None
 
     # --- reading it ----------------------------------------------------------------------------------------------
 
@@ -87,28 +94,50 @@ class Monitor(Callback):
         self._probe = _Probe.of(fit, self._given)
         self.layers, self.parameters = tuple(self._probe.layers), tuple(self._probe.gradients)
         self.records = []
-        self._record(fit)
+        self._worker = ThreadPoolExecutor(1, "chainrule monitor")
+        self._submit(fit)
+        self._finish()
 
     def on_batches_end(self, fit: FitState) -> None:
-        self._record(fit)
+        self._submit(fit)
+
+    def on_epoch_end(self, fit: FitState, record: EpochRecord) -> None:
+        self._finish()
 
     def on_fit_end(self, fit: FitState) -> None:
-        self._probe = None
-        self._before = {}
+        try:
+            self._finish()
+        finally:
+            if self._worker is not None:
+                self._worker.shutdown()
+            self._worker = self._probe = None
+            self._before = {}
 
-    def _record(self, fit: FitState) -> None:
+    def _submit(self, fit: FitState) -> None:
+        """Takes a copy of the network, and looks at it while training goes on: machine code leaves Python free."""
+        assert self._worker is not None
+        self._finish()
+        arrays = {name: array.copy() for name, array in (*fit.network.parameters.items(), *fit.network.state.items())}
+        self._pending = self._worker.submit(self._record, fit.step, fit.epoch, arrays)
+
+    def _finish(self) -> None:
+        """Waits for the look that is under way."""
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            self.records.append(pending.result())
+
+    def _record(self, step: int, epoch: int, arrays: dict[str, Array]) -> dict[str, float]:
         assert self._probe is not None
-        record: dict[str, float] = {"step": fit.step, "epoch": fit.epoch, **self._probe.look(fit)}
-        steps = fit.step - self.records[-1]["step"] if self.records else 0
+        record: dict[str, float] = {"step": step, "epoch": epoch, **self._probe.look(arrays, step)}
+        steps = step - self.records[-1]["step"] if self.records else 0
         for name in self.parameters:
-            now = fit.network.parameters[name]
-            record[f"{name}.norm"] = _norm(now)
+            record[f"{name}.norm"] = _norm(arrays[name])
             if steps:
                 size = self.records[-1][f"{name}.norm"]
-                moved = _norm(np.subtract(now, self._before[name], out=self._before[name]))
+                moved = _norm(np.subtract(arrays[name], self._before[name], out=self._before[name]))
                 record[f"{name}.update"] = moved / (steps * size) if size else math.nan
-            np.copyto(self._before.setdefault(name, np.empty_like(now)), now)
-        self.records.append(record)
+        self._before = arrays
+        return record
 
 
 class _Probe:
@@ -117,11 +146,14 @@ class _Probe:
     So the engine does the looking, and hands over a few numbers instead of arrays.
     """
 
-    def __init__(self, engine: Engine, program: Program, data: Mapping[str, Array], dtype: np.dtype[Any]) -> None:
+    def __init__(
+        self, engine: Engine, program: Program, data: Mapping[str, Array], dtype: np.dtype[Any], mask_seed: int
+    ) -> None:
         self.engine = engine
         self.data = dict(data)
         self.dtype = dtype
         self.samples = len(data["X"])
+        self.mask_seed = mask_seed
         activations = watched(program)
         self.layers = {e.target.name: int(e.target.shape[1]) for e in activations}
         self.gradients = {s.name: g.name for s, g in program.gradients if s.role == "parameter"}
@@ -159,12 +191,12 @@ class _Probe:
                 kind = "labels (m,)" if "y" in fit.data else "values (m, outputs)"
                 raise DataError(f"The y of Monitor must be {kind}, like the y of the fit.")
         dtype = next(iter(fit.network.parameters.values())).dtype
-        return cls(fit.engine, fit.program, data, dtype)
+        return cls(fit.engine, fit.program, data, dtype, fit.mask_seed)
 
-    def look(self, fit: FitState) -> dict[str, float]:
-        """One record's numbers."""
-        values: dict[str, Any] = {**fit.network.parameters, **fit.network.state, **self.data}
-        values |= {BATCH: self.dtype.type(self.samples), "seed": fit.mask_seed, "t": max(1, fit.step)}
+    def look(self, arrays: Mapping[str, Array], step: int) -> dict[str, float]:
+        """One record's numbers, the network's arrays being these."""
+        values: dict[str, Any] = {**arrays, **self.data}
+        values |= {BATCH: self.dtype.type(self.samples), "seed": self.mask_seed, "t": max(1, step)}
         found = self.engine.run(self.program, values, self.wanted)
         record = {"cost": float(found[self.objective])}
         for name, width in self.layers.items():
