@@ -264,6 +264,7 @@ class _Maker:
         if self.chance(0.15):
             rate = self.pick([cr.Cosine(rate, warmup=0.5), cr.StepDecay(rate, every=1), cr.InverseScaling(rate)])
         clip = float(self.pick([0.1, 1.0, 100.0])) if self.chance(0.25) else None
+        # A gradient that is 0 but for rounding is divided by ε: a larger one than the default, to see past that.
         made: list[Callable[[], cr.Optimizer]] = [
             lambda: cr.SGD(rate, clip_norm=clip),
             lambda: cr.SGD(rate, clip_norm=clip),
@@ -272,9 +273,9 @@ class _Maker:
             lambda: cr.Adagrad(rate, epsilon=1e-3, clip_norm=clip),
             lambda: cr.RMSProp(rate, epsilon=1e-3, clip_norm=clip),
             lambda: cr.RMSProp(rate, momentum=0.9, epsilon=1e-3, clip_norm=clip),
-            lambda: cr.Adam(rate, clip_norm=clip),
+            lambda: cr.Adam(rate, epsilon=1e-6, clip_norm=clip),
             lambda: cr.Adam(rate, beta1=0.0, epsilon=1e-3, clip_norm=clip),
-            lambda: cr.AdamW(rate, weight_decay=float(self.pick([0.0, 0.1])), clip_norm=clip),
+            lambda: cr.AdamW(rate, weight_decay=float(self.pick([0.0, 0.1])), epsilon=1e-6, clip_norm=clip),
         ]
         return self.pick(made)()  # type: ignore[no-any-return]
 
