@@ -42,6 +42,8 @@ def test_losses_are_finite_at_extremes(name: str, canonical: bool, engine: str) 
     net.parameters["W1"][...] = np.eye(3)
     for size in (1e4, -1e4, 200.0, -200.0):
         X, y = size * np.eye(3), np.eye(3)[::-1].copy()
+        if name == "hinge":
+            y = 2 * y - 1
         assert math.isfinite(net.cost(X, y)), size
         assert all(np.isfinite(g).all() for g in net.gradients(X, y).values()), size
 

@@ -105,6 +105,7 @@ class Case:
         layers.append(cr.Dense(outputs, last))
         given = cr.cross_entropy(0.1) if loss == "cross_entropy" and rng.random() < 0.5 else loss
         options: dict[str, Any] = {"l1": float(rng.choice([0.0, 0.1])), "l2": float(rng.choice([0.0, 0.3]))}
+        options["penalty_per"] = str(rng.choice(["sample", "weight"]))
         options["reduction"] = str(rng.choice(["mean", "sum"]))
         net = cr.Network(inputs, layers, given, dtype="float64", seed=self.seed, engine=engine, **options)
         for array in net.parameters.values():
@@ -142,7 +143,7 @@ def cost(spec: cr.NetworkSpec, p: dict[str, Tensor], X: Tensor, y: Tensor, w: Te
     else:
         losses = each_loss(spec.loss.name, yhat, y.reshape(yhat.shape))
     w = torch.ones(len(X), dtype=torch.float64) if w is None else w
-    count = w.sum() if spec.reduction == "mean" else len(X)
+    count = w.sum() if spec.reduction == "mean" and spec.penalty_per == "weight" else len(X)
     total = (w * losses).sum() / (w.sum() if spec.reduction == "mean" else 1)
     weights = [v for k, v in p.items() if k.startswith("W")]
     return total + sum(spec.l1 * v.abs().sum() + spec.l2 / 2 * (v**2).sum() for v in weights) / count
