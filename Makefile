@@ -37,6 +37,7 @@ lint: $(VENV)/lint
 bench: $(VENV)/installed
 	@$(RUN) -m chainrule bench
 	@$(RUN) benchmarks/names.py
+	@$(RUN) benchmarks/estimators.py
 
 clean:
 	rm -rf $(VENV) build dist runs src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
