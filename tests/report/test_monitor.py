@@ -157,3 +157,24 @@ def test_a_callback_may_pause_where_it_likes() -> None:
 
     network().fit(X, y, epochs=2, batch_size=32, callbacks=[At()], verbose=False)
     assert seen == [3, 4, 9]
+
+
+@pytest.mark.parametrize("engine", ["reference", "compiled"])
+def test_a_callback_may_write_what_it_likes(engine: str) -> None:
+    """Weights that are overwritten in a pause are those of the next step, with a monitor beside it and without."""
+    X, y = data()
+    found = []
+
+    class Clip(cr.Callback):
+        every = 2
+
+        def on_batches_end(self, fit: FitState) -> None:
+            for array in fit.network.parameters.values():
+                np.clip(array, -0.05, 0.05, out=array)
+
+    for callbacks in ([Clip()], [Clip(), cr.Monitor(every=1)], [cr.Monitor(every=2), Clip()]):
+        net = network(engine, dtype="float64")
+        net.fit(X, y, epochs=2, batch_size=20, optimizer=cr.SGD(1e-9), callbacks=callbacks, verbose=False)
+        assert max(np.abs(array).max() for array in net.parameters.values()) < 0.051
+        found.append(net.parameters["W1"].tobytes())
+    assert len(set(found)) == 1

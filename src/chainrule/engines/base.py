@@ -25,6 +25,7 @@ class Epoch:
     step, from 1.  seed: of the dropout masks.  threads: how many to use at most (None: the engine's choice).
     ends: whether this is all of an epoch, or the last part of one that is run in parts; between them nobody looks at
     the optimizer's slots, and an engine may keep them to itself.  kept: where it does, shared by the parts.
+    unwritten: nobody has overwritten the stored arrays since the part before.
     """
 
     data: Values
@@ -36,13 +37,14 @@ class Epoch:
     threads: int | None = None
     ends: bool = True
     kept: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    unwritten: bool = False
 
     @property
     def steps(self) -> int:
         """Batches in the epoch."""
         return -(-len(self.order) // self.batch_size)
 
-    def part(self, first: int, count: int) -> Epoch:
+    def part(self, first: int, count: int, *, unwritten: bool = False) -> Epoch:
         """The steps first, ..., first + count - 1 (from 0) of this epoch: parts in order make the same steps."""
         return replace(
             self,
@@ -50,6 +52,7 @@ class Epoch:
             rates=self.rates[first : first + count],
             first_step=self.first_step + first,
             ends=self.ends and first + count >= self.steps,
+            unwritten=unwritten,
         )
 
 

@@ -31,6 +31,8 @@ class Callback:
     """
 
     every: int | None = None
+    writes: bool = True
+    """Whether `on_batches_end` may overwrite the network's arrays; one that only looks says no, and costs less."""
 
     def next_stop(self, step: int) -> int | None:
         """After `step` steps of the fit: the number of the step to pause after next; None for no pause."""

@@ -149,13 +149,14 @@ class Fit:
     def _steps(self, state: FitState, epoch: Epoch, stored: dict[str, Array]) -> tuple[NDArray[np.float64], float]:
         """The costs of an epoch's steps and the seconds they took, with a pause wherever a callback asks for one."""
         costs: list[NDArray[np.float64]] = []
-        done, seconds = 0, 0.0
+        done, seconds, unwritten = 0, 0.0, False
         while done < epoch.steps:
             stops = [(callback, callback.next_stop(state.step)) for callback in self.callbacks]
             nearest = min((stop for _, stop in stops if stop is not None), default=state.step + epoch.steps)
             count = min(epoch.steps - done, max(1, nearest - state.step))
             start = time.perf_counter()
-            found = self.engine.epoch(self.program, stored, epoch.part(done, count), self._late(state)).costs
+            part = epoch.part(done, count, unwritten=unwritten)
+            found = self.engine.epoch(self.program, stored, part, self._late(state)).costs
             seconds += time.perf_counter() - start
             costs.append(found)
             done += count
@@ -163,9 +164,10 @@ class Fit:
             if len(found) < count or not np.isfinite(found).all():
                 break
             state.learning_rate = float(epoch.rates[done - 1])
-            for callback, stop in stops:
-                if stop == state.step:
-                    callback.on_batches_end(state)
+            called = [callback for callback, stop in stops if stop == state.step]
+            for callback in called:
+                callback.on_batches_end(state)
+            unwritten = not any(callback.writes for callback in called)
         return np.concatenate(costs), seconds
 
     def _check(self, costs: NDArray[np.float64], number: int, before: Mapping[str, Array]) -> None:

@@ -53,6 +53,8 @@ class Monitor(Callback):
     Raises SpecError for settings that cannot be; DataError, before training, where X and y do not fit the network.
     """
 
+    writes = False
+
     def __init__(self, every: int = 100, X: ArrayLike | None = None, y: ArrayLike | None = None) -> None:
         faults = []
         if isinstance(every, bool) or not isinstance(every, int | np.integer) or every < 1:

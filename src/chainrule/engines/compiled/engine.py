@@ -153,7 +153,7 @@ class CompiledEngine:
         # Within an epoch that is run in parts the slots stay as they were packed.
         going_on: Array | None = epoch.kept.pop("packed", None)
         packed = pack.aligned(unit.memory.stored_size, self.dtype) if going_on is None else going_on
-        self._pack(unit, stored, packed, () if going_on is None else slots)
+        self._pack(unit, stored, packed, () if going_on is None else stored if epoch.unwritten else slots)
         if not epoch.ends:
             epoch.kept["packed"] = packed
         batch = min(epoch.batch_size, len(epoch.order))
