@@ -110,11 +110,17 @@ class Case:
                 array *= (1 + np.finfo(array.dtype).eps * units).astype(array.dtype)
         return net
 
-    def program(self, net: cr.Network, *, optimizer: bool = False) -> Program:
-        """Its training program."""
+    def program(self, net: cr.Network) -> Program:
+        """All that is derived for its data."""
         X, y, w = self.given
         _, kind = net._data(X, y, w)
-        return net.derive(optimizer=self.optimizer if optimizer else None, targets=kind, weighted=w is not None)
+        return net.derive(targets=kind, weighted=w is not None)
+
+    def training_program(self, net: cr.Network) -> Program:
+        """A step of training."""
+        X, y, w = self.given
+        _, kind = net._data(X, y, w)
+        return net.training_program(self.optimizer, targets=kind, weighted=w is not None)
 
 
 @dataclass(frozen=True)
@@ -130,15 +136,17 @@ def train(
     net: cr.Network,
     engine: Engine,
     *,
+    program: Program | None = None,
     threads: int | None = None,
     place: Callable[[np.ndarray], np.ndarray] = lambda a: a,
 ) -> Trajectory:
     """Trains by the engine itself, so that each step's cost and the optimizer's slots can be seen.
 
-    place: puts an array that is handed to the engine somewhere else in memory.
+    program: the network's training program, if it was derived before: an engine compiles each once.  place: puts an
+    array that is handed to the engine somewhere else in memory.
     """
-    program = case.program(net, optimizer=True)
-    program = program.pruned([program.objective] if program.objective else [])
+    if program is None:
+        program = case.training_program(net)
     data, _ = net._data(*case.given)
     data = {name: place(array) for name, array in data.items()}
     stored = {**net.parameters, **net.state}
@@ -249,8 +257,8 @@ class _Maker:
             layers.append(self.norm())
         if self.chance(0.1):
             layers.append(cr.Dropout(float(self.pick([0.1, 0.5]))))
-        for _ in range(self.pick([0, 1, 1, 1, 1, 1, 2, 2, 3])):
-            normed = self.chance(0.2)
+        for _ in range(self.pick([0, 1, 1, 1, 1, 1, 1, 2, 2, 3])):
+            normed = self.chance(0.15)
             bias = self.chance(0.9)
             layers.append(cr.Dense(self.width(), "identity" if normed else self.activation(), bias=bias))
             if normed:

@@ -177,7 +177,7 @@ def test_a_program_is_written_alike_in_every_process() -> None:
         from test_code_cache import variations
         from random_networks import make
 
-        every = [*variations(), *(make(seed).program(make(seed).network(), optimizer=True) for seed in range(20))]
+        every = [*variations(), *(make(seed).training_program(make(seed).network()) for seed in range(20))]
         print(hashlib.sha256("".join(map(repr, every)).encode()).hexdigest())
     """
     said = {
@@ -206,8 +206,7 @@ def test_equal_programs_make_equal_code() -> None:
         said = hashlib.sha256()
         for seed in range(12):
             case = make(seed)
-            program = case.program(case.network(), optimizer=True)
-            made = plan(program.pruned([program.objective]))
+            made = plan(case.training_program(case.network()))
             layout = target.host().layout(case.dtype)
             said.update(lower(made, layout, chunked=False, training=True).module.text().encode())
         print(said.hexdigest())
