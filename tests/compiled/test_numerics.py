@@ -186,3 +186,24 @@ def test_a_norm_over_many_parameters_in_float32() -> None:
     exact, found = (net.cost(X, y) for net in nets)
     print(f"relative error of the penalties on a million weights: {abs(found - exact) / exact:.1e}")
     assert found == pytest.approx(exact, rel=2e-5)
+
+
+@pytest.mark.parametrize(
+    "cost",
+    [
+        "sum((yhat - mean(yhat)) ** 2)",
+        "mean((yhat - mean(yhat, 'rows')) * y)",
+        "sum(exp(yhat - max(yhat)))",
+        "sum(mean(yhat - y, 'rows') ** 2)",
+        "max(yhat) - sum(y) / m",
+    ],
+)
+@pytest.mark.parametrize("samples", [40, 700])
+def test_costs_with_a_sum_within_a_sum(cost: str, samples: int) -> None:
+    nets = pair(4, [cr.Dense(3, "tanh")], cr.Cost(cost), dtype="float64")
+    rng = np.random.default_rng(samples)
+    X, y = rng.normal(size=(samples, 4)), rng.normal(size=(samples, 3))
+    same_everywhere(nets, X, y, 1e-11)
+    for net in nets:
+        net.fit(X, y, epochs=2, batch_size=samples, optimizer=cr.SGD(0.01), verbose=False)
+    agree(nets[0].parameters["W1"], nets[1].parameters["W1"], 1e-10)

@@ -382,14 +382,14 @@ class _Planner:
         return frozenset(kept - set(self.labels) - {BATCH})
 
     def _couples(self) -> bool:
-        """Whether a value of the samples depends on a reduction over them."""
+        """Whether a value of the samples, or what is summed over them, depends on another reduction over them."""
         over_samples: set[str] = set()
         for equation in self.program.equations:
             reads = any(s.name in over_samples for s in equation.operands)
-            if equation.target.batched:
-                if reads:
-                    return True
-            elif reads or any(s.batched for s in equation.operands):
+            by_sample = any(s.batched for s in (equation.target, *equation.operands))
+            if reads and by_sample:
+                return True
+            if reads or (by_sample and not equation.target.batched):
                 over_samples.add(equation.target.name)
         return False
 
