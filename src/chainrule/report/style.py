@@ -7,7 +7,7 @@ matplotlib is loaded here, when a picture is asked for, and nowhere else; pyplot
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from chainrule.errors import MissingDependencyError, SpecError, unknown_name
 
@@ -44,6 +44,8 @@ class Theme:
         return _colormap("amounts", [self.middle, *self.negative[::-1]])
 
 
+Grid = Literal["x", "y", "both", ""]
+
 THEMES = {
     "light": Theme(
         "light", "#ffffff", "#1d2433", "#5b6475", "#e4e7ee",
@@ -74,7 +76,7 @@ def new_figure(width: float, height: float, theme: Theme) -> Figure:
     return Figure(figsize=(width, height), facecolor=theme.paper, layout="constrained", dpi=100)
 
 
-def tidy(axes: Axes, theme: Theme, title: str = "", x: str = "", y: str = "", *, grid: str = "y") -> None:
+def tidy(axes: Axes, theme: Theme, title: str = "", x: str = "", y: str = "", *, grid: Grid = "y") -> None:
     """Title to the left, no box, quiet ticks, a faint grid along `grid` ("x", "y", "both" or "")."""
     axes.set_facecolor(theme.paper)
     axes.set_title(title, loc="left", color=theme.ink, fontsize=11, fontweight="bold", pad=10)
@@ -84,7 +86,7 @@ def tidy(axes: Axes, theme: Theme, title: str = "", x: str = "", y: str = "", *,
     for side in axes.spines.values():
         side.set_visible(False)
     if grid:
-        axes.grid(True, axis=grid, color=theme.grid, linewidth=0.8)  # type: ignore[arg-type]
+        axes.grid(True, axis=grid, color=theme.grid, linewidth=0.8)
         axes.set_axisbelow(True)
 
 
