@@ -13,7 +13,7 @@ import chainrule as cr
 
 @dataclass(frozen=True)
 class Fitting:
-    """A network and how it is fitted.  targets: values | labels | binary."""
+    """A network and how it is fitted.  targets: values | labels | binary.  zeros: the share of the data that is 0."""
 
     name: str
     inputs: int
@@ -25,6 +25,7 @@ class Fitting:
     optimizer: cr.Optimizer = field(default_factory=lambda: cr.Adam(0.01))
     dtype: str = "float32"
     weighted: bool = False
+    zeros: float = 0.0
     options: dict[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
@@ -46,6 +47,8 @@ class Fitting:
             if isinstance(first, cr.Embedding)
             else rng.normal(size=(m, self.inputs)).astype(self.dtype)
         )
+        if self.zeros:
+            X *= rng.random(X.shape) >= self.zeros
         y = {
             "values": lambda: rng.normal(size=(m, n)).astype(self.dtype),
             "labels": lambda: rng.integers(0, n, m),
@@ -100,4 +103,6 @@ FITTINGS = [
             "cross_entropy", "labels", 180, 45, cr.RMSProp(0.003, clip_norm=0.5), weighted=True),
     Fitting("own cost", 8, lambda: [cr.Dense(12, "softplus"), cr.Dense(6)],
             cr.Cost("1 - sum(yhat * y) / sqrt(sum(yhat ** 2) * sum(y ** 2))"), "values", 120, 50, dtype="float64"),
+    Fitting("zeros", 70, _classes(50, 10), "cross_entropy", "labels", 300, 64, zeros=0.96),
+    Fitting("zeros, chunks", 290, _classes(70, 4), "cross_entropy", "labels", 900, 600, dtype="float64", zeros=0.97),
 ]  # fmt: skip

@@ -56,7 +56,7 @@ def test_calls_on_a_lesser_machine(name: str, fitting: Fitting) -> None:
 
 @pytest.mark.parametrize("name", [*LESSER, *OTHERS])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("fitting", [FITTINGS[9], FITTINGS[7], FITTINGS[10]], ids=str)
+@pytest.mark.parametrize("fitting", [FITTINGS[9], FITTINGS[7], FITTINGS[10], FITTINGS[14]], ids=str)
 def test_code_is_emitted_for_other_machines(name: str, dtype: str, fitting: Fitting) -> None:
     net = fitting.network()
     X, y, w = fitting.data()
@@ -64,6 +64,6 @@ def test_code_is_emitted_for_other_machines(name: str, dtype: str, fitting: Fitt
     program = net.training_program(fitting.optimizer, targets=kind, weighted=w is not None)
     layout = target.named(name).layout(dtype)
     for large in (False, True):
-        made = plan(program, fuse_updates=not large)
+        made = plan(program, fuse_updates=not large, pass_zeros=fitting.zeros > 0)
         lowered = lower(made, layout, chunked=large and not made.couples, training=True, patient=not large)
         assert len(jit.object_code(lowered.module)) > 1000

@@ -11,15 +11,19 @@ from chainrule.engines.compiled.target import Layout
 from chainrule.engines.compiled.tile import (
     UNROLL,
     Epilogue,
+    Listed,
     Operands,
     Segment,
     Tile,
+    accumulate_listed,
     accumulate_tile,
     fold,
     load_rows,
     row_segments,
     share,
+    ways_of,
 )
+from chainrule.engines.compiled.zeros import ENTRY, Lists
 
 BiasEpilogue = Callable[[Int, list[Value]], None]
 
@@ -38,6 +42,7 @@ def batch_product(
     epilogue: Epilogue,
     bias_epilogue: BiasEpilogue | None = None,
     accumulate: bool | Value = False,
+    listed: tuple[Lists, Value, Int] | None = None,
     tid: Int = 0,
     team: Int = 1,
 ) -> None:
@@ -47,9 +52,10 @@ def batch_product(
     out: where sums begin if `accumulate` (a bool, or an i1 value read at run time) holds; else they begin at 0.
     The epilogue is called once for each tile (of one or two vectors a row): it may store, or update weights in place.
     bias_epilogue(feature panel, vectors): the sums of dZ over the samples of this call, once for each panel.
-    The result has the same bits for any team.
+    listed: the lists of what is not 0 in A, their address and the lane panels that they have room for, to pass over the
+    rest (in full panels of output features).  The result has the same bits for any team.
     """
-    product = _Batch(f, layout, values, slopes, scratch, out, k, n, m, epilogue, bias_epilogue, accumulate)
+    product = _Batch(f, layout, values, slopes, scratch, out, k, n, m, epilogue, bias_epilogue, accumulate, listed)
     if n == 1:
         product.column(tid, team)
     else:
@@ -72,6 +78,7 @@ class _Batch:
     epilogue: Epilogue
     bias_epilogue: BiasEpilogue | None
     accumulate: bool | Value
+    listed: tuple[Lists, Value, Int] | None
 
     def panels(self, tid: Int, team: Int) -> None:
         """Feature panels one after the other; within each, tiles of input features; shared as one row of tiles.
@@ -137,18 +144,37 @@ class _Batch:
         for s in segments:
 
             def one(u: Int, s: Segment = s, at: int = at) -> None:
-                self._tile(s.height, width, f.add(s.row, f.mul(f.sub(u, at), s.height)), panel)
+                self._tile(u, s.height, width, f.add(s.row, f.mul(f.sub(u, at), s.height)), panel)
 
             f.loop(f.imax(t0, at), f.imin(t1, at + s.count), one)
             at += s.count
 
-    def _tile(self, size: int, width: int, i: Int, panel: Int) -> None:
+    def _tile(self, number: Int, size: int, width: int, i: Int, panel: Int) -> None:
+        """The number-th tile: `size` input features from the i-th on."""
         f, layout, NR = self.f, self.layout, self.layout.panel
         offset = f.mul(f.add(f.mul(panel, self.k), i), NR)
         operands = Operands(self.scratch, f.at(self.values, (i, NR), type=layout.real), row=NR, jump=self.k * NR)
-        whole = f.mul(f.udiv(f.add(self.m, UNROLL - 1), UNROLL), UNROLL)
-        acc = accumulate_tile(f, layout, size, width, self._start(offset, size, width), operands, whole)
+        start = self._start(offset, size, width)
+        if self.listed is not None and width == layout.vectors and ways_of(layout, size, width) == 1:
+            acc = accumulate_listed(f, layout, size, width, start, operands, self._steps(number))
+        else:
+            whole = f.mul(f.udiv(f.add(self.m, UNROLL - 1), UNROLL), UNROLL)
+            acc = accumulate_tile(f, layout, size, width, start, operands, whole)
         self.epilogue(Tile(i, size, panel, fold(acc, width), offset))
+
+    def _steps(self, number: Int) -> Listed:
+        """The samples of a tile; an entry is a sample's number."""
+        f, NR = self.f, self.layout.panel
+        assert self.listed is not None
+        lists, address, room = self.listed
+        count, entries = lists.of_tile(f, address, number, room)
+
+        def places(sample: Value) -> tuple[Value, Value]:
+            lane = f.bits("and", sample, NR - 1)
+            panel = f.bits("lshr", sample, NR.bit_length() - 1)
+            return f.mul(sample, NR), f.add(f.mul(panel, self.k * NR), lane)
+
+        return Listed(f.convert("zext", f.load(ENTRY, count), "i64"), entries, places)
 
     def _start(self, offset: Int, size: int, width: int) -> list[Value]:
         """What the sums of a tile begin with: 0, or what `out` holds."""

@@ -14,16 +14,16 @@ import numpy as np
 
 from chainrule.engines.base import Array, Epoch, EpochResult, Values
 from chainrule.engines.choose import operations
-from chainrule.engines.compiled import jit, matmul, pack, target, team
+from chainrule.engines.compiled import jit, matmul, pack, target, team, zeros
 from chainrule.engines.compiled.lower import CHUNK, ENTRY, Lowered, lower
 from chainrule.engines.compiled.memory import GROUPS, Memory, Word, memory
-from chainrule.engines.compiled.plan import Plan, plan
+from chainrule.engines.compiled.plan import LISTED, Plan, plan
 from chainrule.engines.compiled.row import RowPredictor, supports
 from chainrule.engines.compiled.target import Layout, Target
 from chainrule.engines.processors import allowed
 from chainrule.engines.reference import evaluator
 from chainrule.program.equation import Program
-from chainrule.program.op import Elementwise
+from chainrule.program.op import Elementwise, MatMul
 from chainrule.program.symbol import BATCH, Symbol
 
 SINGLE = 512
@@ -75,12 +75,14 @@ class CompiledEngine:
 
     # --- compiling -----------------------------------------------------------------------------------------------
 
-    def _unit(self, program: Program, wanted: tuple[str, ...], large: bool, training: bool) -> _Unit:
-        key = (id(program), wanted, large, training)
+    def _unit(self, program: Program, wanted: tuple[str, ...], data: Values, *, large: bool, training: bool) -> _Unit:
+        """The program compiled to make what is wanted of such data; or found."""
+        sparse = self._sparse(program, data)
+        key = (id(program), wanted, large, training, sparse)
         known = self._units.get(key)
         if known is not None and known.program is program:
             return known
-        made = plan(program, wanted, fuse_updates=not large)
+        made = plan(program, wanted, fuse_updates=not large, pass_zeros=sparse)
         chunked = large and not made.couples
         symbols = program.symbols
         outputs = tuple(symbols[n] for n in wanted if symbols[n].batched)
@@ -91,11 +93,19 @@ class CompiledEngine:
             )
             return lowered.module
 
-        text = f"{program!r}|{wanted}|{large}|{training}|{CHUNK}"
+        text = f"{program!r}|{wanted}|{large}|{training}|{sparse}|{CHUNK}"
         code = jit.load(self.layout.target, self.dtype.name, text, build)
         unit = _Unit(program, made, memory(made, self.layout, outputs), chunked, code, code.address(ENTRY))
         self._units[key] = unit
         return unit
+
+    def _sparse(self, program: Program, data: Values) -> bool:
+        """Whether the products of the input would gain by passing over its zeros."""
+        products = [e for e in program.equations if isinstance(e.op, MatMul) and e.operands[0].role == "input"]
+        if not any(min(int(s.shape[1]) for s in e.operands) >= LISTED for e in products):
+            return False
+        trains = any(e.op.transpose_left for e in products if isinstance(e.op, MatMul))
+        return zeros.worthwhile(self.layout, np.asarray(data[products[0].operands[0].name]), trains)
 
     def borrow(self, size: int) -> Array:
         """A workspace of at least that size that nobody else is using."""
@@ -114,7 +124,7 @@ class CompiledEngine:
 
     def run(self, program: Program, given: Values, wanted: tuple[str, ...]) -> dict[str, Array]:
         """The wanted symbols' values."""
-        unit = self._unit(program, wanted, True, False)
+        unit = self._unit(program, wanted, given, large=True, training=False)
         # Counted in the data: the m of a float32 program is rounded above 2**24.
         batched = (np.shape(given[s.name])[0] for s in unit.memory.data)
         samples = next(batched, int(given[BATCH]))
@@ -148,7 +158,7 @@ class CompiledEngine:
         self, program: Program, stored: Mapping[str, Array], epoch: Epoch, stop: Callable[[], bool] | None = None
     ) -> EpochResult:
         """Trains one epoch; parameters, slots and statistics are overwritten in place when it ends."""
-        unit = self._unit(program, (), epoch.batch_size > SINGLE, True)
+        unit = self._unit(program, (), epoch.data, large=epoch.batch_size > SINGLE, training=True)
         slots = {s.name for s in program.given if s.role == "slot"}
         # Within an epoch that is run in parts the slots stay as they were packed.
         going_on: Array | None = epoch.kept.pop("packed", None)

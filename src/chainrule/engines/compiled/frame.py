@@ -11,6 +11,7 @@ from chainrule.engines.compiled.matmul import share
 from chainrule.engines.compiled.memory import Memory, Word, width
 from chainrule.engines.compiled.plan import Plan
 from chainrule.engines.compiled.target import Layout
+from chainrule.engines.compiled.zeros import Lists
 from chainrule.program.equation import Equation
 from chainrule.program.symbol import BATCH, STORED
 
@@ -96,6 +97,10 @@ class Frame:
         """The address where a result by sample goes."""
         position = [s.name for s in self.memory.outputs].index(name)
         return self.words[Word.DATA + len(self.memory.data) + position]
+
+    def lists(self, name: str) -> tuple[Lists, Value]:
+        """How lists of what is not zero lie, and where."""
+        return Lists(self.layout, *self.plan.lists[name]), self.addresses[name]
 
     # --- counts --------------------------------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ from chainrule.engines.compiled.emit import Function, Int, Module, Value
 from chainrule.engines.compiled.frame import Frame
 from chainrule.engines.compiled.memory import GROUPS, Memory, Word, memory, size_of
 from chainrule.engines.compiled.plan import (
+    Census,
     Flat,
     Lanes,
     Load,
@@ -44,6 +45,7 @@ ENTRY = "chainrule_run"
 
 _EMIT: dict[type[Stage], Callable[..., None]] = {
     Load: samples.load,
+    Census: samples.census,
     Lookup: samples.lookup,
     Scatter: samples.scatter,
     Masks: stages.masks,
@@ -332,7 +334,7 @@ class _Lowering:
 
 def _of_samples(stage: Stage, plan: Plan) -> bool:
     """Whether the stage touches values of the samples."""
-    if isinstance(stage, Load):
+    if isinstance(stage, Load | Census):
         return True
     symbols = plan.program.symbols
-    return any(symbols[s].batched for s in stage.reads() | stage.writes())
+    return any(s in plan.lists or symbols[s].batched for s in stage.reads() | stage.writes())

@@ -17,10 +17,13 @@ from chainrule.engines.compiled.target import Layout
 from chainrule.engines.compiled.tile import (
     UNROLL,
     Epilogue,
+    Listed,
     Operands,
     Segment,
     Tile,
+    accumulate_listed,
     accumulate_tile,
+    depth_block,
     fold,
     load_rows,
     panel_segments,
@@ -29,6 +32,7 @@ from chainrule.engines.compiled.tile import (
     store_tile,
     ways_of,
 )
+from chainrule.engines.compiled.zeros import ENTRY, Lists
 
 __all__ = [
     "Epilogue",
@@ -41,14 +45,12 @@ __all__ = [
     "store_tile",
 ]
 
-# Bytes of the streamed operand that one depth block may keep in the level 1 cache.
-DEPTH_BYTES_PER_L1 = 1 / 2
-
 
 @dataclass(frozen=True)
 class _Depth:
-    """One depth block of a feature product: steps [first, first + whole) and the tail, in block `index` of `count`."""
+    """One depth block of a feature product, the index-th: steps [first, first + whole) and the tail."""
 
+    index: Int
     first: Int
     whole: Int
     tail: int
@@ -57,22 +59,19 @@ class _Depth:
 
 
 def _depth_blocks(f: Function, layout: Layout, depth: int, body: Callable[[_Depth], None]) -> int:
-    """Run `body` for each block of the depth; a block of the streamed operand stays in the level 1 cache."""
-    NR = layout.panel
-    most = max(NR, int(layout.target.l1 * DEPTH_BYTES_PER_L1) // (NR * layout.itemsize))
-    blocks = -(-depth // most)
-    size = layout.padded(-(-depth // blocks))
+    """Run `body` for each block of the depth."""
+    size = depth_block(layout, depth)
     blocks = -(-depth // size)
     tail = depth % UNROLL
     if blocks == 1:
-        body(_Depth(0, depth - tail, tail, True, True))
+        body(_Depth(0, 0, depth - tail, tail, True, True))
         return depth
     final = depth - size * (blocks - 1)
 
     def block(index: Value) -> None:
         ends = f.icmp("eq", index, blocks - 1)
         whole = f.select(ends, f.constant("i64", final - tail), size)
-        body(_Depth(f.mul(index, size), whole, tail, f.icmp("eq", index, 0), ends))
+        body(_Depth(index, f.mul(index, size), whole, tail, f.icmp("eq", index, 0), ends))
 
     f.loop(0, blocks, block)
     return size
@@ -123,6 +122,7 @@ def feature_product(
     epilogue: Epilogue,
     backward: bool = False,
     rolled: bool = False,
+    listed: tuple[Lists, Value] | None = None,
     tid: Int = 0,
     team: Int = 1,
 ) -> None:
@@ -131,7 +131,8 @@ def feature_product(
     weight: W in feature panels; values: A or dZ in lane panels; out: the place of the result, which also holds partial
     sums.  The epilogue is called once for each tile and must store what is wanted (`store_tile` stores it to `out`).
     rolled: the sums are stored to `out` first, and the epilogue is called, in a loop over the rows, with tiles of one
-    row: smaller code for a long epilogue.  The result has the same bits for any team.
+    row: smaller code for a long epilogue.  listed: the lists of what is not 0 in A, and their address, for a forward
+    product that passes over the rest.  The result has the same bits for any team.
     """
     NR, real, nv = layout.panel, layout.real, layout.vectors
     depth, rows = (n, k) if backward else (k, n)
@@ -153,17 +154,22 @@ def feature_product(
                 lambda: load_rows(f, layout, at, size, nv),
                 results=size * nv,
             )
-        vectors = f.at(values, (panel, depth * NR), (d.first, NR), type=real)
+        plain = listed is None or ways_of(layout, size, nv) > 1  # partial sums would be others
+        first = d.first if plain else 0  # entries count from the beginning
+        vectors = f.at(values, (panel, depth * NR), (first, NR), type=real)
         if backward:
-            scalars = f.at(weight, (d.first, k), (i, NR), type=real)
+            scalars = f.at(weight, (first, k), (i, NR), type=real)
             operands = Operands(vectors, scalars, row=NR, jump=k * NR)
         else:
             unit = f.udiv(i, NR)
             inside = f.sub(i, f.mul(unit, NR))
-            scalars = f.at(weight, (unit, k * NR), inside, (d.first, NR), type=real)
+            scalars = f.at(weight, (unit, k * NR), inside, (first, NR), type=real)
             operands = Operands(vectors, scalars, row=1, jump=0)
-        tail_if = d.ends if isinstance(d.ends, Value) else None
-        acc = accumulate_tile(f, layout, size, nv, start, operands, d.whole, d.tail, tail_if)
+        if plain:
+            tail_if = d.ends if isinstance(d.ends, Value) else None
+            acc = accumulate_tile(f, layout, size, nv, start, operands, d.whole, d.tail, tail_if)
+        else:
+            acc = accumulate_listed(f, layout, size, nv, start, operands, steps_of(panel, d))
         done = Tile(i, size, panel, fold(acc, nv), offset)
         if rolled:
             store_tile(f, layout, out, done)
@@ -171,6 +177,13 @@ def feature_product(
             f.if_(d.ends, lambda: epilogue(done), lambda: store_tile(f, layout, out, done))
         else:
             epilogue(done)
+
+    def steps_of(panel: Value, d: _Depth) -> Listed:
+        assert listed is not None
+        lists, address = listed
+        count, entries = lists.of_panel(f, address, panel, d.index)
+        total = f.convert("zext", f.load(ENTRY, count), "i64")
+        return Listed(total, entries, lambda entry: (entry, entry))
 
     def finish(row: Int, height: Int, panel: Value) -> None:
         def one(r: Int) -> None:

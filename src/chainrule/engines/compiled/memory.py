@@ -15,6 +15,7 @@ from functools import cached_property
 
 from chainrule.engines.compiled.plan import Kind, Lookup, Plan, Scatter
 from chainrule.engines.compiled.target import Layout
+from chainrule.engines.compiled.zeros import Lists
 from chainrule.program.symbol import STORED, Symbol
 
 GROUPS = 8
@@ -121,17 +122,16 @@ def memory(plan: Plan, layout: Layout, outputs: tuple[Symbol, ...] = ()) -> Memo
             continue
         table[name] = sizes[where]
         sizes[where] += -(-size_of(symbol, kind, layout) // line) * line
-    units, count = _units(plan, {s.name for s in outputs})
+    widths = {n: width(symbols[n]) for n in plan.kept if n in symbols and plan.kinds[n] == "batch"}
+    widths |= {name: Lists(layout, *lists).units for name, lists in plan.lists.items()}
+    units, count = _units(plan, widths, {s.name for s in outputs})
     tokens = [e.operands[1] for s in plan.stages if isinstance(s, Lookup | Scatter) for e in s.equations]
     data = tuple(dict.fromkeys([*plan.loads, *tokens]))
-    widths = {name: width(symbols[name]) for name in units}
     return Memory(plan.kinds, stored, sizes["stored"], fixed, sizes["fixed"], units, count, data, outputs, widths)
 
 
-def _units(plan: Plan, outputs: set[str]) -> tuple[dict[str, int], int]:
-    """Units for the batch values, by the stages in which they live: first fit."""
-    symbols = plan.program.symbols
-    kept = [n for n in plan.kept if plan.kinds[n] == "batch" and n in symbols]
+def _units(plan: Plan, widths: dict[str, int], outputs: set[str]) -> tuple[dict[str, int], int]:
+    """Units for the batch values and lists of these widths, by the stages in which they live: first fit."""
     spans: dict[str, tuple[int, int]] = {}
     for position, stage in enumerate(plan.stages):
         touched = stage.reads() | stage.writes()
@@ -143,11 +143,11 @@ def _units(plan: Plan, outputs: set[str]) -> tuple[dict[str, int], int]:
     placed: list[tuple[int, int, int, int]] = []  # (first unit, past unit, first stage, last stage)
     units: dict[str, int] = {}
     top = 0
-    for name in sorted(kept, key=lambda n: (spans.get(n, (0, end)), n)):
+    for name in sorted(widths, key=lambda n: (spans.get(n, (0, end)), n)):
         first, last = spans.get(name, (0, end))
         if name in outputs:
             last = end
-        n = width(symbols[name])
+        n = widths[name]
         busy = sorted((a, b) for a, b, s, e in placed if s <= last and first <= e)
         at = 0
         for a, b in busy:

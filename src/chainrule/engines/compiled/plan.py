@@ -5,6 +5,7 @@
 A stage is one loop nest, shared among the threads; between stages that depend on each other stands a barrier.
 
     Load       the batch's rows of the data, gathered through the order, transposed to lane panels
+    Census     where in data of many zeros there is something else, for the products that pass over the zeros
     Product    one matrix product and every element-wise equation that can follow it in its tile: bias and activation,
                slope, penalty and the optimizer's update (so a weight's gradient need not be stored)
     Lanes      element-wise equations and sums over features, all for the samples in the lanes (softmax, losses, norms)
@@ -30,6 +31,8 @@ from chainrule.program.symbol import BATCH, STORED, Symbol
 
 Kind = Literal["batch", "weight", "table", "vector", "scalar", "tokens"]
 """batch (m, n): lane panels.  weight (k, n): feature panels.  table (v, d): plain rows.  vector (n,), scalar ()."""
+LISTED = 32
+"""Features from which on, of the data and of the layer, it pays to list what is not zero."""
 
 
 @dataclass
@@ -61,15 +64,35 @@ class Load(Stage):
 
 
 @dataclass
+class Census(Stage):
+    """The lists of what is not zero in the data `symbol`, under their names, each for one form of product."""
+
+    symbol: Symbol
+    lists: dict[str, Literal["forward", "batch"]] = field(default_factory=dict)
+
+    def reads(self) -> set[str]:
+        """The data."""
+        return {self.symbol.name}
+
+    def writes(self) -> set[str]:
+        """The lists."""
+        return set(self.lists)
+
+
+@dataclass
 class Product(Stage):
-    """The product `equations[0]` and what follows it in its tile; `bias`: equations over the column sums of dZ."""
+    """The product `equations[0]` and what follows it in its tile; `bias`: equations over the column sums of dZ.
+
+    listed: the name of the list of what is not zero in its first operand; None where it takes all.
+    """
 
     form: Literal["forward", "backward", "batch"] = "forward"
     bias: list[Equation] = field(default_factory=list)
+    listed: str | None = None
 
     def reads(self) -> set[str]:
         """Names of what it reads from memory."""
-        return super().reads() | Stage(self.bias).reads()
+        return super().reads() | Stage(self.bias).reads() | ({self.listed} if self.listed else set())
 
     def writes(self) -> set[str]:
         """Names of what it computes."""
@@ -111,6 +134,7 @@ class Plan:
     kinds: how each symbol lies in memory.  kept: symbols that need memory.  labels: one-hot symbols, which are compared
     on the fly instead of stored, by name, with their label symbol.  rates: scalars computed outside, once a step.
     loads: data symbols.  couples: whether samples of a batch depend on each other, so that it cannot be cut in chunks.
+    lists: the lists of what is not zero, by name, with the form of product that reads them and the data's features.
     """
 
     program: Program
@@ -121,15 +145,16 @@ class Plan:
     rates: tuple[Equation, ...]
     loads: tuple[Symbol, ...]
     couples: bool
+    lists: dict[str, tuple[Literal["forward", "batch"], int]]
 
 
-def plan(program: Program, wanted: Iterable[str] = (), *, fuse_updates: bool = True) -> Plan:
+def plan(program: Program, wanted: Iterable[str] = (), *, fuse_updates: bool = True, pass_zeros: bool = False) -> Plan:
     """The plan of a program whose `wanted` symbols must be in memory at the end.
 
     fuse_updates: whether a weight may be updated in the tile of its gradient's product (not when a batch is run in
-    chunks, whose gradients are added up first).
+    chunks, whose gradients are added up first).  pass_zeros: whether products of the data pass over its zeros.
     """
-    return _Planner(program, frozenset(wanted), fuse_updates).run()
+    return _Planner(program, frozenset(wanted), fuse_updates, pass_zeros).run()
 
 
 def kinds_of(program: Program) -> dict[str, Kind]:
@@ -159,10 +184,11 @@ def kinds_of(program: Program) -> dict[str, Kind]:
 
 
 class _Planner:
-    def __init__(self, program: Program, wanted: frozenset[str], fuse_updates: bool) -> None:
+    def __init__(self, program: Program, wanted: frozenset[str], fuse_updates: bool, pass_zeros: bool) -> None:
         self.program = program
         self.wanted = wanted
         self.fuse_updates = fuse_updates
+        self.pass_zeros = pass_zeros
         self.kinds = kinds_of(program)
         self.rates = rate_scalars(program)
         hoisted = {id(e) for e in self.rates}
@@ -180,6 +206,7 @@ class _Planner:
         loads = self._loads()
         while self.pending:
             self._take(self._next())
+        lists = self._census(loads) if self.pass_zeros else {}
         kept = self._kept(loads)
         return Plan(
             self.program,
@@ -190,6 +217,7 @@ class _Planner:
             self.rates,
             loads,
             self._couples(),
+            lists,
         )
 
     def _loads(self) -> tuple[Symbol, ...]:
@@ -200,6 +228,20 @@ class _Planner:
         if loads:
             self.stages.append(Load([], list(loads)))
         return loads
+
+    def _census(self, loads: tuple[Symbol, ...]) -> dict[str, tuple[Literal["forward", "batch"], int]]:
+        """Products of the data read lists of what is not zero; the lists are made when the data are loaded."""
+        lists: dict[str, tuple[Literal["forward", "batch"], int]] = {}
+        for symbol in loads:
+            census = Census([], symbol)
+            for stage in self.stages:
+                if isinstance(stage, Product) and stage.form != "backward" and _listed(stage.equations[0], symbol):
+                    stage.listed = f"nonzero {symbol.name} {stage.form}"
+                    census.lists[stage.listed] = stage.form
+                    lists[stage.listed] = (stage.form, int(symbol.shape[1]))
+            if census.lists:
+                self.stages.insert(1, census)
+        return lists
 
     # --- the order -----------------------------------------------------------------------------------------------
 
@@ -392,6 +434,12 @@ class _Planner:
             if reads or (by_sample and not equation.target.batched):
                 over_samples.add(equation.target.name)
         return False
+
+
+def _listed(product: Equation, data: Symbol) -> bool:
+    """Whether the product is of these data, and both are wide enough for a list to be worth its while."""
+    other = product.operands[1]
+    return product.operands[0] == data and int(data.shape[1]) >= LISTED and int(other.shape[1]) >= LISTED
 
 
 def _column_sums(equation: Equation, slopes: Symbol) -> bool:

@@ -7,7 +7,7 @@ from chainrule.engines.compiled.emit import Int, Value
 from chainrule.engines.compiled.expression import Evaluator, costly
 from chainrule.engines.compiled.frame import Frame, Lanes
 from chainrule.engines.compiled.matmul import Tile
-from chainrule.engines.compiled.memory import width
+from chainrule.engines.compiled.memory import Word, width
 from chainrule.engines.compiled.plan import Product
 from chainrule.program.equation import Equation
 from chainrule.program.op import Elementwise
@@ -70,6 +70,7 @@ def _feature(frame: Frame, stage: Product) -> None:
         epilogue=epilogue,
         backward=stage.form == "backward",
         rolled=rolled,
+        listed=None if stage.listed is None else frame.lists(stage.listed),
         tid=frame.tid,
         team=frame.team,
     )
@@ -164,6 +165,7 @@ def _batch(frame: Frame, stage: Product) -> None:
         epilogue=epilogue,
         bias_epilogue=bias if stage.bias else None,
         accumulate=accumulate,
+        listed=None if stage.listed is None else (*frame.lists(stage.listed), frame.words[Word.PANELS]),
         tid=frame.tid,
         team=frame.team,
     )

@@ -33,6 +33,8 @@ TOGETHER = 8
 """Vectors of z that stay in registers; a wider z is streamed through the first-level cache."""
 ROWS = 4
 """Rows of W that are read side by side."""
+MOST_LISTED = 8192
+"""Elements of x of which those that are not 0 are listed, on the stack."""
 
 
 def supports(made: Plan) -> bool:
@@ -159,26 +161,46 @@ class _Row:
         return acc[:count]
 
     def wide(self, x: Value, w: Value, k: int, n: int, count: int, place: Value) -> None:
-        """z grows in the cache while rows of W stream past, a few at a time."""
+        """z grows in the cache while rows of W stream past, a few at a time; those where x is 0 are passed over."""
         f, layout = self.f, self.layout
+        listed, found = self.nonzero(x, k) if k <= MOST_LISTED else (None, f.constant("i64", k))
 
-        def rows(p: Int, turns: int, fresh: bool) -> None:
-            scalars = [f.broadcast(f.at(x, p, type=layout.real), layout.vector, u) for u in range(turns)]
-            line = f.at(w, (p, n), type=layout.real)
+        def rows(first: Int, turns: int) -> None:
+            scalars, lines = [], []
+            for u in range(turns):
+                p: Int = f.add(first, u)
+                if listed is not None:
+                    p = f.convert("zext", f.load("i32", f.at(listed, p, type="i32")), "i64")
+                scalars.append(f.broadcast(f.at(x, p, type=layout.real), layout.vector))
+                lines.append(f.at(w, (p, n), type=layout.real))
 
             def column(i: Int) -> None:
-                at = f.at(line, (i, layout.lanes), type=layout.real)
                 to = f.at(place, (i, layout.lanes), type=layout.real)
-                z = f.constant(layout.vector, 0.0) if fresh else f.load(layout.vector, to)
-                for u in range(turns):
-                    z = f.fma(scalars[u], f.load(layout.vector, at, u * n), z)
+                z = f.load(layout.vector, to)
+                for s, line in zip(scalars, lines, strict=True):
+                    z = f.fma(s, f.load(layout.vector, f.at(line, (i, layout.lanes), type=layout.real)), z)
                 f.store(z, to)
 
             f.loop(0, count, column)
 
-        head = k % ROWS or min(k, ROWS)
-        rows(0, head, True)
-        f.loop(head, k, lambda p: rows(p, ROWS, False), step=ROWS)
+        zero = f.constant(layout.vector, 0.0)
+        f.loop(0, count, lambda i: f.store(zero, f.at(place, (i, layout.lanes), type=layout.real)))
+        whole = f.bits("and", found, -ROWS)
+        f.loop(0, whole, lambda e: rows(e, ROWS), step=ROWS)
+        f.loop(whole, found, lambda e: rows(e, 1))
+
+    def nonzero(self, x: Value, k: int) -> tuple[Value, Value]:
+        """(address of the numbers of the elements of x that are not 0, i32; how many)."""
+        f, real = self.f, self.layout.real
+        entries = f.alloca("i32", k)
+
+        def element(p: Int, found: Value) -> list[Value]:
+            f.store(f.convert("trunc", f.value(p), "i32"), f.at(entries, found, type="i32"))
+            some = f.fcmp("une", f.load(real, f.at(x, p, type=real)), 0.0)
+            return [f.value(f.add(found, f.convert("zext", some, "i64")))]
+
+        (found,) = f.loop(0, k, element, [f.constant("i64", 0)])
+        return entries, found
 
     def lookup(self, equation: Equation) -> None:
         """Rows of the embedding, side by side."""

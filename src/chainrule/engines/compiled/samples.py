@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from chainrule.engines.compiled import zeros
 from chainrule.engines.compiled.emit import Int, Value
 from chainrule.engines.compiled.frame import Frame
 from chainrule.engines.compiled.memory import Word, size_of, width
-from chainrule.engines.compiled.plan import Load, Lookup, Scatter
+from chainrule.engines.compiled.plan import Census, Load, Lookup, Scatter
 from chainrule.program.equation import Equation
 from chainrule.program.symbol import Symbol
 
@@ -91,6 +92,20 @@ def _turn(frame: Frame, rows: list[Value], n: int, place: Value, lo: Int, hi: In
             block(n - lanes)
         else:
             f.if_(f.icmp("eq", hi, n // lanes), lambda: block(n - lanes))
+
+
+def census(frame: Frame, stage: Census) -> None:
+    """The lists of what is not zero in the data."""
+    f, values = frame.f, frame.addresses[stage.symbol.name]
+    for name, form in stage.lists.items():
+        lists, to = frame.lists(name)
+        if form == "forward":
+            lo, hi = frame.share(frame.panels)
+            zeros.census_of_panels(f, lists, values=values, to=to, lo=lo, hi=hi)
+        else:
+            lo, hi = frame.share(lists.tiles)
+            room = frame.words[Word.PANELS]
+            zeros.census_of_tiles(f, lists, values=values, to=to, m=frame.m, room=room, lo=lo, hi=hi)
 
 
 def lookup(frame: Frame, stage: Lookup) -> None:

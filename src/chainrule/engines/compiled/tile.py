@@ -13,6 +13,8 @@ from chainrule.engines.compiled.emit import Function, Int, Value
 from chainrule.engines.compiled.target import Layout
 
 UNROLL = 4
+DEPTH_BYTES_PER_L1 = 1 / 2
+"""Bytes of the streamed operand that one depth block may keep in the level 1 cache."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,17 @@ def row_segments(layout: Layout, k: int, vectors: int) -> list[Segment]:
         out.append(Segment(row, count, size, (size,)))
         row += size * count
     return out
+
+
+def depth_block(layout: Layout, depth: int) -> int:
+    """Steps of a depth block of a feature product, a multiple of the panel where there are several; the last has fewer.
+
+    A block of the streamed operand stays in the level 1 cache.
+    """
+    NR = layout.panel
+    most = max(NR, int(layout.target.l1 * DEPTH_BYTES_PER_L1) // (NR * layout.itemsize))
+    blocks = -(-depth // most)
+    return depth if blocks == 1 else layout.padded(-(-depth // blocks))
 
 
 def share(f: Function, count: Int, tid: Int, team: Int) -> tuple[Int, Int]:
@@ -171,6 +184,51 @@ def accumulate_tile(
     for way in range(1, ways):
         acc[:count] = [f.fadd(t, a) for t, a in zip(acc[:count], acc[way * count :], strict=False)]
     return list(acc[:count])
+
+
+@dataclass(frozen=True)
+class Listed:
+    """The steps that a tile takes: `count` (i64) entries (i32) at `entries`.
+
+    places: from an entry to the offsets of the line of vectors and of the first scalar.
+    """
+
+    count: Value
+    entries: Value
+    places: Callable[[Value], tuple[Value, Value]]
+
+
+def accumulate_listed(
+    f: Function,
+    layout: Layout,
+    rows: int,
+    width: int,
+    start: Sequence[Value],
+    operands: Operands,
+    listed: Listed,
+) -> list[Value]:
+    """acc[r*width + v] = start + sum of S(r, p) * V(p)[v] over the listed steps p, in their order."""
+    real, size = layout.real, layout.lanes * layout.itemsize
+
+    def steps(e: Int, acc: Sequence[Value], turns: int) -> list[Value]:
+        out = list(acc)
+        for u in range(turns):
+            entry = f.convert("zext", f.load("i32", f.at(listed.entries, e, type="i32"), u), "i64")
+            line_at, scalars_at = listed.places(entry)
+            lines = f.at(operands.vectors, line_at, type=real)
+            scalars = f.at(operands.scalars, scalars_at, type=real)
+            line = [f.load(layout.vector, lines, v * layout.lanes, size) for v in range(width)]
+            for r in range(rows):
+                s = f.broadcast(scalars, layout.vector, r * operands.row)
+                for v in range(width):
+                    x = r * width + v
+                    out[x] = f.fma(s, line[v], out[x])
+        return out
+
+    pairs = f.bits("and", listed.count, -2)
+    acc = f.loop(0, pairs, lambda e, *a: steps(e, a, 2), list(start), step=2)
+    odd = f.icmp("ne", pairs, listed.count)
+    return f.if_(odd, lambda: steps(pairs, acc, 1), lambda: acc, results=len(acc))
 
 
 def load_rows(f: Function, layout: Layout, at: Value, rows: int, width: int) -> list[Value]:

@@ -1,0 +1,99 @@
+"""Data of many zeros: products that pass over them find what whole products find, to the bit."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from networks import FITTINGS, Fitting
+
+import chainrule as cr
+from chainrule.engines.compiled import target, zeros
+
+HOLLOW = [fitting for fitting in FITTINGS if fitting.zeros]
+TILES = [
+    Fitting("a tile of one row", 40, lambda: [cr.Dense(33, "tanh"), cr.Dense(2)], "squared_error", "values", 130, 48),
+    Fitting("a panel and a bit", 37, lambda: [cr.Dense(43, "tanh"), cr.Dense(2)], "squared_error", "values", 99, 99),
+    Fitting("three depth blocks", 700, lambda: [cr.Dense(36, "relu"), cr.Dense(2)], "squared_error", "values", 90, 17),
+    Fitting("layers as wide as the data", 35, lambda: [cr.Dense(35, "relu"), cr.Dense(35)], "huber", "values", 70, 9),
+]  # fmt: skip
+
+
+def answers(fitting: Fitting, X: np.ndarray, y: np.ndarray, threads: int) -> dict[str, np.ndarray]:
+    """Everything that a network says of the data, before and after it was fitted to them."""
+    net = fitting.network()
+    found = {"before": net.predict(X), "cost": np.array(net.cost(X, y))}
+    net.fit(X, y, epochs=2, batch_size=fitting.batch_size, optimizer=fitting.optimizer, threads=threads, verbose=False)
+    gradients = {f"d{name}": value for name, value in net.gradients(X, y).items()}
+    return found | net.parameters | gradients | {"after": net.predict(X)}
+
+
+def hollow(fitting: Fitting, share: float) -> tuple[np.ndarray, np.ndarray]:
+    """The data with so many zeros; some samples and features have nothing else."""
+    X, y, _ = fitting.data()
+    rng = np.random.default_rng(12)
+    X = X * (rng.random(X.shape) >= share)
+    X[rng.random(len(X)) < 0.2] = 0
+    X[:, rng.random(X.shape[1]) < 0.2] = 0
+    return X.astype(fitting.dtype), y
+
+
+@pytest.mark.parametrize("share", [0.5, 0.97, 1.0])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("fitting", TILES, ids=str)
+def test_same_bits_as_whole_products(
+    fitting: Fitting, dtype: str, share: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fitting = Fitting(**{**vars(fitting), "dtype": dtype})
+    X, y = hollow(fitting, share)
+    runs = []
+    for passing in (False, True):
+        monkeypatch.setattr(zeros, "worthwhile", lambda layout, X, training, passing=passing: passing)
+        runs.append(answers(fitting, X, y, 1 + passing))
+    for name, value in runs[0].items():
+        assert value.tobytes() == runs[1][name].tobytes(), name
+
+
+@pytest.mark.parametrize("fitting", HOLLOW, ids=str)
+def test_lists_are_used_and_right(fitting: Fitting, monkeypatch: pytest.MonkeyPatch) -> None:
+    X, y, _ = fitting.data()
+    assert zeros.worthwhile(target.host().layout(fitting.dtype), X, True)
+    found = answers(fitting, X, y, 1)
+    monkeypatch.setattr(zeros, "worthwhile", lambda layout, X, training: False)
+    for name, value in answers(fitting, X, y, 1).items():
+        assert value.tobytes() == found[name].tobytes(), name
+
+
+def test_when_lists_are_worth_their_while() -> None:
+    layout, rng = target.host().layout("float32"), np.random.default_rng(3)
+    dense = rng.normal(size=(1000, 100)).astype(np.float32)
+    columns = dense * (rng.random(100) < 0.3)
+    for training in (True, False):
+        assert not zeros.worthwhile(layout, dense, training)
+        assert zeros.worthwhile(layout, columns, training)
+        assert not zeros.worthwhile(layout, columns[:3], training)
+        assert zeros.worthwhile(layout, np.zeros_like(dense), training)
+    # A half of zeros, spread evenly, leaves hardly a step without anything.
+    assert not zeros.worthwhile(layout, dense * (rng.random(dense.shape) < 0.5), True)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.8, 1.0])
+@pytest.mark.parametrize("inputs", [1, 5, 64, 301])
+def test_one_sample(inputs: int, share: float) -> None:
+    rng = np.random.default_rng(inputs)
+    layers = [cr.Dense(100, "relu"), cr.Dense(90, "relu"), cr.Dense(3, "softmax")]
+    compiled, reference = (
+        cr.Network(inputs, layers, "cross_entropy", seed=1, dtype="float64", engine=name)
+        for name in ("compiled", "reference")
+    )
+    X = rng.normal(size=(6, inputs)) * (rng.random((6, inputs)) >= share)
+    for x in X:
+        np.testing.assert_allclose(compiled.predict(x[None]), reference.predict(x[None]), rtol=1e-12, atol=1e-14)
+
+
+def test_nothing_that_is_not_finite_gets_past_one_sample() -> None:
+    net = cr.Network(80, [cr.Dense(100, "relu"), cr.Dense(3)], "squared_error", engine="compiled")
+    X = np.zeros((1, 80))
+    net.predict(X)
+    X[0, 70] = np.nan
+    with pytest.raises(cr.DataError, match="finite"):
+        net.predict(X)
