@@ -33,6 +33,8 @@ TOGETHER = 8
 """Vectors of z that stay in registers; a wider z is streamed through the first-level cache."""
 ROWS = 4
 """Rows of W that are read side by side."""
+AHEAD = 2 * ROWS
+"""Rows of W by which they are asked for before they are read: what lies beyond the second-level cache is on its way."""
 MOST_LISTED = 8192
 """Elements of x of which those that are not 0 are listed, on the stack."""
 
@@ -165,23 +167,34 @@ class _Row:
         f, layout = self.f, self.layout
         listed, found = self.nonzero(x, k) if k <= MOST_LISTED else (None, f.constant("i64", k))
 
+        def row_of(entry: Int) -> Int:
+            if listed is None:
+                return entry
+            return f.convert("zext", f.load("i32", f.at(listed, entry, type="i32")), "i64")
+
         def rows(first: Int, turns: int) -> None:
-            scalars, lines = [], []
+            scalars, lines, later = [], [], []
             for u in range(turns):
-                p: Int = f.add(first, u)
-                if listed is not None:
-                    p = f.convert("zext", f.load("i32", f.at(listed, p, type="i32")), "i64")
+                p = row_of(f.add(first, u))
                 scalars.append(f.broadcast(f.at(x, p, type=layout.real), layout.vector))
                 lines.append(f.at(w, (p, n), type=layout.real))
+                if turns == ROWS:
+                    later.append(f.at(w, (row_of(f.add(first, AHEAD + u)), n), type=layout.real))
 
-            def column(i: Int) -> None:
-                to = f.at(place, (i, layout.lanes), type=layout.real)
-                z = f.load(layout.vector, to)
-                for s, line in zip(scalars, lines, strict=True):
-                    z = f.fma(s, f.load(layout.vector, f.at(line, (i, layout.lanes), type=layout.real)), z)
-                f.store(z, to)
+            def column(i: Int, wide: int) -> None:
+                to, size = f.at(place, (i, layout.lanes), type=layout.real), layout.lanes
+                for line in later:
+                    f.prefetch(f.at(line, (i, size), type=layout.real), locality=3)
+                for v in range(wide):
+                    z = f.load(layout.vector, to, v * size)
+                    for s, line in zip(scalars, lines, strict=True):
+                        z = f.fma(s, f.load(layout.vector, f.at(line, (i, size), type=layout.real), v * size), z)
+                    f.store(z, to, v * size)
 
-            f.loop(0, count, column)
+            per_line = max(1, 64 // (layout.lanes * layout.itemsize))
+            lined = count - count % per_line
+            f.loop(0, lined, lambda i: column(i, per_line), step=per_line)
+            f.loop(lined, count, lambda i: column(i, 1))
 
         zero = f.constant(layout.vector, 0.0)
         f.loop(0, count, lambda i: f.store(zero, f.at(place, (i, layout.lanes), type=layout.real)))
@@ -192,7 +205,7 @@ class _Row:
     def nonzero(self, x: Value, k: int) -> tuple[Value, Value]:
         """(address of the numbers of the elements of x that are not 0, i32; how many)."""
         f, real = self.f, self.layout.real
-        entries = f.alloca("i32", k)
+        entries = f.alloca("i32", k + AHEAD)
 
         def element(p: Int, found: Value) -> list[Value]:
             f.store(f.convert("trunc", f.value(p), "i32"), f.at(entries, found, type="i32"))
@@ -200,6 +213,8 @@ class _Row:
             return [f.value(f.add(found, f.convert("zext", some, "i64")))]
 
         (found,) = f.loop(0, k, element, [f.constant("i64", 0)])
+        for past in range(AHEAD):  # rows that are asked for and never read
+            f.store(f.constant("i32", 0), f.at(entries, f.add(found, past), type="i32"))
         return entries, found
 
     def lookup(self, equation: Equation) -> None:
