@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import math
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -21,6 +22,8 @@ from chainrule.train.schedules import RunningSchedule, Schedule
 from chainrule.train.state import FitState, Trainable
 
 Array = NDArray[Any]
+MANY = 10_000
+"""Samples from which on the next epoch's order is drawn while an epoch runs: a thread costs as much as so many do."""
 
 
 class Evaluable(Trainable, Protocol):
@@ -100,17 +103,25 @@ class Fit:
         return stored
 
     def _epochs(self, state: FitState, schedule: RunningSchedule, stored: dict[str, Array]) -> None:
-        rng = np.random.default_rng(self.seeds)
-        in_order = np.arange(state.samples, dtype=np.int64)
+        with contextlib.closing(_orders(self.seeds, state.samples, self.epochs, self.shuffle)) as orders:
+            self._each_epoch(state, schedule, stored, orders)
+
+    def _each_epoch(
+        self,
+        state: FitState,
+        schedule: RunningSchedule,
+        stored: dict[str, Array],
+        orders: Iterator[NDArray[np.int64]],
+    ) -> None:
         kept: dict[str, Array] = {}  # the engine's own form of the slots, which nobody else looks at during a fit
-        for number in range(1, self.epochs + 1):
+        for number, order in enumerate(orders, 1):
             state.epoch = number
             for callback in self.callbacks:
                 callback.on_epoch_begin(state)
             before = {name: array.copy() for name, array in self.stored.items()}
             epoch = Epoch(
                 data=self.data,
-                order=rng.permutation(state.samples) if self.shuffle else in_order,
+                order=order,
                 batch_size=self.batch_size,
                 rates=_rates(schedule, state),
                 first_step=state.step + 1,
@@ -204,6 +215,30 @@ class Fit:
             seconds=seconds,
             samples_per_second=len(epoch.order) / seconds if seconds > 0 else math.inf,
         )
+
+
+def _orders(
+    seeds: tuple[int, int], samples: int, epochs: int, shuffle: bool
+) -> Generator[NDArray[np.int64], None, None]:
+    """The order of the samples in each epoch; of many samples the next is drawn while machine code runs."""
+    rng = np.random.default_rng(seeds)
+    if not shuffle:
+        yield from [np.arange(samples, dtype=np.int64)] * epochs
+        return
+    drawn = [rng.permutation(samples)]
+    for left in range(epochs - 1, -1, -1):
+        order = drawn.pop()
+        beside = threading.Thread(target=lambda: drawn.append(rng.permutation(samples)), name="chainrule order")
+        if left and samples >= MANY:
+            beside.start()
+            try:
+                yield order
+            finally:
+                beside.join()
+        else:
+            yield order
+            if left:
+                drawn.append(rng.permutation(samples))
 
 
 def _rates(schedule: RunningSchedule, state: FitState) -> NDArray[np.float64]:
