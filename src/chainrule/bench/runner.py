@@ -25,7 +25,7 @@ class Plan:
     threads: tuple[int, ...]
     rounds: int = 7
     part: float = 1.0
-    least: float = 0.2
+    least: float = 0.5
     clock: Clock = "wall"
 
 
