@@ -96,9 +96,9 @@ class TestLearning:
     @pytest.mark.parametrize(
         ("settings", "words"),
         [
-            ({"context": 0}, "inputs must be a positive whole number"),
-            ({"context": 2.5}, "inputs must be a positive whole number"),
-            ({"embedding": 0}, "dimension must be a positive whole number"),
+            ({"context": 0}, "context must be a positive whole number. Got 0"),
+            ({"context": 2.5}, "context must be a positive whole number"),
+            ({"embedding": 0}, "embedding must be a positive whole number"),
             ({"hidden": (0,)}, "units must be a positive whole number"),
             ({"hidden": 200}, "hidden must be the widths"),
             ({"activation": "tan"}, "Did you mean 'tanh'"),
@@ -106,6 +106,8 @@ class TestLearning:
             ({"normalisation": "group"}, "normalisation must be 'layer', 'batch' or None"),
             ({"dtype": "int8"}, "dtype must be"),
             ({"seed": -1}, "seed must be"),
+            ({"vocabulary": "abc"}, "vocabulary must be a Vocabulary"),
+            ({"context": 0, "embedding": 0, "hidden": 3}, "(?s)context must.*embedding must.*hidden must"),
         ],
     )
     def test_settings_that_cannot_be(self, settings: dict[str, Any], words: str) -> None:
@@ -119,6 +121,7 @@ class TestLearning:
             ({"names": ["ab"], "validation": []}, "no names to validate on"),
             ({"names": ["aaa"]}, "single character 'a'"),
             ({"names": "abc"}, r"write \[name\]"),
+            ({"names": 3}, "Names must be a list of texts. Got 3"),
             ({"names": ["ab"], "epochs": 0}, "epochs must be"),
             ({"names": ["ab"], "batch_size": 0}, "batch_size must be"),
             ({"names": ["ab"], "epochs": 2, "average": 3}, "average must be a whole number from 0 to the 2 epochs"),

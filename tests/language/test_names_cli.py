@@ -144,6 +144,27 @@ class TestTrain:
         assert "2 epochs in" in result.out and "stopped: interrupted" in result.out and "dev cost" in result.last
         assert CharacterModel.load("runs/few/model.safetensors").sample(3, seed=0)
 
+    def test_an_interrupt_in_the_first_epoch(self, names: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What its steps have learned is kept; there is no learning curve yet."""
+        pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+
+        def interrupted(*given: Any) -> Any:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(Fit, "_record", interrupted)
+        result = names("train", "few.txt", "--hidden", 8)
+        assert result.code == 130 and "\n0 epochs in" in result.out and "stopped: interrupted" in result.out
+        drawn = names("plot", "runs/few")
+        assert drawn.code == 0 and "next-character.png" in drawn.out and "learning-curve" not in drawn.out
+
+    def test_an_interrupt_before_the_first_step(self, names: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+        def interrupted(*given: Any) -> Any:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(Fit, "_steps", interrupted)
+        result = names("train", "few.txt", "--hidden", 8)
+        assert result.code == 130 and result.err == "chainrule: interrupted\n" and os.listdir("runs") == []
+
     def test_a_divergence(self, names: Command) -> None:
         result = names("train", "few.txt", "--learning-rate", 1e30, "--activation", "relu", "--epochs", 5)
         refused(result, "Training diverged in epoch 1", "smaller learning rate")

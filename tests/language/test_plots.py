@@ -9,7 +9,7 @@ import pytest
 
 from chainrule.errors import DataError
 from chainrule.language import CharacterModel, Vocabulary
-from chainrule.language.plots import plot_embedding, plot_learning_curve, plot_next, project
+from chainrule.language.plots import label, plot_embedding, plot_learning_curve, plot_next, project
 from chainrule.train.history import EpochRecord, History
 
 pytest.importorskip("matplotlib", reason="matplotlib is not installed")
@@ -53,6 +53,14 @@ class TestPictures:
         for name in ("e.png", "n.png", "new/n.png", "c.png", "one.png"):
             width, height = size(tmp_path / name)
             assert width > 500 and height > 300
+
+    def test_every_character_can_be_seen(self, tmp_path: Path) -> None:
+        shown = {"": "end", "a": "a", "李": "李", " ": "␣", "\u3000": "3000", "\u200c": "200C", "\u093c": "◌\u093c"}
+        assert {symbol: label(symbol) for symbol in shown} == shown
+
+    def test_text_is_not_a_formula(self, tmp_path: Path) -> None:
+        model = CharacterModel(2, 4, (5,), vocabulary=Vocabulary(tuple("ab$^{\\")))
+        assert size(plot_next(model, tmp_path / "n.png", ["$$", "$\\a{$", "^"]))[1] > 300
 
     def test_of_many_characters_those_that_matter(self, tmp_path: Path) -> None:
         model = CharacterModel(2, 4, (5,), vocabulary=Vocabulary(tuple(map(chr, range(0x400, 0x4B0)))))

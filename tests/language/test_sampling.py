@@ -91,6 +91,16 @@ def test_every_name_begins_with_the_prefix(tiny: CharacterModel) -> None:
     assert all(1 <= len(name) <= 3 for name in tiny.sample(500, longest=3, seed=0))
 
 
+def test_names_of_any_length() -> None:
+    """None ends: the end has next to no probability."""
+    model = CharacterModel(2, 3, (), vocabulary=Vocabulary(tuple("ab")))
+    model.network.parameters["b1"][:] = [-90, 0, 0]
+    for longest in (1, 31, 32, 33, 64, 65, 200):
+        drawn = model.sample(20, longest=longest, seed=0)
+        assert {len(name) for name in drawn} == {longest} and all(set(name) <= set("ab") for name in drawn)
+    assert {name[:40] for name in drawn} == {name[:40] for name in model.sample(20, longest=40, seed=0)}
+
+
 def test_shared_contexts_are_predicted_once(tiny: CharacterModel, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = []
     predict = tiny.network.predict

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from chainrule.cli.choices import hidden_layers, make_optimizer
 from chainrule.cli.runs import HISTORY, LOG, MODEL, SETTINGS, Settings, check_out, claim, uninterrupted, versions
 from chainrule.errors import ChainruleError, DivergedError, SpecError, expected
@@ -54,8 +56,8 @@ class NamesOptions:
 def run(options: NamesOptions, out: Path | None, force: bool, progress: bool | None) -> int:
     """Train, tell and save; the exit code: 0, or 130 after Ctrl-C.
 
-    Raises SpecError and DataError before anything is trained or written; DivergedError after the last finite weights
-    have been saved.
+    Raises SpecError and DataError before anything is trained or written, KeyboardInterrupt before the first step, and
+    DivergedError after the last finite weights have been saved.
     """
     chosen = choose(options)
     check_out(out, force)
@@ -73,12 +75,14 @@ def run(options: NamesOptions, out: Path | None, force: bool, progress: bool | N
         f"{len(train):,} to train, {len(dev):,} for dev, {len(test):,} for test"
     )
     print(model.network.summary(), flush=True)
+    first = model.embedding_
     began = time.perf_counter()
     try:
         failure = _fit(chosen, model, train, dev, [CSVLog(folder / LOG)], progress, options.threads)
-        if isinstance(failure, DivergedError) and not model.history:
+        # Ctrl-C within the first epoch leaves a model that has learned something; before it, while compiling, none.
+        if failure is not None and not model.history and np.array_equal(first, model.embedding_):
             raise failure
-    except ChainruleError:
+    except (ChainruleError, KeyboardInterrupt):
         if made:
             # Nothing was trained: a folder with no more than a log's header in it should not look like a run.
             with contextlib.suppress(OSError):
@@ -86,7 +90,7 @@ def run(options: NamesOptions, out: Path | None, force: bool, progress: bool | N
                 folder.rmdir()
         raise
     seconds = time.perf_counter() - began
-    history = model.history or History()
+    history = History() if model.history is None else model.history
     with uninterrupted():
         costs = {"train": model.score(train).per_character, "dev": model.score(dev).per_character}
         model.save(folder / MODEL)

@@ -76,9 +76,10 @@ def plot(model: Path, prefixes: tuple[str, ...], out: Path | None) -> None:
     character_model = CharacterModel.load(path)
     folder = path.parent if out is None else out
     drawn = [plot_embedding(character_model, folder / "embedding.png")]
-    history = path.parent / HISTORY
-    if history.is_file():
-        drawn.append(plot_learning_curve(History.load_json(history), folder / "learning-curve.png"))
+    log = path.parent / HISTORY
+    history = History.load_json(log) if log.is_file() else History()
+    if history:  # a run that was interrupted in its first epoch has none
+        drawn.append(plot_learning_curve(history, folder / "learning-curve.png"))
     drawn.append(plot_next(character_model, folder / "next-character.png", prefixes or None))
     for picture in drawn:
         print(f"drawn: {picture}")

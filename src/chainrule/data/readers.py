@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import unicodedata
 import zipfile
 import zlib
 from collections.abc import Iterable, Mapping
@@ -28,6 +29,10 @@ TABLE_SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
 # The names under which archives hold their arrays: ours first, then those of Keras's mnist.npz.
 _NAMES = {"X": ("X", "x", "x_train"), "y": ("y", "Y", "y_train")}
 _TEST_NAMES = {"X_test": ("X_test", "x_test"), "y_test": ("y_test", "Y_test")}
+
+# Unicode's categories of what is no part of a name.  Joiners (Cf), which Persian names and emoji hold, and spaces of
+# other widths (Zs) are.
+_CONTROLS = ("Cc", "Zl", "Zp")
 
 
 def load_digits() -> Dataset:
@@ -129,8 +134,8 @@ def read_names(path: str | os.PathLike[str], longest: int | None = None) -> tupl
     names: list[str] = []
     for number, line in enumerate(read_text(path).split("\n"), 1):
         name = line.strip()
-        if name and not name.isprintable():
-            odd = next(c for c in name if not c.isprintable())
+        odd = "" if name.isprintable() else next((c for c in name if unicodedata.category(c) in _CONTROLS), "")
+        if odd:
             raise DataError(f"{path}: line {number} holds the control character {odd!r}; is it a text file?")
         if longest is not None and len(name) > longest:
             raise DataError(

@@ -58,7 +58,7 @@ class CharacterModel:
     initialiser.  calm: the last layer begins with small weights (N(0, 0.01²)), so that no character is believed in
     before it was seen.  dtype, seed, engine: as of Network.  vocabulary: by default the characters of the names that
     are learned first.
-    Raises SpecError with all faults at once.
+    Raises SpecError.
     """
 
     def __init__(
@@ -78,11 +78,19 @@ class CharacterModel:
         engine: EngineName = "auto",
         vocabulary: Vocabulary | None = None,
     ) -> None:
-        if normalisation is not None and normalisation not in _NORMALISATIONS:
-            raise SpecError(expected("normalisation", "'layer', 'batch' or None", normalisation))
+        faults = []
+        for name, value in (("context", context), ("embedding", embedding)):
+            if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+                faults.append(expected(name, "a positive whole number", value))
         if isinstance(hidden, str) or not isinstance(hidden, Sequence):
-            raise SpecError(expected("hidden", "the widths of the hidden layers, (200,) say", hidden))
-        self.context = context
+            faults.append(expected("hidden", "the widths of the hidden layers, (200,) say", hidden))
+        if normalisation is not None and normalisation not in _NORMALISATIONS:
+            faults.append(expected("normalisation", "'layer', 'batch' or None", normalisation))
+        if vocabulary is not None and not isinstance(vocabulary, Vocabulary):
+            faults.append(expected("vocabulary", "a Vocabulary, Vocabulary.from_names(names) say", vocabulary))
+        if faults:
+            raise SpecError(faults)
+        self.context = int(context)
         self.history: History | None = None
         self._parts = (embedding, tuple(hidden), activation, normalisation, dropout, embedding_dropout, weights, calm)
         self._network: Network | None = None
@@ -246,8 +254,8 @@ class CharacterModel:
             temperature=float(temperature),
             top_k=top_k,
         )
-        symbols = np.array(self.vocabulary.symbols)
-        return ["".join(symbols[tokens].tolist()) for tokens in drawn]
+        symbols = self.vocabulary.symbols
+        return ["".join([symbols[k] for k in tokens.tolist()]) for tokens in drawn]
 
     # --- keeping it ----------------------------------------------------------------------------------------------
 

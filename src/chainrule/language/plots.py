@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,7 +26,8 @@ FONTS = (
     "Malgun Gothic", "Nirmala UI", "Segoe UI", "Segoe UI Emoji",
 )  # fmt: skip
 """Fonts to take, where they are installed, for the characters that matplotlib's own does not have."""
-VOWELS = frozenset("aeiouy")
+VOWELS = frozenset("aeiouyæœøıəαεηιουωаеиіоуыэюяє")
+"""Of the Latin, the Greek and the Cyrillic script, without accents."""
 END = "end"
 """How the boundary is labelled."""
 MOST_COLUMNS = 40
@@ -46,7 +48,7 @@ def plot_embedding(model: CharacterModel, path: str | os.PathLike[str]) -> Path:
     size = 13 if len(places) <= 40 else 9
     for (x, y), symbol in zip(places, model.vocabulary.symbols, strict=True):
         colour = _GREY if not symbol else _ORANGE if _plain(symbol) in VOWELS else _BLUE
-        axes.text(x, y, symbol or END, color=colour, ha="center", va="center", fontsize=size if symbol else 9)
+        axes.text(x, y, label(symbol), color=colour, ha="center", va="center", fontsize=size if symbol else 9)
     axes.margins(0.08)
     axes.set_title(f"Embedding of {len(places) - 1} characters: {share:.0%} of the variance")
     axes.set_xlabel("first direction")
@@ -91,14 +93,15 @@ def plot_next(model: CharacterModel, path: str | os.PathLike[str], prefixes: Seq
     P = model.next_probabilities(prefixes)
     # The end, then the characters in their order; of many only those that matter most here.
     kept = np.sort(np.argsort(-P.max(axis=0), kind="stable")[:MOST_COLUMNS])
-    columns = [model.vocabulary.symbols[k] or END for k in kept]
+    columns = [label(model.vocabulary.symbols[k]) for k in kept]
     figure = _figure(max(4.5, 0.27 * len(columns) + 2.2), max(2.4, 0.27 * len(prefixes) + 1.6))
     axes = figure.subplots()
     # Colours along the square root: what is improbable, but possible, can be told from what is not.
     image = axes.imshow(P[:, kept], cmap="Blues", norm=_square_root(float(P[:, kept].max())), aspect="auto")
     axes.set_xticks(range(len(columns)), columns)
-    axes.get_xticklabels()[columns.index(END)].set_rotation(90) if END in columns else None
-    axes.set_yticks(range(len(prefixes)), [prefix or "(begin)" for prefix in prefixes])
+    for tick in axes.get_xticklabels():
+        tick.set_rotation(90 if len(tick.get_text()) > 2 else 0)
+    axes.set_yticks(range(len(prefixes)), [_beginning(prefix) for prefix in prefixes])
     axes.tick_params(length=0)
     axes.set_xlabel("next character")
     axes.set_title("What comes next")
@@ -120,10 +123,20 @@ def project(E: NDArray[Any]) -> tuple[NDArray[np.float64], float]:
     return places, float(np.square(S[:2]).sum()) / total if total > 0 else 1.0
 
 
+def label(symbol: str) -> str:
+    """The character so that it can be seen: a space as ␣, a mark on a circle, what has no shape as its code point."""
+    if symbol in ("", " "):
+        return "␣" if symbol else END
+    kind = unicodedata.category(symbol)[0]
+    return f"◌{symbol}" if kind == "M" else f"{ord(symbol):04X}" if kind in "CZ" else symbol
+
+
+def _beginning(prefix: str) -> str:
+    return label(prefix) if len(prefix) == 1 else prefix.replace(" ", "␣") or "(begin)"
+
+
 def _plain(symbol: str) -> str:
     """The letter without its accents."""
-    import unicodedata
-
     return unicodedata.normalize("NFD", symbol)[0].lower()
 
 
@@ -159,6 +172,7 @@ def _save(figure: Figure, path: str | os.PathLike[str]) -> Path:
     there = set(get_font_names())
     for text in figure.findobj(Text):
         text.set_fontfamily(["DejaVu Sans", *(name for name in FONTS if name in there)])
+        text.set_parse_math(False)
     with warnings.catch_warnings():
         # A character that no font of this machine has is an empty box; the picture is of use all the same.
         warnings.filterwarnings("ignore", "Glyph .* missing from font")

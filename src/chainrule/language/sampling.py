@@ -14,6 +14,8 @@ from chainrule.language.vocabulary import BOUNDARY, Tokens
 
 Predict = Callable[[Tokens], NDArray[Any]]
 """Contexts (m, context) -> the probabilities of each next token, (m, v)."""
+_ROOM = 32
+"""Characters after the prefix that there is room for at first; there is more when a name needs it."""
 
 
 def weights(probabilities: NDArray[Any], temperature: float = 1.0, top_k: int | None = None) -> NDArray[np.float64]:
@@ -53,7 +55,7 @@ def sample(
     take no further part; contexts that several names share are predicted once.
     """
     begun = len(prefix)
-    rows = np.zeros((count, context + max(longest, begun)), np.int64)
+    rows = np.zeros((count, context + begun + _ROOM), np.int64)
     rows[:, context : context + begun] = prefix
     lengths = np.full(count, max(longest, begun))
     going = np.arange(count)
@@ -65,6 +67,8 @@ def sample(
             P = P.copy()
             P[:, BOUNDARY] = 0.0
         token = draw(np.cumsum(weights(P, temperature, top_k), axis=1)[of], rng)
+        if context + position == rows.shape[1]:
+            rows = np.pad(rows, ((0, 0), (0, position)))
         rows[going, context + position] = token
         ended = token == BOUNDARY
         lengths[going[ended]] = position

@@ -48,7 +48,7 @@ class Vocabulary:
     @classmethod
     def from_names(cls, names: Iterable[str]) -> Vocabulary:
         """All characters of the names, in the order of their code points.  Raises DataError for fewer than two."""
-        return cls(tuple(sorted(set(_normal("".join(checked(names)))))))
+        return cls(tuple(sorted(set("".join(map(_normal, checked(names)))))))
 
     def __len__(self) -> int:
         """How many tokens there are, the boundary among them."""
@@ -87,9 +87,10 @@ class Vocabulary:
 
     def token(self, character: str) -> int:
         """The token of one character.  Raises DataError where the vocabulary has none."""
-        if character not in self.characters:
+        known = _normal(character) if isinstance(character, str) else character
+        if known not in self.characters:
             raise DataError(f"The character to read unknown ones as must be a known one. Got {character!r} instead.")
-        return self.characters.index(character) + 1
+        return self.characters.index(known) + 1
 
     @cached_property
     def _order(self) -> Tokens:
@@ -118,6 +119,8 @@ def checked(names: Iterable[str]) -> list[str]:
     """The names as a list.  Raises DataError for a single string, or what is not text."""
     if isinstance(names, str):
         raise DataError(f"Names must be a list of texts. Got the single text {names[:40]!r}; write [name].")
+    if not isinstance(names, Iterable):
+        raise DataError(expected("Names", "a list of texts", names))
     given = list(names)
     wrong = next((name for name in given if not isinstance(name, str)), None)
     if wrong is not None or not all(isinstance(name, str) for name in given):
@@ -137,6 +140,5 @@ def _codes(text: str) -> NDArray[np.uint32]:
 
 def _abridged(characters: Sequence[str]) -> str:
     """abc...xyz, or the first of many."""
-    return (
-        "".join(characters) if len(characters) <= 60 else f"{''.join(characters[:60])} and {len(characters) - 60} more"
-    )
+    more = len(characters) - _MOST_SHOWN
+    return "".join(characters[:_MOST_SHOWN]) + (f" and {more} more" if more > 0 else "")
