@@ -1,6 +1,9 @@
 """The figures of the character models: training, sampling and windows, beside PyTorch where it is installed.
 
-    python benchmarks/names.py [FILE] [--epochs 35] [--no-best] [--threads 2]
+    python benchmarks/names.py [FILE] [--only windows,classic,peer,best] [--epochs 35] [--threads 2]
+
+windows: how long they take.  classic: its training on one core, its dev cost, 10,000 samples.  peer: a step beside
+PyTorch's.  best: its training on two cores, its costs, 10,000 samples.
 
 FILE has a name per line (by default ../shared/data/names.txt, or else the list that comes with chainrule).  Both
 libraries are timed in turns, on one core, and by the processor's time: what else the machine does then shows little.
@@ -29,6 +32,7 @@ BATCH, CONTEXT, EMBEDDING, HIDDEN = 32, 3, 10, 200
 TURNS, TURN = 5, 2_000
 """How often the libraries take turns, and how many steps PyTorch makes in one."""
 SAMPLES = 10_000
+PARTS = ("windows", "classic", "peer", "best")
 
 
 class Seconds(cr.Callback):
@@ -90,26 +94,31 @@ def windows(names: list[str], vocabulary: Vocabulary) -> None:
     print(f"windows: {len(X):,} of context {CONTEXT} in {statistics.median(seconds):.3f} s (target: well under 0.2)")
 
 
-def classic(train: list[str], dev: list[str], vocabulary: Vocabulary, epochs: int) -> CharacterModel:
-    """The classic network: its run, its dev cost, and its steps beside PyTorch's."""
+def classic(train: list[str], dev: list[str], vocabulary: Vocabulary, epochs: int) -> None:
+    """The classic network: its run on one core, and its dev cost."""
     chosen = dataclasses.replace(preset("classic"), epochs=epochs)
     clock = Seconds()
     model = chosen.model(vocabulary=vocabulary)
     chosen.fit(model, train, callbacks=[clock], verbose=False, threads=1)
-    X, y = model.windows(train)
-    steps = epochs * -(-len(y) // BATCH)
+    steps = epochs * -(-len(model.windows(train)[1]) // BATCH)
     print(
         f"classic: {steps:,} steps of {BATCH} in {clock.wall:.2f} s ({clock.processor:.2f} s of one core, "
         f"{steps * BATCH / clock.processor:,.0f} samples/s); target 5 s"
     )
     print(f"classic: dev cost {model.score(dev).per_character:.4f} nats per character (target 2.12)")
+    sampling(model, "classic")
+
+
+def peer(train: list[str], vocabulary: Vocabulary) -> None:
+    """Steps of the classic network, in turns with PyTorch's."""
+    ours = preset("classic").model(vocabulary=vocabulary, engine="compiled")
+    X, y = ours.windows(train)
     other = torch_steps(X, y, len(vocabulary))
     if other is None:
         print("PyTorch is not installed: no ratio (pip install 'chainrule[peers]')")
-        return model
+        return
     turns = []
     other(200)
-    ours = chosen.model(vocabulary=vocabulary, engine="compiled")
     ours.network.fit(X, y, epochs=1, batch_size=BATCH, optimizer=cr.SGD(0.1), verbose=False, threads=1)
     for _ in range(TURNS):
         clock = Seconds()
@@ -123,7 +132,6 @@ def classic(train: list[str], dev: list[str], vocabulary: Vocabulary, epochs: in
         f"a step of {BATCH}: {mine * 1e6:.1f} µs, PyTorch eager {theirs * 1e6:.1f} µs: {ratio:.1f} times as fast "
         f"(median of {TURNS} turns; target 8)"
     )
-    return model
 
 
 def sampling(model: CharacterModel, what: str) -> None:
@@ -157,23 +165,29 @@ def best(train: list[str], dev: list[str], test: list[str], vocabulary: Vocabula
 
 
 def main() -> None:
-    """Everything in turn."""
+    """The parts that are asked for, in turn."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file", nargs="?", type=Path, help="a name per line")
     parser.add_argument("--epochs", type=int, default=35, help="of the classic run")
     parser.add_argument("--threads", type=int, default=2, help="of the best preset")
-    parser.add_argument("--no-best", action="store_true", help="leave the best preset out")
+    parser.add_argument("--only", default=",".join(PARTS), help="parts, with commas between them (all)")
     given = parser.parse_args()
+    parts = given.only.split(",")
+    if not set(parts) <= set(PARTS):
+        parser.error(f"the parts are {', '.join(PARTS)}")
     file = given.file or (SHARED if SHARED.is_file() else None)
     names = load_names(file)
     if file is None:
         print(f"{SHARED} is not here: the figures are for the list that comes with chainrule, the targets are not.")
     vocabulary = Vocabulary.from_names(names)
     train, dev, test = split_names(names)
-    windows(list(names), vocabulary)
-    model = classic(train, dev, vocabulary, given.epochs)
-    sampling(model, "classic")
-    if not given.no_best:
+    if "windows" in parts:
+        windows(list(names), vocabulary)
+    if "classic" in parts:
+        classic(train, dev, vocabulary, given.epochs)
+    if "peer" in parts:
+        peer(train, vocabulary)
+    if "best" in parts:
         best(train, dev, test, vocabulary, given.threads)
 
 

@@ -18,6 +18,14 @@ CLOSED_PIPE = 141
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command with the given words (by default the process's own); the exit code."""
+    try:
+        return _run(list(sys.argv[1:] if arguments is None else arguments))
+    except KeyboardInterrupt:
+        print("chainrule: interrupted", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _run(words: list[str]) -> int:
     # What takes long to import is imported when a command needs it: `chainrule --help` answers at once.
     import typer
 
@@ -28,7 +36,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A terminal that cannot show Σ shows ? instead of failing.
         sys.stdout.reconfigure(errors="replace")
-    words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         code = 0
         try:
@@ -50,9 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(f"{where}{(error.strerror or str(error)).lower()}")
     except MemoryError as error:
         return _fail(f"there is not enough memory ({error}).")
-    except (KeyboardInterrupt, typer.Abort):
-        print("chainrule: interrupted", file=sys.stderr)
-        return INTERRUPTED
+    except typer.Abort:
+        raise KeyboardInterrupt from None
     except Exception as error:
         # Typer's own errors of usage have no base class that all its versions share.
         if hasattr(error, "format_message"):
