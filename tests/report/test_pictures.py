@@ -151,3 +151,85 @@ def test_heat_maps_keep_the_numbers() -> None:
     assert heat(np.array([np.nan, np.inf, 2.0]))["max"] == 2
     rows, columns = strides((5000, 3000), 50_000)
     assert -(-5000 // rows) * -(-3000 // columns) <= 50_000
+
+
+def boxes(figure: Any) -> list[tuple[str, Any]]:
+    """Every text that is seen, and where it stands."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    FigureCanvasAgg(figure).draw()
+    texts = [*figure.texts, *(t for axes in figure.axes for t in (*axes.texts, axes.title, axes._left_title))]
+    return [(t.get_text(), t.get_window_extent()) for t in texts if t.get_text().strip() and t.get_visible()]
+
+
+@pytest.fixture(scope="module")
+def wide() -> tuple[cr.Network, np.ndarray, np.ndarray]:
+    """Long names everywhere: of activations, of parameters' shapes, of classes."""
+    own = cr.Activation("exp(z - max(z)) / sum(exp(z - max(z)))", name="softmax_by_another_name")
+    layers = [cr.Dense(1024, "log_softmax"), cr.LayerNorm("hard_sigmoid"), cr.Dense(1000, own), cr.Dense(3, "softmax")]
+    net = cr.Network(9, layers, "cross_entropy", engine="reference")
+    rng = np.random.default_rng(0)
+    return net, rng.normal(size=(40, 9)), rng.integers(0, 3, 40)
+
+
+@pytest.mark.parametrize("name", ["network", "worst_mistakes"])
+def test_no_text_touches_another_or_the_edge(wide: tuple[cr.Network, np.ndarray, np.ndarray], name: str) -> None:
+    net, X, y = wide
+    names = ["Iris setosa", "versicolor", "virginica of the Iris family"]
+    figure = cr.plot.network(net) if name == "network" else cr.plot.worst_mistakes(net, X, y, names=names)
+    found = boxes(figure)
+    assert len(found) > 8
+    for k, (text, box) in enumerate(found):
+        assert figure.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1 and box.y0 >= figure.bbox.y0, text
+        assert not [other for other, there in found[:k] if box.overlaps(there)], text
+
+
+def test_what_is_said_stands_above_the_bars(plane: dict[str, Any]) -> None:
+    """Where the values are saturated, the highest bars are the outermost."""
+    figure = cr.plot.activation_histograms(plane["net"], 50 * plane["X"])
+    said = [box for text, box in boxes(figure) if text.startswith("mean")]
+    bars = [patch.get_window_extent() for axes in figure.axes for patch in axes.patches]
+    assert len(said) == 2 and len(bars) == 80
+    assert not [box for box in said for bar in bars if box.overlaps(bar)]
+
+
+def test_ticks_are_plain_numbers(digits: dict[str, Any]) -> None:
+    once = cr.plot.learning_curves(cr.History(list(digits["history"])[:1]))
+    once.canvas.draw()
+    assert [t.get_text() for t in once.axes[0].get_xticklabels()] == ["1"]
+    for few in (digits["monitor"], _nearly_still()):
+        figure = cr.plot.gradient_flow(few)
+        figure.canvas.draw()
+        left = figure.axes[0]
+        low, high = left.get_ylim()
+        seen = [float(t.get_text()) for t in left.get_yticklabels() if low <= t.get_position()[1] <= high]
+        assert len(seen) >= 2
+
+
+def _nearly_still() -> cr.Monitor:
+    """A monitor whose gradients hardly change."""
+    monitor = cr.Monitor(every=1)
+    net = cr.Network(3, [cr.Dense(1)], "squared_error", engine="reference")
+    X = np.random.default_rng(0).normal(size=(64, 3))
+    net.fit(X, X[:, 0], epochs=1, optimizer=cr.SGD(1e-5), callbacks=[monitor], verbose=False)
+    return monitor
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_counts_stand_out_from_their_cells(theme: str) -> None:
+    from matplotlib.colors import to_rgb
+
+    net = cr.Network(2, [cr.Dense(1, "sigmoid")], "binary_cross_entropy", engine="reference")
+    X = np.random.default_rng(0).normal(size=(200, 2))
+    figure = cr.plot.confusion_matrix(net, X, (X[:, 0] > 0).astype(int), theme=theme)
+    (image,) = figure.axes[0].images
+
+    def light(colour: Any) -> float:
+        c = np.array(to_rgb(colour))
+        return float(np.where(c <= 0.03928, c / 12.92, ((c + 0.055) / 1.055) ** 2.4) @ [0.2126, 0.7152, 0.0722] + 0.05)
+
+    table = image.get_array()
+    for text in figure.axes[0].texts:
+        j, i = text.get_position()
+        pair = sorted([light(text.get_color()), light(image.cmap(float(table[int(i), int(j)])))])
+        assert pair[1] / pair[0] > 4, text.get_text()

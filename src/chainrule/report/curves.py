@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from chainrule.errors import DataError
-from chainrule.report.style import Theme, check_theme, name_lines, new_figure, tidy
+from chainrule.report.style import Theme, check_theme, name_lines, new_figure, plain_ticks, tidy
 from chainrule.train.history import History
 from chainrule.train.monitor import Monitor
 
@@ -54,6 +54,9 @@ def _curve(axes: Axes, history: History, column: str, name: str, theme: Theme) -
     tidy(axes, theme, "Cost" if column == "cost" else name.capitalize(), "epoch", "")
     axes.locator_params(axis="x", integer=True)
     axes.margins(x=0.03, y=0.12)
+    if len(history) == 1:
+        axes.set_xlim(epochs[0] - 0.5, epochs[0] + 0.5)
+        axes.set_xticks([epochs[0]], [f"{epochs[0]:.0f}"])
     if np.isfinite(validation).any():
         name_lines(axes, theme)
 
@@ -82,6 +85,7 @@ def gradient_flow(monitor: Monitor, *, theme: str = "light") -> Figure:
                 axes.plot(steps, np.where(values > 0, values, np.nan), color=colours.line(k), linewidth=1.6, label=name)
         axes.set_yscale("log")
         tidy(axes, colours, title, "batch", "")
+        plain_ticks(axes)
     if any(f"{name}.update" in monitor.names for name in names):
         right.axhline(1e-3, color=colours.soft, linewidth=1, linestyle=(0, (4, 3)))
         right.annotate("usual: 0.001", (0.99, 1e-3), xycoords=("axes fraction", "data"), xytext=(0, 3),

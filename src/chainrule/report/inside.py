@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from chainrule.engines.reference import ReferenceEngine
 from chainrule.errors import SpecError, expected
 from chainrule.network import Network
 from chainrule.program.symbol import BATCH
-from chainrule.report.style import Theme, bare, check_theme, heading, new_figure, tidy
+from chainrule.report.style import Theme, bare, check_theme, heading, new_figure, short, tidy
 from chainrule.rules.activations import Activation
 from chainrule.spec import BatchNorm, Dense, Dropout, Embedding, LayerNorm
 from chainrule.train.monitor import watched
@@ -33,8 +34,8 @@ def network(net: Network, *, theme: str = "light") -> Figure:
     Raises SpecError for a theme that is not known, MissingDependencyError without matplotlib.
     """
     colours = check_theme(theme)
-    columns = stages(net)
-    figure = new_figure(max(4.2, 1.75 * len(columns)), 3.6, colours)
+    columns = [(t, w, "\n".join(map(short, note.splitlines())), shapes) for t, w, note, shapes in stages(net)]
+    figure = new_figure(max(4.2, _pitch(columns) * len(columns)), 3.6, colours)
     from matplotlib.collections import LineCollection
 
     axes = figure.subplots()
@@ -54,6 +55,16 @@ def network(net: Network, *, theme: str = "light") -> Figure:
     axes.set_xlim(-0.6, len(columns) - 0.4)
     axes.set_ylim(-1.55, 1.6)
     return figure
+
+
+def _pitch(columns: list[tuple[str, int, str, str]]) -> float:
+    """Inches from a column to the next, so that what stands below does not touch: two notes, parameters between."""
+
+    def wide(text: str) -> int:
+        return max((len(line) for line in text.splitlines()), default=0)
+
+    pairs = pairwise(columns)
+    return max(1.75, *(0.042 * (wide(a[2]) + wide(b[2])) + 0.078 * wide(b[3]) + 0.2 for a, b in pairs))
 
 
 def stages(net: Network) -> list[tuple[str, int, str, str]]:
@@ -114,6 +125,7 @@ def activation_histograms(net: Network, X: ArrayLike, *, theme: str = "light") -
             flat, bins=40, color=colours.line(k), linewidth=0, weights=np.full(flat.size, 100 / max(1, flat.size))
         )
         tidy(axes, colours, name, "", "% of values" if k % columns == 0 else "")
+        axes.set_ylim(0, 1.36 * axes.dataLim.y1)  # room for what is said above the bars
         axes.text(0.98, 0.97, f"mean {flat.mean():.3g}\nstd {flat.std():.3g}\nzeros {np.mean(flat == 0):.0%}",
                   transform=axes.transAxes, ha="right", va="top", color=colours.soft, fontsize=8.5)  # fmt: skip
     for axes in grid[len(values) :]:
@@ -146,7 +158,7 @@ def weights(net: Network, *, shape: tuple[int, int] | None = None, most: int = 4
     order = np.sort(np.argsort(-np.linalg.norm(W, axis=0), kind="stable")[:most])
     columns = min(10, len(order))
     rows = -(-len(order) // columns)
-    figure = new_figure(0.9 * columns + 0.2, 0.9 * rows * height / width + 0.5, colours)
+    figure = new_figure(max(4.2, 0.9 * columns + 0.2), 0.9 * rows * height / width + 0.5, colours)
     limit = float(np.quantile(np.abs(W[:, order]), 0.995)) or 1.0
     shown = "" if len(order) == W.shape[1] else f", the {len(order)} strongest of {W.shape[1]}"
     heading(figure, colours, f"Weights of the first layer{shown}")
@@ -154,6 +166,7 @@ def weights(net: Network, *, shape: tuple[int, int] | None = None, most: int = 4
     bare(axes, colours)
     tiles = mosaic(W[:, order].T.reshape(-1, height, width), columns, max(1, width // 10), max(1, height // 10))
     axes.imshow(tiles, cmap=colours.signed(), vmin=-limit, vmax=limit, interpolation="nearest")
+    axes.set_anchor("NW")
     return figure
 
 

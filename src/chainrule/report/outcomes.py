@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from chainrule import checks
 from chainrule.errors import SpecError, expected
 from chainrule.network import Network
 from chainrule.report.inside import image_shape, mosaic
-from chainrule.report.style import bare, check_theme, heading, name_lines, new_figure, tidy
+from chainrule.report.style import bare, check_theme, clearest, heading, name_lines, new_figure, short, tidy
 from chainrule.rules.losses import Loss
 
 if TYPE_CHECKING:
@@ -43,12 +44,13 @@ def confusion_matrix(
     figure = new_figure(side, side, colours)
     axes = figure.subplots()
     # The square root: a few mistakes among thousands must be seen.
-    axes.imshow(np.sqrt(share), cmap=colours.amounts(), vmin=0, vmax=1)
+    amounts = colours.amounts()
+    axes.imshow(np.sqrt(share), cmap=amounts, vmin=0, vmax=1)
     if count <= 20:
         for i, j in zip(*np.nonzero(table), strict=True):
-            strong = share[i, j] > 0.35
+            below = amounts(math.sqrt(share[i, j]))
             axes.text(j, i, f"{table[i, j]:,}", ha="center", va="center", fontsize=min(9, 90 / count),
-                      color=colours.paper if strong else colours.ink)  # fmt: skip
+                      color=clearest(below, (colours.paper, colours.ink)))  # fmt: skip
     right = float(np.trace(table)) / max(1, len(truth))
     tidy(axes, colours, f"{right:.2%} of {len(truth):,} right", "taken for", "is", grid="")
     long = max(len(label) for label in labels) > 3
@@ -79,10 +81,15 @@ def worst_mistakes(
     labels = class_names(names, max(2, net.spec.outputs))
     wrong = np.flatnonzero(truth != guess)
     order = wrong[np.argsort(-sure[wrong], kind="stable")[:most]]
-    columns = min(10, max(4, len(order)))
+    said = [f"took {short(labels[guess[k]])} ({sure[k]:.0%})\nis {short(labels[truth[k]])}" for k in order]
+    columns = 5
     rows = max(1, -(-len(order) // columns))
-    across, down = max(1, width // 7), max(2, int(0.5 * width))
-    figure = new_figure(1.0 * columns + 0.2, 1.0 * rows * (height + down) / (width + across) + 0.45, colours)
+    # An image is 0.86 inches wide; the next begins where what is said above it cannot touch.
+    apart = max([1.0, *(0.068 * len(line) + 0.1 for text in said for line in text.split("\n"))])
+    across = max(1, round(width * (apart / 0.86 - 1)))
+    inch = apart / (width + across)
+    down = math.ceil(0.42 / inch)
+    figure = new_figure(apart * columns + 0.2, inch * rows * (height + down) + 0.45, colours)
     heading(
         figure, colours, f"The worst of {len(wrong):,} mistakes among {len(truth):,}" if len(wrong) else "No mistakes"
     )
@@ -94,11 +101,12 @@ def worst_mistakes(
     some = (some - low) / np.maximum(high - low, 1e-12)
     tiles = mosaic(some.reshape(-1, height, width), columns, across, down)
     axes.imshow(tiles, cmap=colours.amounts(), vmin=0, vmax=1, interpolation="nearest")
-    for place, k in enumerate(order):
-        x, y = place % columns * (width + across) + width / 2, place // columns * (height + down)
-        said = f"took {labels[guess[k]]} ({sure[k]:.0%})\nis {labels[truth[k]]}"
-        axes.text(x, y - 1.2, said, ha="center", va="bottom", color=colours.soft, fontsize=8)
-    axes.set_ylim(tiles.shape[0], -down)
+    for place, text in enumerate(said):
+        left, top = place % columns * (width + across), place // columns * (height + down)
+        axes.annotate(text, (left - 0.5, top - 0.5), xytext=(0, 3), textcoords="offset points", ha="left",
+                      va="bottom", color=colours.soft, fontsize=8)  # fmt: skip
+    axes.set_xlim(-0.5, columns * (width + across) - 0.5)
+    axes.set_ylim(tiles.shape[0] - 0.5, -down - 0.5)
     return figure
 
 

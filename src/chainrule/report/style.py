@@ -90,6 +90,32 @@ def tidy(axes: Axes, theme: Theme, title: str = "", x: str = "", y: str = "", *,
         axes.set_axisbelow(True)
 
 
+def plain_ticks(axes: Axes) -> None:
+    """On a logarithmic height: ticks at 1, 2, 5, 10, ... as plain numbers; closer where the values are close."""
+    from matplotlib.ticker import AutoLocator, FuncFormatter, LogLocator, NullLocator
+
+    low, high = axes.get_ylim()
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)) if high > 5 * low else AutoLocator())
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.4g}"))
+
+
+def clearest(below: Any, colours: tuple[str, ...]) -> str:
+    """Of these colours the one with the most contrast to what lies below (WCAG's relative luminance)."""
+    from matplotlib.colors import to_rgb
+
+    def light(colour: Any) -> float:
+        channels = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)]
+        return 0.2126 * channels[0] + 0.7152 * channels[1] + 0.0722 * channels[2] + 0.05
+
+    return max(colours, key=lambda c: max(light(c), light(below)) / min(light(c), light(below)))
+
+
+def short(text: str, most: int = 16) -> str:
+    """The text, its end cut off where it is longer."""
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
 def bare(axes: Axes, theme: Theme, title: str = "", size: float = 9) -> None:
     """An image's axes: no ticks, a small title."""
     axes.set_facecolor(theme.paper)
