@@ -99,6 +99,8 @@ def test_switching_the_notation_changes_the_equations(page: Any, written: Writte
         now = formulas(page)
         assert len(now) == len(views(program, name)) and now not in seen
         seen.append(now)
+        says = page.find_element("id", "notation-says").text
+        assert ("Here λ = 0.1; gradients on the way are of the sum" in says) == (name == "column")
     assert formulas(page)[0] == "Z1 = X @ W1 + b1"
 
 
@@ -259,11 +261,43 @@ def test_printing(page: Any, tmp_path: Path) -> None:
     assert printed.startswith(b"%PDF") and len(printed) > 20_000
 
 
+def test_on_paper_nothing_lies_on_a_formula(page: Any) -> None:
+    """The narrow page of a printer: a shape goes below a formula that is too long, and an open line may be parted."""
+    size(page, 700, 990)
+    theme(page, "dark", media="print")
+    run(page, "document.querySelector('input[value=index]').click()")
+    script = """return [...document.querySelectorAll("#lines .line")].filter(line => {
+        const [a, b] = [".formula > *", ".shape"].map(s => line.querySelector(s).getBoundingClientRect());
+        return b.width && a.right > b.left && a.bottom > b.top && b.bottom > a.top; }).length"""
+    assert run(page, script) == 0
+    assert run(page, "return getComputedStyle(document.querySelector('.lines > li')).breakInside") == "auto"
+    assert run(page, CONTRAST) == []
+
+
+def test_the_outcome_of_the_check_is_seen_on_a_phone(page: Any) -> None:
+    size(page, 390, 800)
+    region = page.find_element("css selector", "#check .scroll")
+    assert run(page, "return arguments[0].scrollWidth - arguments[0].clientWidth", region) <= 0
+
+
+def test_one_epoch_is_seen(browser: Any, written: Written, tmp_path: Path) -> None:
+    import chainrule as cr
+
+    once = cr.History(list(written.net.history or ())[:1])
+    path = written.net.report(tmp_path / "once.html", written.X, written.y, history=once)
+    browser.get(path.as_uri())
+    dots = browser.find_elements("css selector", ".chart circle.point")
+    assert [dot.is_displayed() for dot in dots] == [True] * 3  # cost, of validation too, and accuracy
+    chart = browser.find_element("css selector", ".chart svg").rect
+    assert all(chart["x"] < dot.rect["x"] < chart["x"] + chart["width"] for dot in dots[:2])
+
+
 def test_it_can_be_read_without_scripts(browser: Any, written: Written) -> None:
     size(browser, 1280, 900)
     browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
     try:
         browser.get(written.path.as_uri())
         assert len(browser.find_elements("css selector", "#lines math")) > 15
+        assert "gradients on the way are of the sum" in browser.find_element("id", "notation-says").text
     finally:
         browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})

@@ -9,7 +9,16 @@ A notation is a table (tables.py).  `Program.show` and `Network.show` call `show
 
 from chainrule.notation.source import source
 from chainrule.notation.tables import FORMATS, MATHEMATICAL, NOTATIONS, Notation
-from chainrule.notation.views import Derivation, EquationView, check_format, check_notation, derivation, show, views
+from chainrule.notation.views import (
+    Derivation,
+    EquationView,
+    check_format,
+    check_notation,
+    derivation,
+    remarks,
+    show,
+    views,
+)
 
 __all__ = [
     "FORMATS",
@@ -21,6 +30,7 @@ __all__ = [
     "check_format",
     "check_notation",
     "derivation",
+    "remarks",
     "show",
     "source",
     "views",

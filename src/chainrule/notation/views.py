@@ -195,12 +195,18 @@ def show(
         code = source(program)
         return f"```python\n{code}```\n" if format == "markdown" else code
     made = derivation(program, notation, mean_at=mean_at)
-    table = MATHEMATICAL[notation]
-    remarks = [f"{_letter(name)} = {number(value)}" for name, value in made.penalties.items()]
-    if program.backward and made.program.gradients != program.gradients:
-        remarks.append("gradients on the way are of the sum of the losses; the mean is taken at the parameters")
     write = {"unicode": _unicode, "latex": _latex, "markdown": _markdown, "mathml": _mathml}[format]
-    return write(table, made.views, remarks, why)
+    return write(MATHEMATICAL[notation], made.views, remarks(program, made), why)
+
+
+def remarks(program: Program, made: Derivation) -> list[str]:
+    """What a reader of the program's derivation must know besides its lines: the penalties' strengths, whose gradients
+    stand on the way.
+    """
+    said = [f"{_letter(name)} = {number(value)}" for name, value in made.penalties.items()]
+    if program.backward and made.program.gradients != program.gradients:
+        said.append("gradients on the way are of the sum of the losses; the mean is taken at the parameters")
+    return said
 
 
 def _letter(name: str) -> str:

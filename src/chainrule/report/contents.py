@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from chainrule.glass import CheckReport, Trace
 from chainrule.network import Network
-from chainrule.notation import MATHEMATICAL, NOTATIONS, EquationView, derivation, mathml
+from chainrule.notation import MATHEMATICAL, NOTATIONS, EquationView, derivation, mathml, remarks
 from chainrule.notation.names import Names
 from chainrule.program.equation import Program
 from chainrule.program.symbol import shape_text
@@ -41,12 +41,14 @@ def derivations(net: Network, X: ArrayLike, y: ArrayLike, optimizer: Optimizer |
     told = []
     for name in NOTATIONS:
         table = MATHEMATICAL.get(name)
-        title, says = (table.title, table.says) if table else ("NumPy", "Executable source; samples are rows.")
         trace = net.trace(X, y, training=True, optimizer=optimizer, notation=name)
         found = derivation(program, name)
         writer = _writer(name, found.program)
         lines = [_line(view, trace, heats, writer) for view in found.views]
-        told.append({"name": name, "title": title, "says": says, "code": table is None, "lines": lines})
+        title, says = (table.title, table.says) if table else ("NumPy", "Executable source; samples are rows.")
+        if more := remarks(program, found):
+            says = f"{says} Here {'; '.join(more)}."
+        told.append({"name": name, "title": title, "says": f"{title}. {says}", "code": table is None, "lines": lines})
     return {"notations": told, "arrays": heats.arrays}
 
 

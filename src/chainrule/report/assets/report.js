@@ -32,7 +32,8 @@
   /* --- dark and light --- */
   const root = document.documentElement;
   const systemDark = matchMedia("(prefers-color-scheme: dark)");
-  const dark = () => (root.dataset.theme ? root.dataset.theme === "dark" : systemDark.matches);
+  const printed = matchMedia("print");
+  const dark = () => !printed.matches && (root.dataset.theme ? root.dataset.theme === "dark" : systemDark.matches);
   try { const kept = localStorage.getItem("chainrule-theme"); if (kept) root.dataset.theme = kept; } catch { /* no storage */ }
   const drawn = new Set();
   const redraw = () => drawn.forEach((draw) => draw());
@@ -42,7 +43,7 @@
     say(root.dataset.theme + " colours");
     redraw();
   });
-  systemDark.addEventListener("change", redraw);
+  for (const change of [systemDark, printed]) change.addEventListener("change", redraw);
 
   /* --- heat maps --- */
   const hex = (text) => [1, 3, 5].map((k) => parseInt(text.slice(k, k + 2), 16));
@@ -166,7 +167,7 @@
   };
   const show = (name, open = []) => {
     const notation = data.notations.find((n) => n.name === name);
-    $("notation-says").textContent = notation.title + ". " + notation.says;
+    $("notation-says").textContent = notation.says;
     drawn.clear();
     const all = document.createDocumentFragment();
     for (const [section, heading] of Object.entries(headings)) {
@@ -225,7 +226,7 @@
     const floor = !log && low >= 0 && low - room < 0;
     low = floor ? 0 : low - room; high += room;
     const left = x[0], right = x[x.length - 1];
-    const px = (v) => LEFT + ((v - left) / (right - left || 1)) * (W - LEFT - RIGHT);
+    const px = (v) => LEFT + (right > left ? (v - left) / (right - left) : 0.5) * (W - LEFT - RIGHT);
     const py = (v) => TOP + (1 - (v - low) / (high - low)) * (H - TOP - BOTTOM);
     const picture = svg("svg", { viewBox: "0 0 " + W + " " + H, tabindex: "0", role: "img" });
     let ticks = round(low, high, 5);
@@ -258,6 +259,13 @@
       const line = svg("path", { class: "series", d: path });
       line.style.stroke = colour;
       picture.append(line);
+      const there = (i) => i in s.values && value(s.values[i]) !== null;
+      s.values.forEach((v, i) => {
+        if (!there(i) || there(i - 1) || there(i + 1)) return; // a line of one point is a dot
+        const dot = svg("circle", { class: "point", r: 3.5, cx: px(x[i]), cy: py(value(v)) });
+        dot.style.fill = colour;
+        picture.append(dot);
+      });
       const swatch = make("i");
       swatch.style.background = colour;
       legend.append(make("li", {}, swatch, s.name + " ", reading));
