@@ -132,7 +132,7 @@ class Names:
         if base == "Ys":
             return Scripts(Atom(self.notation.letters.get("Y", "Y")), Atom("s"))
         if base == "step_size":
-            return Scripts(Atom(self.notation.rate), Atom("t"))
+            return Scripts(Atom(self.notation.rate), Atom(self.notation.letters.get("t", "t")))
         if len(letter) == 1:
             return Atom(letter) if not extra else Scripts(Atom(letter), Atom(extra[1:], "number"))
         words = {"mean": "mean", "var": "var"}.get(base, base.replace("_", " ") if symbol.shape == () else base)

@@ -10,8 +10,10 @@ Every node still has a value: a test evaluates each line and holds it to the eng
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 
 from chainrule.notation.look import TIMES, Atom, Big, Fenced, Frac, Look, Root, Row, Scripts, joined, row
 from chainrule.program.scalar import Expression
@@ -144,6 +146,7 @@ class Relation:
 
 
 _INFIX = {"add": "+", "sub": "−", "lt": "<", "le": "≤", "gt": ">", "ge": "≥", "eq": "=", "ne": "≠"}
+_COMPARISONS = frozenset({"lt", "le", "gt", "ge", "eq", "ne"})
 _WORDS = {"minimum": "min", "maximum": "max"}
 _BY: Mapping[str, Callable[[Math], Math]] = {
     "log1p": lambda x: Apply("log", (Apply("add", (Number(1.0), x)),)),
@@ -199,6 +202,11 @@ class Layout:
     def _number(self, value: float) -> tuple[Look, int]:
         if value < 0:
             return Row((Atom("−", "prefix"), self._number(-value)[0])), SUM
+        if value not in CONSTANTS and len(number(value)) > 8:  # a third is not 0.3333333333333333
+            near = Fraction(value).limit_denominator(1000)
+            if near and math.isclose(near, value, rel_tol=1e-15):
+                parts = Atom(str(near.numerator), "number"), Atom(str(near.denominator), "number")
+                return Frac(*parts), PRECEDENCE["div"] if self.linear else FACTOR
         return CONSTANTS.get(value, Atom(number(value), "number")), ATOM
 
     def _at_least(self, m: Math, level: int) -> Look:
@@ -240,7 +248,9 @@ class Layout:
         f, arguments = m.function, m.arguments
         if f in _BY:
             return self._math(_BY[f](arguments[0]))
-        if f in ("add", "sub") or f in ("lt", "le", "gt", "ge", "eq", "ne"):
+        if f in _COMPARISONS:
+            return Fenced("[", self._condition(m), "]"), ATOM
+        if f in ("add", "sub"):
             level = PRECEDENCE[f]
             right = self._at_least(arguments[1], level if f == "add" else level + 1)
             if f == "add" and self._math(arguments[1])[1] == SUM and _negative(arguments[1]):
@@ -263,15 +273,27 @@ class Layout:
         inside = joined([self._math(a)[0] for a in arguments], ",")
         return Row((name or Atom(_WORDS.get(f, f), "word"), Fenced("(", inside, ")"))), ATOM
 
+    def _condition(self, m: Math) -> Look:
+        """A condition without the brackets that make it 1 or 0."""
+        if isinstance(m, Transpose) and isinstance(m.inside, Apply) and m.inside.function in _COMPARISONS:
+            return Scripts(Fenced("(", self._condition(m.inside), ")"), None, Atom("ᵀ"))
+        if not (isinstance(m, Apply) and m.function in _COMPARISONS):
+            return self._math(m)[0]
+        left, right = m.arguments
+        level = PRECEDENCE[m.function]
+        return row(self._at_least(left, level), _INFIX[m.function], self._at_least(right, level + 1))
+
     def _where(self, condition: Math, then: Math, otherwise: Math) -> tuple[Look, int]:
         """x where the condition holds: x ⊙ [condition] if the rest is 0."""
-        bracket = Fenced("[", self._math(condition)[0], "]")
+        compared = condition.inside if isinstance(condition, Transpose) else condition
+        one_or_zero = isinstance(compared, Apply) and compared.function in _COMPARISONS
+        bracket = self._math(condition)[0] if one_or_zero else Fenced("[", self._math(condition)[0], "]")
         if otherwise == Number(0.0):
             if then == Number(1.0):
                 return bracket, ATOM
             sign: Look = Atom("⊙", "infix") if then.array and condition.array else TIMES
             return Row((self._factor(then), sign, bracket)), TERM
-        parts = [self._math(then)[0], Atom(" if ", "text"), self._math(condition)[0], Atom(", else ", "text")]
+        parts = [self._math(then)[0], Atom(" if ", "text"), self._condition(condition), Atom(", else ", "text")]
         return Fenced("{", Row((*parts, self._math(otherwise)[0])), "}"), ATOM
 
     def _product(self, m: Apply) -> tuple[Look, int]:
@@ -283,8 +305,9 @@ class Layout:
             return Frac(self._math(m.arguments[0])[0], self._math(m.arguments[1])[0]), FACTOR
         tops, bottoms = _parts(m)
         beside = bool(bottoms) and not any(_indexed(x) for b in bottoms for x in _nodes(b))
-        small = [x for x in tops if not x.array and not _large(x) and not (beside and _indexed(x))]
-        large = [x for x in tops if not x.array and (_large(x) or (beside and _indexed(x)))]
+        # Without a quotient the factors keep their order.
+        small = [x for x in tops if not x.array and bottoms and not _large(x) and not (beside and _indexed(x))]
+        large = [x for x in tops if not x.array and x not in small]
         arrays = [x for x in tops if x.array]
         if bottoms and not small and len(large) == 1 and not arrays and _simple_quotient(large[0], bottoms):
             small, large = large, []
