@@ -49,8 +49,9 @@ def test_derive_formats(command: Any) -> None:
 
 
 def test_derive_with_numbers(command: Any, table: Path) -> None:
-    code, out, _ = command("derive", "--hidden", "3", "--with-numbers", table, "--notation", "column", "--samples", "6")
-    assert code == 0 and out.startswith("m = 6\nforward\n")
+    options = ("--hidden", "3", "--l2", "0.5", "--notation", "column", "--samples", "6")
+    code, out, _ = command("derive", *options, "--with-numbers", table)
+    assert code == 0 and out.startswith("m = 6\nλ = 0.5\ngradients on the way are of the sum")
     lines = out.splitlines()
     at = next(k for k, line in enumerate(lines) if line.startswith("    ∂J/∂W^[1] = "))
     assert lines[at + 1].startswith("        mean ") and "norm" in lines[at + 1]
@@ -58,7 +59,9 @@ def test_derive_with_numbers(command: Any, table: Path) -> None:
     assert float(lines[at + 1]) > 0
 
 
-def test_derive_and_check_a_saved_network(command: Any, tmp_path: Path, table: Path) -> None:
+def test_derive_and_check_a_saved_network(
+    command: Any, tmp_path: Path, table: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = tmp_path / "run"
     assert command("train", table, "--epochs", "1", "--hidden", "4", "--out", run)[0] == 0
     code, out, _ = command("derive", run, "--notation", "layer")
@@ -67,6 +70,10 @@ def test_derive_and_check_a_saved_network(command: Any, tmp_path: Path, table: P
     assert code == 0 and "m = 8" in out
     code, out, _ = command("check", run, table)
     assert code == 0 and out.startswith("every gradient agrees")
+    monkeypatch.chdir(tmp_path)  # a run may have its data's name
+    assert command("train", "digits", "--epochs", "1", "--hidden", "4", "--out", "digits")[0] == 0
+    code, out, _ = command("check", "digits", "digits")
+    assert code == 0 and "dX    (8, 64)" in out
     code, out, _ = command("check", run / "model.safetensors")
     assert code == 0 and "dW2" in out
 
@@ -89,6 +96,8 @@ def test_check_of_options_and_of_data(command: Any, table: Path) -> None:
         (("derive", "--with-numbers", "nowhere.csv"), "nowhere.csv: there is no such file"),
         (("derive", "--with-numbers", "digits", "--format", "latex"), "--with-numbers goes with the format unicode"),
         (("derive", "--with-numbers", "digits", "--long"), "neither --weighted nor --long"),
+        (("derive", "--with-numbers", "digits", "--inputs", "5"), "--inputs must be 64 for the data digits"),
+        (("check", "digits", "--outputs", "3"), "--outputs must be 10 for the data digits, or left out. Got 3"),
         (("derive", "nowhere.safetensors"), "there is no such model"),
         (("check", "nowhere"), "nowhere: there is no such file or folder"),
         (("check", "a.csv", "b.csv"), "at most one MODEL and one DATA"),

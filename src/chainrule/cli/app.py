@@ -188,8 +188,14 @@ def predict(
     run(model, data, out=out, probabilities=probabilities, engine=engine)
 
 
-Inputs = Annotated[int, typer.Option(help="Features of a sample.", rich_help_panel=_NETWORK)]
-Outputs = Annotated[int, typer.Option(help="Units of the last layer.", rich_help_panel=_NETWORK)]
+Inputs = Annotated[
+    int | None,
+    typer.Option(help="Features of a sample.", show_default="784, or as the data have", rich_help_panel=_NETWORK),
+]
+Outputs = Annotated[
+    int | None,
+    typer.Option(help="Units of the last layer.", show_default="10, or as the data have", rich_help_panel=_NETWORK),
+]
 OutputActivation = Annotated[
     str | None, typer.Option(help="By default the one that the loss is meant for.", rich_help_panel=_NETWORK)
 ]
@@ -204,9 +210,9 @@ def derive(
         str | None,
         typer.Argument(metavar="[MODEL]", help="A saved network; else the options describe one.", show_default=False),
     ] = None,
-    inputs: Inputs = 784,
+    inputs: Inputs = None,
     hidden: Hidden = "256",
-    outputs: Outputs = 10,
+    outputs: Outputs = None,
     activation: ActivationName = "sigmoid",
     output_activation: OutputActivation = None,
     loss: LossName = None,
@@ -270,9 +276,9 @@ def check(
             show_default=False,
         ),
     ] = None,
-    inputs: Inputs = 784,
+    inputs: Inputs = None,
     hidden: Hidden = "256",
-    outputs: Outputs = 10,
+    outputs: Outputs = None,
     activation: ActivationName = "sigmoid",
     output_activation: OutputActivation = None,
     loss: LossName = None,

@@ -8,7 +8,7 @@ from typing import Any
 from chainrule.cli.choices import make_optimizer
 from chainrule.cli.subject import SpecOptions, make_network, with_data
 from chainrule.errors import SpecError
-from chainrule.notation import check_format, check_notation, derivation, show
+from chainrule.notation import check_format, check_notation, derivation, remarks, show
 from chainrule.notation.views import Mean
 from chainrule.rules.derive import derive
 from chainrule.rules.losses import Loss
@@ -66,10 +66,9 @@ def _numbers(options: DeriveOptions, notation: str, form: str, mean: Mean | None
     network, X, y = with_data(options.spec, options.model, options.with_numbers, options.samples)
     trace = network.trace(X, y, training=True, optimizer=optimizer, notation=notation, mean_at=mean)
     labels = isinstance(network.spec.loss, Loss) and network.spec.loss.classes
-    made = derivation(
-        network.derive(optimizer=optimizer, targets="labels" if labels else "values"), notation, mean_at=mean
-    )
-    print(f"m = {len(X)}")
+    program = network.derive(optimizer=optimizer, targets="labels" if labels else "values")
+    made = derivation(program, notation, mean_at=mean)
+    print("\n".join([f"m = {len(X)}", *remarks(program, made)]))
     section = ""
     for view in made.views:
         if view.section != section:

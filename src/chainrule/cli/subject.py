@@ -18,15 +18,17 @@ from chainrule.rules.losses import Loss
 from chainrule.spec import Dense, Embedding, NetworkSpec
 
 Array = NDArray[Any]
+INPUTS, OUTPUTS = 784, 10
+"""Of a network that neither options nor data say more about."""
 
 
 @dataclass(frozen=True)
 class SpecOptions:
     """The options that describe a network; see the commands' help."""
 
-    inputs: int
+    inputs: int | None
     hidden: str
-    outputs: int
+    outputs: int | None
     activation: str
     output_activation: str | None
     loss: str | None
@@ -39,11 +41,12 @@ class SpecOptions:
         """The network they describe.  Raises SpecError where it cannot be."""
         loss = self.loss or "cross_entropy"
         reduction: Any = self.reduction
+        outputs = OUTPUTS if self.outputs is None else self.outputs
         return NetworkSpec(
-            self.inputs,
+            INPUTS if self.inputs is None else self.inputs,
             [
                 *hidden_layers(self.hidden, self.activation, self.dropout),
-                Dense(self.outputs, self.output_activation or output_activation(loss)),
+                Dense(outputs, self.output_activation or output_activation(loss)),
             ],
             loss,
             l1=self.l1,
@@ -59,7 +62,12 @@ def is_model(word: str) -> bool:
 
 
 def sort_words(words: list[str]) -> tuple[str | None, str | None]:
-    """(MODEL, DATA) of up to two words.  Raises SpecError for two of a kind."""
+    """(MODEL, DATA) of up to two words.  Raises SpecError for two of a kind.
+
+    A run's folder may have the name of its data: as the second word it is the data.
+    """
+    if len(words) == 2 and all(map(is_model, words)) and Path(words[1]).suffix != ".safetensors":
+        return words[0], words[1]
     models = [w for w in words if is_model(w)]
     data = [w for w in words if not is_model(w)]
     if len(models) > 1 or len(data) > 1:
@@ -109,6 +117,10 @@ def _fitted(options: SpecOptions, data: Dataset) -> SpecOptions:
     else:
         outputs = len(data.target_names)
         outputs = 1 if loss in ("binary_cross_entropy", "hinge") and outputs == 2 else outputs
+    sizes = (("--inputs", options.inputs, data.X.shape[1]), ("--outputs", options.outputs, outputs))
+    for option, chosen, needed in sizes:
+        if chosen not in (None, needed):
+            raise SpecError(expected(option, f"{needed} for the data {data.name}, or left out", chosen))
     return replace(options, inputs=data.X.shape[1], outputs=outputs, loss=loss)
 
 
