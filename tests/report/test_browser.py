@@ -162,6 +162,18 @@ def test_open_panels_stay_open_in_another_notation(page: Any) -> None:
     assert "(16, 32)" in page.find_element("id", line.get_dom_attribute("aria-controls")).text
 
 
+def test_a_transposed_array_is_drawn_transposed(page: Any) -> None:
+    script = """const line = [...document.querySelectorAll("#lines button.line")].find(x => x.dataset.target === "Z1");
+        if (line.getAttribute("aria-expanded") !== "true") line.click();
+        const c = document.querySelector(`#${line.getAttribute("aria-controls")} .result canvas`);
+        const d = c.getContext("2d").getImageData(0, 0, c.width, c.height).data;
+        return [...Array(c.height).keys()].map(i => [...Array(c.width).keys()].map(j => d[4 * (i * c.width + j)]))"""
+    upright = run(page, script)
+    run(page, "document.querySelector('input[value=column]').click()")
+    assert (len(upright), len(upright[0])) == (32, 16)
+    assert run(page, script) == [list(column) for column in zip(*upright, strict=True)]
+
+
 def test_latex_is_copied(page: Any) -> None:
     line = next(x for x in lines(page) if x.get_dom_attribute("data-target") == "Z1")
     press(line, "ENTER")
