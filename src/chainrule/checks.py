@@ -15,6 +15,7 @@ from chainrule.rules.losses import LOSSES, Loss, Targets
 from chainrule.spec import Embedding, NetworkSpec
 
 Array = NDArray[Any]
+_LARGEST = float(np.finfo(np.float64).max)
 _AS_MACHINE_CODE_READS: tuple[Literal["C", "A"], ...] = ("C", "A")
 """NumPy's letters for rows one after the other (C), each number at a multiple of its size (A)."""
 
@@ -122,7 +123,7 @@ class Views(dict[str, Array]):
 
 def positive_number(name: str, value: object) -> float:
     """A finite number above 0.  Raises DataError."""
-    if not isinstance(value, int | float | np.number) or isinstance(value, bool) or not 0 < float(value) < np.inf:
+    if not isinstance(value, int | float | np.number) or isinstance(value, bool) or not 0 < value <= _LARGEST:
         raise DataError(expected(name, "a finite number above 0", value))
     return float(value)
 
@@ -151,6 +152,8 @@ def _asarray(name: str, given: ArrayLike) -> Array:
             if array.dtype.kind in "mM":
                 raise TypeError("dates and times")
             array = array.astype(np.float64)
+        except OverflowError:
+            raise DataError(f"{name} must hold numbers up to 1.8e308. Got a larger whole number.") from None
         except (TypeError, ValueError):
             raise DataError(
                 f"{name} must hold numbers. Got {array.dtype} ({type(given).__name__}); encode text columns first."

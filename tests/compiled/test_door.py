@@ -50,6 +50,19 @@ def changed(array: np.ndarray, place: Any, value: Any) -> np.ndarray:
     return copy
 
 
+class Deceitful(np.ndarray):
+    """Says of itself that nothing is wrong."""
+
+    def min(self, *arguments: Any, **options: Any) -> int:  # type: ignore[override]
+        return 0
+
+    def max(self, *arguments: Any, **options: Any) -> int:  # type: ignore[override]
+        return 0
+
+    def sum(self, *arguments: Any, **options: Any) -> float:  # type: ignore[override]
+        return 0.0
+
+
 X, Y = arrays()
 TOKENS = np.random.default_rng(1).integers(0, 7, (40, 4))
 BAD_X: dict[str, Any] = {
@@ -61,10 +74,12 @@ BAD_X: dict[str, Any] = {
     "no columns": X[:, :0],
     "a number": 3.0,
     "nan": changed(X, (7, 2), np.nan),
+    "nan in a subclass that hides it": changed(X, (7, 2), np.nan).view(Deceitful),
     "infinite in float32": changed(X.astype(np.float64), (7, 2), 1e39),
     "complex": X.astype(complex),
     "text": np.full((40, 6), "a"),
     "objects": np.full((40, 6), None),
+    "larger than any float": np.full((40, 6), 10**400),
     "ragged": [[1.0, 2.0], [3.0]],
 }
 BAD_LABELS: dict[str, Any] = {
@@ -74,6 +89,7 @@ BAD_LABELS: dict[str, Any] = {
     "smallest": changed(Y, 5, -(2**63)),
     "unsigned": changed(Y.astype(np.uint64), 5, 2**64 - 1),
     "fractions": Y + 0.5,
+    "larger than any integer": changed(Y.astype(object), 5, 10**400),
     "too few": Y[:-1],
     "none": Y[:0],
     "a number": 1,
@@ -82,6 +98,8 @@ BAD_TOKENS: dict[str, Any] = {
     "too large": changed(TOKENS, (3, 1), 7),
     "negative": changed(TOKENS, (3, 1), -1),
     "huge": changed(TOKENS, (3, 1), 2**62),
+    "larger than any integer": changed(TOKENS.astype(object), (3, 1), 10**400),
+    "a subclass that hides it": changed(TOKENS, (3, 1), 2**40).view(Deceitful),
     "floats": TOKENS.astype(float),
     "too narrow": TOKENS[:, :3],
     "one axis": TOKENS[0],
@@ -180,7 +198,7 @@ class Odd(cr.Schedule):
 
 
 @pytest.mark.parametrize(
-    "values", [(0.1, np.nan), (0.1, np.inf), (0.1, 0.0), (-0.1, 0.1), (0.1,), (0.1,) * 3, ()], ids=str
+    "values", [(0.1, np.nan), (0.1, np.inf), (0.1, 1e39), (0.1, 0.0), (-0.1, 0.1), (0.1,), (0.1,) * 3, ()], ids=str
 )
 @pytest.mark.parametrize("engine", ["compiled", "reference"])
 def test_bad_rates_of_an_own_schedule(values: tuple[float, ...], engine: str, calls: list[int]) -> None:

@@ -123,7 +123,7 @@ class Fit:
                 data=self.data,
                 order=order,
                 batch_size=self.batch_size,
-                rates=_rates(schedule, state),
+                rates=_rates(schedule, state, next(iter(self.stored.values())).dtype),
                 first_step=state.step + 1,
                 seed=state.mask_seed,
                 threads=self.threads,
@@ -241,14 +241,18 @@ def _orders(
                 drawn.append(rng.permutation(samples))
 
 
-def _rates(schedule: RunningSchedule, state: FitState) -> NDArray[np.float64]:
-    """The learning rate of each step of the epoch; an own schedule may say anything.  Raises SpecError."""
+def _rates(schedule: RunningSchedule, state: FitState, dtype: np.dtype[Any]) -> NDArray[np.float64]:
+    """The learning rate of each step of the epoch, finite in the dtype too; an own schedule may say anything.
+
+    Raises SpecError.
+    """
     rates = np.asarray(schedule.rates(state.step, state.steps_per_epoch), np.float64)
     if rates.shape != (state.steps_per_epoch,):
         raise SpecError(expected("The schedule's rates", f"of shape ({state.steps_per_epoch},)", rates.shape))
     with np.errstate(invalid="ignore"):
-        wrong = np.flatnonzero(~((rates > 0) & (rates < math.inf)))
+        wrong = np.flatnonzero(~((rates > 0) & (rates <= np.finfo(dtype).max)))
     if wrong.size:
         where = f"step {state.step + int(wrong[0]) + 1}"
-        raise SpecError(expected(f"The learning rate of {where}", "a finite number above 0", float(rates[wrong[0]])))
+        allowed = f"a finite number above 0 in {dtype}"
+        raise SpecError(expected(f"The learning rate of {where}", allowed, float(rates[wrong[0]])))
     return rates
