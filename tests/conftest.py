@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 
@@ -24,7 +25,10 @@ def engine(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Machine code is kept for the tests alone, and only as long as they run."""
+    """Machine code is kept for the tests alone, and only as long as they run; the workers of a run share it."""
+    place = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        place = place.parent
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CHAINRULE_CACHE_DIR", str(tmp_path_factory.mktemp("cache") / "code"))
+        patch.setenv("CHAINRULE_CACHE_DIR", str(place / "code"))
         yield
