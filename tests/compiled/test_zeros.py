@@ -63,6 +63,20 @@ def test_lists_are_used_and_right(fitting: Fitting, monkeypatch: pytest.MonkeyPa
         assert value.tobytes() == found[name].tobytes(), name
 
 
+@pytest.mark.parametrize("where", ["a feature that is 0 everywhere", "a feature that is not"])
+def test_a_weight_that_is_not_finite_ends_the_fit(where: str) -> None:
+    fitting = HOLLOW[0]
+    X, y, _ = fitting.data()
+    X[:, 5] = 0 if where == "a feature that is 0 everywhere" else 1
+    assert zeros.worthwhile(target.host().layout(fitting.dtype), X, True)
+    for engine in ("compiled", "reference"):
+        net = fitting.network(engine)
+        net.parameters["W1"][5, 7] = np.inf
+        with pytest.raises(cr.DivergedError) as caught:
+            net.fit(X, y, epochs=2, batch_size=fitting.batch_size, optimizer=fitting.optimizer, verbose=False)
+        assert caught.value.epoch == 1
+
+
 def test_when_lists_are_worth_their_while() -> None:
     layout, rng = target.host().layout("float32"), np.random.default_rng(3)
     dense = rng.normal(size=(1000, 100)).astype(np.float32)

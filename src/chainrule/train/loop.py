@@ -113,7 +113,7 @@ class Fit:
         stored: dict[str, Array],
         orders: Iterator[NDArray[np.int64]],
     ) -> None:
-        kept: dict[str, Array] = {}  # the engine's own form of the slots, which nobody else looks at during a fit
+        kept: dict[str, Any] = {}  # the engine's own: the slots in its form, which nobody else looks at during a fit
         for number, order in enumerate(orders, 1):
             state.epoch = number
             for callback in self.callbacks:

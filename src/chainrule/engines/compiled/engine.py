@@ -75,9 +75,8 @@ class CompiledEngine:
 
     # --- compiling -----------------------------------------------------------------------------------------------
 
-    def _unit(self, program: Program, wanted: tuple[str, ...], data: Values, *, large: bool, training: bool) -> _Unit:
-        """The program compiled to make what is wanted of such data; or found."""
-        sparse = self._sparse(program, data)
+    def _unit(self, program: Program, wanted: tuple[str, ...], *, sparse: bool, large: bool, training: bool) -> _Unit:
+        """The program compiled to make what is wanted; or found.  sparse: of data whose zeros are passed over."""
         key = (id(program), wanted, large, training, sparse)
         known = self._units.get(key)
         if known is not None and known.program is program:
@@ -124,7 +123,7 @@ class CompiledEngine:
 
     def run(self, program: Program, given: Values, wanted: tuple[str, ...]) -> dict[str, Array]:
         """The wanted symbols' values."""
-        unit = self._unit(program, wanted, given, large=True, training=False)
+        unit = self._unit(program, wanted, sparse=self._sparse(program, given), large=True, training=False)
         # Counted in the data: the m of a float32 program is rounded above 2**24.
         batched = (np.shape(given[s.name])[0] for s in unit.memory.data)
         samples = next(batched, int(given[BATCH]))
@@ -158,7 +157,10 @@ class CompiledEngine:
         self, program: Program, stored: Mapping[str, Array], epoch: Epoch, stop: Callable[[], bool] | None = None
     ) -> EpochResult:
         """Trains one epoch; parameters, slots and statistics are overwritten in place when it ends."""
-        unit = self._unit(program, (), epoch.data, large=epoch.batch_size > SINGLE, training=True)
+        if "sparse" not in epoch.kept:  # looked at once a fit
+            epoch.kept["sparse"] = self._sparse(program, epoch.data)
+        sparse = epoch.kept["sparse"]
+        unit = self._unit(program, (), sparse=sparse, large=epoch.batch_size > SINGLE, training=True)
         slots = {s.name for s in program.given if s.role == "slot"}
         # Within an epoch that is run in parts the slots stay as they were packed.
         going_on: Array | None = epoch.kept.pop("packed", None)

@@ -7,7 +7,8 @@ would broadcast or stream at it is 0.  Where it is not, is listed once a batch, 
                            panel's samples has
     batch      dW = X' dZ  for each tile of features: the samples that have any of the tile's features
 
-Left out is only what adds 0: the sums are those of the whole product, in the same order.
+Left out is only what adds 0: the sums are those of the whole product, in the same order.  A weight that is not finite
+shows only where its feature is not 0 (a whole product has 0 · ∞ = NaN); a fit looks at all weights at an epoch's end.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from chainrule.engines.compiled.tile import depth_block, row_segments
 
 ENTRY = "i32"
 ENTRY_BYTES = 4
+ENTRIES = 2**32 - 1
+"""The largest entry."""
 PER_LINE = 64 // ENTRY_BYTES
 """Entries in a cache line: where a run of lists begins."""
 LISTED_STEP = 1.2
@@ -178,7 +181,7 @@ def worthwhile(layout: Layout, X: npt.NDArray[Any], training: bool) -> bool:
     What is left of the steps of forward products, and in training of the batch product too, decides.
     """
     NR = layout.panel
-    if len(X) < 2 * NR:
+    if len(X) < 2 * NR or max(len(X), X.shape[1] * NR) > ENTRIES:
         return False
     some = X[:: max(1, len(X) // LOOKED_AT)][:LOOKED_AT] != 0
     some = some[: len(some) // NR * NR]
@@ -187,6 +190,9 @@ def worthwhile(layout: Layout, X: npt.NDArray[Any], training: bool) -> bool:
     left = [some.reshape(-1, NR, some.shape[1]).any(axis=1).mean()]
     if training:
         rows = layout.tile_rows(layout.vectors)
-        starts = range(0, some.shape[1], rows)
-        left.append(np.logical_or.reduceat(some, starts, axis=1).mean())
+        tiles = some[:, ::rows].copy()
+        for r in range(1, rows):
+            more = some[:, r::rows]
+            tiles[:, : more.shape[1]] |= more
+        left.append(tiles.mean())
     return bool(LISTED_STEP * np.mean(left) < WORTH)
