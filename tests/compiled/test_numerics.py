@@ -158,6 +158,16 @@ def test_a_vocabulary_of_one_and_columns_of_one() -> None:
         agree(nets[0].parameters[name], nets[1].parameters[name], 1e-10)
 
 
+def test_an_embedding_of_many_samples() -> None:
+    nets = pair(2, [cr.Embedding(5, 3), cr.Dense(6, "tanh"), cr.Dense(2)], "squared_error", dtype="float64")
+    rng = np.random.default_rng(0)
+    X, y = rng.integers(0, 5, (5000, 2)), rng.normal(size=(5000, 2))
+    same_everywhere(nets, X, y, 1e-12)
+    for net in nets:
+        net.fit(X, y, epochs=1, batch_size=5000, optimizer=cr.SGD(0.1), verbose=False)
+    agree(nets[0].parameters["E"], nets[1].parameters["E"], 1e-11)
+
+
 @pytest.mark.parametrize("samples", [60_000, 250_001])
 def test_the_cost_of_many_samples_in_float32(samples: int) -> None:
     rng = np.random.default_rng(0)
@@ -198,7 +208,7 @@ def test_a_norm_over_many_parameters_in_float32() -> None:
         "max(yhat) - sum(y) / m",
     ],
 )
-@pytest.mark.parametrize("samples", [40, 700])
+@pytest.mark.parametrize("samples", [40, 2500])
 def test_costs_with_a_sum_within_a_sum(cost: str, samples: int) -> None:
     nets = pair(4, [cr.Dense(3, "tanh")], cr.Cost(cost), dtype="float64")
     rng = np.random.default_rng(samples)
