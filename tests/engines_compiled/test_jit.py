@@ -115,6 +115,25 @@ def test_old_entries_go(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(list(place.iterdir())) <= 4
 
 
+def test_drafts_of_processes_that_were_killed_go(place: Path) -> None:
+    answer(Builder(1))
+    old, new = place / ".new-old", place / ".new-young"
+    for draft in (old, new):
+        draft.write_bytes(b"half an entry")
+    os.utime(old, (1e9, 1e9))
+    answer(Builder(2), "other")
+    assert not old.exists() and new.exists()
+
+
+def test_who_has_no_home_has_no_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("CHAINRULE_CACHE_DIR", "CHAINRULE_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("platformdirs.user_cache_dir", lambda *names, **options: "~/.cache/chainrule")
+    assert answer(Builder(3)) == 3
+    assert not list(tmp_path.iterdir())
+
+
 def test_broken_ir_raises() -> None:
     module = Module(target.host())
     f = module.function("broken", ["i64"])

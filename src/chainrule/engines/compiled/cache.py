@@ -12,12 +12,15 @@ import hashlib
 import importlib.metadata
 import os
 import stat
+import time
 from pathlib import Path
 
 from chainrule.engines.compiled.target import Target
 
+DRAFT = ".new-"
 MAGIC = b"chainrule object 1\n"
 ENTRIES = 512  # beyond these, the older half goes
+ABANDONED = 3600.0  # seconds after which a draft is nobody's any more
 
 
 def folder() -> Path | None:
@@ -29,7 +32,8 @@ def folder() -> Path | None:
         return Path(chosen)
     from platformdirs import user_cache_dir
 
-    return Path(user_cache_dir("chainrule", appauthor=False)) / "code"
+    place = Path(user_cache_dir("chainrule", appauthor=False))
+    return place / "code" if place.is_absolute() else None  # who has no home has no cache either
 
 
 def entry_name(target: Target, dtype: str, key: str | bytes) -> str:
@@ -114,7 +118,7 @@ def write(name: str, code: bytes) -> None:
             return
         import tempfile  # slow to load, and most runs only read
 
-        handle, draft = tempfile.mkstemp(prefix=".new-", dir=place)  # readable and writable by the user alone
+        handle, draft = tempfile.mkstemp(prefix=DRAFT, dir=place)  # readable and writable by the user alone
         try:
             with open(handle, "wb") as file:
                 file.write(MAGIC + bytes.fromhex(name) + hashlib.sha256(code).digest() + code)
@@ -126,12 +130,15 @@ def write(name: str, code: bytes) -> None:
 
 
 def _prune(place: Path) -> None:
+    """Removes old entries where there are too many, and what a process that was killed left unfinished."""
     entries = []
     with os.scandir(place) as found:
         for entry in found:
             with contextlib.suppress(OSError):  # another process may prune as well
                 if entry.name.endswith(".o"):
                     entries.append((entry.stat().st_mtime_ns, entry.path))
+                elif entry.name.startswith(DRAFT) and time.time() - entry.stat().st_mtime > ABANDONED:
+                    os.unlink(entry.path)
     if len(entries) > ENTRIES:
         for _, path in sorted(entries)[: len(entries) // 2]:
             with contextlib.suppress(OSError):
