@@ -184,8 +184,9 @@ class Fit:
     def _check(self, costs: NDArray[np.float64], number: int, before: Mapping[str, Array]) -> None:
         """Raises DivergedError, the parameters from before the epoch restored, if a cost is not finite."""
         finite = bool(np.isfinite(costs).all())
-        if finite and all(np.isfinite(a.sum()) or np.isfinite(a).all() for a in self.stored.values()):
-            return
+        with np.errstate(all="ignore"):  # a sum may overflow, or meet inf - inf, and only sends one to look closer
+            if finite and all(np.isfinite(a.sum()) or np.isfinite(a).all() for a in self.stored.values()):
+                return
         for name, array in self.stored.items():
             array[...] = before[name]
         batch = len(costs) if finite else int(np.argmin(np.isfinite(costs))) + 1
