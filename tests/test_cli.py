@@ -205,6 +205,7 @@ class TestTrain:
             (["digits", "--test", "0"], "--test must be above 0 and below 1"),
             (["digits", "--hidden", "64,big"], "--hidden must be positive whole numbers"),
             (["digits", "--hidden", "64,0"], "--hidden must be positive whole numbers"),
+            (["digits", "--hidden", "9" * 20], "more than any memory holds"),
             (["digits", "--activation", "rellu"], "Did you mean 'relu'"),
             (["digits", "--activation", "relu,tanh"], "--activation must be one name, or one for each of the 1"),
             (["digits", "--optimizer", "adm"], "Unknown optimizer 'adm'. Did you mean 'adam'"),

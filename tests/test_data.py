@@ -470,6 +470,8 @@ class TestNpz:
             path = write(tmp_path / "bad.npz", content)
             with refuses(path):
                 read_npz(path)
+        with refuses(write(tmp_path / "bad.npz", b"no archive"), "is no NumPy archive"):
+            read_npz(tmp_path / "bad.npz")
         np.save(tmp_path / "one.npy", np.ones(3))
         path = write(tmp_path / "one.npz", (tmp_path / "one.npy").read_bytes())
         with refuses(path, "single array"):

@@ -26,6 +26,13 @@ class Frame:
         return np.asarray(self.array, dtype)
 
 
+class Refuses:
+    """As a tensor that needs its gradient answers NumPy."""
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+        raise RuntimeError("not now.")
+
+
 def test_the_same_numbers_in_any_clothes(engine: str) -> None:
     X = RNG(0).integers(-3, 4, (12, 4))
     y = RNG(1).integers(0, 3, 12)
@@ -106,6 +113,8 @@ BAD_DATA: dict[str, tuple[tuple[Any, Any, Any], str]] = {
     "None in X": (_bad(X=[[None, 1, 2, 3]] * 6), "X must hold numbers|X must be finite"),
     "dates": (_bad(X=np.full((6, 4), "2020-01-01", "M8[D]")), "X must hold numbers"),
     "masked": (_bad(X=np.ma.masked_less(GOOD_X, 0)), "X must have no masked values"),
+    "beyond every float": (_bad(X=[[10**400, 1, 2, 3]] * 6), "X must be finite. Got a whole number beyond every float"),
+    "what refuses to be an array": (_bad(X=Refuses()), "X cannot be made an array: not now"),
     "complex": (_bad(X=GOOD_X + 1j), "real numbers"),
     "too few y": (_bad(y=GOOD_Y[:5]), "one entry per sample. Got 5 for 6 samples"),
     "a scalar y": (_bad(y=1), "one entry per sample. Got none for 6"),
@@ -193,7 +202,9 @@ def test_a_single_sample_of_tokens(engine: str) -> None:
         ({"epochs": 1.5}, "Got 1.5"),
         ({"batch_size": -1}, "batch_size must be a positive whole number. Got -1"),
         ({"threads": 0}, "threads"),
-        ({"optimizer": "adam"}, r"optimizer must be an Optimizer such as cr.Adam\(1e-3\). Got 'adam'"),
+        ({"optimizer": "adm"}, "Unknown optimizer 'adm'. Did you mean 'adam'"),
+        ({"optimizer": 0.1}, r"optimizer must be a name or an Optimizer such as cr.Adam\(1e-3\). Got 0.1"),
+        ({"optimizer": cr.Adam}, r"Call it: Adam\(...\)"),
         ({"validation_data": GOOD_X}, "validation_data"),
         ({"validation_data": (GOOD_X,)}, "validation_data"),
         ({"validation_data": (GOOD_X * math.inf, GOOD_Y)}, "validation_data: X must be finite"),
@@ -236,6 +247,13 @@ def test_bad_settings_of_a_network_all_at_once() -> None:
     with pytest.raises(SpecError) as caught:
         cr.Network(2, [cr.Dense(1)], "squared_error", dtype="float16", seed=-1, engine="gpu")  # type: ignore[arg-type]
     assert len(caught.value.faults) == 3
+    with pytest.raises(SpecError) as caught:
+        cr.Network(0, [cr.Dense(1)], "squared_eror", dtype="float16", seed=-1, engine="gpu")  # type: ignore[arg-type]
+    assert len(caught.value.faults) == 5
+    with pytest.raises(SpecError, match="400,000,000,000,000,000,000 parameters: more than any memory holds"):
+        cr.Network(3, [cr.Dense(10**20)], "squared_error")
+    with pytest.raises(SpecError, match=r"initial weights W1 of standard deviation 1e\+300 do not fit float32"):
+        cr.Network(3, [cr.Dense(2, weights=1e300)], "squared_error")
     for dtype in ("float32", np.float32, np.dtype("float32")):
         assert cr.Network(2, [cr.Dense(1)], "squared_error", dtype=dtype).dtype == np.float32  # type: ignore[arg-type]
 

@@ -296,6 +296,16 @@ def test_divergence_of_the_very_last_step_is_noticed(engine: str) -> None:
     assert np.isfinite(net.parameters["W1"]).all()
 
 
+def test_divergence_to_both_sides_is_noticed_without_a_warning(engine: str) -> None:
+    """Parameters that became inf and -inf in the last step: their sum is no number."""
+    net = cr.Network(3, [cr.Dense(4, "relu"), cr.Dense(1)], "squared_error", engine=engine)
+    before = {name: array.copy() for name, array in net.parameters.items()}
+    X = 1e3 * RNG(0).normal(size=(20, 3))
+    with pytest.raises(DivergedError, match="parameters are no longer finite"):
+        net.fit(X, X[:, 0], epochs=1, batch_size=20, optimizer=cr.SGD(1e37), verbose=False)
+    assert all(np.array_equal(net.parameters[name], array) for name, array in before.items())
+
+
 class Log(cr.Callback):
     """Writes down the hooks, and raises at one."""
 
@@ -386,6 +396,8 @@ def test_what_is_assigned_to_a_parameter_is_written_into_the_network(engine: str
     for wrong, says in (((2, 2), "W1 must be of shape"), (net.parameters["W1"].shape, "W1 must be finite")):
         with pytest.raises(DataError, match=says):
             net.parameters["W1"] = np.full(wrong, math.nan)
+    with pytest.raises(DataError, match=r"b1 must be finite. Got inf at \[0\]"):
+        classifier(engine, dtype="float32").parameters["b1"] = np.full(8, 1e300)
     with pytest.raises(cr.SpecError, match=r"Unknown array 'w1'\. Did you mean 'W1'"):
         net.parameters["w1"] = 0
     for kept in (copy.deepcopy(net.parameters), pickle.loads(pickle.dumps(net.parameters)), net.parameters | net.state):

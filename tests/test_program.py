@@ -281,11 +281,19 @@ def test_all_faults_of_a_spec_at_once() -> None:
         (lambda: cr.NetworkSpec(2, [cr.Dense(3)], "binary_cross_entropy"), "for identity there is squared_error"),
         (lambda: cr.NetworkSpec(2, [cr.Dense(3)], 7), "a name, a Loss, a Cost or a callable"),
         (lambda: cr.cross_entropy(1.0), "label_smoothing"),
-        (lambda: cr.huber(0), "delta must be positive"),
+        (lambda: cr.cross_entropy("a"), "label_smoothing must be at least 0 and less than 1. Got 'a'"),
+        (lambda: cr.huber(0), "The delta of huber must be a finite number above 0. Got 0"),
+        (lambda: cr.huber(math.inf), "Got inf"),
+        (lambda: cr.huber("1"), "Got '1'"),
         (lambda: cr.quantile(1), "between 0 and 1"),
+        (lambda: cr.quantile("a"), "between 0 and 1. Got 'a'"),
+        (lambda: cr.leaky_relu("a"), "The slope of leaky_relu must be a finite number. Got 'a'"),
+        (lambda: cr.elu(math.nan), "The alpha of elu must be a finite number. Got nan"),
+        (lambda: cr.Activation("z * (1e308 * 10)"), "numbers must be finite. Got inf"),
         (lambda: cr.SGD(0), "SGD: learning_rate must be a finite number above 0. Got 0"),
         (lambda: cr.Adam(math.nan), "Got nan"),
         (lambda: cr.Adam("fast"), "a number or a schedule. Got 'fast'"),
+        (lambda: cr.SGD(10**400), "learning_rate must be a finite number above 0"),
         (lambda: cr.Adam(beta1=1, epsilon=-1), "less than 1. Got 1 instead.\nAdam: epsilon must be"),
         (lambda: cr.SGD(momentum=-0.1), "momentum"),
         (lambda: cr.SGD(nesterov=True), "needs a momentum"),
@@ -306,3 +314,12 @@ def test_derive_refuses_what_does_not_go_together() -> None:
         cr.derive(cr.NetworkSpec(2, [cr.Dense(1)], cr.Cost("sum(yhat)")), weighted=True)
     with pytest.raises(SpecError, match="takes values, not labels"):
         cr.derive(cr.NetworkSpec(2, [cr.Dense(1)], "squared_error"), targets="labels")
+    for wrong, says in (
+        ({"spec": DIGITS.to_dict()}, "spec must be a NetworkSpec"),
+        ({"mode": "trainin"}, "Unknown mode 'trainin'. Did you mean 'training'"),
+        ({"targets": "label"}, "Unknown kind of targets 'label'. Did you mean 'labels'"),
+        ({"optimizer": "adam"}, "optimizer must be None or an Optimizer"),
+    ):
+        with pytest.raises(SpecError) as caught:
+            cr.derive(**{"spec": DIGITS, **wrong})  # type: ignore[arg-type]
+        assert says in str(caught.value)

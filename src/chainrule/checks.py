@@ -106,7 +106,9 @@ class Views(dict[str, Array]):
         array = _asarray(name, values)
         if array.shape != self[name].shape:
             raise DataError(expected(name, f"of shape {self[name].shape}", array.shape))
-        self[name][...] = _finite(name, array.astype(self[name].dtype))
+        with np.errstate(over="ignore"):  # what does not fit the dtype becomes inf, and is named as such
+            array = array.astype(self[name].dtype)
+        self[name][...] = _finite(name, array)
 
     def update(self, *several: Any, **named: ArrayLike) -> None:
         """As assigning to each name."""
@@ -145,8 +147,8 @@ def _asarray(name: str, given: ArrayLike) -> Array:
         array = np.asarray(array)
     except DataError:
         raise
-    except ValueError as fault:
-        raise DataError(f"{name} cannot be made an array: {fault}.") from None
+    except (ValueError, TypeError, RuntimeError) as fault:  # ragged rows; what an array of another library refuses
+        raise DataError(f"{name} cannot be made an array: {str(fault).rstrip('.')}.") from None
     if array.dtype == object or array.dtype.kind not in "biufc":
         try:
             if array.dtype.kind in "mM":

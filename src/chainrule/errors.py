@@ -7,7 +7,10 @@ that a caller would expect (`ValueError`, `TypeError`, ...), so that ordinary `e
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterable, Sequence
+from numbers import Real
+from typing import TypeGuard
 
 
 class ChainruleError(Exception):
@@ -53,6 +56,14 @@ class MissingDependencyError(ChainruleError, ImportError):
 def expected(what: str, allowed: str, got: object, hint: str = "") -> str:
     """The one form: "<what> must be <allowed>. Got <got> instead. <hint>"."""
     return f"{what} must be {allowed}. Got {got!r} instead.{' ' + hint if hint else ''}"
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Whether a setting is a finite number, Python's or NumPy's; a truth value is none."""
+    try:
+        return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:  # a whole number beyond every float
+        return False
 
 
 def unknown_name(what: str, got: str, known: Iterable[str]) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule.errors import SpecError
 from chainrule.spec import BatchNorm, Dense, Dropout, Embedding, LayerNorm, NetworkSpec
 
 _RELU_FAMILY = frozenset({"relu", "leaky_relu", "elu", "gelu", "gelu_tanh", "silu", "mish", "softplus"})
@@ -59,7 +60,10 @@ def following_activation(spec: NetworkSpec, position: int) -> str:
 
 
 def initialise(spec: NetworkSpec, arrays: dict[str, NDArray[Any]], seed: int | None) -> None:
-    """Fills parameters and statistics: weights drawn in the order of layers, biases 0, γ and running variances 1."""
+    """Fills parameters and statistics: weights drawn in the order of layers, biases 0, γ and running variances 1.
+
+    Raises SpecError where a standard deviation goes beyond the dtype.
+    """
     rng = np.random.default_rng(seed)
     for name, array in arrays.items():
         array[...] = 1.0 if name.startswith(("gamma", "var")) else 0.0
@@ -67,10 +71,17 @@ def initialise(spec: NetworkSpec, arrays: dict[str, NDArray[Any]], seed: int | N
     for position, layer in enumerate(spec.layers):
         if isinstance(layer, Embedding):
             how = 1.0 if layer.weights is None else layer.weights
-            arrays["E"][...] = draw(how, layer.vocabulary, layer.dimension, rng)
+            _fill(arrays, "E", how, rng)
         elif isinstance(layer, Dense):
             number += 1
             named = layer.weights
             how = default_initialiser(following_activation(spec, position)) if named is None else named
-            array = arrays[f"W{number}"]
-            array[...] = draw(how, array.shape[0], array.shape[1], rng)
+            _fill(arrays, f"W{number}", how, rng)
+
+
+def _fill(arrays: dict[str, NDArray[Any]], name: str, how: str | float, rng: np.random.Generator) -> None:
+    array = arrays[name]
+    with np.errstate(over="ignore"):
+        array[...] = draw(how, array.shape[0], array.shape[1], rng)
+    if not np.isfinite(array).all():
+        raise SpecError(f"The initial weights {name} of standard deviation {how} do not fit {array.dtype}.")

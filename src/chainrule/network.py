@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -22,7 +23,7 @@ from chainrule.program.layout import ParameterLayout
 from chainrule.program.symbol import BATCH
 from chainrule.rules.derive import Mode, derive
 from chainrule.rules.losses import Cost, Loss, Targets
-from chainrule.rules.optimizers import Adam, Optimizer
+from chainrule.rules.optimizers import Optimizer, as_optimizer
 from chainrule.spec import Dense, Layer, NetworkSpec, PenaltyPer, Reduction
 from chainrule.train.callbacks import Callback, as_callbacks
 from chainrule.train.history import History
@@ -63,23 +64,18 @@ class Network(GlassBox):
         seed: int | None = 0,
         engine: EngineName = "auto",
     ) -> None:
-        penalties: dict[str, Any] = {"l1": l1, "l2": l2, "penalty_per": penalty_per}
-        self._setup(NetworkSpec(inputs, layers, loss, reduction=reduction, **penalties), dtype, seed, engine)
+        try:
+            spec = NetworkSpec(inputs, layers, loss, l1=l1, l2=l2, reduction=reduction, penalty_per=penalty_per)
+        except SpecError as fault:
+            raise SpecError([*fault.faults, *_faults(dtype, seed, engine)]) from None
+        self._setup(spec, dtype, seed, engine)
         initialise(self.spec, {**self.parameters, **self.state}, self.seed)
 
     def _setup(self, spec: NetworkSpec, dtype: object, seed: int | None, engine: str) -> None:
-        faults = []
-        name = np.dtype(dtype).name if isinstance(dtype, type | np.dtype) else dtype
-        if name not in _DTYPES:
-            faults.append(expected("dtype", "'float32' or 'float64'", dtype))
-        if engine not in ("auto", "compiled", "reference"):
-            faults.append(expected("engine", "'auto', 'compiled' or 'reference'", engine))
-        if seed is not None and (not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0):
-            faults.append(expected("seed", "None or a whole number of at least 0", seed))
-        if faults:
+        if faults := _faults(dtype, seed, engine):
             raise SpecError(faults)
         self.spec = spec
-        self.dtype = np.dtype(str(name))
+        self.dtype = np.dtype(str(_dtype_name(dtype)))
         self.seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else int(seed)
         self.history: History | None = None
         self._fits = 0
@@ -89,6 +85,8 @@ class Network(GlassBox):
         self._asked: Engine | None = None  # for a quick way; an engine that has none is not asked again
         stored = derive(spec, optimizer=None).stored
         self._layout = ParameterLayout.of(stored, self.dtype.itemsize)
+        if self._layout.size * self.dtype.itemsize > sys.maxsize:
+            raise SpecError(f"The network would have {self._layout.size:,} parameters: more than any memory holds.")
         self._buffer = self._layout.allocate(self.dtype)
         views = self._layout.views(self._buffer)
         roles = {s.name: s.role for s in stored}
@@ -272,7 +270,7 @@ class Network(GlassBox):
         *,
         epochs: int,
         batch_size: int = 32,
-        optimizer: Optimizer | None = None,
+        optimizer: str | Optimizer | None = None,
         shuffle: bool = True,
         sample_weight: ArrayLike | None = None,
         validation_data: tuple[ArrayLike, ...] | None = None,
@@ -284,16 +282,14 @@ class Network(GlassBox):
         """Trains by mini-batches and returns a record of every epoch.
 
         epochs: passes over the samples.  batch_size: samples a step; the last batch may be smaller and has its own m.
-        optimizer: Adam() by default.  shuffle: a new order every epoch, from the seed.  sample_weight (m,).
-        validation_data: (X, y) or (X, y, sample_weight), evaluated after each epoch.  verbose: a progress bar; "auto"
-        shows it on a terminal.  threads: at most so many (None: what is worth it); the result does not depend on it.
-        time_limit: seconds after which the fit ends, between two batches.
+        optimizer: Adam() by default; a name ("sgd") is the optimizer with its own settings.  shuffle: a new order every
+        epoch, from the seed.  sample_weight (m,).  validation_data: (X, y) or (X, y, sample_weight), evaluated after
+        each epoch.  verbose: a progress bar; "auto" shows it on a terminal.  threads: at most so many (None: what is
+        worth it); the result does not depend on it.  time_limit: seconds after which the fit ends, between two batches.
         Raises DataError, SpecError; DivergedError when the cost is no longer finite (the last finite parameters are
         kept).  Ctrl-C leaves the network usable.
         """
-        optimizer = Adam() if optimizer is None else optimizer
-        if not isinstance(optimizer, Optimizer):
-            raise SpecError(expected("optimizer", "an Optimizer such as cr.Adam(1e-3)", optimizer))
+        optimizer = as_optimizer(optimizer)
         checks.positive_integer("epochs", epochs)
         checks.positive_integer("batch_size", batch_size)
         if threads is not None:
@@ -406,9 +402,27 @@ class Network(GlassBox):
         return self._engines.for_call(program, len(data["X"])).run(program, given, wanted)
 
 
+def _dtype_name(dtype: object) -> object:
+    return np.dtype(dtype).name if isinstance(dtype, type | np.dtype) else dtype
+
+
+def _faults(dtype: object, seed: object, engine: object) -> list[str]:
+    """What is wrong with a network's settings beside its spec."""
+    faults = []
+    if _dtype_name(dtype) not in _DTYPES:
+        faults.append(expected("dtype", "'float32' or 'float64'", dtype))
+    if engine not in ("auto", "compiled", "reference"):
+        faults.append(expected("engine", "'auto', 'compiled' or 'reference'", engine))
+    if seed is not None and (not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0):
+        faults.append(expected("seed", "None or a whole number of at least 0", seed))
+    return faults
+
+
 def _rule(optimizer: Optimizer | None) -> object:
     """What a program has of its optimizer: the same for any learning rate, which is given to it step by step."""
-    return optimizer and (type(optimizer).__name__, optimizer.rule(), optimizer.clip_norm)
+    if isinstance(optimizer, Optimizer):
+        return type(optimizer).__name__, optimizer.rule(), optimizer.clip_norm
+    return optimizer
 
 
 def _mode(training: bool) -> Mode:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any, Literal
 
-from chainrule.errors import ChainruleError, SpecError, expected, unknown_name
+from chainrule.errors import ChainruleError, SpecError, expected, is_number, unknown_name
 from chainrule.program.parse import parse, source
 from chainrule.rules.activations import ACTIVATIONS, Activation, activation
 from chainrule.rules.losses import Cost, Loss, loss, replace_loss
@@ -38,27 +37,23 @@ def _keep(owner: object, **fields: object) -> None:
         object.__setattr__(owner, name, _plain(value))
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
 def _count(what: str, value: object, faults: list[str]) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         faults.append(expected(what, "a positive whole number", value))
 
 
 def _not_negative(what: str, value: Any, faults: list[str]) -> None:
-    if not _is_number(value) or value < 0:
+    if not is_number(value) or value < 0:
         faults.append(expected(what, "a finite number of at least 0", value))
 
 
 def _fraction(what: str, value: Any, faults: list[str]) -> None:
-    if not _is_number(value) or not 0 <= value < 1:
+    if not is_number(value) or not 0 <= value < 1:
         faults.append(expected(what, "at least 0 and less than 1", value))
 
 
 def _positive(what: str, value: Any, faults: list[str]) -> None:
-    if not _is_number(value) or value <= 0:
+    if not is_number(value) or value <= 0:
         faults.append(expected(what, "above 0", value))
 
 
@@ -66,7 +61,7 @@ def _initialiser(value: Any, faults: list[str]) -> None:
     if isinstance(value, str):
         if value not in INITIALISERS:
             faults.append(unknown_name("initialiser", value, INITIALISERS))
-    elif value is not None and not (_is_number(value) and value >= 0):
+    elif value is not None and not (is_number(value) and value >= 0):
         faults.append(expected("The initialiser", "a name or the standard deviation of a normal distribution", value))
 
 

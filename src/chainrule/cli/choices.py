@@ -6,7 +6,7 @@ from typing import Any
 
 from chainrule.errors import SpecError, expected, unknown_name
 from chainrule.rules.losses import LOSSES
-from chainrule.rules.optimizers import OPTIMIZERS, Optimizer
+from chainrule.rules.optimizers import Optimizer, as_optimizer
 from chainrule.spec import Dense, Dropout, Layer
 from chainrule.train.schedules import Constant, Cosine, OneCycle, Schedule
 
@@ -84,12 +84,11 @@ def make_optimizer(name: str, learning_rate: float | None, schedule: str = "cons
 
     Raises SpecError, with the nearest name, where there is no such optimizer or schedule, or the rate cannot be.
     """
-    if name not in OPTIMIZERS:
-        raise SpecError(unknown_name("optimizer", name, OPTIMIZERS))
+    plain = as_optimizer(name)
     if schedule not in SCHEDULES:
         raise SpecError(unknown_name("schedule", schedule, SCHEDULES))
-    kind = OPTIMIZERS[name]
-    plain = kind() if learning_rate is None else kind(learning_rate)
+    kind = type(plain)
+    plain = plain if learning_rate is None else kind(learning_rate)
     if schedule == "constant":
         return plain
     rate: Any = plain.learning_rate

@@ -246,8 +246,10 @@ def _read_archive(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
     except (zipfile.BadZipFile, zlib.error, ValueError, KeyError, EOFError, NotImplementedError) as error:
         if isinstance(error, DataError):
             raise
-        if "pickle" in str(error) and zipfile.is_zipfile(path):
-            raise DataError(f"{path}: holds arrays of Python objects; save plain numbers.") from None
+        if "pickle" in str(error):  # what is neither an archive nor an array is taken for a pickle
+            objects = "holds arrays of Python objects; save plain numbers"
+            what = objects if zipfile.is_zipfile(path) else "is no NumPy archive (.npz)"
+            raise DataError(f"{path}: {what}.") from None
         raise DataError(f"{path}: is no sound NumPy archive (.npz): {error}.") from None
 
 

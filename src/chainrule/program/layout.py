@@ -17,7 +17,7 @@ ALIGNMENT = 64
 
 @dataclass(frozen=True)
 class Slot:
-    """offset and stride in elements, shape as the symbol's."""
+    """offset in elements, shape as the symbol's; rows are contiguous."""
 
     offset: int
     shape: tuple[int, ...]

@@ -196,9 +196,12 @@ _TOO_DEEP = f"The formula is nested more than {DEEPEST} levels deep (a sum of n 
 
 
 def _shallow(e: Expression) -> Expression:
-    """The expression itself, if it is not too deep for the walks."""
+    """The expression itself, if it is not too deep for the walks and its numbers stayed finite as they were folded."""
     level: Sequence[Expression] = [e]
     for _ in range(DEEPEST):
+        for x in level:
+            if isinstance(x, Constant) and not math.isfinite(x.value):
+                raise FormulaError(f"A formula's numbers must be finite. Got {x.value} from numbers worked out.")
         level = list(dict.fromkeys(c for x in level for c in children(x)))
         if not level:
             return e

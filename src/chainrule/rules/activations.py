@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from chainrule.errors import FormulaError, SpecError, expected, unknown_name
+from chainrule.errors import FormulaError, SpecError, expected, is_number, unknown_name
 from chainrule.program.parse import formula, parse, source
 from chainrule.program.scalar import Expression, Reduction, differentiate, walk
 
@@ -68,6 +68,8 @@ _SELU_ALPHA, _SELU_SCALE = 1.6732632423543772, 1.0507009873554805
 
 def leaky_relu(slope: float = 0.01) -> Activation:
     """z for z > 0, else slope · z.  Source: Maas et al. 2013."""
+    if not is_number(slope):
+        raise SpecError(expected("The slope of leaky_relu", "a finite number", slope))
     name = "leaky_relu" if slope == 0.01 else f"leaky_relu({slope})"
     return Activation(
         f"where(z > 0, z, {slope} * z)", name=name, slope=f"where(a > 0, 1, {slope})" if slope > 0 else None
@@ -76,6 +78,8 @@ def leaky_relu(slope: float = 0.01) -> Activation:
 
 def elu(alpha: float = 1.0) -> Activation:
     """z for z > 0, else α (eᶻ - 1).  Source: Clevert et al. 2015."""
+    if not is_number(alpha):
+        raise SpecError(expected("The alpha of elu", "a finite number", alpha))
     name = "elu" if alpha == 1 else f"elu({alpha})"
     return Activation(
         f"where(z > 0, z, {alpha} * expm1(z))", name=name, slope=f"where(a > 0, 1, a + {alpha})" if alpha > 0 else None

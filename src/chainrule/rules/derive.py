@@ -9,9 +9,9 @@ update      the optimizer's formulas for every parameter, and the running statis
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
-from chainrule.errors import FormulaError, SpecError
+from chainrule.errors import FormulaError, SpecError, expected, unknown_name
 from chainrule.program.equation import Equation, Program, elementwise, shape_of
 from chainrule.program.op import OneHot, Reduce
 from chainrule.program.scalar import ZERO, Constant, Expression, Variable, apply, replace, walk
@@ -52,8 +52,9 @@ def derive(
     mode: "inference" leaves out dropout and uses the running means of batch normalisation; its gradients are those of
     that cost.  targets: "labels" where y holds integers.  weighted: with sample weights w (m, 1).  canonical: whether
     the named pairs replace the long form.  input_gradient: whether dX is derived as well (never for tokens).
-    Raises SpecError: weights with a Cost, or labels for a loss that has none.
+    Raises SpecError: weights with a Cost, labels for a loss that has none, or an argument that is nothing of the above.
     """
+    _check(spec, optimizer, mode, targets)
     if weighted and isinstance(spec.loss, Cost):
         raise SpecError("Sample weights do not go with a Cost: f(Ŷ, Y) itself says how samples count. Use a Loss.")
     if targets == "labels" and not (isinstance(spec.loss, Loss) and spec.loss.classes):
@@ -85,6 +86,19 @@ def derive(
             gradients=tuple(gradients),
         )
     )
+
+
+def _check(spec: object, optimizer: object, mode: str, targets: str) -> None:
+    faults = []
+    if not isinstance(spec, NetworkSpec):
+        faults.append(expected("spec", "a NetworkSpec", spec))
+    if optimizer is not None and not isinstance(optimizer, Optimizer):
+        faults.append(expected("optimizer", "None or an Optimizer such as cr.Adam(1e-3)", optimizer))
+    for what, given, known in (("mode", mode, get_args(Mode)), ("kind of targets", targets, get_args(Targets))):
+        if given not in known:
+            faults.append(unknown_name(what, given, known))
+    if faults:
+        raise SpecError(faults)
 
 
 def _forward(builder: Builder, spec: NetworkSpec, inputs: Symbol, *, training: bool, canonical: bool) -> _Output:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from chainrule.errors import SpecError, expected, unknown_name
+from chainrule.errors import SpecError, expected, is_number, unknown_name
 from chainrule.program.parse import formula, parse, source
 from chainrule.program.scalar import Expression
 
@@ -89,14 +89,15 @@ class Cost:
 
 def huber(delta: float = 1.0) -> Loss:
     """e²/2 for |e| ≤ δ, else δ (|e| - δ/2), with e = ŷ - y.  Source: Huber 1964."""
-    _positive("delta", delta)
+    if not (is_number(delta) and delta > 0):
+        raise SpecError(expected("The delta of huber", "a finite number above 0", delta))
     text = f"where(abs(yhat - y) <= {delta}, 0.5 * (yhat - y) ** 2, {delta} * (abs(yhat - y) - {delta / 2}))"
     return Loss(text, name="huber" if delta == 1 else f"huber({delta})")
 
 
 def quantile(level: float = 0.5) -> Loss:
     """max(q e, (q - 1) e), with e = y - ŷ: least where a share q of the samples lies below ŷ.  Source: Koenker 1978."""
-    if not 0 < level < 1:
+    if not (is_number(level) and 0 < level < 1):
         raise SpecError(expected("The quantile's level", "between 0 and 1", level))
     text = f"max({level} * (y - yhat), ({level} - 1) * (y - yhat))"
     return Loss(text, name="quantile" if level == 0.5 else f"quantile({level})")
@@ -104,7 +105,7 @@ def quantile(level: float = 0.5) -> Loss:
 
 def cross_entropy(label_smoothing: float = 0.0) -> Loss:
     """-Σ_j y_j log ŷ_j over classes; y a label or a row of probabilities; labels smoothed by ε."""
-    if not 0 <= label_smoothing < 1:
+    if not (is_number(label_smoothing) and 0 <= label_smoothing < 1):
         raise SpecError(expected("label_smoothing", "at least 0 and less than 1", label_smoothing))
     made = LOSSES["cross_entropy"]
     if label_smoothing == 0:
@@ -118,11 +119,6 @@ def replace_loss(loss: Loss, **changes: object) -> Loss:
     for name in ("expression", "name", "classes", "fits", "smoothing", "between", "cap"):
         object.__setattr__(made, name, changes.get(name, getattr(loss, name)))
     return made
-
-
-def _positive(name: str, value: float) -> None:
-    if not value > 0:
-        raise SpecError(expected(name, "positive", value))
 
 
 _PROBABILITIES = frozenset({"softmax", "log_softmax"})

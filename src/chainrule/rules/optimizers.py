@@ -14,7 +14,7 @@ from functools import lru_cache
 from numbers import Real
 from typing import ClassVar, Protocol, runtime_checkable
 
-from chainrule.errors import SpecError, expected
+from chainrule.errors import SpecError, expected, is_number, unknown_name
 from chainrule.program.parse import formula
 from chainrule.program.scalar import Expression
 
@@ -76,15 +76,15 @@ class Optimizer:
                 object.__setattr__(self, item.name, float(value))  # NumPy's numbers as Python's
         rate = self.learning_rate
         if isinstance(rate, int | float) and not isinstance(rate, bool):
-            if not (math.isfinite(rate) and rate > 0):
+            if not (is_number(rate) and rate > 0):
                 faults.append(expected("learning_rate", "a finite number above 0", rate))
         elif not isinstance(rate, ScheduleLike):
             faults.append(expected("learning_rate", "a number or a schedule", rate))
-        if self.clip_norm is not None and not (_number(self.clip_norm) and self.clip_norm > 0):
+        if self.clip_norm is not None and not (is_number(self.clip_norm) and self.clip_norm > 0):
             faults.append(expected("clip_norm", "None or above 0", self.clip_norm))
         for name, (low, high, words) in self._ranges.items():
             value = getattr(self, name)
-            if not (_number(value) and low <= value < high):
+            if not (is_number(value) and low <= value < high):
                 faults.append(expected(name, words, value))
         if faults:
             raise SpecError([f"{type(self).__name__}: {fault}" for fault in faults])
@@ -100,10 +100,6 @@ class Optimizer:
             value = getattr(self, item.name)
             result[item.name] = value.to_dict() if isinstance(value, ScheduleLike) else value
         return result
-
-
-def _number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _rest(share: float) -> float:
@@ -226,3 +222,17 @@ OPTIMIZERS: Mapping[str, type[Optimizer]] = {
     "adam": Adam,
     "adamw": AdamW,
 }
+
+
+def as_optimizer(given: str | Optimizer | None) -> Optimizer:
+    """The optimizer as it is; that of the name with its own settings; Adam for None.  Raises SpecError."""
+    if given is None:
+        return Adam()
+    if isinstance(given, Optimizer):
+        return given
+    if isinstance(given, str):
+        if given not in OPTIMIZERS:
+            raise SpecError(unknown_name("optimizer", given, OPTIMIZERS))
+        return OPTIMIZERS[given]()
+    hint = f"Call it: {given.__name__}(...)." if isinstance(given, type) and issubclass(given, Optimizer) else ""
+    raise SpecError(expected("optimizer", "a name or an Optimizer such as cr.Adam(1e-3)", given, hint))
