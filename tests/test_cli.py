@@ -279,6 +279,24 @@ class TestInterrupt:
         assert history.stopped == "interrupted" and len(history) >= 3
         assert main(["predict", str(tmp_path / "run"), "digits", "--out", str(tmp_path / "p.csv")]) == 0
 
+    def test_in_the_first_epoch(self, chainrule: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+        def pressed(*_: object) -> None:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr("chainrule.train.callbacks.CSVLog.on_epoch_begin", pressed)
+        result = chainrule("train", "digits", "--out", "run")
+        assert result.code == 130 and "0 epochs; stopped: interrupted" in result.out
+        assert History.load_json("run/history.json").stopped == "interrupted"
+
+    def test_before_anything(self, chainrule: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+        def pressed(*_: object) -> None:
+            raise KeyboardInterrupt
+
+        for place in ("typer.main.get_command", "chainrule.cli.train.load"):  # making the command, reading the data
+            with monkeypatch.context() as patch:
+                patch.setattr(place, pressed)
+                assert chainrule("train", "digits") == Result(130, "", "chainrule: interrupted\n")
+
 
 class TestPredict:
     @pytest.fixture

@@ -136,7 +136,7 @@ def run(options: TrainOptions, out: Path | None, force: bool, progress: bool | N
                 (folder / LOG).unlink(missing_ok=True)
                 folder.rmdir()
         raise
-    history = network.history or History()
+    history = History() if network.history is None else network.history  # one without epochs still says why
     with uninterrupted():
         outputs = network.predict(prepared.X_test)
         predicted = decode(outputs, data.target, prepared.target_standardizer, network.spec)
