@@ -223,9 +223,11 @@ class Network(GlassBox):
 
         Raises DataError.
         """
-        data, targets = self._data(X, y, sample_weight)
-        weighted, ends = sample_weight is not None, ("objective", "parameters")
-        program = self._pruned("cost and gradients", "training", targets, weighted, ends)
+        return self.checked_cost_and_gradients(*self._data(X, y, sample_weight))
+
+    def checked_cost_and_gradients(self, data: dict[str, Array], targets: Targets) -> tuple[float, dict[str, Array]]:
+        """The same of data that were checked before ("X", "y" or "Y", "w"), for those who ask many times."""
+        program = self._pruned("cost and gradients", "training", targets, "w" in data, ("objective", "parameters"))
         assert program.objective is not None
         names = {s.name: g.name for s, g in program.gradients}
         cost = program.objective.name

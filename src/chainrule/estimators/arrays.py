@@ -60,7 +60,10 @@ class Samples:
 
     def chunks(self) -> Iterator[tuple[slice, Array]]:
         """Consecutive rows; all at once where they are dense already."""
-        most = max(1, len(self)) if self.dense is not None else self.most(1)
+        if self.dense is not None:
+            yield slice(0, len(self)), self.dense
+            return
+        most = self.most(1)
         for start in range(0, len(self), most):
             piece = slice(start, min(start + most, len(self)))
             yield piece, self.rows(piece)

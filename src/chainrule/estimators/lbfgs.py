@@ -51,7 +51,7 @@ class Quasi:
             size = float(len(rows) if w is None else w.sum())
             if size == 0:
                 continue
-            found, gradients = self.net.cost_and_gradients(rows, self.task.targets[piece], sample_weight=w)
+            found, gradients = self.net.checked_cost_and_gradients(self.task.given(rows, piece), self.task.kind)
             cost += size * found
             gradient += size * np.concatenate([gradients[name].ravel() for name in self.names])
             total += size

@@ -35,7 +35,7 @@ class Task:
         rows = self.samples.dense
         return {} if rows is None else self.given(rows, None)
 
-    def given(self, rows: Array, chosen: NDArray[np.int64] | None) -> dict[str, Array]:
+    def given(self, rows: Array, chosen: NDArray[np.int64] | slice | None) -> dict[str, Array]:
         """The engine's data: these rows of X, and the targets and weights of the chosen samples (None: of all)."""
         data = {"X": rows, "y" if self.kind == "labels" else "Y": self.targets}
         if self.weights is not None:

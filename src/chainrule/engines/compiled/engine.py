@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import math
 import threading
+import weakref
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -21,10 +22,10 @@ from chainrule.engines.compiled.plan import LISTED, Plan, plan
 from chainrule.engines.compiled.row import RowPredictor, supports
 from chainrule.engines.compiled.target import Layout, Target
 from chainrule.engines.processors import allowed
-from chainrule.engines.reference import evaluator
+from chainrule.engines.reference import Evaluate, evaluator
 from chainrule.program.equation import Program
 from chainrule.program.op import Elementwise, MatMul
-from chainrule.program.symbol import BATCH, Symbol
+from chainrule.program.symbol import BATCH
 
 SINGLE = 512
 """Samples up to which a batch is run as one piece, its weights updated in the tiles of their gradients."""
@@ -52,6 +53,15 @@ class _Unit:
     address: int
     work: dict[int, int] = field(default_factory=dict)
 
+    @cached_property
+    def rates(self) -> list[tuple[str, Evaluate]]:
+        """What follows from rates and counters alone, in float64: names and functions."""
+        found = []
+        for equation in self.plan.rates:
+            assert isinstance(equation.op, Elementwise)
+            found.append((equation.target.name, evaluator(equation.op.expression, np.dtype(np.float64))))
+        return found
+
     def operations(self, batch: int) -> int:
         """Operations of a batch of so many samples, beside those of products a few for each equation."""
         if batch not in self.work:
@@ -71,6 +81,7 @@ class CompiledEngine:
         self.dtype = dtype
         self.layout: Layout = (machine or target.host()).layout(dtype.name)
         self._units: dict[object, _Unit] = {}
+        self._looked_at: dict[int, tuple[Program, weakref.ref[Array], bool]] = {}
         self._idle: list[Array] = []
 
     # --- compiling -----------------------------------------------------------------------------------------------
@@ -99,12 +110,24 @@ class CompiledEngine:
         return unit
 
     def _sparse(self, program: Program, data: Values) -> bool:
-        """Whether the products of the input would gain by passing over its zeros."""
+        """Whether the products of the input would gain by passing over its zeros: one look at the same array."""
+        given = next((s.name for s in program.given if s.role == "input"), None)
+        if given is None or given not in data:
+            return False
+        X = np.asarray(data[given])
+        known = self._looked_at.get(id(program))
+        if known is not None and known[0] is program and known[1]() is X:
+            return known[2]
+        gains = self._gains(program, X)
+        self._looked_at[id(program)] = (program, weakref.ref(X), gains)
+        return gains
+
+    def _gains(self, program: Program, X: Array) -> bool:
         products = [e for e in program.equations if isinstance(e.op, MatMul) and e.operands[0].role == "input"]
         if not any(min(int(s.shape[1]) for s in e.operands) >= LISTED for e in products):
             return False
         trains = any(e.op.transpose_left for e in products if isinstance(e.op, MatMul))
-        return zeros.worthwhile(self.layout, np.asarray(data[products[0].operands[0].name]), trains)
+        return zeros.worthwhile(self.layout, X, trains)
 
     def borrow(self, size: int) -> Array:
         """A workspace of at least that size that nobody else is using."""
@@ -142,10 +165,11 @@ class CompiledEngine:
         call.words[Word.ORDER] = order.ctypes.data
         team.run(unit.address, call.words.ctypes.data, threads)
         call.done_with()
-        return {
-            name: results[name] if name in results else self._unpack(unit, call.fixed, unit.memory.fixed, symbols[name])
-            for name in wanted
-        }
+        for name in wanted:
+            if name not in results:
+                results[name] = np.empty([int(d) for d in symbols[name].shape], self.dtype)
+                self._unpack(unit, call.fixed, unit.memory.fixed[name], name, results[name])
+        return {name: results[name] for name in wanted}
 
     def one_row(self, program: Program, stored: Mapping[str, Array]) -> RowPredictor | None:
         """Single samples, straight from the network's own arrays."""
@@ -187,7 +211,7 @@ class CompiledEngine:
         finally:
             for name, array in stored.items():
                 if name in unit.memory.stored and (epoch.ends or name not in slots):
-                    array[...] = self._unpack(unit, packed, unit.memory.stored, program.symbols[name])
+                    self._unpack(unit, packed, unit.memory.stored[name], name, array)
         return EpochResult(call.costs[: int(call.done[0])].copy())
 
     def _pack(self, unit: _Unit, values: Values, into: Array, but: Collection[str] = ()) -> None:
@@ -207,12 +231,18 @@ class CompiledEngine:
             else:
                 into[offset : offset + array.size] = array.reshape(-1)
 
-    def _unpack(self, unit: _Unit, buffer: Array, offsets: dict[str, int], symbol: Symbol) -> Array:
-        offset = offsets[symbol.name]
-        shape = [int(d) for d in symbol.shape]
-        if unit.memory.kinds[symbol.name] == "weight":
-            return pack.weight_from_panels(self.layout, buffer[offset:], *shape)
-        return buffer[offset : offset + math.prod(shape)].reshape(shape).copy()
+    def _unpack(self, unit: _Unit, buffer: Array, offset: int, name: str, into: Array) -> None:
+        if unit.memory.kinds[name] == "weight":
+            k, n = into.shape
+            panels, NR = self.layout.panels(n), self.layout.panel
+            view = buffer[offset : offset + panels * k * NR].reshape(panels, k, NR)
+            full = n // NR
+            if full:  # an axis cut in two is a view
+                into[:, : full * NR].reshape(k, full, NR)[...] = view[:full].transpose(1, 0, 2)
+            if n % NR:
+                into[:, full * NR :] = view[full, :, : n % NR]
+        else:
+            into[...] = buffer[offset : offset + into.size].reshape(into.shape)
 
 
 class _Call:
@@ -278,10 +308,9 @@ class _Call:
         values: dict[str, Any] = {"lr": rates, "t": np.arange(first_step, first_step + len(rates), dtype=np.float64)}
         columns = [values[s.name] for s in program.given if s.role == "rate"]
         with np.errstate(all="ignore"):
-            for equation in self.unit.plan.rates:
-                assert isinstance(equation.op, Elementwise)
-                values[equation.target.name] = evaluator(equation.op.expression, np.dtype(np.float64))(values)
-                columns.append(values[equation.target.name])
+            for name, value in self.unit.rates:
+                values[name] = value(values)
+                columns.append(values[name])
         table = pack.zeros((len(rates), max(1, len(columns))), self.engine.dtype)
         for k, column in enumerate(columns):
             table[:, k] = column
@@ -324,11 +353,12 @@ def threads_for(unit: _Unit, batch: int, steps: int, asked: int | None) -> int:
     A batch in chunks needs two barriers, and as many threads as there are groups of chunks at most; a batch in one
     piece needs one between most of its stages.  More threads than processors only wait for each other.
     """
-    most = min(allowed(), 64)
     if asked is not None:
         return max(1, min(asked, max(allowed(), MOST)))
     work = unit.operations(batch)
     if unit.chunked:
-        return max(1, min(most, GROUPS, -(-batch // CHUNK), int(work // WORTH)))
-    barriers = max(2, len(unit.plan.stages) - 2)
-    return max(1, min(most, int(work / barriers // WORTH) + 1)) if work / barriers >= WORTH else 1
+        worth = min(GROUPS, -(-batch // CHUNK), int(work // WORTH))
+    else:
+        between = work / max(2, len(unit.plan.stages) - 2)
+        worth = int(between // WORTH) + 1 if between >= WORTH else 1
+    return max(1, min(worth, allowed(), 64)) if worth > 1 else 1
