@@ -49,6 +49,10 @@ NEW: list[tuple[str, Any, str]] = [
 ]
 OF_CLASSES: list[tuple[str, Any, str]] = [
     ("class_weight", "even", "a str among {'balanced'}"),
+    ("class_weight", [1, 2], "a dict of a finite weight"),
+    ("class_weight", [{}, {}], "'balanced' or a dict of a finite weight"),
+    ("class_weight", {0: "much"}, "a dict of a finite weight of at least 0"),
+    ("class_weight", {0: -1.0}, "a dict of a finite weight of at least 0"),
     ("label_smoothing", 1.0, r"a float in the range \[0.0, 1.0\)"),
 ]
 
@@ -65,6 +69,15 @@ def test_new_parameters(name: str, parameter: str, value: Any, allowed: str) -> 
 @pytest.mark.parametrize(("parameter", "value", "allowed"), OF_CLASSES, ids=lambda v: repr(v)[:20])
 def test_new_parameters_of_the_classifier(parameter: str, value: Any, allowed: str) -> None:
     test_new_parameters("MLPClassifier", parameter, value, allowed)
+
+
+def test_weights_of_classes_of_several_outputs() -> None:
+    several = np.stack([Y, Y % 2], axis=1)
+    for given in ({0: 1.0}, [{0: 1.0}], [{0: 1.0}, 2]):
+        found = message(lambda g=given: cr.MLPClassifier((4,), class_weight=g).fit(X, several))
+        assert "or a list of these, one for each of the 2 outputs. Got" in found
+    weighted = [{0: 1.0, 1: 2.0, 2: 1.0}, "balanced"]
+    assert cr.MLPClassifier((4,), class_weight=weighted, max_iter=2).fit(X, several).n_outputs_ == 5
 
 
 BOTH: dict[str, Any] = {

@@ -84,6 +84,9 @@ def test_clip_norm() -> None:
     with pytest.raises(ValueError, match="non-finite parameter weights"):
         made("MLPRegressor", **wild).fit(X, y)
     assert np.isfinite(made("MLPRegressor", clip_norm=1.0, **wild).fit(X, y).loss_)
+    given = made("MLPRegressor", optimizer=cr.SGD(10.0), clip_norm=1.0, max_iter=10).fit(X, y)
+    clipped = made("MLPRegressor", optimizer=cr.SGD(10.0, clip_norm=1.0), max_iter=10).fit(X, y)
+    np.testing.assert_array_equal(given.coefs_[0], clipped.coefs_[0])
 
 
 def test_l1_makes_weights_small() -> None:
@@ -167,6 +170,20 @@ def test_label_smoothing(engine: str) -> None:
     assert made(label_smoothing=0.3).fit(X, Y).predict_proba(X).max() < made().fit(X, Y).predict_proba(X).max()
 
 
+@pytest.mark.parametrize("task", ["several classes", "two classes", "labels"])
+def test_smoothed_labels_are_spread_evenly(task: str) -> None:
+    """The loss of the first weights is that of targets (1 - s) y + s / K, K = 2 for yes and no."""
+    X, y = {"several classes": (IRIS, KIND), "two classes": (TWO, YES)}.get(
+        task, make_multilabel_classification(100, 8, n_classes=3, random_state=0)
+    )
+    one = made(label_smoothing=0.3, max_iter=1, batch_size=len(X), alpha=0.0, learning_rate_init=1e-12).fit(X, y)
+    p = one.predict_proba(X)
+    sure = y if task == "labels" else (y[:, None] == one.classes_)
+    t = 0.7 * sure + 0.3 / (3 if task == "several classes" else 2)
+    losses = -t * np.log(p) - ((1 - t) * np.log(1 - p) if task == "labels" else 0)
+    assert one.loss_ == pytest.approx(losses.sum(axis=1).mean(), rel=1e-9)
+
+
 # --- weights of classes ----------------------------------------------------------------------------------------------
 
 
@@ -245,15 +262,27 @@ def test_the_best_weights_without_a_validation_set() -> None:
     assert not np.array_equal(kept.coefs_[0], made(early_stopping=True, **rough).fit(TWO, YES).coefs_[0])
 
 
+def test_a_warm_start_that_makes_it_worse_changes_nothing() -> None:
+    """The best weights come back; theirs has written over them by then."""
+    model = made(early_stopping=True, warm_start=True, n_iter_no_change=40).fit(TWO, YES)
+    before, best = [W.copy() for W in model.coefs_], model.best_validation_score_
+    model.set_params(solver="sgd", learning_rate_init=2.0, max_iter=3).fit(TWO, YES)
+    assert max(model.validation_scores_[-3:]) < best == model.best_validation_score_
+    for W, kept in zip(model.coefs_, before, strict=True):
+        np.testing.assert_array_equal(W, kept)
+
+
 def test_early_stopping_with_partial_fit() -> None:
     model = made(early_stopping=True, n_iter_no_change=3, learning_rate_init=0.02)
     held = (TWO[200:], YES[200:])
     with pytest.raises(ValueError, match="partial_fit does not support early_stopping=True without validation_data"):
         model.partial_fit(TWO[:200], YES[:200], classes=[0, 1])
-    calls = 0
+    calls, passed = 0, []
     while model.partial_fit(TWO[:200], YES[:200], validation_data=held if calls == 0 else None).stopped_ is None:
+        passed.append(model.coefs_[0].copy())
         calls += 1
         assert calls < 300
+    np.testing.assert_array_equal(model.coefs_[0], passed[int(np.argmax(model.validation_scores_))])
     assert len(model.validation_scores_) == calls + 1 and calls > 3
     assert model.score(*held) == model.best_validation_score_
     before = model.coefs_[0].copy()
@@ -429,6 +458,11 @@ def test_networks_that_no_estimator_describes() -> None:
         with pytest.raises(ValueError, match=why):
             (cr.MLPClassifier if net is token else cr.MLPRegressor).from_network(net)
     net = cr.Network(4, [cr.Dense(3, "softmax")], "cross_entropy")
-    for classes in ([1, 2], ["b", "a", "c"], [1, 1, 2]):
+    for classes in ([1, 2], ["b", "a", "c"], [1, 1, 2], "abc"):
         with pytest.raises(ValueError, match="classes must be"):
             cr.MLPClassifier.from_network(net, classes=classes)
+    for estimator in (cr.MLPClassifier, cr.MLPRegressor):
+        with pytest.raises(ValueError, match=r"net must be a chainrule\.Network"):
+            estimator.from_network("digits")
+        with pytest.raises(ValueError, match="hidden_layer_sizes, dtype cannot be given"):
+            estimator.from_network(net, dtype="float64", hidden_layer_sizes=(3,))

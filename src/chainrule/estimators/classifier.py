@@ -16,7 +16,7 @@ from sklearn.utils.metaestimators import available_if
 from chainrule.estimators import construct, heads
 from chainrule.estimators.base import BaseMLP
 from chainrule.estimators.classes import ClassTargets
-from chainrule.estimators.parameters import CLASSIFIER_LOSSES, LOSS, OURS, THEIRS, keep
+from chainrule.estimators.parameters import CLASSIFIER_LOSSES, LOSS, OURS, THEIRS, check_class_weight, keep
 from chainrule.network import Network
 
 Array = NDArray[Any]
@@ -157,15 +157,16 @@ class MLPClassifier(ClassTargets, ClassifierMixin, BaseMLP):  # type: ignore[mis
         """A fitted estimator around a network; both share their parameters.
 
         classes: the labels of its outputs, by default 0, 1, ....  One output is that of classes[1].
+        parameters: how it would be fitted further, and nothing that the network itself says.
         Raises ValueError where the network is more than the parameters can say (an embedding, a layer without bias).
         """
+        given = construct.given_with(net, parameters)
         count = max(2, net.spec.outputs)
-        classes = np.arange(count) if classes is None else np.asarray(classes)
+        classes = np.arange(count) if classes is None else np.atleast_1d(classes)
         if len(classes) != count or len(np.unique(classes)) != count:
             raise ValueError(f"classes must be {count} different labels. Got {classes!r} instead.")
         if not (np.sort(classes) == classes).all():
             raise ValueError(f"classes must be sorted, as classes_ always is. Got {classes!r} instead.")
-        given = {**construct.described(net), "loss": net.spec.loss, **parameters}
         made = cls(**given)
         made._set_classes(classes)
         made.n_outputs_ = net.spec.outputs
@@ -177,6 +178,7 @@ class MLPClassifier(ClassTargets, ClassifierMixin, BaseMLP):  # type: ignore[mis
     def _class_weights(self, y: Any) -> Array | None:
         if self.class_weight is None:
             return None
+        check_class_weight(self, 1 if y.ndim == 1 else y.shape[1])
         found: Array = compute_sample_weight(self.class_weight, y.toarray() if issparse(y) else y)
         return found
 

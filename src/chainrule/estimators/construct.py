@@ -103,6 +103,15 @@ def _is_sigmoid(g: GivenActivation) -> bool:
 # --- the other way -----------------------------------------------------------------------------------------------
 
 
+def given_with(net: Network, parameters: dict[str, Any]) -> dict[str, Any]:
+    """The parameters that describe a network, and others.  Raises ValueError where those change its layers."""
+    if not isinstance(net, Network):
+        raise ValueError(f"net must be a chainrule.Network. Got {net!r} instead.")
+    if own := [name for name in ("hidden_layer_sizes", "activation", "normalisation", "dtype") if name in parameters]:
+        raise ValueError(f"{', '.join(own)} cannot be given: the network itself says what it is.")
+    return {**described(net), "loss": net.spec.loss, **parameters}
+
+
 def described(net: Network) -> dict[str, Any]:
     """The parameters that describe a network.  Raises ValueError where an estimator has no word for it."""
     blocks = _blocks(net.spec.layers)

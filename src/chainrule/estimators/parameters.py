@@ -123,6 +123,18 @@ def network_dtype(owner: Any, data: np.dtype[Any]) -> np.dtype[Any]:
     return chosen
 
 
+def check_class_weight(owner: Any, outputs: int) -> None:
+    """Raises ValueError unless class_weight is "balanced" or weights by label (a list of these for several outputs)."""
+    given = owner.class_weight
+    each = given if isinstance(given, list) else [given] * (1 if outputs == 1 or given == "balanced" else 0)
+    weights = [w for one in each if one != "balanced" for w in (one.values() if isinstance(one, dict) else [None])]
+    numbers = all(isinstance(w, int | float | np.number) and 0 <= w < np.inf for w in weights)
+    if not numbers or (len(each) != outputs and given != "balanced"):
+        allowed = "'balanced' or a dict of a finite weight of at least 0 for each class"
+        many = "" if outputs == 1 else f", or a list of these, one for each of the {outputs} outputs"
+        raise must_be(owner, "class_weight", allowed + many, given)
+
+
 def callbacks(owner: Any) -> Sequence[Any]:
     """The callbacks as a tuple."""
     from chainrule.train.callbacks import Callback

@@ -120,10 +120,10 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
     def from_network(cls, net: Network, **parameters: Any) -> MLPRegressor:
         """A fitted estimator around a network; both share their parameters.
 
+        parameters: how it would be fitted further, and nothing that the network itself says.
         Raises ValueError where the network is more than the parameters can say (an embedding, a layer without bias).
         """
-        given = {**construct.described(net), "loss": net.spec.loss, **parameters}
-        made = cls(**given)
+        made = cls(**construct.given_with(net, parameters))
         made.n_outputs_ = net.spec.outputs
         made._adopt(net, heads.named(net.spec.last_activation))
         return made
