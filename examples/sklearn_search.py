@@ -18,7 +18,7 @@ def main() -> None:
 
     pipeline = Pipeline([
         ("scale", StandardScaler()),
-        ("mlp", MLPClassifier(early_stopping=True, max_iter=150, random_state=0)),
+        ("mlp", MLPClassifier(early_stopping=True, learning_rate_init=0.01, max_iter=150, random_state=0)),
     ])  # fmt: skip
     grid = {"mlp__hidden_layer_sizes": [(32,), (64,)], "mlp__alpha": [1e-4, 1e-2]}
     search = GridSearchCV(pipeline, grid, cv=3, n_jobs=2)
