@@ -181,10 +181,8 @@ class CompiledEngine:
         self, program: Program, stored: Mapping[str, Array], epoch: Epoch, stop: Callable[[], bool] | None = None
     ) -> EpochResult:
         """Trains one epoch; parameters, slots and statistics are overwritten in place when it ends."""
-        if "sparse" not in epoch.kept:  # looked at once a fit
-            epoch.kept["sparse"] = self._sparse(program, epoch.data)
-        sparse = epoch.kept["sparse"]
-        unit = self._unit(program, (), sparse=sparse, large=epoch.batch_size > SINGLE, training=True)
+        sparse, large = self._sparse(program, epoch.data), epoch.batch_size > SINGLE
+        unit = self._unit(program, (), sparse=sparse, large=large, training=True)
         slots = {s.name for s in program.given if s.role == "slot"}
         # Within an epoch that is run in parts the slots stay as they were packed.
         going_on: Array | None = epoch.kept.pop("packed", None)
