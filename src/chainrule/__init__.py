@@ -6,9 +6,9 @@ net = cr.Network(inputs=784, layers=[cr.Dense(256, "sigmoid"), cr.Dense(10, "sof
 print(net.program)
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from chainrule import data
 from chainrule.errors import (
     ChainruleError,
     DataError,
@@ -21,7 +21,6 @@ from chainrule.errors import (
 from chainrule.network import Network
 from chainrule.program.equation import Program
 from chainrule.program.parse import functions
-from chainrule.report import plots as plot
 from chainrule.rules.activations import Activation, elu, leaky_relu
 from chainrule.rules.derive import derive
 from chainrule.rules.losses import Cost, Loss, cross_entropy, huber, quantile
@@ -29,7 +28,6 @@ from chainrule.rules.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMS
 from chainrule.spec import BatchNorm, Dense, Dropout, Embedding, LayerNorm, NetworkSpec
 from chainrule.train.callbacks import Callback, CSVLog, EarlyStopping, LearningRateLog, WeightAverage
 from chainrule.train.history import EpochRecord, History
-from chainrule.train.monitor import Monitor
 from chainrule.train.progress import Progress
 from chainrule.train.schedules import (
     Constant,
@@ -45,7 +43,10 @@ from chainrule.train.schedules import (
 from chainrule.train.state import FitState
 
 if TYPE_CHECKING:
+    from chainrule import data
     from chainrule.estimators import MLPClassifier, MLPRegressor
+    from chainrule.report import plots as plot
+    from chainrule.train.monitor import Monitor
 
 __version__ = "0.1.0"
 
@@ -59,17 +60,22 @@ __all__ = [
     "quantile", "schedule_from_dict",
 ]  # fmt: skip
 
-_LAZY = ("MLPClassifier", "MLPRegressor")
-"""What loads scikit-learn, and so only when it is asked for."""
+_LAZY = {
+    "MLPClassifier": "chainrule.estimators",
+    "MLPRegressor": "chainrule.estimators",
+    "Monitor": "chainrule.train.monitor",
+    "data": "chainrule.data",
+    "plot": "chainrule.report.plots",
+}
+"""What takes its time to load (scikit-learn, threads, archives), and so only when it is asked for: where it is."""
 
 
 def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        from chainrule import estimators
-
-        found = globals()[name] = getattr(estimators, name)
-        return found
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = import_module(_LAZY[name])
+    found = globals()[name] = getattr(module, name, module)
+    return found
 
 
 def __dir__() -> list[str]:

@@ -6,7 +6,6 @@ that a caller would expect (`ValueError`, `TypeError`, ...), so that ordinary `e
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Iterable, Sequence
 from numbers import Real
@@ -68,6 +67,8 @@ def is_number(value: object) -> TypeGuard[float]:
 
 def unknown_name(what: str, got: str, known: Iterable[str]) -> str:
     """ "Unknown <what> 'x'. Did you mean 'y'? Known: ..."."""
+    import difflib  # what only a message needs
+
     names = sorted(known)
     small = {name.lower(): name for name in names}  # "ReLU" is nearer to relu than to elu
     close = difflib.get_close_matches(str(got).lower(), small, n=1, cutoff=0.5)

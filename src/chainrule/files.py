@@ -2,20 +2,20 @@
 
 Reading accepts plain and gzip files by their content, not by their name.  Writing goes to a neighbour file first and is
 moved into place when complete, so that an interrupted or failed write never leaves half a file, nor takes the old one.
+Each function loads the libraries that it needs: every network imports this module, and most touch no file.
 """
 
 from __future__ import annotations
 
 import contextlib
-import gzip
 import os
-import tempfile
-import zlib
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from chainrule.errors import DataError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _GZIP_MAGIC = b"\x1f\x8b"
 
@@ -32,6 +32,10 @@ def open_binary(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     Raises DataError where the file is missing, a folder, unreadable, or its compressed data are damaged or cut short
     (also when that is noticed only while the caller reads).
     """
+    import gzip
+    import zlib
+    from pathlib import Path
+
     path = Path(path)
     try:
         with contextlib.ExitStack() as stack:
@@ -72,6 +76,9 @@ def replace_file(path: str | os.PathLike[str], write: Callable[[Path], object]) 
 
     Raises DataError where the folder or the file cannot be written; what was at `path` is then still there.
     """
+    import tempfile
+    from pathlib import Path
+
     path = Path(path)
     temporary: Path | None = None
     try:

@@ -6,8 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
-from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -30,6 +29,9 @@ from chainrule.train.history import History
 from chainrule.train.loop import Fit
 from chainrule.train.progress import Progress
 from chainrule.train.schedules import as_schedule
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 Array = NDArray[Any]
 EngineName = Literal["auto", "compiled", "reference"]
@@ -334,8 +336,8 @@ class Network(GlassBox):
         Raises DataError for a path that cannot be written or data that do not fit; MissingDependencyError.
         """
         # By its name: the report reads networks, and not the other way round.
-        write = import_module("chainrule.report.html").report
-        return Path(write(self, path, X, y, **options))
+        written: Path = import_module("chainrule.report.html").report(self, path, X, y, **options)
+        return written
 
     # --- keeping it ----------------------------------------------------------------------------------------------
 

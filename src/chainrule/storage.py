@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Mapping
@@ -26,6 +25,8 @@ def save(
     path: str | os.PathLike[str], spec: NetworkSpec, arrays: Mapping[str, Array], settings: Mapping[str, Any]
 ) -> None:
     """Writes a safetensors file whose metadata holds the spec; beside it first, then moved into place."""
+    import json
+
     from safetensors.numpy import save as to_bytes
 
     # One key: safetensors writes several in any order, and the same network should be the same bytes.
@@ -36,6 +37,8 @@ def save(
 
 def load(path: str | os.PathLike[str]) -> tuple[NetworkSpec, dict[str, Array], dict[str, Any]]:
     """(spec, arrays, settings) of a file that `save` wrote.  Raises DataError."""
+    import json
+
     from safetensors import SafetensorError, safe_open
 
     try:

@@ -1,4 +1,8 @@
-"""GlassBox: what every network lets one see, mixed into Network; each method prepares values and calls its module."""
+"""GlassBox: what every network lets one see, mixed into Network; each method prepares values and calls its module.
+
+That module is imported when it is first asked for: checks, traces and notations are a third of the package, and a
+network that is only trained needs none of them.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +14,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from chainrule import checks
 from chainrule.errors import SpecError
-from chainrule.glass import beyond
-from chainrule.glass.beyond import Case
-from chainrule.glass.check import CheckReport, check
-from chainrule.glass.trace import Trace, trace
-from chainrule.notation import derivation, show
-from chainrule.notation.views import Mean
 from chainrule.program.equation import Program
 from chainrule.program.symbol import BATCH
 from chainrule.program.verify import verify
@@ -24,6 +22,12 @@ from chainrule.rules.losses import Loss, Targets
 from chainrule.rules.optimizers import Optimizer
 from chainrule.spec import NetworkSpec
 from chainrule.train.schedules import Schedule, as_schedule
+
+if TYPE_CHECKING:
+    from chainrule.glass.beyond import Case
+    from chainrule.glass.check import CheckReport
+    from chainrule.glass.trace import Trace
+    from chainrule.notation.views import Mean
 
 Array = NDArray[Any]
 
@@ -70,6 +74,8 @@ class GlassBox:
         notation: row, column, index, layer, batch, numpy.  format: unicode, latex, markdown, mathml.  optimizer: with
         its update.  canonical: False for the long way round.  Raises SpecError with the known names.
         """
+        from chainrule.notation import show
+
         labels = isinstance(self.spec.loss, Loss) and self.spec.loss.classes
         program = self.derive(optimizer=optimizer, targets="labels" if labels else "values", canonical=canonical)
         return show(program, notation, format, why=why, mean_at=mean_at)
@@ -94,6 +100,9 @@ class GlassBox:
         values, from slots of 0; the network itself is not changed.  notation, mean_at: the values of the lines as that
         notation has them (1/m at the weights, say).  Raises DataError, SpecError.
         """
+        from chainrule.glass.trace import trace
+        from chainrule.notation import derivation
+
         data, targets = self._data(X, y, sample_weight)
         program = self.derive(
             optimizer=optimizer,
@@ -133,6 +142,8 @@ class GlassBox:
         missing term.  program: another derivation for the same data, to be checked instead of this network's own.
         Raises DataError, SpecError; ProgramError for a program that breaks its laws.
         """
+        from chainrule.glass.check import check
+
         data, targets = self._data(X, y, sample_weight)
         sound = self.derive(
             mode="training" if training else "inference",
@@ -159,6 +170,8 @@ class GlassBox:
         They add up to m (or Σ w) times the gradient of the unpenalised mean.  Without dropout and with the running
         means of batch normalisation, as samples must not mix.  Raises DataError; SpecError for a Cost.
         """
+        from chainrule.glass import beyond
+
         return beyond.per_example_gradients(self.spec, self._case(X, y, sample_weight))
 
     def gradient_norms(self, X: ArrayLike, y: ArrayLike, *, sample_weight: ArrayLike | None = None) -> dict[str, Array]:
@@ -166,6 +179,8 @@ class GlassBox:
 
         A dense layer's is ‖a_i‖ ‖dz_i‖: no sample's gradient is formed.  Raises as per_example_gradients.
         """
+        from chainrule.glass import beyond
+
         return beyond.gradient_norms(self.spec, self._case(X, y, sample_weight))
 
     def gradient_variance(
@@ -175,10 +190,14 @@ class GlassBox:
 
         (1/m) Σ_i g_i² - ((1/m) Σ_i g_i)².  Raises as per_example_gradients.
         """
+        from chainrule.glass import beyond
+
         return beyond.gradient_variance(self.spec, self._case(X, y, sample_weight))
 
     def jacobian(self, X: ArrayLike) -> Array:
         """∂ŷ_i/∂x_i of every sample: (m, outputs, inputs), without dropout.  Raises DataError (for tokens as well)."""
+        from chainrule.glass import beyond
+
         checked = checks.inputs(self.spec, X, self.dtype)
         return beyond.jacobian(self.spec, self._given({"X": checked}, 1), self.dtype)
 
@@ -196,6 +215,8 @@ class GlassBox:
 
         v: a direction by parameter name; parameters left out do not move.  Raises DataError.
         """
+        from chainrule.glass import beyond
+
         case = self._case(X, y, sample_weight, training=training, step=step)
         return beyond.hessian_vector(case, beyond.checked_vector(self._parameters, v))
 
@@ -214,6 +235,8 @@ class GlassBox:
         J: the Jacobian of the last layer's Z where a canonical pair takes loss and activation together, else of Ŷ; H_L:
         the Hessian of the cost by it.  The penalties' own Hessian is added.  Raises DataError.
         """
+        from chainrule.glass import beyond
+
         case = self._case(X, y, sample_weight, training=training, step=step)
         return beyond.gauss_newton_vector(case, beyond.checked_vector(self._parameters, v))
 
@@ -225,6 +248,8 @@ class GlassBox:
         return {**self._parameters, **self._state, **data, BATCH: m, **self._counters(step)}
 
     def _case(self, X: ArrayLike, y: ArrayLike, w: ArrayLike | None, *, training: bool = False, step: int = 1) -> Case:
+        from chainrule.glass.beyond import Case
+
         data, targets = self._data(X, y, w)
         program = self.derive(mode="training" if training else "inference", targets=targets, weighted=w is not None)
         return Case(program, self._given(data, step), self.dtype)

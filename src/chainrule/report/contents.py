@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from chainrule.glass import CheckReport, Trace
+from chainrule.glass.check import CheckReport
+from chainrule.glass.trace import Trace
 from chainrule.network import Network
 from chainrule.notation import MATHEMATICAL, NOTATIONS, EquationView, derivation, mathml, remarks
 from chainrule.notation.names import Names

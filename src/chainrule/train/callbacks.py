@@ -11,7 +11,6 @@ import math
 import os
 import warnings
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
@@ -184,6 +183,8 @@ class CSVLog(Callback):
     """
 
     def __init__(self, path: str | os.PathLike[str], append: bool = False) -> None:
+        from pathlib import Path  # slow to load
+
         self.path = Path(path)
         self.append = append
         self._stream: TextIO | None = None

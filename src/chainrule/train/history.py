@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
-import json
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -123,12 +122,16 @@ class History(Sequence[EpochRecord]):
 
     def save_json(self, path: str | os.PathLike[str]) -> None:
         """Everything, for `load_json`."""
+        import json
+
         epochs = [{name: _to_json(value) for name, value in record.items()} for record in self.to_dicts()]
         replace_text(path, json.dumps({"stopped": self.stopped, "epochs": epochs}, indent=1, allow_nan=False) + "\n")
 
     @classmethod
     def load_json(cls, path: str | os.PathLike[str]) -> History:
         """The history that `save_json` wrote.  Raises DataError where the file is something else."""
+        import json
+
         try:
             saved = json.loads(read_text(path))
             return cls([_record_from_json(epoch) for epoch in saved["epochs"]], saved["stopped"])
