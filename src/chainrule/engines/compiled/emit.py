@@ -443,7 +443,8 @@ class Function:
             self.lines.append("")
             phis.append(f"%c{self._next}")
         out = _results(body(index, *(Value(c.type, p) for c, p in zip(carried, phis, strict=True))), len(carried))
-        following = self.emit("i64", f"add nsw i64 {index.text}, {step}")
+        following = self._opaque(self.emit("i64", f"add nsw i64 {index.text}, {step}"))
+        out = [self._opaque(x) if x.type in ("i64", "ptr") else x for x in out]
         latch = self.block
         self.cbranch(self.icmp("slt", following, end), head, done)
         self.lines[at] = f"  {index.text} = phi i64 [ {begin.text}, %{pre} ], [ {following.text}, %{latch} ]"
@@ -453,6 +454,14 @@ class Function:
         if unguarded:
             return out
         return [self.phi(c.type, (c, pre), (o, latch)) for c, o in zip(carried, out, strict=True)]
+
+    def _opaque(self, x: Value) -> Value:
+        """x, in a form that LLVM does not see through as the next step of a loop.
+
+        Else its loop strength reduction weighs every address in the loop against every other, for a third of all the
+        time that compiling takes, and finds nothing better: addresses are written here as the machine has them.
+        """
+        return self.emit(x.type, f"freeze {x.type} {x.text}")
 
     def if_(
         self,
