@@ -12,7 +12,7 @@ import chainrule
 ROOT = Path(chainrule.__file__).parent
 
 LAYERS = [
-    {"errors", "files"},
+    {"errors", "files", "version"},
     {"program"},
     {"rules", "spec"},
     {"engines", "notation"},
@@ -26,7 +26,7 @@ LAYERS = [
 """A module may import from its own layer and from those above it in this list."""
 
 LIGHT = {
-    "engines": {"program", "errors", "files"},
+    "engines": {"program", "errors", "files", "version"},
     "notation": {"program", "errors"},
     "program": {"errors"},
     "rules": {"program", "errors", "spec"},

@@ -41,6 +41,7 @@ from chainrule.train.schedules import (
     schedule_from_dict,
 )
 from chainrule.train.state import FitState
+from chainrule.version import VERSION
 
 if TYPE_CHECKING:
     from chainrule import data
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
     from chainrule.report import plots as plot
     from chainrule.train.monitor import Monitor
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 __all__ = [
     "SGD", "Activation", "Adagrad", "Adam", "AdamW", "BatchNorm", "CSVLog", "Callback", "ChainruleError", "Constant",

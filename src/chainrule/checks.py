@@ -5,6 +5,7 @@ Shapes, widths, dtypes, label and token ranges, NaN and infinity.  Each fault is
 
 from __future__ import annotations
 
+import sys
 from typing import Any, Literal
 
 import numpy as np
@@ -140,7 +141,8 @@ def positive_integer(name: str, value: object) -> int:
 def _asarray(name: str, given: ArrayLike) -> Array:
     try:
         array = np.asanyarray(given)
-        if isinstance(array, np.ma.MaskedArray):
+        # Naming np.ma loads it, which takes longer than a small fit; who has a masked array has loaded it.
+        if "numpy.ma" in sys.modules and isinstance(array, np.ma.MaskedArray):
             if array.mask.any():
                 raise DataError(f"{name} must have no masked values. Fill or remove them first.")
             array = array.data

@@ -9,13 +9,13 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
-import importlib.metadata
 import os
 import stat
 import time
 from pathlib import Path
 
 from chainrule.engines.compiled.target import Target
+from chainrule.version import VERSION
 
 DRAFT = ".new-"
 MAGIC = b"chainrule object 1\n"
@@ -47,20 +47,12 @@ def entry_name(target: Target, dtype: str, key: str | bytes) -> str:
     return digest.hexdigest()
 
 
-def _own_version() -> str:
-    """chainrule's version, from what is installed: an engine does not import what lies above it."""
-    try:
-        return importlib.metadata.version("chainrule")
-    except importlib.metadata.PackageNotFoundError:
-        return "?"
-
-
 @functools.cache
 def _versions() -> str:
     import llvmlite
     from llvmlite import binding as llvm
 
-    names = [_own_version(), llvmlite.__version__, ".".join(map(str, llvm.llvm_version_info))]
+    names = [VERSION, llvmlite.__version__, ".".join(map(str, llvm.llvm_version_info))]
     # A checkout that is being worked on keeps its version: let a changed emitter (or what its plan asks) count as well.
     for source in sorted(Path(__file__).parents[1].rglob("*.py")):
         about = source.stat()

@@ -19,7 +19,7 @@ Equations move only past others that neither write what they touch nor read what
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -245,28 +245,27 @@ class _Planner:
 
     # --- the order -----------------------------------------------------------------------------------------------
 
-    def _ready(self, equation: Equation, done: set[str] | None = None) -> bool:
-        available = self.available if done is None else self.available | done
-        if any(s.name not in available for s in equation.operands):
-            return False
-        return all(self._independent(equation, earlier) for earlier in self._before(equation))
+    def _ready(self) -> list[Equation]:
+        """Equations that may run now, before the pending ones above them.
 
-    def _before(self, equation: Equation) -> Iterator[Equation]:
-        for earlier in self.pending:
-            if earlier is equation:
-                return
-            yield earlier
-
-    @staticmethod
-    def _independent(later: Equation, earlier: Equation) -> bool:
-        """Whether `later` may run before `earlier`: neither overwrites what the other reads or writes."""
-        wrote, writes = earlier.target, later.target
-        if wrote.role in STORED and (wrote == writes or wrote in later.operands):
-            return False
-        return not (writes.role in STORED and writes in earlier.operands)
+        What they read is there, and neither of two overwrites what the other reads or writes.
+        """
+        ready = []
+        wrote: set[str] = set()
+        read: set[str] = set()
+        for equation in self.pending:
+            target, operands = equation.target, [s.name for s in equation.operands]
+            stored = target.role in STORED
+            free = wrote.isdisjoint((target.name, *operands)) and not (stored and target.name in read)
+            if free and self.available.issuperset(operands):
+                ready.append(equation)
+            if stored:
+                wrote.add(target.name)
+            read.update(operands)
+        return ready
 
     def _next(self) -> Equation:
-        ready = [e for e in self.pending if self._ready(e)]
+        ready = self._ready()
         assert ready, f"no equation can run: {self.pending[0]}"
         last = self.stages[-1] if self.stages else None
         if isinstance(last, Lanes):  # what can join the loops over the samples in the lanes goes on there
@@ -375,7 +374,7 @@ class _Planner:
                     and self.kinds[equation.target.name] == self.kinds[head.name]
                     and any(s.name in inside for s in equation.operands)
                 )
-                if fits and self._with_masks(equation) and self._ready(equation):
+                if fits and self._with_masks(equation) and any(e is equation for e in self._ready()):
                     chain.append(equation)
                     inside.add(equation.target.name)
                     self._remove(equation)
