@@ -80,6 +80,7 @@ def _run(program: str, folder: str, cached: bool, clock: Clock, *words: str) -> 
     """The program's answer; for DIGITS by wall time, the seconds from the start of its process to the answer."""
     env = environment(len(processors()))
     env.pop("CHAINRULE_CACHE", None)
+    env.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed package has its bytecode; here the first run writes it
     if cached:
         env["CHAINRULE_CACHE_DIR"] = os.path.join(folder, "code")
     else:
