@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import sys
 
@@ -15,7 +14,9 @@ def allowed() -> int:
     """
     limit = os.environ.get("OMP_NUM_THREADS", "")
     most = int(limit) if limit.isdigit() and int(limit) > 0 else None
-    if multiprocessing.parent_process() is not None:
+    # Looked up, not imported: a process that multiprocessing started has loaded it, and loading it takes its time.
+    started = sys.modules.get("multiprocessing.process")
+    if started is not None and started.parent_process() is not None:
         return most or 1
     if (parallel := sys.modules.get("joblib.parallel")) is not None and (
         getattr(parallel.get_active_backend()[0], "nesting_level", False)
