@@ -122,7 +122,23 @@ def test_no_circles() -> None:
 
 def test_importing_chainrule_is_light() -> None:
     heavy = ("sklearn", "scipy", "rich", "typer", "llvmlite", "torch", "pandas", "matplotlib", "safetensors")
-    code = f"import sys, chainrule; print(*[m for m in {heavy!r} if m in sys.modules])"
+    later = tuple(f"chainrule.{part}" for part in ("data", "notation", "glass.trace", "train.monitor", "report"))
+    code = f"import sys, chainrule; print(*[m for m in {heavy + later!r} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.split() == []
+
+
+def test_a_fit_by_the_compiled_engine_loads_no_more_than_it_needs() -> None:
+    code = """
+import sys, numpy
+before = set(sys.modules)
+import chainrule
+X = numpy.zeros((4, 2))
+net = chainrule.Network(2, [chainrule.Dense(1)], "squared_error", engine="compiled")
+net.fit(X, X[:, :1], epochs=1, verbose=False)
+slow = ("numpy.ma", "importlib.metadata", "multiprocessing", "rich", "chainrule.data", "chainrule.notation")
+print(*[m for m in slow if m in sys.modules and m not in before])
+"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.split() == []
 
@@ -131,3 +147,4 @@ def test_every_public_name_is_there() -> None:
     for name in chainrule.__all__:
         assert hasattr(chainrule, name), name
     assert len(set(chainrule.__all__)) == len(chainrule.__all__)
+    assert set(chainrule.__all__) <= set(dir(chainrule))
