@@ -9,23 +9,25 @@ import weakref
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from chainrule.engines.base import Array, Epoch, EpochResult, Values
 from chainrule.engines.choose import operations
-from chainrule.engines.compiled import jit, matmul, pack, target, team, zeros
-from chainrule.engines.compiled.lower import CHUNK, ENTRY, Lowered, lower
-from chainrule.engines.compiled.memory import GROUPS, Memory, Word, memory
+from chainrule.engines.compiled import jit, pack, target, team, zeros
+from chainrule.engines.compiled.batch_product import batch_scratch
+from chainrule.engines.compiled.memory import CHUNK, ENTRY, GROUPS, Memory, Word, memory
 from chainrule.engines.compiled.plan import LISTED, Plan, plan
-from chainrule.engines.compiled.row import RowPredictor, supports
 from chainrule.engines.compiled.target import Layout, Target
 from chainrule.engines.processors import allowed
 from chainrule.engines.reference import Evaluate, evaluator
 from chainrule.program.equation import Program
 from chainrule.program.op import Elementwise, MatMul
 from chainrule.program.symbol import BATCH
+
+if TYPE_CHECKING:
+    from chainrule.engines.compiled.row import RowPredictor
 
 SINGLE = 512
 """Samples up to which a batch is run as one piece, its weights updated in the tiles of their gradients."""
@@ -98,9 +100,9 @@ class CompiledEngine:
         outputs = tuple(symbols[n] for n in wanted if symbols[n].batched)
 
         def build() -> Any:
-            lowered: Lowered = lower(
-                made, self.layout, chunked=chunked, training=training, patient=not large, outputs=outputs
-            )
+            from chainrule.engines.compiled.lower import lower  # not loaded for what is in the cache
+
+            lowered = lower(made, self.layout, chunked=chunked, training=training, patient=not large, outputs=outputs)
             return lowered.module
 
         text = f"{program!r}|{wanted}|{large}|{training}|{sparse}|{CHUNK}"
@@ -173,6 +175,8 @@ class CompiledEngine:
 
     def one_row(self, program: Program, stored: Mapping[str, Array]) -> RowPredictor | None:
         """Single samples, straight from the network's own arrays."""
+        from chainrule.engines.compiled.row import RowPredictor, supports
+
         if not supports(plan(program, (program.prediction.name,))):
             return None
         return RowPredictor(program, self.layout, self.dtype, dict(stored))
@@ -272,7 +276,7 @@ class _Call:
         self.fixed = pack.aligned(unit.memory.fixed_size * groups, dtype)
         workspace_size = unit.memory.batch_units * layout.panel * panels
         self.workspace = engine.borrow(workspace_size * own)
-        scratch_size = matmul.batch_scratch(layout, longest)
+        scratch_size = batch_scratch(layout, longest)
         self.scratch = pack.aligned(scratch_size * threads, dtype)
         self._keep = [*data.values(), *results.values()]
         w = self.words

@@ -17,7 +17,7 @@ from typing import Any
 from chainrule.engines.compiled import samples, stages, team
 from chainrule.engines.compiled.emit import Function, Int, Module, Value
 from chainrule.engines.compiled.frame import Frame
-from chainrule.engines.compiled.memory import GROUPS, Memory, Word, memory, size_of
+from chainrule.engines.compiled.memory import CHUNK, ENTRY, GROUPS, Memory, Word, memory, size_of
 from chainrule.engines.compiled.plan import (
     Census,
     Flat,
@@ -37,11 +37,6 @@ from chainrule.engines.compiled.target import Layout
 from chainrule.program.equation import Equation
 from chainrule.program.op import Reduce
 from chainrule.program.symbol import STORED, Symbol
-
-CHUNK = 256
-"""Samples a chunk: the working set of a few hundred features stays in the second-level cache."""
-
-ENTRY = "chainrule_run"
 
 _EMIT: dict[type[Stage], Callable[..., None]] = {
     Load: samples.load,

@@ -18,6 +18,10 @@ from chainrule.engines.compiled.target import Layout
 from chainrule.engines.compiled.zeros import Lists
 from chainrule.program.symbol import STORED, Symbol
 
+ENTRY = "chainrule_run"
+"""The function of a module that a call enters."""
+CHUNK = 256
+"""Samples a chunk: the working set of a few hundred features stays in the second-level cache."""
 GROUPS = 8
 """At most so many groups of chunks, each with sums of its own: the most threads that a batch in chunks can use."""
 LINE = 64
