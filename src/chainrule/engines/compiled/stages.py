@@ -6,11 +6,12 @@ import math
 from collections.abc import Callable
 
 from chainrule.engines.compiled import philox
-from chainrule.engines.compiled.emit import Function, Int, Value
+from chainrule.engines.compiled.emit import Function, Int, Module, Value
 from chainrule.engines.compiled.expression import Evaluator
 from chainrule.engines.compiled.frame import Frame
 from chainrule.engines.compiled.memory import Word, size_of
 from chainrule.engines.compiled.plan import Flat, Lanes, Masks, Scalars, Sums, loops_of, width_of
+from chainrule.engines.compiled.target import Layout
 from chainrule.program.equation import Equation
 from chainrule.program.op import Elementwise, Mask, Reduce
 from chainrule.program.symbol import STORED
@@ -112,17 +113,30 @@ def masks(frame: Frame, stage: Masks) -> None:
 
 
 def _masks(frame: Frame, equation: Equation) -> None:
-    f, layout = frame.f, frame.layout
-    op = equation.op
+    f, op, words = frame.f, equation.op, frame.words
     assert isinstance(op, Mask)
-    seed = frame.words[Word.SEED]
+    step = f.add(words[Word.FIRST_STEP], frame.step)
+    counter = f.convert("trunc", f.value(step), "i32")
+    before = f.sub(frame.base, f.mul(frame.step, words[Word.BATCH]))  # samples of the batch in earlier chunks
+    draw = _draw(f.module, frame.layout, op.columns, op.rate)
+    place = frame.addresses[equation.target.name]
+    f.call(draw, place, words[Word.SEED], counter, op.stream, before, *frame.share(frame.panels))
+
+
+def _draw(module: Module, layout: Layout, columns: int, rate: float) -> Function:
+    """The function void draw(ptr mask, i64 seed, i32 step, i32 stream, i64 first, i64 lo, i64 hi), made once.
+
+    It fills the lane panels lo, ..., hi - 1 of a mask, whose first sample is number `first` of the batch.  Ten rounds
+    of Philox are much to compile: masks of the same width and rate share them.
+    """
+    key = ("masks", columns, rate)
+    if key in module.shared:
+        return module.shared[key]
+    types = ["ptr", "i64", "i32", "i32", "i64", "i64", "i64"]
+    f = module.shared[key] = module.function(f"masks{len(module.shared)}", types, internal=True)
+    mask, seed, counter, stream, before, lo, hi = f.args
     low, high = f.convert("trunc", seed, "i32"), f.convert("trunc", f.bits("lshr", seed, 32), "i32")
     keys = philox.round_keys(f, low, high, layout.lanes)
-    step = f.add(frame.words[Word.FIRST_STEP], frame.step)
-    counter = f.convert("trunc", f.value(step), "i32")
-    blocks = -(-op.columns // 4)
-    before = f.sub(frame.base, f.mul(frame.step, frame.words[Word.BATCH]))  # samples of the batch in earlier chunks
-    lo, hi = frame.share(frame.panels)
 
     def panel_body(panel: Int) -> None:
         def block_body(block: Int, count: int) -> None:
@@ -131,18 +145,23 @@ def _masks(frame: Frame, equation: Equation) -> None:
                 row = f.convert("trunc", f.value(start), "i32")
                 sample = f.bits("add", f.splat(row, layout.lanes), f.iota(layout.lanes))
                 number = f.convert("trunc", f.value(block), "i32")
-                words = philox.words(f, keys, (sample, number, counter, op.stream))
+                words = philox.words(f, keys, (sample, number, counter, stream))
                 for k in range(count):
-                    bit = philox.keep(f, words[k], op.rate)
-                    value = f.select(bit, f.constant(layout.vector, 1.0), f.constant(layout.vector, 0.0))
-                    frame.store_batch(value, equation.target.name, panel, f.add(f.mul(block, 4), k), frame.vector(v))
+                    value = f.select(
+                        philox.keep(f, words[k], rate), f.constant(layout.vector, 1.0), f.constant(layout.vector, 0.0)
+                    )
+                    line = f.add(f.mul(panel, columns), f.add(f.mul(block, 4), k))
+                    address = f.at(mask, (line, layout.panel), v * layout.lanes, type=layout.real)
+                    f.store(value, address, align=layout.lanes * layout.itemsize)
 
-        full, rest = divmod(op.columns, 4)
+        full, rest = divmod(columns, 4)
         f.loop(0, full, lambda b: block_body(b, 4))
         if rest:
-            block_body(blocks - 1, rest)
+            block_body(full, rest)
 
     f.loop(lo, hi, panel_body)
+    f.ret()
+    return f
 
 
 def flat(frame: Frame, stage: Flat) -> None:
