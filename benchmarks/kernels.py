@@ -20,9 +20,11 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.engines.compiled import jit, matmul, pack, target, vecmath
-from chainrule.engines.compiled.emit import Function, Module, Value
-from chainrule.engines.compiled.target import Layout
+from chainrule.engines.compiled import pack
+from chainrule.engines.compiled.kernels import feature_product as matmul
+from chainrule.engines.llvm import jit, target, vecmath
+from chainrule.engines.llvm.emit import Function, Module, Value
+from chainrule.engines.llvm.target import Layout
 
 SIZES = [
     (32, 784, 256), (128, 784, 256), (256, 1024, 1024), (256, 784, 1024), (32, 30, 200), (32, 200, 27),

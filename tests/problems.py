@@ -10,7 +10,7 @@ import numpy as np
 
 import chainrule as cr
 from chainrule import functions as f
-from chainrule.rules.activations import ACTIVATIONS
+from chainrule.describe.activations import ACTIVATIONS
 
 Data = tuple[np.ndarray, np.ndarray, np.ndarray | None]
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 import chainrule as cr
+from chainrule.describe.activations import ACTIVATIONS
+from chainrule.describe.losses import LOSSES
+from chainrule.describe.network import INITIALISERS
 from chainrule.initialise import default_initialiser, draw
-from chainrule.rules.activations import ACTIVATIONS
-from chainrule.rules.losses import LOSSES
-from chainrule.spec import INITIALISERS
 from problems import classifier, table
 
 RNG = np.random.default_rng

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import chainrule as cr
+from chainrule.describe.activations import ACTIVATIONS
+from chainrule.describe.losses import LOSSES
 from chainrule.engines.base import Epoch
-from chainrule.rules.activations import ACTIVATIONS
-from chainrule.rules.losses import LOSSES
 
 Row = list[float]
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import chainrule as cr
-from chainrule.rules.activations import ACTIVATIONS
-from chainrule.rules.losses import LOSSES
-from chainrule.spec import LAYERS
+from chainrule.describe.activations import ACTIVATIONS
+from chainrule.describe.losses import LOSSES
+from chainrule.describe.network import LAYERS
 from finite_differences import TOLERANCE, disagreement
 from problems import LAST, PROBLEMS, Problem
 

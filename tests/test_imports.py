@@ -14,7 +14,8 @@ ROOT = Path(chainrule.__file__).parent
 LAYERS = [
     {"errors", "files", "version"},
     {"program"},
-    {"rules", "spec"},
+    {"describe"},
+    {"rules"},
     {"engines", "notation"},
     {"checks", "initialise", "storage"},
     {"data", "train", "glass"},
@@ -29,9 +30,10 @@ LIGHT = {
     "engines": {"program", "errors", "files", "version"},
     "notation": {"program", "errors"},
     "program": {"errors"},
-    "rules": {"program", "errors", "spec"},
+    "describe": {"program", "errors"},
+    "rules": {"program", "errors", "describe"},
     "data": {"errors", "files"},
-    "train": {"errors", "files", "engines", "program", "rules"},
+    "train": {"errors", "files", "engines", "program", "describe", "rules"},
 }
 """All that these packages may import beside themselves."""
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import chainrule as cr
-from chainrule.rules.activations import ACTIVATIONS
-from chainrule.rules.losses import LOSSES
+from chainrule.describe.activations import ACTIVATIONS
+from chainrule.describe.losses import LOSSES
 
 torch = pytest.importorskip("torch", reason="PyTorch, the second opinion, is not installed (the extra `oracle`)")
 F = torch.nn.functional

@@ -9,6 +9,10 @@ print(net.program)
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from chainrule.describe.activations import Activation, elu, leaky_relu
+from chainrule.describe.losses import Cost, Loss, cross_entropy, huber, quantile
+from chainrule.describe.network import BatchNorm, Dense, Dropout, Embedding, LayerNorm, NetworkSpec
+from chainrule.describe.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSProp
 from chainrule.errors import (
     ChainruleError,
     DataError,
@@ -21,11 +25,7 @@ from chainrule.errors import (
 from chainrule.network import Network
 from chainrule.program.equation import Program
 from chainrule.program.parse import functions
-from chainrule.rules.activations import Activation, elu, leaky_relu
 from chainrule.rules.derive import derive
-from chainrule.rules.losses import Cost, Loss, cross_entropy, huber, quantile
-from chainrule.rules.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSProp
-from chainrule.spec import BatchNorm, Dense, Dropout, Embedding, LayerNorm, NetworkSpec
 from chainrule.train.callbacks import Callback, CSVLog, EarlyStopping, LearningRateLog, WeightAverage
 from chainrule.train.history import EpochRecord, History
 from chainrule.train.progress import Progress

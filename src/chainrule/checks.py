@@ -11,9 +11,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from chainrule.describe.losses import LOSSES, Loss, Targets
+from chainrule.describe.network import Embedding, NetworkSpec
 from chainrule.errors import DataError, SpecError, expected, unknown_name
-from chainrule.rules.losses import LOSSES, Loss, Targets
-from chainrule.spec import Embedding, NetworkSpec
 
 Array = NDArray[Any]
 _LARGEST = float(np.finfo(np.float64).max)

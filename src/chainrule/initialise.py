@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule.describe.network import BatchNorm, Dense, Dropout, Embedding, LayerNorm, NetworkSpec
 from chainrule.errors import SpecError
-from chainrule.spec import BatchNorm, Dense, Dropout, Embedding, LayerNorm, NetworkSpec
 
 _RELU_FAMILY = frozenset({"relu", "leaky_relu", "elu", "gelu", "gelu_tanh", "silu", "mish", "softplus"})
 

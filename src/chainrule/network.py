@@ -12,18 +12,18 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from chainrule import checks, storage
+from chainrule.describe.losses import Cost, Loss, Targets
+from chainrule.describe.network import Dense, Layer, NetworkSpec, PenaltyPer, Reduction
+from chainrule.describe.optimizers import Optimizer, as_optimizer
 from chainrule.engines.base import Engine, OneRow, Values
 from chainrule.engines.choose import Engines
 from chainrule.errors import DataError, SpecError, expected, unknown_name
-from chainrule.glass.box import GlassBox
+from chainrule.glass.mixin import GlassBox
 from chainrule.initialise import initialise
 from chainrule.program.equation import Program
 from chainrule.program.layout import ParameterLayout
 from chainrule.program.symbol import BATCH
 from chainrule.rules.derive import Mode, derive
-from chainrule.rules.losses import Cost, Loss, Targets
-from chainrule.rules.optimizers import Optimizer, as_optimizer
-from chainrule.spec import Dense, Layer, NetworkSpec, PenaltyPer, Reduction
 from chainrule.train.callbacks import Callback, as_callbacks
 from chainrule.train.history import History
 from chainrule.train.loop import Fit

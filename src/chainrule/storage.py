@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule.describe.losses import LOSSES, Loss
+from chainrule.describe.network import BatchNorm, Dense, Dropout, Embedding, LayerNorm, NetworkSpec
 from chainrule.errors import ChainruleError, DataError
 from chainrule.files import describe_os_error, replace_file
-from chainrule.rules.losses import LOSSES, Loss
-from chainrule.spec import BatchNorm, Dense, Dropout, Embedding, LayerNorm, NetworkSpec
 
 KEY = "chainrule"
 """Of the file's metadata: the format, the spec and the settings as JSON."""

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 import chainrule as cr
+from chainrule.describe.activations import ACTIVATIONS
 from chainrule.engines.base import Engine, Epoch
 from chainrule.program.equation import Program
-from chainrule.rules.activations import ACTIVATIONS
 
 ELEMENTWISE = (
     "z * sigmoid(1.5 * z)",

@@ -41,7 +41,7 @@ def use(**options: Any) -> tuple[bytes, ...]:
 
 PROCESS = """
     import hashlib, sys, time
-    from chainrule.engines.compiled import jit
+    from chainrule.engines.llvm import jit
 
     compiled = []
     emit = jit.object_code
@@ -199,9 +199,9 @@ def test_equal_programs_make_equal_code() -> None:
         import hashlib, sys
         sys.path.insert(0, sys.argv[1])
         from random_networks import make
-        from chainrule.engines.compiled import target
-        from chainrule.engines.compiled.lower import lower
-        from chainrule.engines.compiled.plan import plan
+        from chainrule.engines.llvm import target
+        from chainrule.engines.compiled.lower.program import lower
+        from chainrule.engines.compiled.plan.stages import plan
 
         said = hashlib.sha256()
         for seed in range(12):

@@ -11,7 +11,7 @@ import pytest
 from guarded import Guards
 
 import chainrule as cr
-from chainrule.engines.compiled import team
+from chainrule.engines.llvm import team
 
 Arrays = dict[str, np.ndarray]
 

@@ -9,10 +9,10 @@ from networks import FITTINGS, Fitting
 from random_networks import make, train
 from test_random_networks import close, flat
 
-from chainrule.engines.compiled import jit, target
 from chainrule.engines.compiled.engine import CompiledEngine
-from chainrule.engines.compiled.lower import lower
-from chainrule.engines.compiled.plan import plan
+from chainrule.engines.compiled.lower.program import lower
+from chainrule.engines.compiled.plan.stages import plan
+from chainrule.engines.llvm import jit, target
 from chainrule.engines.reference import ReferenceEngine
 
 LESSER = ("x86-64-v2", "x86-64-v3")

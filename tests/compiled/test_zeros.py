@@ -7,7 +7,8 @@ import pytest
 from networks import FITTINGS, Fitting
 
 import chainrule as cr
-from chainrule.engines.compiled import target, zeros
+from chainrule.engines.compiled.plan.stages import zeros
+from chainrule.engines.llvm import target
 
 HOLLOW = [fitting for fitting in FITTINGS if fitting.zeros]
 TILES = [

@@ -112,6 +112,6 @@ def test_bad_input_is_one_clear_line(command: Any, words: tuple[str, ...], said:
 
 def test_a_wrong_gradient_is_exit_code_1(command: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     wrong = cr.Activation("tanh(z)", slope="1 - a")
-    monkeypatch.setitem(cr.rules.activations.ACTIVATIONS, "tanh", wrong)  # type: ignore[attr-defined]
+    monkeypatch.setitem(cr.describe.activations.ACTIVATIONS, "tanh", wrong)  # type: ignore[attr-defined]
     code, out, _ = command("check", *SMALL, "--activation", "tanh")
     assert code == 1 and "WRONG" in out and "dZ1" in out

@@ -11,16 +11,16 @@ import pytest
 from systems import SYSTEMS
 
 import chainrule as cr
+from chainrule.describe.activations import ACTIVATIONS
+from chainrule.describe.losses import CANONICAL
+from chainrule.describe.optimizers import OPTIMIZERS
 from chainrule.notation import FORMATS, MATHEMATICAL, NOTATIONS, show, views
 from chainrule.notation.jacobian import _KNOWN
 from chainrule.notation.latex import COMMANDS
 from chainrule.notation.lines import FAMILIAR, USUAL
-from chainrule.notation.why import RULES
+from chainrule.notation.reasons import RULES
 from chainrule.program.op import OPERATIONS
 from chainrule.program.scalar import FUNCTIONS, Apply, walk
-from chainrule.rules.activations import ACTIVATIONS
-from chainrule.rules.losses import CANONICAL
-from chainrule.rules.optimizers import OPTIMIZERS
 from problems import PROBLEMS
 
 GOLDENS = Path(__file__).parent / "goldens"

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from chainrule.describe.network import BatchNorm, Dense, Dropout, LayerNorm
+from chainrule.describe.optimizers import SGD, Adam
 from chainrule.errors import DataError, SpecError
 from chainrule.language import PRESETS, CharacterModel, Preset, Vocabulary, load_names, preset, split_names
 from chainrule.network import Network
-from chainrule.rules.optimizers import SGD, Adam
-from chainrule.spec import BatchNorm, Dense, Dropout, LayerNorm
 
 REAL = Path(__file__).parents[3] / "shared" / "data" / "names.txt"
 needs_real_data = pytest.mark.skipif(not REAL.is_file(), reason="the file ../shared/data/names.txt is not here")

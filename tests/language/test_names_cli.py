@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from chainrule.cli import main
+from chainrule.describe.network import Dense
 from chainrule.language import CharacterModel, load_names, split_names
 from chainrule.network import Network
-from chainrule.spec import Dense
 from chainrule.train.history import History
 from chainrule.train.loop import Fit
 

@@ -6,8 +6,8 @@ import ctypes
 import time
 from collections.abc import Callable
 
-from chainrule.engines.compiled import jit, target
-from chainrule.engines.compiled.emit import Module
+from chainrule.engines.llvm import jit, target
+from chainrule.engines.llvm.emit import Module
 
 TURNS = 200_000
 

@@ -246,7 +246,7 @@ def derive(
 ) -> None:
     """Print the program of a network: its forward propagation, cost, backward propagation and updates."""
     from chainrule.cli.derive import DeriveOptions, run
-    from chainrule.cli.subject import SpecOptions
+    from chainrule.cli.network_options import SpecOptions
 
     spec = SpecOptions(inputs, hidden, outputs, activation, output_activation, loss, l1, l2, dropout, reduction)
     run(
@@ -296,7 +296,7 @@ def check(
     Exit code 1 where one is wrong.
     """
     from chainrule.cli.check import run
-    from chainrule.cli.subject import SpecOptions, sort_words
+    from chainrule.cli.network_options import SpecOptions, sort_words
 
     spec = SpecOptions(inputs, hidden, outputs, activation, output_activation, loss, l1, l2, dropout, reduction)
     raise typer.Exit(run(spec, *sort_words(words or []), samples, long))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chainrule.cli.subject import SpecOptions, with_data
+from chainrule.cli.network_options import SpecOptions, with_data
 
 
 def run(options: SpecOptions, model: str | None, data: str | None, samples: int, long: bool) -> int:

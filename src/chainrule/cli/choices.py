@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from chainrule.describe.losses import LOSSES
+from chainrule.describe.network import Dense, Dropout, Layer
+from chainrule.describe.optimizers import Optimizer, as_optimizer
 from chainrule.errors import SpecError, expected, unknown_name
-from chainrule.rules.losses import LOSSES
-from chainrule.rules.optimizers import Optimizer, as_optimizer
-from chainrule.spec import Dense, Dropout, Layer
 from chainrule.train.schedules import Constant, Cosine, OneCycle, Schedule
 
 # For each task, the losses that fit it, and the last layer's activation that goes with each.

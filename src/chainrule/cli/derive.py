@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from chainrule.cli.choices import make_optimizer
-from chainrule.cli.subject import SpecOptions, make_network, with_data
+from chainrule.cli.network_options import SpecOptions, make_network, with_data
+from chainrule.describe.losses import Loss
+from chainrule.describe.optimizers import Optimizer
 from chainrule.errors import SpecError
 from chainrule.notation import check_format, check_notation, derivation, remarks, show
 from chainrule.notation.views import Mean
 from chainrule.rules.derive import derive
-from chainrule.rules.losses import Loss
-from chainrule.rules.optimizers import Optimizer
 
 
 @dataclass(frozen=True)

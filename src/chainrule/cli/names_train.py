@@ -14,10 +14,10 @@ import numpy as np
 
 from chainrule.cli.choices import hidden_layers, make_optimizer
 from chainrule.cli.runs import HISTORY, LOG, MODEL, SETTINGS, Settings, check_out, claim, uninterrupted, versions
+from chainrule.describe.network import Dense
+from chainrule.describe.optimizers import OPTIMIZERS, Optimizer
 from chainrule.errors import ChainruleError, DivergedError, SpecError, expected
 from chainrule.language import CharacterModel, Preset, Vocabulary, load_names, preset, split_names
-from chainrule.rules.optimizers import OPTIMIZERS, Optimizer
-from chainrule.spec import Dense
 from chainrule.train.callbacks import Callback, CSVLog
 from chainrule.train.history import History, describe_record
 from chainrule.train.schedules import Schedule

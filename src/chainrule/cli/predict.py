@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from chainrule.cli.runs import Settings, find_model
 from chainrule.cli.scores import decode, score, score_line
 from chainrule.data import TargetEncoder, load_features
+from chainrule.describe.losses import Loss
 from chainrule.errors import DataError
 from chainrule.files import replace_text
 from chainrule.network import Network
-from chainrule.rules.losses import Loss
 
 
 def run(model: Path, data: str, out: Path | None, probabilities: bool, engine: Any) -> None:

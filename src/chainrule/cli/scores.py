@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.data import Standardizer, TargetEncoder
-from chainrule.spec import NetworkSpec
+from chainrule.describe.network import NetworkSpec
 
 
 def decode(

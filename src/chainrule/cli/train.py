@@ -29,10 +29,10 @@ from chainrule.cli.runs import (
 from chainrule.cli.scores import decode, score, score_line
 from chainrule.data import Dataset, Standardizer, load
 from chainrule.data.dataset import split_rows
+from chainrule.describe.network import Dense
+from chainrule.describe.optimizers import Optimizer
 from chainrule.errors import ChainruleError, DivergedError, SpecError, expected
 from chainrule.network import Network
-from chainrule.rules.optimizers import Optimizer
-from chainrule.spec import Dense
 from chainrule.train.callbacks import Callback, CSVLog, EarlyStopping
 from chainrule.train.history import History, describe_record
 from chainrule.train.monitor import Monitor

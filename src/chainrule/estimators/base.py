@@ -18,6 +18,7 @@ from sklearn.utils._set_output import _wrap_data_with_container
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from chainrule import checks
+from chainrule.describe.optimizers import Optimizer
 from chainrule.errors import DataError
 from chainrule.estimators import construct, parameters
 from chainrule.estimators.arrays import Samples
@@ -27,7 +28,6 @@ from chainrule.estimators.solvers import PlainAdam, Solver, VelocitySGD
 from chainrule.estimators.stochastic import StochasticFit
 from chainrule.estimators.task import Held, Task, scored
 from chainrule.network import Network
-from chainrule.rules.optimizers import Optimizer
 
 Array = NDArray[Any]
 

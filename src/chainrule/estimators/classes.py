@@ -13,8 +13,8 @@ from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
 from sklearn.utils.validation import validate_data
 
+from chainrule.describe.losses import Loss
 from chainrule.estimators import heads
-from chainrule.rules.losses import Loss
 
 Array = NDArray[Any]
 

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule.describe.activations import ACTIVATIONS, ALIASES, Activation
+from chainrule.describe.losses import Loss, replace_loss
+from chainrule.describe.network import BatchNorm, Dense, Dropout, GivenActivation, Layer, LayerNorm, NetworkSpec
 from chainrule.estimators.heads import Head
 from chainrule.estimators.parameters import hidden_sizes, per_layer
 from chainrule.network import Network
-from chainrule.rules.activations import ACTIVATIONS, ALIASES, Activation
-from chainrule.rules.losses import Loss, replace_loss
-from chainrule.spec import BatchNorm, Dense, Dropout, GivenActivation, Layer, LayerNorm, NetworkSpec
 
 Array = NDArray[Any]
 

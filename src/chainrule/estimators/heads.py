@@ -18,8 +18,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.rules.activations import ACTIVATIONS, Activation
-from chainrule.rules.losses import LOSSES, TINY, Cost, Loss, cross_entropy, loss, replace_loss
+from chainrule.describe.activations import ACTIVATIONS, Activation
+from chainrule.describe.losses import LOSSES, TINY, Cost, Loss, cross_entropy, loss, replace_loss
 
 Array = NDArray[Any]
 Kind = Literal["binary", "multiclass", "multilabel-indicator", "multiclass-multioutput"]

@@ -10,9 +10,9 @@ import numpy as np
 from sklearn.metrics import get_scorer_names
 from sklearn.utils._param_validation import Interval, InvalidParameterError, Options, StrOptions
 
-from chainrule.rules.activations import ACTIVATIONS, ALIASES, Activation
-from chainrule.rules.losses import LOSSES, Cost, Loss
-from chainrule.rules.optimizers import Optimizer
+from chainrule.describe.activations import ACTIVATIONS, ALIASES, Activation
+from chainrule.describe.losses import LOSSES, Cost, Loss
+from chainrule.describe.optimizers import Optimizer
 
 _POSITIVE = Interval(Real, 0, None, closed="neither")
 _NOT_NEGATIVE = Interval(Real, 0, None, closed="left")

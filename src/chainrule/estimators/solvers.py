@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule.describe.optimizers import Optimizer, UpdateRule
 from chainrule.program.equation import Program
 from chainrule.program.parse import formula
-from chainrule.rules.optimizers import Optimizer, UpdateRule
 from chainrule.train.schedules import RunningSchedule, Schedule, as_schedule
 
 Array = NDArray[Any]

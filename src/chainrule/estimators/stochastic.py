@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
+from chainrule.describe.network import Dropout
 from chainrule.engines.base import Epoch
 from chainrule.estimators import parameters
 from chainrule.estimators.solvers import Solver
 from chainrule.estimators.task import Held, Task
 from chainrule.network import Network
-from chainrule.spec import Dropout
 from chainrule.train.callbacks import Callback
 from chainrule.train.history import EpochRecord, History
 from chainrule.train.progress import Progress

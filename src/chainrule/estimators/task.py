@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule.describe.losses import Targets
 from chainrule.estimators.arrays import Samples
 from chainrule.network import Network
-from chainrule.rules.losses import Targets
 
 Array = NDArray[Any]
 

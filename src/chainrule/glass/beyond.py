@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule.describe.losses import Cost
+from chainrule.describe.network import NetworkSpec
 from chainrule.engines.base import Engine
 from chainrule.engines.reference import ReferenceEngine, evaluator
 from chainrule.errors import DataError, SpecError, expected, unknown_name
@@ -17,10 +19,8 @@ from chainrule.program.equation import Equation, Program
 from chainrule.program.op import MatMul, Reduce, ScatterAdd
 from chainrule.program.symbol import BATCH, Symbol
 from chainrule.rules.derive import derive
-from chainrule.rules.examples import parts, second_moments, squared_norms
-from chainrule.rules.losses import Cost
+from chainrule.rules.per_sample import parts, second_moments, squared_norms
 from chainrule.rules.tangent import gauss_newton, tangent
-from chainrule.spec import NetworkSpec
 
 Array = NDArray[Any]
 CHUNK = 64

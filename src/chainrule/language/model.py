@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from chainrule import storage
 from chainrule.checks import positive_integer
+from chainrule.describe.network import BatchNorm, Dense, Dropout, Embedding, GivenActivation, Layer, LayerNorm
+from chainrule.describe.optimizers import SGD, Optimizer
 from chainrule.errors import DataError, SpecError, expected
 from chainrule.language import sampling
 from chainrule.language.vocabulary import Tokens, Vocabulary, checked
 from chainrule.language.windows import windows
 from chainrule.network import EngineName, Network
-from chainrule.rules.optimizers import SGD, Optimizer
-from chainrule.spec import BatchNorm, Dense, Dropout, Embedding, GivenActivation, Layer, LayerNorm
 from chainrule.train.callbacks import Callback, WeightAverage
 from chainrule.train.history import History
 from chainrule.train.schedules import StepDecay

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from chainrule.describe.optimizers import SGD, AdamW, Optimizer
 from chainrule.errors import SpecError, unknown_name
 from chainrule.language.model import CharacterModel, Normalisation
 from chainrule.language.vocabulary import Vocabulary
 from chainrule.network import EngineName
-from chainrule.rules.optimizers import SGD, AdamW, Optimizer
 from chainrule.train.callbacks import Callback
 from chainrule.train.schedules import Cosine, StepDecay
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from chainrule.notation.activations import Activated, Activations
 from chainrule.notation.jacobian import Jacobian, jacobian
 from chainrule.notation.lines import FAMILIAR, USUAL, Line, expanded
-from chainrule.notation.look import Atom, Frac, Look, Row, Scripts, joined
 from chainrule.notation.names import Names
 from chainrule.notation.tables import Notation
 from chainrule.notation.tree import Apply, Call, Delta, Fold, Leaf, Math, Number, Phrase, Relation
+from chainrule.notation.typeset import Atom, Frac, Look, Row, Scripts, joined
 from chainrule.program.equation import Equation, Program
 from chainrule.program.op import Elementwise, Gather, Mask, MatMul, OneHot, Reduce, ScatterAdd
 from chainrule.program.scalar import Apply as Applied

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from chainrule.notation.look import Atom, Big, Fenced, Frac, Hat, Look, Root, Row, Scripts
+from chainrule.notation.typeset import Atom, Big, Fenced, Frac, Hat, Look, Root, Row, Scripts
 
 _SIGNS = {
     "σ": r"\sigma", "δ": r"\delta", "Δ": r"\Delta", "∇": r"\nabla", "∂": r"\partial", "λ": r"\lambda",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from chainrule.notation.look import Atom, Big, Fenced, Frac, Hat, Look, Root, Row, Scripts
+from chainrule.notation.typeset import Atom, Big, Fenced, Frac, Hat, Look, Root, Row, Scripts
 
 
 def text(look: Look, *, display: bool = True) -> str:

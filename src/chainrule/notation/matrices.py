@@ -10,7 +10,6 @@ from collections.abc import Mapping
 
 from chainrule.notation.activations import Activations
 from chainrule.notation.lines import FAMILIAR, USUAL, Line
-from chainrule.notation.look import Atom, Look, Row
 from chainrule.notation.names import Names
 from chainrule.notation.tables import Notation
 from chainrule.notation.tree import (
@@ -26,6 +25,7 @@ from chainrule.notation.tree import (
     Relation,
     Transpose,
 )
+from chainrule.notation.typeset import Atom, Look, Row
 from chainrule.program.equation import Equation, Program
 from chainrule.program.op import Elementwise, Gather, Mask, MatMul, OneHot, Reduce, ScatterAdd
 from chainrule.program.scalar import Apply as Applied

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from chainrule.notation.look import Atom, Fenced, Frac, Hat, Look, Row, Scripts, joined
 from chainrule.notation.tables import GradientStyle, Kind, Notation
 from chainrule.notation.tree import Leaf
+from chainrule.notation.typeset import Atom, Fenced, Frac, Hat, Look, Row, Scripts, joined
 from chainrule.program.equation import Program
 from chainrule.program.symbol import BATCH, Symbol
 

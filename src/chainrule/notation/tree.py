@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from chainrule.notation.look import TIMES, Atom, Big, Fenced, Frac, Look, Root, Row, Scripts, joined, row
+from chainrule.notation.typeset import TIMES, Atom, Big, Fenced, Frac, Look, Root, Row, Scripts, joined, row
 from chainrule.program.scalar import Expression
 from chainrule.program.text import ATOM, PRECEDENCE, number
 

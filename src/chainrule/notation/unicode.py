@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 
-from chainrule.notation.look import Atom, Big, Fenced, Frac, Hat, Look, Root, Row, Scripts
+from chainrule.notation.typeset import Atom, Big, Fenced, Frac, Hat, Look, Root, Row, Scripts
 
 _SUPERSCRIPT = dict(zip("0123456789()+-ᵀ′n", "⁰¹²³⁴⁵⁶⁷⁸⁹⁽⁾⁺⁻ᵀ′ⁿ", strict=True))
 _SUBSCRIPT = dict(zip("0123456789()+-", "₀₁₂₃₄₅₆₇₈₉₍₎₊₋", strict=True))

@@ -10,14 +10,14 @@ from chainrule.errors import SpecError, unknown_name
 from chainrule.notation import latex, mathml, unicode
 from chainrule.notation.components import Components
 from chainrule.notation.lines import lines
-from chainrule.notation.look import Look
 from chainrule.notation.matrices import Matrices
 from chainrule.notation.names import Names
+from chainrule.notation.reasons import reason
 from chainrule.notation.rewrite import mean_at_weights, named_penalties
 from chainrule.notation.source import source, source_lines
 from chainrule.notation.tables import FORMATS, MATHEMATICAL, NOTATIONS, SOURCE, Notation
 from chainrule.notation.tree import Layout, Relation
-from chainrule.notation.why import reason
+from chainrule.notation.typeset import Look
 from chainrule.program.equation import Program
 from chainrule.program.symbol import Shape, shape_text
 from chainrule.program.text import number

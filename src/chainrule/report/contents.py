@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from chainrule.describe.losses import Loss
+from chainrule.describe.optimizers import Optimizer
 from chainrule.glass.check import CheckReport
 from chainrule.glass.trace import Trace
 from chainrule.network import Network
@@ -18,9 +20,7 @@ from chainrule.program.equation import Program
 from chainrule.program.symbol import shape_text
 from chainrule.program.text import number
 from chainrule.report.heat import BYTES, CELLS, Heats
-from chainrule.report.inside import stages
-from chainrule.rules.losses import Loss
-from chainrule.rules.optimizers import Optimizer
+from chainrule.report.network_pictures import stages
 from chainrule.train.history import History
 from chainrule.train.monitor import Monitor
 

@@ -18,15 +18,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from chainrule import checks
+from chainrule.describe.optimizers import Optimizer
 from chainrule.errors import DataError, MissingDependencyError, SpecError
 from chainrule.files import describe_os_error, replace_text
 from chainrule.network import Network
 from chainrule.notation import check_notation
 from chainrule.report import contents, plots
-from chainrule.report.inside import image_shape
+from chainrule.report.network_pictures import image_shape
 from chainrule.report.outcomes import MOST_CLASSES, class_names, classifies
 from chainrule.report.style import THEMES
-from chainrule.rules.optimizers import Optimizer
 from chainrule.train.history import History
 from chainrule.train.monitor import Monitor
 

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from chainrule import checks
+from chainrule.describe.losses import Loss
 from chainrule.errors import SpecError, expected
 from chainrule.network import Network
-from chainrule.report.inside import image_shape, mosaic
+from chainrule.report.network_pictures import image_shape, mosaic
 from chainrule.report.style import bare, check_theme, clearest, heading, name_lines, new_figure, short, tidy
-from chainrule.rules.losses import Loss
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -7,7 +7,7 @@ theme="dark" is for dark paper.  Needs matplotlib: pip install chainrule[report]
 """
 
 from chainrule.report.curves import gradient_flow, learning_curves
-from chainrule.report.inside import activation_histograms, network, weights
+from chainrule.report.network_pictures import activation_histograms, network, weights
 from chainrule.report.outcomes import confusion_matrix, decision_regions, worst_mistakes
 
 __all__ = [

@@ -11,19 +11,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from chainrule.describe.activations import ACTIVATIONS, Activation
+from chainrule.describe.losses import CANONICAL, LOSSES, OF_LOG_PROBABILITIES, Cost, Loss, Targets
+from chainrule.describe.network import BatchNorm, Dense, Dropout, Embedding, LayerNorm, NetworkSpec
+from chainrule.describe.optimizers import Optimizer
 from chainrule.errors import FormulaError, SpecError, expected, unknown_name
 from chainrule.program.equation import Equation, Program, elementwise, shape_of
 from chainrule.program.op import OneHot, Reduce
 from chainrule.program.scalar import ZERO, Constant, Expression, Variable, apply, replace, walk
 from chainrule.program.symbol import BATCH, Symbol, shape_text
 from chainrule.program.verify import verify
-from chainrule.rules.activations import ACTIVATIONS, Activation
 from chainrule.rules.builder import Builder
 from chainrule.rules.chain import backward
 from chainrule.rules.layers import batch_norm, dense, dropout, embedding, layer_norm
-from chainrule.rules.losses import CANONICAL, LOSSES, OF_LOG_PROBABILITIES, Cost, Loss, Targets
-from chainrule.rules.optimizers import Optimizer
-from chainrule.spec import BatchNorm, Dense, Dropout, Embedding, LayerNorm, NetworkSpec
 
 Mode = Literal["training", "inference"]
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from chainrule.describe.activations import Activation
+from chainrule.describe.network import BatchNorm, Dense, Dropout, Embedding, LayerNorm
 from chainrule.program.op import Gather, Mask, MatMul
 from chainrule.program.scalar import Expression, Over, Reduction, Variable, apply, replace
 from chainrule.program.symbol import Symbol
-from chainrule.rules.activations import Activation
 from chainrule.rules.builder import Builder
-from chainrule.spec import BatchNorm, Dense, Dropout, Embedding, LayerNorm
 
 
 def embedding(builder: Builder, layer: Embedding, tokens: Symbol) -> Symbol:

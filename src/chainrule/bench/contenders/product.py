@@ -5,9 +5,9 @@ from __future__ import annotations
 from importlib.metadata import version
 
 from chainrule.bench.workloads import Array, Problem, Workload
+from chainrule.describe.network import Dense, Dropout, Embedding, Layer
+from chainrule.describe.optimizers import SGD, Adam
 from chainrule.network import Network
-from chainrule.rules.optimizers import SGD, Adam
-from chainrule.spec import Dense, Dropout, Embedding, Layer
 
 
 def network(workload: Workload) -> Network:
@@ -63,7 +63,7 @@ class Product:
 
     def about(self) -> str:
         """The version and the machine it compiles for."""
-        from chainrule.engines.compiled import target
+        from chainrule.engines.llvm import target
 
         host = target.host()
         return f"chainrule {version('chainrule')}, llvmlite {version('llvmlite')}, for {host.cpu}"

@@ -15,11 +15,13 @@ import numpy as np
 
 from chainrule.engines.base import Array, Epoch, EpochResult, Values
 from chainrule.engines.choose import operations
-from chainrule.engines.compiled import jit, pack, target, team, zeros
-from chainrule.engines.compiled.batch_product import batch_scratch
-from chainrule.engines.compiled.memory import CHUNK, ENTRY, GROUPS, Memory, Word, memory
-from chainrule.engines.compiled.plan import LISTED, Plan, plan
-from chainrule.engines.compiled.target import Layout, Target
+from chainrule.engines.compiled import pack
+from chainrule.engines.compiled.kernels.batch_product import batch_scratch
+from chainrule.engines.compiled.plan import zeros
+from chainrule.engines.compiled.plan.memory import CHUNK, ENTRY, GROUPS, Memory, Word, memory
+from chainrule.engines.compiled.plan.stages import LISTED, Plan, plan
+from chainrule.engines.llvm import jit, target, team
+from chainrule.engines.llvm.target import Layout, Target
 from chainrule.engines.processors import allowed
 from chainrule.engines.reference import Evaluate, evaluator
 from chainrule.program.equation import Program
@@ -27,7 +29,7 @@ from chainrule.program.op import Elementwise, MatMul
 from chainrule.program.symbol import BATCH
 
 if TYPE_CHECKING:
-    from chainrule.engines.compiled.row import RowPredictor
+    from chainrule.engines.compiled.kernels.one_sample import RowPredictor
 
 SINGLE = 512
 """Samples up to which a batch is run as one piece, its weights updated in the tiles of their gradients."""
@@ -100,7 +102,7 @@ class CompiledEngine:
         outputs = tuple(symbols[n] for n in wanted if symbols[n].batched)
 
         def build() -> Any:
-            from chainrule.engines.compiled.lower import lower  # not loaded for what is in the cache
+            from chainrule.engines.compiled.lower.program import lower  # not loaded for what is in the cache
 
             lowered = lower(made, self.layout, chunked=chunked, training=training, patient=not large, outputs=outputs)
             return lowered.module
@@ -175,7 +177,7 @@ class CompiledEngine:
 
     def one_row(self, program: Program, stored: Mapping[str, Array]) -> RowPredictor | None:
         """Single samples, straight from the network's own arrays."""
-        from chainrule.engines.compiled.row import RowPredictor, supports
+        from chainrule.engines.compiled.kernels.one_sample import RowPredictor, supports
 
         if not supports(plan(program, (program.prediction.name,))):
             return None

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from chainrule.engines.compiled.emit import Function, Int, Value
-from chainrule.engines.compiled.target import Layout
+from chainrule.engines.llvm.emit import Function, Int, Value
+from chainrule.engines.llvm.target import Layout
 
 Array = npt.NDArray[Any]
 

@@ -1,0 +1,170 @@
+"""What `derive` and `check` look at: a network from options or a saved one, and the data that run through it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chainrule.cli.choices import DEFAULT_LOSS, hidden_layers, output_activation
+from chainrule.cli.runs import MODEL, find_model
+from chainrule.data import Dataset, Standardizer, load, load_features
+from chainrule.describe.losses import Loss
+from chainrule.describe.network import Dense, Embedding, NetworkSpec
+from chainrule.errors import DataError, SpecError, expected
+from chainrule.network import Network
+
+Array = NDArray[Any]
+INPUTS, OUTPUTS = 784, 10
+"""Of a network that neither options nor data say more about."""
+
+
+@dataclass(frozen=True)
+class SpecOptions:
+    """The options that describe a network; see the commands' help."""
+
+    inputs: int | None
+    hidden: str
+    outputs: int | None
+    activation: str
+    output_activation: str | None
+    loss: str | None
+    l1: float
+    l2: float
+    dropout: float
+    reduction: str
+
+    def spec(self) -> NetworkSpec:
+        """The network they describe.  Raises SpecError where it cannot be."""
+        loss = self.loss or "cross_entropy"
+        reduction: Any = self.reduction
+        outputs = OUTPUTS if self.outputs is None else self.outputs
+        return NetworkSpec(
+            INPUTS if self.inputs is None else self.inputs,
+            [
+                *hidden_layers(self.hidden, self.activation, self.dropout),
+                Dense(outputs, self.output_activation or output_activation(loss)),
+            ],
+            loss,
+            l1=self.l1,
+            l2=self.l2,
+            reduction=reduction,
+        )
+
+
+def is_model(word: str) -> bool:
+    """Whether a word names a saved network: the folder of a run, or a .safetensors file."""
+    path = Path(word)
+    return path.suffix == ".safetensors" or (path / MODEL).is_file()
+
+
+def sort_words(words: list[str]) -> tuple[str | None, str | None]:
+    """(MODEL, DATA) of up to two words.  Raises SpecError for two of a kind.
+
+    A run's folder may have the name of its data: as the second word it is the data.
+    """
+    if len(words) == 2 and all(map(is_model, words)) and Path(words[1]).suffix != ".safetensors":
+        return words[0], words[1]
+    models = [w for w in words if is_model(w)]
+    data = [w for w in words if not is_model(w)]
+    if len(models) > 1 or len(data) > 1:
+        raise SpecError(expected("The command", "given at most one MODEL and one DATA", " ".join(words)))
+    return next(iter(models), None), next(iter(data), None)
+
+
+def make_network(options: SpecOptions, model: str | None) -> Network:
+    """The saved network, or a new one as the options say, in float64.  Raises SpecError, DataError."""
+    if model is not None:
+        return Network.load(find_model(Path(model))[0], engine="reference")
+    spec = options.spec()
+    return Network(
+        spec.inputs, spec.layers, spec.loss, l1=spec.l1, l2=spec.l2, reduction=spec.reduction, dtype="float64",
+        engine="reference",
+    )  # fmt: skip
+
+
+def with_data(
+    options: SpecOptions, model: str | None, source: str | None, samples: int
+) -> tuple[Network, Array, Array]:
+    """(network, X, y): the first samples of the data; random ones where there are none.
+
+    Without a model the data decide the number of inputs and outputs.  Raises SpecError, DataError.
+    """
+    if samples < 1:
+        raise SpecError(expected("--samples", "at least 1", samples))
+    if source is None:
+        network = make_network(options, model)
+        return network, *_random(network.spec, samples)
+    if model is not None:
+        return _saved(model, source, samples)
+    data = load(source)
+    options = _fitted(options, data)
+    network = make_network(options, None)
+    X, y = data.X[:samples], data.y[:samples]
+    if data.measured.any() and len(data.X) > 1:
+        X = Standardizer.fit(data.X, data.measured).transform(X)
+    return network, X, _encoded(network.spec, y)
+
+
+def _fitted(options: SpecOptions, data: Dataset) -> SpecOptions:
+    """The options with the data's own sizes, and a loss that fits them unless one was chosen."""
+    loss = options.loss or DEFAULT_LOSS[data.task]
+    if data.target_names is None:
+        outputs = 1 if data.y.ndim == 1 else data.y.shape[1]
+    else:
+        outputs = len(data.target_names)
+        outputs = 1 if loss in ("binary_cross_entropy", "hinge") and outputs == 2 else outputs
+    sizes = (("--inputs", options.inputs, data.X.shape[1]), ("--outputs", options.outputs, outputs))
+    for option, chosen, needed in sizes:
+        if chosen not in (None, needed):
+            raise SpecError(expected(option, f"{needed} for the data {data.name}, or left out", chosen))
+    return replace(options, inputs=data.X.shape[1], outputs=outputs, loss=loss)
+
+
+def _saved(model: str, source: str, samples: int) -> tuple[Network, Array, Array]:
+    path, settings = find_model(Path(model))
+    network = Network.load(path, engine="reference")
+    encoder = None if settings is None else settings.encoder
+    X, y = load_features(source, encoder, None if settings is None else settings.target)
+    if y is None and settings is None:
+        X, y = (data := load(source)).X, data.y
+    if y is None:
+        raise DataError(f"{source}: holds no targets; the cost and its gradients need them.")
+    if X.shape[1] != network.spec.inputs:
+        raise DataError(f"{source}: has {X.shape[1]} features; the model was trained on {network.spec.inputs}.")
+    X, y = X[:samples], y[:samples]
+    if settings is not None and settings.standardizer is not None:
+        X = settings.standardizer.transform(X)
+    if settings is not None and settings.target_standardizer is not None:
+        y = settings.target_standardizer.transform(y.reshape(len(y), -1))
+    return network, X, _encoded(network.spec, y)
+
+
+def _encoded(spec: NetworkSpec, y: Array) -> Array:
+    """Class numbers as the loss takes them."""
+    loss = spec.loss
+    if y.ndim > 1 or (isinstance(loss, Loss) and loss.classes) or y.dtype.kind == "f":
+        return y
+    one_hot = y[:, None] == (np.arange(spec.outputs) if spec.outputs > 1 else np.array([1]))
+    return np.where(one_hot, 1.0, -1.0 if loss.name == "hinge" else 0.0)
+
+
+def _random(spec: NetworkSpec, samples: int) -> tuple[Array, Array]:
+    """Data of the network's shape, the same every time."""
+    rng = np.random.default_rng(0)
+    first = spec.layers[0]
+    X: Array
+    if isinstance(first, Embedding):
+        X = rng.integers(0, first.vocabulary, (samples, spec.inputs))
+    else:
+        X = rng.normal(size=(samples, spec.inputs))
+    loss = spec.loss
+    if isinstance(loss, Loss) and loss.classes:
+        return X, rng.integers(0, spec.outputs, samples)
+    low, high = loss.between if isinstance(loss, Loss) and loss.between is not None else (-np.inf, np.inf)
+    if np.isfinite(low) and np.isfinite(high):
+        return X, rng.choice([low, high], (samples, spec.outputs))
+    return X, np.abs(rng.normal(size=(samples, spec.outputs))) if low >= 0 else rng.normal(size=(samples, spec.outputs))

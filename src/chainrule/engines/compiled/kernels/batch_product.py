@@ -1,0 +1,247 @@
+"""The product that sums over the samples: dW = A' dZ."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from chainrule.engines.compiled.kernels.tile import (
+    UNROLL,
+    Epilogue,
+    Listed,
+    Operands,
+    Segment,
+    Tile,
+    accumulate_listed,
+    accumulate_tile,
+    fold,
+    load_rows,
+    row_segments,
+    share,
+    ways_of,
+)
+from chainrule.engines.compiled.pack import pack_rows, tree_sum
+from chainrule.engines.compiled.plan.zeros import ENTRY, Lists
+from chainrule.engines.llvm.emit import Function, Int, Value
+from chainrule.engines.llvm.target import Layout
+
+BiasEpilogue = Callable[[Int, list[Value]], None]
+
+
+def batch_product(
+    f: Function,
+    layout: Layout,
+    *,
+    values: Value,
+    slopes: Value,
+    scratch: Value,
+    out: Value,
+    k: int,
+    n: int,
+    m: Int,
+    epilogue: Epilogue,
+    bias_epilogue: BiasEpilogue | None = None,
+    accumulate: bool | Value = False,
+    listed: tuple[Lists, Value, Int] | None = None,
+    tid: Int = 0,
+    team: Int = 1,
+) -> None:
+    """dW (k, n) = A' dZ, summed over the m samples; the result in feature panels.
+
+    values: A (m, k), slopes: dZ (m, n), in lane panels; scratch: `batch_scratch` scalars for each thread, its own;
+    out: where sums begin if `accumulate` (a bool, or an i1 value read at run time) holds; else they begin at 0.
+    The epilogue is called once for each tile (of one or two vectors a row): it may store, or update weights in place.
+    bias_epilogue(feature panel, vectors): the sums of dZ over the samples of this call, once for each panel.
+    listed: the lists of what is not 0 in A, their address and the lane panels that they have room for, to pass over the
+    rest (in full panels of output features).  The result has the same bits for any team.
+    """
+    product = _Batch(f, layout, values, slopes, scratch, out, k, n, m, epilogue, bias_epilogue, accumulate, listed)
+    if n == 1:
+        product.column(tid, team)
+    else:
+        product.panels(tid, team)
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """One batch product under emission."""
+
+    f: Function
+    layout: Layout
+    values: Value
+    slopes: Value
+    scratch: Value
+    out: Value
+    k: int
+    n: int
+    m: Int
+    epilogue: Epilogue
+    bias_epilogue: BiasEpilogue | None
+    accumulate: bool | Value
+    listed: tuple[Lists, Value, Int] | None
+
+    def panels(self, tid: Int, team: Int) -> None:
+        """Feature panels one after the other; within each, tiles of input features; shared as one row of tiles.
+
+        Where A outgrows the level 2 cache, blocks of tiles are the outermost loop, and slopes are packed anew for each.
+        """
+        f, layout = self.f, self.layout
+        full, rest = divmod(self.n, layout.panel)
+        narrow = 1 if rest <= layout.lanes else layout.vectors
+        # (first panel, how many, features in each, vectors wide)
+        parts = [(0, full, layout.panel, layout.vectors)] * bool(full) + [(full, 1, rest, narrow)] * bool(rest)
+        plans = [(*part, row_segments(layout, self.k, part[3])) for part in parts]
+        units = sum(count * sum(s.count for s in segments) for _, count, _, _, segments in plans)
+        lo, hi = share(f, units, tid, team)
+        base = 0
+        for first, count, features, width, segments in plans:
+            tiles = sum(s.count for s in segments)
+            tile_bytes = layout.tile_rows(width) * layout.itemsize
+            # Tiles of A that stay in half of the level 2 cache, by the number of samples.
+            room = f.imax(f.udiv(layout.target.l2 // 2 // tile_bytes, f.imax(self.m, 1)), 1)
+            blocks = f.udiv(f.add(f.sub(room, 1), tiles), room)
+            p0 = f.udiv(f.imax(f.sub(lo, base), 0), tiles)
+            p1 = f.imin(f.udiv(f.add(f.imax(f.sub(hi, base), 0), tiles - 1), tiles), count)
+
+            def block(
+                b: Int,
+                base: int = base,
+                first: int = first,
+                features: int = features,
+                width: int = width,
+                segments: list[Segment] = segments,
+                tiles: int = tiles,
+                room: Int = room,
+                p0: Int = p0,
+                p1: Int = p1,
+            ) -> None:
+                start = f.mul(b, room)
+                end = f.imin(f.add(start, room), tiles)
+
+                def one_panel(index: Int) -> None:
+                    origin = f.add(base, f.mul(index, tiles))
+                    t0, t1 = f.imax(f.sub(lo, origin), start), f.imin(f.sub(hi, origin), end)
+                    f.if_(
+                        f.icmp("slt", f.value(t0), t1),
+                        lambda: self._panel(f.add(first, index), features, width, segments, t0, t1),
+                    )
+
+                f.loop(p0, p1, one_panel)
+
+            f.loop(0, blocks, block)
+            base += count * tiles
+
+    def _panel(self, panel: Int, features: int, width: int, segments: list[Segment], t0: Int, t1: Int) -> None:
+        """Tiles [t0, t1) of one feature panel."""
+        f, bias = self.f, self.bias_epilogue
+        sums = pack_rows(
+            f, self.layout, values=self.slopes, scratch=self.scratch, n=self.n, panel=panel, features=features,
+            m=f.value(self.m), sums=bias is not None,
+        )  # fmt: skip
+        if bias is not None:
+            f.if_(f.icmp("eq", f.value(t0), 0), lambda: bias(panel, sums))
+        at = 0
+        for s in segments:
+
+            def one(u: Int, s: Segment = s, at: int = at) -> None:
+                self._tile(u, s.height, width, f.add(s.row, f.mul(f.sub(u, at), s.height)), panel)
+
+            f.loop(f.imax(t0, at), f.imin(t1, at + s.count), one)
+            at += s.count
+
+    def _tile(self, number: Int, size: int, width: int, i: Int, panel: Int) -> None:
+        """The number-th tile: `size` input features from the i-th on."""
+        f, layout, NR = self.f, self.layout, self.layout.panel
+        offset = f.mul(f.add(f.mul(panel, self.k), i), NR)
+        operands = Operands(self.scratch, f.at(self.values, (i, NR), type=layout.real), row=NR, jump=self.k * NR)
+        start = self._start(offset, size, width)
+        if self.listed is not None and width == layout.vectors and ways_of(layout, size, width) == 1:
+            acc = accumulate_listed(f, layout, size, width, start, operands, self._steps(number))
+        else:
+            whole = f.mul(f.udiv(f.add(self.m, UNROLL - 1), UNROLL), UNROLL)
+            acc = accumulate_tile(f, layout, size, width, start, operands, whole)
+        self.epilogue(Tile(i, size, panel, fold(acc, width), offset))
+
+    def _steps(self, number: Int) -> Listed:
+        """The samples of a tile; an entry is a sample's number."""
+        f, NR = self.f, self.layout.panel
+        assert self.listed is not None
+        lists, address, room = self.listed
+        count, entries = lists.of_tile(f, address, number, room)
+
+        def places(sample: Value) -> tuple[Value, Value]:
+            lane = f.bits("and", sample, NR - 1)
+            panel = f.bits("lshr", sample, NR.bit_length() - 1)
+            return f.mul(sample, NR), f.add(f.mul(panel, self.k * NR), lane)
+
+        return Listed(f.convert("zext", f.load(ENTRY, count), "i64"), entries, places)
+
+    def _start(self, offset: Int, size: int, width: int) -> list[Value]:
+        """What the sums of a tile begin with: 0, or what `out` holds."""
+        f, layout, add = self.f, self.layout, self.accumulate
+        at = f.at(self.out, offset, type=layout.real)
+        blank = [f.constant(layout.vector, 0.0)] * (size * width)
+        if isinstance(add, Value):
+            return f.if_(add, lambda: load_rows(f, layout, at, size, width), lambda: blank, results=size * width)
+        return load_rows(f, layout, at, size, width) if add else blank
+
+    def column(self, tid: Int, team: Int) -> None:
+        """A single output feature: vectors run along the samples instead, and are summed across at the end."""
+        f, layout = self.f, self.layout
+        group = layout.lanes
+        units, rest = divmod(self.k, group)
+        lo, hi = share(f, units + bool(rest), tid, team)
+        f.loop(lo, f.imin(hi, units), lambda u: self._column_rows(f.mul(u, group), group))
+        if rest:
+            f.if_(
+                f.bits("and", f.icmp("sle", f.value(lo), units), f.icmp("sgt", f.value(hi), units)),
+                lambda: self._column_rows(units * group, rest),
+            )
+        bias = self.bias_epilogue
+        if bias is not None:
+            owner = f.bits("and", f.icmp("eq", f.value(lo), 0), f.icmp("sgt", f.value(hi), 0))  # of the first rows
+            f.if_(owner, lambda: bias(0, [self._column_bias()]))
+
+    def _column_lines(self, body: Callable[..., list[Value]], carried: list[Value]) -> list[Value]:
+        """For each vector of samples: carried = body(lane panel, vector within it, slopes, 0 past the last sample)."""
+        f, layout, NR = self.f, self.layout, self.layout.panel
+
+        def lane_panel(q: Int, *so_far: Value) -> list[Value]:
+            left, out = f.sub(f.value(self.m), f.mul(q, NR)), list(so_far)
+            at = f.at(self.slopes, (q, NR), type=layout.real)
+            for v in range(layout.vectors):
+                mask = f.lane_mask(left, layout.lanes, first=v * layout.lanes)
+                line = f.load(layout.vector, at, v * layout.lanes)
+                out = body(q, v, f.select(mask, line, 0.0), *out)
+            return out
+
+        return f.loop(0, f.udiv(f.add(self.m, NR - 1), NR), lane_panel, carried)
+
+    def _column_rows(self, i: Int, rows: int) -> None:
+        f, layout, NR = self.f, self.layout, self.layout.panel
+        zero = f.constant(layout.vector, 0.0)
+
+        def line(q: Int, v: int, slopes: Value, *acc: Value) -> list[Value]:
+            at = f.at(self.values, (q, self.k * NR), (i, NR), type=layout.real)
+            lines = [f.load(layout.vector, at, r * NR + v * layout.lanes) for r in range(rows)]
+            return [f.fma(x, slopes, a) for x, a in zip(lines, acc, strict=True)]
+
+        acc = self._column_lines(line, [zero] * rows) + [zero] * (layout.lanes - rows)
+        sums = tree_sum(f, f.transpose(acc))
+        offset = f.mul(i, NR)
+        start = self._start(offset, rows, 1)
+        blank = [layout.lanes] * (layout.lanes - 1)
+        found = [f.fadd(s, f.shuffle(sums, zero, [r, *blank])) for r, s in enumerate(start)]
+        self.epilogue(Tile(i, rows, 0, fold(found, 1), offset))
+
+    def _column_bias(self) -> Value:
+        f, layout = self.f, self.layout
+        zero = f.constant(layout.vector, 0.0)
+        (acc,) = self._column_lines(lambda q, v, slopes, a: [f.fadd(a, slopes)], [zero])
+        total = f.splat(f.reduce(f.fadd, acc), layout.lanes)
+        return f.shuffle(total, zero, [0, *[layout.lanes] * (layout.lanes - 1)])
+
+
+def batch_scratch(layout: Layout, m: int) -> int:
+    """Scalars of scratch that one thread needs for batch_product with up to m samples."""
+    return layout.padded(m) * layout.panel

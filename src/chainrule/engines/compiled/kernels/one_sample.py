@@ -1,0 +1,379 @@
+"""One sample: the forward pass with features along the lanes, straight from the network's own arrays.
+
+A product is a matrix times a vector, z = Σ_p x_p W[p, :], bound by reading W once; nothing is packed first.  Vectors
+are read past the end of a row, never past the buffer's: their spare lanes are computed along and left out of every
+reduction.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import threading
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chainrule.engines.compiled import pack
+from chainrule.engines.compiled.lower.elementwise import combine, identity
+from chainrule.engines.compiled.plan.stages import Flat, Lanes, Lookup, Plan, Product, Scalars, loops_of, plan
+from chainrule.engines.llvm import jit
+from chainrule.engines.llvm.emit import Function, Int, Module, Value
+from chainrule.engines.llvm.expression import Evaluator
+from chainrule.engines.llvm.target import Layout
+from chainrule.program.equation import Equation, Program
+from chainrule.program.op import Elementwise, Reduce
+from chainrule.program.symbol import BATCH, STORED, Symbol
+
+Array = NDArray[Any]
+ENTRY = "chainrule_row"
+TOGETHER = 8
+"""Vectors of z that stay in registers; a wider z is streamed through the first-level cache."""
+ROWS = 4
+"""Rows of W that are read side by side."""
+AHEAD = 2 * ROWS
+"""Rows of W by which they are asked for before they are read: what lies beyond the second-level cache is on its way."""
+MOST_LISTED = 8192
+"""Elements of x of which those that are not 0 are listed, on the stack."""
+
+
+def supports(made: Plan) -> bool:
+    """Whether a plan is a plain forward pass."""
+    kinds = (Product, Lanes, Lookup, Flat, Scalars)
+    stages = [s for s in made.stages if s.equations]
+    forward = all(s.form == "forward" for s in stages if isinstance(s, Product))
+    reads = any(s.role == "input" for s in made.program.given)  # a constant prediction has no use for X
+    return reads and forward and all(isinstance(s, kinds) for s in stages)
+
+
+class _Row:
+    """The lowering of one plan: every value is a contiguous row in the workspace."""
+
+    def __init__(self, f: Function, layout: Layout, made: Plan, offsets: dict[str, int]) -> None:
+        self.f, self.layout, self.plan = f, layout, made
+        self.symbols = made.program.symbols
+        stored, workspace, source = f.args
+        real = layout.real
+        self.at = {
+            name: f.at(stored if self.symbols[name].role in STORED else workspace, offset, type=real)
+            for name, offset in offsets.items()
+        }
+        self.source = source
+        for symbol in made.program.given:
+            if symbol.role == "input" and not symbol.integers:
+                self.at[symbol.name] = source
+        self.numbers: dict[str, Value] = {BATCH: f.constant(real, 1.0)}
+
+    # --- rows ----------------------------------------------------------------------------------------------------
+
+    def vectors(self, width: int) -> int:
+        """Vectors that hold so many features."""
+        return -(-width // self.layout.lanes)
+
+    def evaluator(self, index: Int, known: dict[str, Value]) -> Evaluator:
+        """Evaluates at the index-th vector of a row."""
+        f, layout = self.f, self.layout
+
+        def leaf(name: str) -> Value:
+            if name in known:
+                return known[name]
+            if name in self.numbers:
+                return f.splat(self.numbers[name], layout.lanes)
+            symbol = self.symbols[name]
+            if symbol.shape == () or symbol.shape[-1] == 1:
+                return f.broadcast(self.at[name], layout.vector)
+            return f.load(layout.vector, f.at(self.at[name], (index, layout.lanes), type=layout.real))
+
+        return Evaluator(f, layout.vector, leaf)
+
+    def write(self, symbol: Symbol, index: Int, value: Value) -> None:
+        """Stores the index-th vector of a row, if the value has a place."""
+        if symbol.name in self.at:
+            self.f.store(value, self.f.at(self.at[symbol.name], (index, self.layout.lanes), type=self.layout.real))
+
+    # --- stages --------------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        for stage in self.plan.stages:
+            if isinstance(stage, Product):
+                self.product(stage)
+            elif isinstance(stage, Lookup):
+                self.lookup(stage.equations[0])
+            elif isinstance(stage, Lanes):
+                for width, equations in loops_of(stage):
+                    self.loop(width, equations)
+            else:
+                for equation in stage.equations:
+                    shape = equation.target.shape
+                    self.loop(int(shape[0]) if shape else 1, [equation])
+
+    def product(self, stage: Product) -> None:
+        """z = x W, then the equations that follow, vector by vector."""
+        first, *chain = stage.equations
+        values, weight = first.operands
+        k, n = (int(d) for d in weight.shape)
+        x, w = self.at[values.name], self.at[weight.name]
+
+        def finish(index: Int, z: Value) -> None:
+            evaluate = self.evaluator(index, {})
+            evaluate.set(first.target.name, z)
+            self.write(first.target, index, z)
+            for e in chain:
+                assert isinstance(e.op, Elementwise)
+                value = evaluate(e.op.expression)
+                evaluate.set(e.target.name, value)
+                self.write(e.target, index, value)
+
+        count = self.vectors(n)
+        if count <= TOGETHER:
+            for index, z in enumerate(self.narrow(x, w, k, n, count)):
+                finish(index, z)
+            return
+        place = self.at[first.target.name] if first.target.name in self.at else self.at[chain[-1].target.name]
+        self.wide(x, w, k, n, count, place)
+        real, lanes = self.layout.real, self.layout.lanes
+        f = self.f
+        f.loop(0, count, lambda i: finish(i, f.load(self.layout.vector, f.at(place, (i, lanes), type=real))))
+
+    def narrow(self, x: Value, w: Value, k: int, n: int, count: int) -> list[Value]:
+        """All of z in registers, in as many partial sums as keep the arithmetic units busy."""
+        f, layout = self.f, self.layout
+        ways = 1
+        while ways * count < TOGETHER and ways < ROWS:
+            ways *= 2
+
+        def steps(p: Int, acc: list[Value], turns: int) -> list[Value]:
+            out = list(acc)
+            line, scalar = f.at(w, (p, n), type=layout.real), f.at(x, p, type=layout.real)
+            for u in range(turns):
+                s = f.broadcast(scalar, layout.vector, u)
+                for v in range(count):
+                    a = (u % ways) * count + v
+                    out[a] = f.fma(s, f.load(layout.vector, line, u * n + v * layout.lanes), out[a])
+            return out
+
+        whole = k - k % ROWS
+        acc = [f.constant(layout.vector, 0.0)] * (count * ways)
+        acc = f.loop(0, whole, lambda p, *a: steps(p, list(a), ROWS), acc, step=ROWS)
+        acc = steps(whole, acc, k - whole)
+        for way in range(1, ways):
+            acc[:count] = [f.fadd(a, b) for a, b in zip(acc[:count], acc[way * count :], strict=False)]
+        return acc[:count]
+
+    def wide(self, x: Value, w: Value, k: int, n: int, count: int, place: Value) -> None:
+        """z grows in the cache while rows of W stream past, a few at a time; those where x is 0 are passed over."""
+        f, layout = self.f, self.layout
+        listed, found = self.nonzero(x, k) if k <= MOST_LISTED else (None, f.constant("i64", k))
+
+        def row_of(entry: Int) -> Int:
+            if listed is None:
+                return entry
+            return f.convert("zext", f.load("i32", f.at(listed, entry, type="i32")), "i64")
+
+        def rows(first: Int, turns: int) -> None:
+            scalars, lines, later = [], [], []
+            for u in range(turns):
+                p = row_of(f.add(first, u))
+                scalars.append(f.broadcast(f.at(x, p, type=layout.real), layout.vector))
+                lines.append(f.at(w, (p, n), type=layout.real))
+                if turns == ROWS:
+                    later.append(f.at(w, (row_of(f.add(first, AHEAD + u)), n), type=layout.real))
+
+            def column(i: Int, wide: int) -> None:
+                to, size = f.at(place, (i, layout.lanes), type=layout.real), layout.lanes
+                for line in later:
+                    f.prefetch(f.at(line, (i, size), type=layout.real), locality=3)
+                for v in range(wide):
+                    z = f.load(layout.vector, to, v * size)
+                    for s, line in zip(scalars, lines, strict=True):
+                        z = f.fma(s, f.load(layout.vector, f.at(line, (i, size), type=layout.real), v * size), z)
+                    f.store(z, to, v * size)
+
+            per_line = max(1, 64 // (layout.lanes * layout.itemsize))
+            lined = count - count % per_line
+            f.loop(0, lined, lambda i: column(i, per_line), step=per_line)
+            f.loop(lined, count, lambda i: column(i, 1))
+
+        zero = f.constant(layout.vector, 0.0)
+        f.loop(0, count, lambda i: f.store(zero, f.at(place, (i, layout.lanes), type=layout.real)))
+        whole = f.bits("and", found, -ROWS)
+        f.loop(0, whole, lambda e: rows(e, ROWS), step=ROWS)
+        f.loop(whole, found, lambda e: rows(e, 1))
+
+    def nonzero(self, x: Value, k: int) -> tuple[Value, Value]:
+        """(address of the numbers of the elements of x that are not 0, i32; how many)."""
+        f, real = self.f, self.layout.real
+        entries = f.alloca("i32", k + AHEAD)
+
+        def element(p: Int, found: Value) -> list[Value]:
+            f.store(f.convert("trunc", f.value(p), "i32"), f.at(entries, found, type="i32"))
+            some = f.fcmp("une", f.load(real, f.at(x, p, type=real)), 0.0)
+            return [f.value(f.add(found, f.convert("zext", some, "i64")))]
+
+        (found,) = f.loop(0, k, element, [f.constant("i64", 0)])
+        for past in range(AHEAD):  # rows that are asked for and never read
+            f.store(f.constant("i32", 0), f.at(entries, f.add(found, past), type="i32"))
+        return entries, found
+
+    def lookup(self, equation: Equation) -> None:
+        """Rows of the embedding, side by side."""
+        f, layout = self.f, self.layout
+        table, tokens = equation.operands
+        c, d = int(tokens.shape[1]), int(table.shape[1])
+        out = self.at[equation.target.name]
+
+        def place(p: Int) -> None:
+            token = f.load("i64", f.at(self.source, p, type="i64"))
+            row = f.at(self.at[table.name], (token, d), type=layout.real)
+            to = f.at(out, (p, d), type=layout.real)
+            f.loop(
+                0,
+                d,
+                lambda e: f.store(f.load(layout.real, f.at(row, e, type=layout.real)), f.at(to, e, type=layout.real)),
+            )
+
+        f.loop(0, c, place)
+
+    def loop(self, width: int, equations: list[Equation]) -> None:
+        """Equations over one row; the spare lanes of the last vector stay out of reductions."""
+        f, layout = self.f, self.layout
+        reduced = [e for e in equations if isinstance(e.op, Reduce)]
+        count = self.vectors(width)
+        start = [f.constant(layout.vector, identity(e.op.kind)) for e in reduced]  # type: ignore[union-attr]
+
+        def body(index: Int, *acc: Value) -> list[Value]:
+            evaluate = self.evaluator(index, {})
+            out = list(acc)
+            for e in equations:
+                assert isinstance(e.op, Elementwise | Reduce)
+                value = evaluate(e.op.expression)
+                if isinstance(e.op, Elementwise):
+                    evaluate.set(e.target.name, value)
+                    self.write(e.target, index, value)
+                    continue
+                if width == 1:  # its own sum and maximum, which the next equation may read
+                    evaluate.set(e.target.name, value)
+                if width % layout.lanes:
+                    left = f.value(f.sub(width, f.mul(index, layout.lanes)))
+                    outside = f.constant(layout.vector, identity(e.op.kind))
+                    value = f.select(f.lane_mask(left, layout.lanes), value, outside)
+                k = reduced.index(e)
+                out[k] = combine(f, e.op.kind)(out[k], value)
+            return out
+
+        for e, total in zip(reduced, f.loop(0, count, body, start), strict=True):
+            assert isinstance(e.op, Reduce)
+            self.numbers[e.target.name] = f.reduce(combine(f, e.op.kind), total)
+
+
+def _sound(f: Function, layout: Layout, inputs: int, vocabulary: int | None) -> Value:
+    """Whether all numbers are finite, or all tokens in the vocabulary."""
+    source, zero = f.args[2], f.constant(layout.vector, 0.0)
+
+    def number(i: Int, acc: Value) -> list[Value]:
+        return [f.fma(f.load(layout.vector, f.at(source, (i, layout.lanes), type=layout.real)), zero, acc)]
+
+    def token(p: Int, wrong: Value) -> list[Value]:
+        outside = f.icmp("uge", f.load("i64", f.at(source, p, type="i64")), f.constant("i64", vocabulary or 0))
+        return [f.value(f.add(wrong, f.convert("zext", outside, "i64")))]
+
+    if vocabulary is not None:
+        return f.icmp("eq", f.loop(0, inputs, token, [f.constant("i64", 0)])[0], 0)
+    return f.fcmp("oeq", f.reduce(f.fadd, f.loop(0, -(-inputs // layout.lanes), number, [zero])[0]), 0.0)
+
+
+def _emit(made: Plan, layout: Layout, offsets: dict[str, int], given: Symbol) -> Module:
+    """i64 row(stored, workspace, x): 1, or 0 for an x that the checked door has to see."""
+    module = Module(layout.target)
+    f = module.function(ENTRY, ["ptr", "ptr", "ptr"], "i64")
+    tables = [s.equations[0].operands[0] for s in made.stages if isinstance(s, Lookup)]
+    vocabulary = int(tables[0].shape[0]) if given.integers else None
+    good, bad = f.new_label("good"), f.new_label("bad")
+    f.cbranch(_sound(f, layout, int(given.shape[1]), vocabulary), good, bad)
+    f.label(bad)
+    f.ret(f.constant("i64", 0))
+    f.label(good)
+    row = _Row(f, layout, made, offsets)
+    row.run()
+    f.ret(f.constant("i64", 1))
+    return module
+
+
+_locks: weakref.WeakSet[Any] = weakref.WeakSet()
+
+
+def _unlock() -> None:
+    """In a forked child a lock may be held by a thread that is gone."""
+    for lock in list(_locks):
+        lock._at_fork_reinit()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_unlock)
+
+
+class RowPredictor:
+    """Ŷ of one sample in a microsecond or two: own buffers, a call without arguments to convert, one lock.
+
+    call(X) is Ŷ (1, n), or None where the ordinary way has to say what is wrong with X.
+    """
+
+    def __init__(self, program: Program, layout: Layout, dtype: np.dtype[Any], stored: dict[str, Array]) -> None:
+        made = plan(program, (program.prediction.name,))
+        given = next(s for s in program.given if s.role == "input")
+        inputs = int(given.shape[1])
+        base = min((a.ctypes.data for a in stored.values()), default=0)
+        offsets = {name: (array.ctypes.data - base) // dtype.itemsize for name, array in stored.items()}
+        size = 0
+        for name, symbol in made.program.symbols.items():
+            if symbol.role in STORED or symbol.integers or symbol == given:
+                continue
+            if name in made.kept or any(name == e.target.name for s in made.stages for e in s.equations):
+                offsets[name] = size
+                width = int(symbol.shape[-1]) if symbol.shape else 1
+                size += layout.padded(width) + layout.panel
+        text = f"row|{program!r}|{sorted(offsets.items())}|{layout.target}"
+        self._code = jit.load(
+            layout.target,
+            dtype.name,
+            text,
+            lambda: _emit(made, layout, offsets, given),
+        )
+        self.shape = (1, inputs)
+        self._x = pack.aligned(layout.padded(inputs), np.int64 if given.integers else dtype)
+        self._in = self._x[:inputs].reshape(1, inputs)
+        self._workspace = pack.aligned(max(size, 1), dtype)
+        outputs = int(program.prediction.shape[1])
+        start = offsets[program.prediction.name]
+        self._out = self._workspace[start : start + outputs].reshape(1, outputs)
+        native = self._code.function(ENTRY, *[ctypes.c_void_p] * 3, returns=ctypes.c_int64)
+        self._native = native
+        self._arguments = (
+            ctypes.c_void_p(base),
+            ctypes.c_void_p(self._workspace.ctypes.data),
+            ctypes.c_void_p(self._x.ctypes.data),
+        )
+        self._keep = stored
+        self._lock = threading.Lock()
+        _locks.add(self._lock)
+        self.call: Callable[[Array], Array | None] = self._make_call()
+
+    def _make_call(self) -> Callable[[Array], Array | None]:
+        """The call with everything it needs in local names: each look-up counts here."""
+        lock, into, out, native, arguments = self._lock, self._in, self._out, self._native, self._arguments
+        kinds = "iub" if into.dtype.kind == "i" else "fiub"
+
+        def call(X: Array) -> Array | None:
+            if X.dtype.kind not in kinds:
+                return None
+            with lock:
+                try:
+                    into[...] = X
+                except (Warning, FloatingPointError):  # too large for the dtype, where that is made an error
+                    return None
+                return out.copy() if native(*arguments) else None
+
+        return call

@@ -1,0 +1,247 @@
+"""The register tile that every product is made of, and how rows are cut into tiles and shared among threads.
+
+acc[r][v] = sum_p S(r, p) * V(p)[v]: scalars S of one operand are broadcast, vectors V of the other stream past, and
+`rows` x `vectors` sums stay in registers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from chainrule.engines.llvm.emit import Function, Int, Value
+from chainrule.engines.llvm.target import Layout
+
+UNROLL = 4
+DEPTH_BYTES_PER_L1 = 1 / 2
+"""Bytes of the streamed operand that one depth block may keep in the level 1 cache."""
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A finished register tile, as an epilogue sees it.
+
+    i: its first row; rows: how many; panel: its lane panel (feature products) or feature panel (batch product);
+    acc[r][v]: the sums, a vector each; offset: of its first scalar in any buffer laid out as the product's result,
+    in elements; row r follows at offset + r*NR.
+    """
+
+    i: Int
+    rows: int
+    panel: Int
+    acc: tuple[tuple[Value, ...], ...]
+    offset: Int
+
+
+Epilogue = Callable[[Tile], None]
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A run of `count` units from row `row`, each `height` rows cut into `tiles`."""
+
+    row: int
+    count: int
+    height: int
+    tiles: tuple[int, ...]
+
+
+def fold(acc: Sequence[Value], width: int) -> tuple[tuple[Value, ...], ...]:
+    return tuple(tuple(acc[x : x + width]) for x in range(0, len(acc), width))
+
+
+def balanced(rows: int, most: int) -> tuple[int, ...]:
+    """Rows cut into as few tiles of at most `most` as possible, their sizes at most one apart, larger first."""
+    if rows <= 0:
+        return ()
+    count = -(-rows // most)
+    small, larger = divmod(rows, count)
+    return (small + 1,) * larger + (small,) * (count - larger)
+
+
+def panel_segments(layout: Layout, n: int, vectors: int) -> list[Segment]:
+    """Rows = features of a weight, a unit = one of its panels: a 64-byte line is used up by neighbouring tiles."""
+    NR, most = layout.panel, layout.tile_rows(vectors)
+    full, rest = divmod(n, NR)
+    out = []
+    if full:
+        out.append(Segment(0, full, NR, balanced(NR, most)))
+    if rest:
+        out.append(Segment(full * NR, 1, rest, balanced(rest, most)))
+    return out
+
+
+def row_segments(layout: Layout, k: int, vectors: int) -> list[Segment]:
+    """Rows = input features, a unit = one tile."""
+    sizes = balanced(k, layout.tile_rows(vectors))
+    out, row = [], 0
+    for size in sorted(set(sizes), reverse=True):
+        count = sizes.count(size)
+        out.append(Segment(row, count, size, (size,)))
+        row += size * count
+    return out
+
+
+def depth_block(layout: Layout, depth: int) -> int:
+    """Steps of a depth block of a feature product, a multiple of the panel where there are several; the last has fewer.
+
+    A block of the streamed operand stays in the level 1 cache.
+    """
+    NR = layout.panel
+    most = max(NR, int(layout.target.l1 * DEPTH_BYTES_PER_L1) // (NR * layout.itemsize))
+    blocks = -(-depth // most)
+    return depth if blocks == 1 else layout.padded(-(-depth // blocks))
+
+
+def share(f: Function, count: Int, tid: Int, team: Int) -> tuple[Int, Int]:
+    """The range [lo, hi) of `count` units that thread `tid` of `team` works on."""
+    if team == 1:
+        return 0, count
+    return f.udiv(f.mul(count, tid), team), f.udiv(f.mul(count, f.add(tid, 1)), team)
+
+
+def ways_of(layout: Layout, rows: int, vectors: int) -> int:
+    """Partial sums over the depth for tiles too small to keep the arithmetic units busy."""
+    ways = 1
+    while rows * vectors * ways < layout.chains and ways < UNROLL:
+        ways *= 2
+    return ways
+
+
+@dataclass(frozen=True)
+class Operands:
+    """Where one tile finds its operands, at the first step of a depth block.
+
+    vectors: V, its rows NR apart.  scalars: S(0, .); S(r, .) lies `row` scalars further.  Along the depth the scalars
+    are NR apart (jump = 0), or neighbours inside panels of NR that begin `jump` apart.
+    """
+
+    vectors: Value
+    scalars: Value
+    row: int
+    jump: int
+    ahead: int = 0
+
+
+def accumulate_tile(
+    f: Function,
+    layout: Layout,
+    rows: int,
+    width: int,
+    start: Sequence[Value],
+    operands: Operands,
+    whole: Int,
+    tail: int = 0,
+    tail_if: Value | None = None,
+) -> list[Value]:
+    """acc[r*width + v] = start + sum_p S(r, p) * V(p)[v], p upwards.
+
+    The depth is `whole`, a multiple of UNROLL, and `tail` further steps, these only where tail_if holds.
+    """
+    NR, real = layout.panel, layout.real
+    size = layout.lanes * layout.itemsize
+    ways, count = ways_of(layout, rows, width), rows * width
+    jump = operands.jump
+
+    def steps(p: Int, scalars: Value, acc: Sequence[Value], turns: int) -> list[Value]:
+        out = list(acc)
+        lines = f.at(operands.vectors, (p, NR), type=real)
+        for u in range(turns):
+            line = [f.load(layout.vector, lines, u * NR + v * layout.lanes, size) for v in range(width)]
+            along = u if jump else u * NR
+            if operands.ahead:
+                f.prefetch(f.at(scalars, along + operands.ahead, type=real), locality=3)
+            for r in range(rows):
+                s = f.broadcast(scalars, layout.vector, r * operands.row + along)
+                for v in range(width):
+                    x = (u % ways) * count + r * width + v
+                    out[x] = f.fma(s, line[v], out[x])
+        return out
+
+    def turn(p: Int, *carried: Value) -> list[Value]:
+        if not jump:
+            return steps(p, f.at(operands.scalars, (p, NR), type=real), carried, UNROLL)
+        *acc, scalars = carried
+        out = steps(p, scalars, acc, UNROLL)
+        if isinstance(p, int):
+            return [*out, f.at(scalars, UNROLL if (p + UNROLL) % NR else jump - NR + UNROLL, type=real)]
+        # The step that ends a panel goes on at the beginning of the next.
+        ends = f.icmp("eq", f.bits("and", p, NR - UNROLL), NR - UNROLL)
+        on = f.select(ends, f.constant("i64", jump - NR + UNROLL), UNROLL)
+        return [*out, f.at(scalars, on, type=real)]
+
+    acc = [*start, *[f.constant(layout.vector, 0.0)] * (count * (ways - 1))]
+    if jump:
+        *acc, after = f.loop(0, whole, turn, [*acc, operands.scalars], step=UNROLL, unguarded=True)
+    else:
+        acc = f.loop(0, whole, turn, acc, step=UNROLL, unguarded=True)
+        after = f.at(operands.scalars, (whole, NR), type=real) if tail else operands.scalars
+    if tail and tail_if is not None:
+        whole_acc = acc
+        acc = f.if_(tail_if, lambda: steps(whole, after, whole_acc, tail), lambda: whole_acc, results=len(acc))
+    elif tail:
+        acc = steps(whole, after, acc, tail)
+    for way in range(1, ways):
+        acc[:count] = [f.fadd(t, a) for t, a in zip(acc[:count], acc[way * count :], strict=False)]
+    return list(acc[:count])
+
+
+@dataclass(frozen=True)
+class Listed:
+    """The steps that a tile takes: `count` (i64) entries (i32) at `entries`.
+
+    places: from an entry to the offsets of the line of vectors and of the first scalar.
+    """
+
+    count: Value
+    entries: Value
+    places: Callable[[Value], tuple[Value, Value]]
+
+
+def accumulate_listed(
+    f: Function,
+    layout: Layout,
+    rows: int,
+    width: int,
+    start: Sequence[Value],
+    operands: Operands,
+    listed: Listed,
+) -> list[Value]:
+    """acc[r*width + v] = start + sum of S(r, p) * V(p)[v] over the listed steps p, in their order."""
+    real, size = layout.real, layout.lanes * layout.itemsize
+
+    def steps(e: Int, acc: Sequence[Value], turns: int) -> list[Value]:
+        out = list(acc)
+        for u in range(turns):
+            entry = f.convert("zext", f.load("i32", f.at(listed.entries, e, type="i32"), u), "i64")
+            line_at, scalars_at = listed.places(entry)
+            lines = f.at(operands.vectors, line_at, type=real)
+            scalars = f.at(operands.scalars, scalars_at, type=real)
+            line = [f.load(layout.vector, lines, v * layout.lanes, size) for v in range(width)]
+            for r in range(rows):
+                s = f.broadcast(scalars, layout.vector, r * operands.row)
+                for v in range(width):
+                    x = r * width + v
+                    out[x] = f.fma(s, line[v], out[x])
+        return out
+
+    pairs = f.bits("and", listed.count, -2)
+    acc = f.loop(0, pairs, lambda e, *a: steps(e, a, 2), list(start), step=2)
+    odd = f.icmp("ne", pairs, listed.count)
+    return f.if_(odd, lambda: steps(pairs, acc, 1), lambda: acc, results=len(acc))
+
+
+def load_rows(f: Function, layout: Layout, at: Value, rows: int, width: int) -> list[Value]:
+    """The vectors of `rows` consecutive rows, NR apart, flat."""
+    size = layout.lanes * layout.itemsize
+    return [
+        f.load(layout.vector, at, r * layout.panel + v * layout.lanes, size) for r in range(rows) for v in range(width)
+    ]
+
+
+def store_tile(f: Function, layout: Layout, buffer: Value, tile: Tile) -> None:
+    """Store the sums of a tile to its place in a buffer laid out as the product's result."""
+    at = f.at(buffer, tile.offset, type=layout.real)
+    for r, row in enumerate(tile.acc):
+        for v, x in enumerate(row):
+            f.store(x, at, r * layout.panel + v * layout.lanes, layout.lanes * layout.itemsize)

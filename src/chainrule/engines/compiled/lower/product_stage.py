@@ -1,0 +1,176 @@
+"""The code of a product stage: the product, and in its tile the equations that follow it."""
+
+from __future__ import annotations
+
+from chainrule.engines.compiled.kernels import feature_product as matmul
+from chainrule.engines.compiled.kernels.feature_product import Tile
+from chainrule.engines.compiled.lower.frame import Frame, Lanes
+from chainrule.engines.compiled.plan.memory import Word, width
+from chainrule.engines.compiled.plan.stages import Product
+from chainrule.engines.llvm.emit import Int, Value
+from chainrule.engines.llvm.expression import Evaluator, costly
+from chainrule.program.equation import Equation
+from chainrule.program.op import Elementwise
+from chainrule.program.scalar import Variable
+from chainrule.program.symbol import STORED
+
+
+def product(frame: Frame, stage: Product) -> None:
+    """Emits the stage."""
+    if stage.form == "batch":
+        _batch(frame, stage)
+    else:
+        _feature(frame, stage)
+
+
+def _feature(frame: Frame, stage: Product) -> None:
+    """Z = A W or dA = dZ Wᵀ, samples along the lanes; the tile's rows are features."""
+    f, layout, plan = frame.f, frame.layout, frame.plan
+    first, *chain = stage.equations
+    values, weight = first.operands
+    k, n = (int(d) for d in weight.shape)
+    splats = frame.splats(chain)
+    kept = [e.target.name for e in stage.equations if e.target.name in plan.kept]
+    size = layout.lanes * layout.itemsize
+    rolled = any(costly(e.op.expression) for e in chain if isinstance(e.op, Elementwise))
+    out = frame.addresses[kept[-1]]
+
+    def finish(tile: Tile, r: int, lanes: Lanes, product: Value, numbers: dict[str, Value]) -> None:
+        """The equations at one row of the tile."""
+        evaluate = frame.at_sample(tile.panel, f.add(tile.i, r), lanes, splats, {})
+        _near(frame, evaluate, tile, r, lanes, numbers)
+        evaluate.set(first.target.name, product)
+        for e in stage.equations:
+            if isinstance(e.op, Elementwise):
+                evaluate.set(e.target.name, evaluate(e.op.expression))
+        for name in kept:
+            address = f.at(frame.addresses[name], tile.offset, type=layout.real)
+            f.store(evaluate(Variable(name)), address, r * layout.panel + lanes.first, size)
+
+    def epilogue(tile: Tile) -> None:
+        for r in range(tile.rows):
+            if rolled:  # the row lies in `out`
+                address = f.at(out, tile.offset, type=layout.real)
+                product = f.load(frame.type_of(frame.row), address, r * layout.panel, size)
+                finish(tile, r, frame.row, product, {})
+                continue
+            numbers: dict[str, Value] = {}
+            for v in range(layout.vectors):
+                finish(tile, r, frame.vector(v), tile.acc[r][v], numbers)
+
+    matmul.feature_product(
+        f,
+        layout,
+        weight=frame.addresses[weight.name],
+        values=frame.addresses[values.name],
+        out=out,
+        k=k,
+        n=n,
+        m=frame.m,
+        epilogue=epilogue,
+        backward=stage.form == "backward",
+        rolled=rolled,
+        listed=None if stage.listed is None else frame.lists(stage.listed),
+        tid=frame.tid,
+        team=frame.team,
+    )
+
+
+def _near(frame: Frame, evaluate: Evaluator, tile: Tile, r: int, lanes: Lanes, numbers: dict[str, Value]) -> None:
+    """Reads what lies like the tile by the tile's own offset, and each feature's number once for all vectors."""
+    f, layout = frame.f, frame.layout
+    inner = evaluate.leaf
+
+    def leaf(name: str) -> Value:
+        kind, symbol = frame.plan.kinds[name], frame.plan.program.symbols[name]
+        if kind == "vector":
+            if name not in numbers:
+                numbers[name] = f.load(layout.real, f.at(frame.addresses[name], tile.i, type=layout.real), r)
+            return f.splat(numbers[name], lanes.count)
+        if kind == "batch" and name not in frame.plan.labels and width(symbol) != 1:
+            address = f.at(frame.addresses[name], tile.offset, type=layout.real)
+            return f.load(frame.type_of(lanes), address, r * layout.panel + lanes.first, layout.lanes * layout.itemsize)
+        return inner(name)
+
+    evaluate.leaf = leaf
+
+
+def _batch(frame: Frame, stage: Product) -> None:
+    """dW = Aᵀ dZ, output features along the lanes; the update of W and of the bias on the way."""
+    f, layout, plan = frame.f, frame.layout, frame.plan
+    first, *chain = stage.equations
+    values, slopes = first.operands
+    k, n = int(values.shape[1]), int(slopes.shape[1])
+    splats = frame.splats([*chain, *stage.bias])
+    out = first.target.name
+    chunked = frame.first is not True
+
+    def run(equations: list[Equation], head: str, value: Value, offset: Value | Int, more: int) -> None:
+        """The equations at one vector of a parameter, `offset` + `more` elements in."""
+        size = layout.lanes * layout.itemsize
+
+        def at(name: str) -> Value:
+            return f.at(frame.addresses[name], offset, type=layout.real)
+
+        def leaf(name: str) -> Value:
+            if name in splats:
+                return f.splat(splats[name], layout.lanes)
+            return f.load(layout.vector, at(name), more, size)
+
+        evaluate = Evaluator(f, layout.vector, leaf)
+        evaluate.set(head, value)
+        if head in plan.kept:
+            f.store(value, at(head), more, size)
+        for e in equations:
+            assert isinstance(e.op, Elementwise)
+            result = evaluate(e.op.expression)
+            evaluate.set(e.target.name, result)
+            if e.target.name in plan.kept or e.target.role in STORED:
+                f.store(result, at(e.target.name), more, size)
+
+    def epilogue(tile: Tile) -> None:
+        for r, row in enumerate(tile.acc):
+            for v, value in enumerate(row):
+                run(chain, out, value, tile.offset, r * layout.panel + v * layout.lanes)
+
+    def bias(panel: Int, sums: list[Value]) -> None:
+        head, *rest = stage.bias
+        offset = f.mul(panel, layout.panel)
+        for v, value in enumerate(sums):
+            total = value
+            if chunked:
+                address = f.at(frame.addresses[head.target.name], offset, type=layout.real)
+                before = f.load(layout.vector, address, v * layout.lanes)
+                assert isinstance(frame.first, Value)
+                total = f.select(frame.first, value, f.fadd(before, value))
+            run(rest, head.target.name, total, offset, v * layout.lanes)
+
+    # Without an update the sums of earlier chunks are where this one begins.
+    accumulate: bool | Value = False
+    if chunked:
+        assert isinstance(frame.first, Value)
+        accumulate = f.bits("xor", frame.first, f.constant("i1", 1))
+    assert frame.scratch is not None
+    place = out if out in frame.addresses else _stored_target(chain)
+    matmul.batch_product(
+        f,
+        layout,
+        values=frame.addresses[values.name],
+        slopes=frame.addresses[slopes.name],
+        scratch=frame.scratch,
+        out=frame.addresses[place],
+        k=k,
+        n=n,
+        m=frame.m,
+        epilogue=epilogue,
+        bias_epilogue=bias if stage.bias else None,
+        accumulate=accumulate,
+        listed=None if stage.listed is None else (*frame.lists(stage.listed), frame.words[Word.PANELS]),
+        tid=frame.tid,
+        team=frame.team,
+    )
+
+
+def _stored_target(chain: list[Equation]) -> str:
+    """Some place of the product's layout, for its address only: what is there is not read."""
+    return next(e.target.name for e in reversed(chain) if e.target.role in STORED or e.target.role == "gradient")

@@ -1,0 +1,246 @@
+"""The code that meets the user's own arrays: gathering rows, looking up embeddings, handing results out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from chainrule.engines.compiled.lower.frame import Frame
+from chainrule.engines.compiled.plan import zeros
+from chainrule.engines.compiled.plan.memory import Word, size_of, width
+from chainrule.engines.compiled.plan.stages import Census, Load, Lookup, Scatter
+from chainrule.engines.llvm.emit import Int, Value
+from chainrule.program.equation import Equation
+from chainrule.program.symbol import Symbol
+
+
+def _row(frame: Frame, sample: Int) -> Value:
+    """The index in the user's arrays of a sample of this batch; past the end, of its last one."""
+    f = frame.f
+    inside = f.imin(f.value(sample), f.sub(f.value(frame.m), 1))
+    return f.load("i64", f.at(frame.words[Word.ORDER], f.add(frame.base, inside), type="i64"))
+
+
+def load(frame: Frame, stage: Load) -> None:
+    """The batch's rows into lane panels, turned in blocks of as many features as lanes."""
+    for symbol in stage.symbols:
+        if width(symbol) == 1:
+            _load_numbers(frame, symbol)
+        else:
+            _load_rows(frame, symbol)
+
+
+def _load_numbers(frame: Frame, symbol: Symbol) -> None:
+    """One number a sample: labels (as numbers of the dtype), weights, single targets."""
+    f, layout = frame.f, frame.layout
+    source, target = frame.data(symbol.name), frame.addresses[symbol.name]
+    lo, hi = frame.share(frame.panels)
+
+    def one(sample: Int) -> None:
+        row = _row(frame, sample)
+        if symbol.integers:
+            value = f.convert("sitofp", f.load("i64", f.at(source, row, type="i64")), layout.real)
+        else:
+            value = f.load(layout.real, f.at(source, row, type=layout.real))
+        f.store(value, f.at(target, sample, type=layout.real))
+
+    f.loop(f.mul(lo, layout.panel), f.mul(hi, layout.panel), one)
+
+
+def _load_rows(frame: Frame, symbol: Symbol) -> None:
+    f, layout = frame.f, frame.layout
+    n, lanes, NR = width(symbol), layout.lanes, layout.panel
+    source, target = frame.data(symbol.name), frame.addresses[symbol.name]
+    blocks = n // lanes
+    share_blocks = blocks >= 8
+    lo, hi = (0, frame.panels) if share_blocks else frame.share(frame.panels)
+    mine = frame.share(blocks) if share_blocks else (0, blocks)
+
+    def group(panel: Int, v: int) -> None:
+        start = f.add(f.mul(panel, NR), v * lanes)
+        rows = [f.at(source, (_row(frame, f.add(start, i)), n), type=layout.real) for i in range(lanes)]
+        _turn(frame, rows, n, f.at(target, (panel, n * NR), v * lanes, type=layout.real), *mine)
+
+    def panel_body(panel: Int) -> None:
+        for v in range(layout.vectors):
+            group(panel, v)
+
+    f.loop(lo, hi, panel_body)
+
+
+def _turn(frame: Frame, rows: list[Value], n: int, place: Value, lo: Int, hi: Int) -> None:
+    """n numbers from each of as many rows as lanes, to n rows of lanes; blocks [lo, hi) of as many features as lanes.
+
+    Features past the last whole block come in a block that overlaps it, and belong to whoever has the last one.
+    """
+    f, layout = frame.f, frame.layout
+    lanes, NR = layout.lanes, layout.panel
+    if n < lanes:
+        for j in range(n):
+            for i, r in enumerate(rows):
+                f.store(f.load(layout.real, r, j), place, j * NR + i)
+        return
+
+    def block(j: Int) -> None:
+        vectors = [f.load(layout.vector, f.at(r, j, type=layout.real)) for r in rows]
+        to = f.at(place, (j, NR), type=layout.real)
+        for k, column in enumerate(f.transpose(vectors)):
+            f.store(column, to, k * NR, lanes * layout.itemsize)
+
+    f.loop(lo, hi, lambda b: block(f.mul(b, lanes)))
+    if n % lanes:
+        if isinstance(hi, int):
+            block(n - lanes)
+        else:
+            f.if_(f.icmp("eq", hi, n // lanes), lambda: block(n - lanes))
+
+
+def census(frame: Frame, stage: Census) -> None:
+    """The lists of what is not zero in the data."""
+    f, values = frame.f, frame.addresses[stage.symbol.name]
+    for name, form in stage.lists.items():
+        lists, to = frame.lists(name)
+        if form == "forward":
+            lo, hi = frame.share(frame.panels)
+            zeros.census_of_panels(f, lists, values=values, to=to, lo=lo, hi=hi)
+        else:
+            lo, hi = frame.share(lists.tiles)
+            room = frame.words[Word.PANELS]
+            zeros.census_of_tiles(f, lists, values=values, to=to, m=frame.m, room=room, lo=lo, hi=hi)
+
+
+def lookup(frame: Frame, stage: Lookup) -> None:
+    """X0: for each sample the rows of E that its tokens name, side by side; a place at a time, turned like the data."""
+    for equation in stage.equations:
+        _lookup(frame, equation)
+
+
+def _lookup(frame: Frame, equation: Equation) -> None:
+    f, layout = frame.f, frame.layout
+    table, tokens = equation.operands
+    c, d = int(tokens.shape[1]), int(table.shape[1])
+    source, entries = frame.data(tokens.name), frame.addresses[table.name]
+    out = frame.addresses[equation.target.name]
+
+    def one(panel: Int) -> None:
+        for v in range(layout.vectors):
+            start = f.add(f.mul(panel, layout.panel), v * layout.lanes)
+            samples = [f.at(source, (_row(frame, f.add(start, i)), c), type="i64") for i in range(layout.lanes)]
+            place = f.at(out, (panel, c * d * layout.panel), v * layout.lanes, type=layout.real)
+
+            def at_place(p: Int, samples: list[Value] = samples, place: Value = place) -> None:
+                found = [_token(frame, f.at(s, p, type="i64"), table) for s in samples]
+                rows = [f.at(entries, (token, d), type=layout.real) for token in found]
+                to = f.at(place, (p, d * layout.panel), type=layout.real)
+                _turn(frame, rows, d, to, 0, d // layout.lanes)
+
+            f.loop(0, c, at_place)
+
+    f.loop(*frame.share(frame.panels), one)
+
+
+def _token(frame: Frame, place: Value, table: Symbol) -> Value:
+    """The token there.  The user's array may change while a fit runs: whatever it holds then, it names a row."""
+    f = frame.f
+    return f.intrinsic("umin", f.load("i64", place), int(table.shape[0]) - 1)
+
+
+def scatter(frame: Frame, stage: Scatter) -> None:
+    """dE: the pieces of dX0 added into the rows that the tokens name; samples, then places, in order, on one thread."""
+    for equation in stage.equations:
+        _scatter(frame, equation)
+
+
+def _scatter(frame: Frame, equation: Equation) -> None:
+    f, layout = frame.f, frame.layout
+    pieces, tokens = equation.operands
+    target = equation.target
+    out = frame.addresses[target.name]
+    count = size_of(target, "table", layout) // layout.lanes
+    wide = int(pieces.shape[1])
+
+    def clear() -> None:
+        zero = f.constant(layout.vector, 0.0)
+        f.loop(0, count, lambda i: f.store(zero, f.at(out, (i, layout.lanes), type=layout.real)))
+
+    def body() -> None:
+        if frame.first is True:
+            clear()
+        else:
+            assert isinstance(frame.first, Value)
+            f.if_(frame.first, clear)
+
+        def sample(i: Int) -> None:
+            panel, lane = f.udiv(i, layout.panel), f.urem(i, layout.panel)
+            start = f.at(frame.addresses[pieces.name], (panel, wide * layout.panel), lane, type=layout.real)
+
+            def add(feature: Int, entry: Value) -> None:
+                piece = f.load(layout.real, f.at(start, (feature, layout.panel), type=layout.real))
+                f.store(f.fadd(f.load(layout.real, entry), piece), entry)
+
+            _entries(frame, target, tokens, i, add)
+
+        f.loop(0, f.value(frame.m), sample)
+
+    frame.alone(body)
+
+
+def _entries(frame: Frame, table: Symbol, tokens: Symbol, sample: Int, body: Callable[[Int, Value], object]) -> None:
+    """body(feature, address of the table's entry) for every feature of a sample."""
+    f, layout = frame.f, frame.layout
+    c, d = int(tokens.shape[1]), int(table.shape[1])
+    row = f.at(frame.data(tokens.name), (_row(frame, sample), c), type="i64")
+
+    def place(p: Int) -> None:
+        token = _token(frame, f.at(row, p, type="i64"), table)
+        entries = f.at(frame.addresses[table.name], (token, d), type=layout.real)
+        f.loop(0, d, lambda e: body(f.add(f.mul(p, d), e), f.at(entries, e, type=layout.real)))
+
+    f.loop(0, c, place)
+
+
+def hand_out(frame: Frame, symbol: Symbol) -> None:
+    """A batch value as rows of the result's array, in the order of the samples."""
+    f, layout = frame.f, frame.layout
+    n, lanes, NR = width(symbol), layout.lanes, layout.panel
+    source, target = frame.addresses[symbol.name], frame.output(symbol.name)
+    lo, hi = frame.share(frame.panels)
+    turned = f.alloca(layout.real, lanes * lanes)
+
+    def group(panel: Int, v: int) -> None:
+        start = f.add(f.mul(panel, NR), v * lanes)
+        left = f.imin(f.sub(f.value(frame.m), start), lanes)
+        place = f.at(source, (panel, n * NR), v * lanes, type=layout.real)
+        row0 = f.at(target, (f.add(frame.base, start), n), type=layout.real)
+
+        def block(b: Int) -> None:
+            j = f.mul(b, lanes)
+            columns = [f.load(layout.vector, f.at(place, (f.add(j, k), NR), type=layout.real)) for k in range(lanes)]
+            for k, row in enumerate(f.transpose(columns)):
+                f.store(row, turned, k * lanes)
+            f.loop(
+                0,
+                left,
+                lambda i: f.store(
+                    f.load(layout.vector, f.at(turned, (i, lanes), type=layout.real)),
+                    f.at(row0, (i, n), j, type=layout.real),
+                ),
+            )
+
+        def rest(j: Int) -> None:
+            column = f.at(place, (j, NR), type=layout.real)
+            f.loop(
+                0,
+                left,
+                lambda i: f.store(
+                    f.load(layout.real, f.at(column, i, type=layout.real)), f.at(row0, (i, n), j, type=layout.real)
+                ),
+            )
+
+        f.loop(0, n // lanes, block)
+        f.loop(n // lanes * lanes, n, rest)
+
+    def panel_body(panel: Int) -> None:
+        for v in range(layout.vectors):
+            group(panel, v)
+
+    f.loop(lo, hi, panel_body)

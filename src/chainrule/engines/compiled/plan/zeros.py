@@ -1,0 +1,198 @@
+"""Passing over zeros: in data such as images, counts or one-hot columns most terms of a product are 0 times something.
+
+A product takes a step of its depth for a whole register tile at once, so a step can be left out where all that the tile
+would broadcast or stream at it is 0.  Where it is not, is listed once a batch, and all tiles read the lists:
+
+    forward    Z = X W     for each lane panel of samples and each block of the depth: the features that any of the
+                           panel's samples has
+    batch      dW = X' dZ  for each tile of features: the samples that have any of the tile's features
+
+Left out is only what adds 0: the sums are those of the whole product, in the same order.  A weight that is not finite
+shows only where its feature is not 0 (a whole product has 0 · ∞ = NaN); a fit looks at all weights at an epoch's end.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from chainrule.engines.compiled.kernels.tile import depth_block, row_segments
+from chainrule.engines.llvm.emit import Function, Int, Value
+from chainrule.engines.llvm.target import Layout
+
+ENTRY = "i32"
+ENTRY_BYTES = 4
+ENTRIES = 2**32 - 1
+"""The largest entry."""
+PER_LINE = 64 // ENTRY_BYTES
+"""Entries in a cache line: where a run of lists begins."""
+LISTED_STEP = 1.2
+"""What a listed step costs, beside one of the plain product."""
+WORTH = 0.85
+"""The share of the plain product's time below which lists are made."""
+LOOKED_AT = 128
+"""Samples that stand for all when it is decided."""
+
+
+@dataclass(frozen=True)
+class Lists:
+    """Where the lists for one form of product of X (m, k) lie, counted in entries from their beginning.
+
+    forward: for each lane panel the counts of its blocks, then as many entries as features, a block's from its first
+    feature on.  batch: the counts of all tiles, then for each tile as many entries as the workspace has lanes.
+    """
+
+    layout: Layout
+    form: str
+    k: int
+
+    @property
+    def block(self) -> int:
+        """Steps of a depth block."""
+        return depth_block(self.layout, self.k)
+
+    @property
+    def blocks(self) -> int:
+        """Depth blocks, each with a list of its own."""
+        return -(-self.k // self.block)
+
+    @property
+    def tiles(self) -> int:
+        """Tiles of features."""
+        return sum(s.count for s in row_segments(self.layout, self.k, self.layout.vectors))
+
+    @property
+    def head(self) -> int:
+        """Entries before the first list: the counts."""
+        count = self.blocks if self.form == "forward" else self.tiles
+        return -(-count // PER_LINE) * PER_LINE
+
+    @property
+    def stride(self) -> int:
+        """forward: entries from one panel's lists to the next one's."""
+        return self.head + -(-self.k // PER_LINE) * PER_LINE
+
+    @property
+    def units(self) -> int:
+        """The space that they need in a workspace, in features of a batch value."""
+        entries = self.stride if self.form == "forward" else self.head + self.tiles * self.layout.panel
+        return -(-entries * ENTRY_BYTES // (self.layout.panel * self.layout.itemsize))
+
+    def of_panel(self, f: Function, lists: Value, panel: Int, block: Int) -> tuple[Value, Value]:
+        """(address of the count, address of the entries): of a lane panel's features in a depth block."""
+        start = f.at(lists, (panel, self.stride), type=ENTRY)
+        return f.at(start, block, type=ENTRY), f.at(start, (block, self.block), self.head, type=ENTRY)
+
+    def of_tile(self, f: Function, lists: Value, tile: Int, panels: Int) -> tuple[Value, Value]:
+        """(address of the count, address of the entries): of a tile's samples, `panels` those of the workspace."""
+        room = f.mul(f.value(panels), self.layout.panel)
+        return f.at(lists, tile, type=ENTRY), f.at(lists, f.mul(room, tile), self.head, type=ENTRY)
+
+
+def census_of_panels(f: Function, lists: Lists, *, values: Value, to: Value, lo: Int, hi: Int) -> None:
+    """Lists the features of the lane panels [lo, hi) of X that are not 0 for all: entries p NR."""
+    layout, k = lists.layout, lists.k
+    NR = layout.panel
+
+    def block_of(panel: Int, block: Int) -> None:
+        count, entries = lists.of_panel(f, to, panel, block)
+        first = f.mul(block, lists.block)
+        line = f.at(values, (panel, k * NR), type=layout.real)
+
+        def feature(p: Int, found: Value) -> list[Value]:
+            step = f.mul(p, NR)
+            f.store(f.convert("trunc", f.value(step), ENTRY), f.at(entries, found, type=ENTRY))
+            bits = [_bits(f, layout, [f.at(line, step, type=layout.real)], v) for v in range(layout.vectors)]
+            some = f.convert("zext", f.icmp("ne", _joined(f, layout, bits), 0), "i64")
+            return [f.value(f.add(found, some))]
+
+        end = f.imin(f.add(first, lists.block), k)
+        (found,) = f.loop(first, end, feature, [f.constant("i64", 0)], unguarded=True)
+        f.store(f.convert("trunc", found, ENTRY), count)
+
+    f.loop(lo, hi, lambda panel: f.loop(0, lists.blocks, lambda b: block_of(panel, b)))
+
+
+def census_of_tiles(
+    f: Function, lists: Lists, *, values: Value, to: Value, m: Int, room: Int, lo: Int, hi: Int
+) -> None:
+    """Lists for the tiles [lo, hi) of features the samples of X that have any: entries are the samples' numbers.
+
+    room: lane panels of the workspace.
+    """
+    layout, k = lists.layout, lists.k
+    NR = layout.panel
+    panels = f.udiv(f.add(f.value(m), NR - 1), NR)
+
+    def tile(number: Int, first: Int, height: int) -> None:
+        count, entries = lists.of_tile(f, to, number, room)
+
+        def lane_panel(q: Int, found: Value) -> list[Value]:
+            start = f.at(values, (q, k * NR), (first, NR), type=layout.real)
+            rows = [f.at(start, r * NR, type=layout.real) for r in range(height)]
+            some = _joined(f, layout, [_bits(f, layout, rows, v) for v in range(layout.vectors)])
+            sample = f.convert("trunc", f.value(f.mul(q, NR)), ENTRY)
+            for lane in range(NR):
+                f.store(f.add(sample, lane), f.at(entries, found, type=ENTRY))
+                one = f.bits("and", f.bits("lshr", some, lane), 1)
+                found = f.value(f.add(found, f.convert("zext", one, "i64")))
+            return [found]
+
+        (found,) = f.loop(0, panels, lane_panel, [f.constant("i64", 0)])
+        f.store(f.convert("trunc", found, ENTRY), count)
+
+    at = 0
+    for s in row_segments(layout, k, layout.vectors):
+
+        def one(t: Int, row: int = s.row, height: int = s.height, at: int = at) -> None:
+            tile(t, f.add(row, f.mul(f.sub(t, at), height)), height)
+
+        f.loop(f.imax(lo, at), f.imin(hi, at + s.count), one)
+        at += s.count
+
+
+def _bits(f: Function, layout: Layout, lines: list[Value], v: int) -> Value:
+    """Which lanes of the v-th vectors at `lines` hold anything but 0, one bit each, as i32."""
+    lanes, size = layout.lanes, layout.lanes * layout.itemsize
+    type = f"<{lanes} x i{8 * layout.itemsize}>"
+    some: Any = None
+    for line in lines:
+        vector = f.load(type, line, v * lanes, size)
+        some = vector if some is None else f.bits("or", some, vector)
+    mask = f.icmp("ne", some, 0)
+    packed = f.emit(f"i{lanes}", f"bitcast {mask.type} {mask.text} to i{lanes}")
+    return packed if lanes == 32 else f.convert("zext", packed, "i32")
+
+
+def _joined(f: Function, layout: Layout, bits: list[Value]) -> Value:
+    """The bits of all vectors of a panel's row."""
+    all_of_them = bits[0]
+    for v, more in enumerate(bits[1:], 1):
+        all_of_them = f.bits("or", all_of_them, f.bits("shl", more, v * layout.lanes))
+    return all_of_them
+
+
+def worthwhile(layout: Layout, X: npt.NDArray[Any], training: bool) -> bool:
+    """Whether products of these data are faster by lists, judged from some of the samples.
+
+    What is left of the steps of forward products, and in training of the batch product too, decides.
+    """
+    NR = layout.panel
+    if len(X) < 2 * NR or max(len(X), X.shape[1] * NR) > ENTRIES:
+        return False
+    some = X[:: max(1, len(X) // LOOKED_AT)][:LOOKED_AT] != 0
+    some = some[: len(some) // NR * NR]
+    if np.count_nonzero(some) > WORTH * some.size:
+        return False
+    left = [some.reshape(-1, NR, some.shape[1]).any(axis=1).mean()]
+    if training:
+        rows = layout.tile_rows(layout.vectors)
+        tiles = some[:, ::rows].copy()
+        for r in range(1, rows):
+            more = some[:, r::rows]
+            tiles[:, : more.shape[1]] |= more
+        left.append(tiles.mean())
+    return bool(LISTED_STEP * np.mean(left) < WORTH)

@@ -1,0 +1,100 @@
+"""From IR text to machine code in this process, by way of the cache on disk."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from chainrule.engines.llvm import cache
+from chainrule.engines.llvm.emit import Module
+from chainrule.engines.llvm.target import Target
+from chainrule.engines.llvm.team import inside
+
+# The emitter writes loops, tiles and unrolling as they are to be: no pass over the IR pays for its time, and the code
+# generator's third level takes longer for the same code.
+CODEGEN_LEVEL = 2
+
+
+@functools.cache
+def _llvm(native: bool) -> Any:
+    from llvmlite import binding as llvm
+
+    if native:
+        llvm.initialize_native_target()
+        llvm.initialize_native_asmprinter()
+    else:
+        llvm.initialize_all_targets()
+        llvm.initialize_all_asmprinters()
+    return llvm
+
+
+def _backend(target: Target) -> Any:
+    from llvmlite import binding as llvm
+
+    return _llvm(target.triple.split("-", 1)[0] == llvm.get_process_triple().split("-", 1)[0])
+
+
+def _machine(target: Target) -> Any:
+    llvm = _backend(target)
+    return llvm.Target.from_triple(target.triple).create_target_machine(
+        cpu=target.cpu, features=target.features, opt=CODEGEN_LEVEL, reloc="pic", codemodel="default", jit=True
+    )
+
+
+def object_code(module: Module) -> bytes:
+    """The module as an object file for its target; raises RuntimeError when the IR does not hold together."""
+    llvm = _backend(module.target)
+    parsed = llvm.parse_assembly(module.text())
+    parsed.verify()
+    return bytes(_machine(module.target).emit_object(parsed))
+
+
+def assembly(module: Module) -> str:
+    """The module as assembly text, for reading."""
+    llvm = _backend(module.target)
+    return str(_machine(module.target).emit_assembly(llvm.parse_assembly(module.text())))
+
+
+class Code:
+    """Machine code loaded into this process; its functions live as long as this object."""
+
+    def __init__(self, target: Target, binary: bytes) -> None:
+        llvm = _backend(target)
+        empty = llvm.parse_assembly(f'target triple = "{target.triple}"')
+        self._engine = llvm.create_mcjit_compiler(empty, _machine(target))
+        self._engine.add_object_file(llvm.ObjectFileRef.from_data(binary))
+        self._engine.finalize_object()
+
+    def address(self, name: str) -> int:
+        """The address of a function."""
+        found = int(self._engine.get_function_address(name))
+        if not found:
+            raise LookupError(f"no function {name!r} in the machine code")
+        return found
+
+    def function(self, name: str, *params: Any, returns: Any = None) -> Any:
+        """A callable made with ctypes; calling it releases the interpreter lock."""
+        made: Any = ctypes.CFUNCTYPE(returns, *params)(self.address(name))
+        made._keep = self
+        return made
+
+
+def compile_module(module: Module) -> Code:
+    """Compile and load, without the cache."""
+    return Code(module.target, object_code(module))
+
+
+def load(target: Target, dtype: str, key: str | bytes, build: Callable[[], Module]) -> Code:
+    """The code that the cache holds for `key` on this target, or what `build` emits, compiled and kept.
+
+    The key must say all that `build` depends on besides the target, the dtype and this package's own source.
+    """
+    name = cache.entry_name(target, dtype, key)
+    binary = cache.read(name)
+    with inside():
+        if binary is None:
+            binary = object_code(build())
+            cache.write(name, binary)
+        return Code(target, binary)

@@ -1,0 +1,269 @@
+"""GlassBox: what every network lets one see, mixed into Network; each method prepares values and calls its module.
+
+That module is imported when it is first asked for: checks, traces and notations are a third of the package, and a
+network that is only trained needs none of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from chainrule import checks
+from chainrule.describe.losses import Loss, Targets
+from chainrule.describe.network import NetworkSpec
+from chainrule.describe.optimizers import Optimizer
+from chainrule.errors import SpecError
+from chainrule.program.equation import Program
+from chainrule.program.symbol import BATCH
+from chainrule.program.verify import verify
+from chainrule.rules.derive import Mode
+from chainrule.train.schedules import Schedule, as_schedule
+
+if TYPE_CHECKING:
+    from chainrule.glass.beyond import Case
+    from chainrule.glass.check import CheckReport
+    from chainrule.glass.trace import Trace
+    from chainrule.notation.views import Mean
+
+Array = NDArray[Any]
+
+
+class GlassBox:
+    """The derivation in any notation, the numbers of a step, checks, and more than gradients."""
+
+    spec: NetworkSpec
+    dtype: np.dtype[Any]
+    seed: int
+    _parameters: dict[str, Array]
+    _state: dict[str, Array]
+
+    if TYPE_CHECKING:
+
+        def derive(
+            self,
+            *,
+            optimizer: Optimizer | None = None,
+            mode: Mode = "training",
+            targets: Targets = "values",
+            weighted: bool = False,
+            canonical: bool = True,
+        ) -> Program: ...
+
+        def _data(self, X: ArrayLike, y: ArrayLike, w: ArrayLike | None = None) -> tuple[dict[str, Array], Targets]: ...
+
+        def _counters(self, step: int) -> dict[str, Any]: ...
+
+    # --- the derivation ----------------------------------------------------------------------------------------
+
+    def show(
+        self,
+        notation: str = "row",
+        format: str = "unicode",
+        *,
+        optimizer: Optimizer | None = None,
+        canonical: bool = True,
+        why: bool = False,
+        mean_at: Mean | None = None,
+    ) -> str:
+        """The derivation of this network as a text writes it (see `chainrule.notation.show`).
+
+        notation: row, column, index, layer, batch, numpy.  format: unicode, latex, markdown, mathml.  optimizer: with
+        its update.  canonical: False for the long way round.  Raises SpecError with the known names.
+        """
+        from chainrule.notation import show
+
+        labels = isinstance(self.spec.loss, Loss) and self.spec.loss.classes
+        program = self.derive(optimizer=optimizer, targets="labels" if labels else "values", canonical=canonical)
+        return show(program, notation, format, why=why, mean_at=mean_at)
+
+    # --- the numbers of one step -------------------------------------------------------------------------------
+
+    def trace(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        *,
+        sample_weight: ArrayLike | None = None,
+        training: bool = False,
+        optimizer: Optimizer | None = None,
+        step: int = 1,
+        notation: str | None = None,
+        mean_at: Mean | None = None,
+    ) -> Trace:
+        """Every symbol of one step on these data, with its array, a summary and the equation that made it.
+
+        training: with the dropout masks of that step and the batch's own statistics.  optimizer: with the update's
+        values, from slots of 0; the network itself is not changed.  notation, mean_at: the values of the lines as that
+        notation has them (1/m at the weights, say).  Raises DataError, SpecError.
+        """
+        from chainrule.glass.trace import trace
+        from chainrule.notation import derivation
+
+        data, targets = self._data(X, y, sample_weight)
+        program = self.derive(
+            optimizer=optimizer,
+            mode="training" if training else "inference",
+            targets=targets,
+            weighted=sample_weight is not None,
+        )
+        given = self._given(data, step)
+        if optimizer is not None:
+            for symbol in program.given:
+                if symbol.role == "slot":
+                    given[symbol.name] = np.zeros([int(d) for d in symbol.shape], self.dtype)
+            given["lr"] = _rate(optimizer, step)
+        if notation is not None:
+            arranged = derivation(program, notation, mean_at=mean_at)
+            program, given = arranged.program, {**given, **arranged.penalties}
+        return trace(program, given, self.dtype)
+
+    # --- checks ------------------------------------------------------------------------------------------------
+
+    def check(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        *,
+        sample_weight: ArrayLike | None = None,
+        training: bool = True,
+        step: int = 1,
+        canonical: bool = True,
+        program: Program | None = None,
+        seed: int = 0,
+    ) -> CheckReport:
+        """Every gradient against finite differences, in float64 and on copies; true if all agree.
+
+        Arrays of up to 600 elements are compared element by element, larger ones along random directions.  Where one is
+        wrong the report shows the equation with its neighbours and says what is wrong: a factor, a sign, a transpose, a
+        missing term.  program: another derivation for the same data, to be checked instead of this network's own.
+        Raises DataError, SpecError; ProgramError for a program that breaks its laws.
+        """
+        from chainrule.glass.check import check
+
+        data, targets = self._data(X, y, sample_weight)
+        sound = self.derive(
+            mode="training" if training else "inference",
+            targets=targets,
+            weighted=sample_weight is not None,
+            canonical=canonical,
+        )
+        given = {name: _double(value) for name, value in self._given(data, step).items()}
+        checked = sound if program is None else verify(program)
+        if checked.objective is None or not checked.gradients:
+            raise SpecError("The program to check has no cost or no gradients.")
+        lacking = [s.name for s in checked.given if s.name not in given and s.role not in ("rate", "slot")]
+        if lacking:
+            raise SpecError(f"The program to check needs {', '.join(lacking)}, which these data do not give.")
+        return check(checked, given, sound=sound, seed=seed)
+
+    # --- more than gradients -----------------------------------------------------------------------------------
+
+    def per_example_gradients(
+        self, X: ArrayLike, y: ArrayLike, *, sample_weight: ArrayLike | None = None
+    ) -> dict[str, Array]:
+        """∂L_i/∂θ of every sample by parameter, (m, *shape): of its loss times its weight, without penalties.
+
+        They add up to m (or Σ w) times the gradient of the unpenalised mean.  Without dropout and with the running
+        means of batch normalisation, as samples must not mix.  Raises DataError; SpecError for a Cost.
+        """
+        from chainrule.glass import beyond
+
+        return beyond.per_example_gradients(self.spec, self._case(X, y, sample_weight))
+
+    def gradient_norms(self, X: ArrayLike, y: ArrayLike, *, sample_weight: ArrayLike | None = None) -> dict[str, Array]:
+        """‖∂L_i/∂θ‖ of every sample by parameter, (m,), and of all parameters together under "all".
+
+        A dense layer's is ‖a_i‖ ‖dz_i‖: no sample's gradient is formed.  Raises as per_example_gradients.
+        """
+        from chainrule.glass import beyond
+
+        return beyond.gradient_norms(self.spec, self._case(X, y, sample_weight))
+
+    def gradient_variance(
+        self, X: ArrayLike, y: ArrayLike, *, sample_weight: ArrayLike | None = None
+    ) -> dict[str, Array]:
+        """The variance of ∂L_i/∂θ over the samples, element by element, in each parameter's shape.
+
+        (1/m) Σ_i g_i² - ((1/m) Σ_i g_i)².  Raises as per_example_gradients.
+        """
+        from chainrule.glass import beyond
+
+        return beyond.gradient_variance(self.spec, self._case(X, y, sample_weight))
+
+    def jacobian(self, X: ArrayLike) -> Array:
+        """∂ŷ_i/∂x_i of every sample: (m, outputs, inputs), without dropout.  Raises DataError (for tokens as well)."""
+        from chainrule.glass import beyond
+
+        checked = checks.inputs(self.spec, X, self.dtype)
+        return beyond.jacobian(self.spec, self._given({"X": checked}, 1), self.dtype)
+
+    def hessian_vector(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        v: Mapping[str, Array],
+        *,
+        sample_weight: ArrayLike | None = None,
+        training: bool = False,
+        step: int = 1,
+    ) -> dict[str, Array]:
+        """H v by parameter, H the Hessian of the cost: the tangent of the backward program.
+
+        v: a direction by parameter name; parameters left out do not move.  Raises DataError.
+        """
+        from chainrule.glass import beyond
+
+        case = self._case(X, y, sample_weight, training=training, step=step)
+        return beyond.hessian_vector(case, beyond.checked_vector(self._parameters, v))
+
+    def gauss_newton_vector(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        v: Mapping[str, Array],
+        *,
+        sample_weight: ArrayLike | None = None,
+        training: bool = False,
+        step: int = 1,
+    ) -> dict[str, Array]:
+        """G v by parameter, G = Jᵀ H_L J: the Hessian without the curvature of the network, positive for a convex loss.
+
+        J: the Jacobian of the last layer's Z where a canonical pair takes loss and activation together, else of Ŷ; H_L:
+        the Hessian of the cost by it.  The penalties' own Hessian is added.  Raises DataError.
+        """
+        from chainrule.glass import beyond
+
+        case = self._case(X, y, sample_weight, training=training, step=step)
+        return beyond.gauss_newton_vector(case, beyond.checked_vector(self._parameters, v))
+
+    # --- behind it -----------------------------------------------------------------------------------------------
+
+    def _given(self, data: Mapping[str, Array], step: int) -> dict[str, Any]:
+        """Everything that a program of this network may be given, but slots and rates."""
+        m = self.dtype.type(len(data["X"]))
+        return {**self._parameters, **self._state, **data, BATCH: m, **self._counters(step)}
+
+    def _case(self, X: ArrayLike, y: ArrayLike, w: ArrayLike | None, *, training: bool = False, step: int = 1) -> Case:
+        from chainrule.glass.beyond import Case
+
+        data, targets = self._data(X, y, w)
+        program = self.derive(mode="training" if training else "inference", targets=targets, weighted=w is not None)
+        return Case(program, self._given(data, step), self.dtype)
+
+
+def _double(value: Any) -> Any:
+    """Floats as float64; tokens, labels and counters as they are."""
+    if isinstance(value, np.ndarray | np.floating):
+        return value.astype(np.float64) if np.asarray(value).dtype.kind == "f" else value
+    return value
+
+
+def _rate(optimizer: Optimizer, step: int) -> float:
+    """The learning rate of a step; a schedule's as in a fit of that many steps and one more."""
+    rate = optimizer.learning_rate
+    assert isinstance(rate, int | float | Schedule)
+    return float(as_schedule(rate).start(1, step + 1).rates(step - 1, 1)[0])

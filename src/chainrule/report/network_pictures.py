@@ -1,0 +1,193 @@
+"""Pictures of a network: its diagram with shapes, the histograms of its activations, its first weights as images."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from chainrule import checks
+from chainrule.describe.activations import Activation
+from chainrule.describe.network import BatchNorm, Dense, Dropout, Embedding, LayerNorm
+from chainrule.engines.reference import ReferenceEngine
+from chainrule.errors import SpecError, expected
+from chainrule.network import Network
+from chainrule.program.symbol import BATCH
+from chainrule.report.style import Theme, bare, check_theme, heading, new_figure, short, tidy
+from chainrule.train.monitor import watched
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Array = NDArray[Any]
+MOST_UNITS = 9
+"""Units that a column of the diagram shows as dots."""
+
+
+def network(net: Network, *, theme: str = "light") -> Figure:
+    """The network from left to right: a column of units for each layer, its shape below, its parameters between.
+
+    Raises SpecError for a theme that is not known, MissingDependencyError without matplotlib.
+    """
+    colours = check_theme(theme)
+    columns = [(t, w, "\n".join(map(short, note.splitlines())), shapes) for t, w, note, shapes in stages(net)]
+    figure = new_figure(max(4.2, _pitch(columns) * len(columns)), 3.6, colours)
+    from matplotlib.collections import LineCollection
+
+    axes = figure.subplots()
+    bare(axes, colours)
+    places = [_column(axes, k, width, colours) for k, (_, width, _, _) in enumerate(columns)]
+    for k in range(1, len(columns)):
+        if columns[k][3]:
+            segments = [[(k - 0.87, a), (k - 0.13, b)] for a in places[k - 1] for b in places[k]]
+            axes.add_collection(LineCollection(segments, colors=colours.grid, linewidths=0.7, zorder=0))
+            axes.text(k - 0.5, -1.13, columns[k][3], ha="center", va="top", color=colours.soft, fontsize=8.5)
+        else:
+            axes.annotate("", (k - 0.16, 0), (k - 0.84, 0), arrowprops={"arrowstyle": "->", "color": colours.soft})
+    for k, (title, width, note, _) in enumerate(columns):
+        axes.text(k, 1.3, title, ha="center", va="bottom", color=colours.ink, fontsize=10, fontweight="bold")
+        axes.text(k, 1.16, f"(m, {width})", ha="center", va="bottom", color=colours.soft, fontsize=9)
+        axes.text(k, -1.13, note, ha="center", va="top", color=colours.ink, fontsize=9)
+    axes.set_xlim(-0.6, len(columns) - 0.4)
+    axes.set_ylim(-1.55, 1.6)
+    return figure
+
+
+def _pitch(columns: list[tuple[str, int, str, str]]) -> float:
+    """Inches from a column to the next, so that what stands below does not touch: two notes, parameters between."""
+
+    def wide(text: str) -> int:
+        return max((len(line) for line in text.splitlines()), default=0)
+
+    pairs = pairwise(columns)
+    return max(1.75, *(0.042 * (wide(a[2]) + wide(b[2])) + 0.078 * wide(b[3]) + 0.2 for a, b in pairs))
+
+
+def stages(net: Network) -> list[tuple[str, int, str, str]]:
+    """(title, width, what it is, parameters on the way in) of the inputs and of every layer, in order."""
+    spec = net.spec
+    columns = [("X", spec.inputs, "tokens" if spec.tokens else "inputs", "")]
+    width, number = spec.inputs, 0
+    for layer in spec.layers:
+        match layer:
+            case Dense(units=units, activation=g):
+                number += 1
+                shapes = f"W{number}  {width} x {units}" + (f"\nb{number}  {units}" if layer.bias else "")
+                columns.append((f"{'Z' if g.identity else 'A'}{number}", units, g.name, shapes))
+                width = units
+            case Embedding(vocabulary=v, dimension=d):
+                width *= d
+                columns.append(("A0", width, "embedding", f"E  {v} x {d}"))
+            case Dropout(rate=rate):
+                columns.append((f"D{number}", width, f"dropout {rate:g}", ""))
+            case LayerNorm(activation=g) | BatchNorm(activation=g):
+                kind = "layer norm" if isinstance(layer, LayerNorm) else "batch norm"
+                columns.append((f"N{number}", width, kind + _also(g), ""))
+    return columns
+
+
+def _also(g: Activation) -> str:
+    return "" if g.identity else f"\n{g.name}"
+
+
+def _column(axes: Axes, k: int, width: int, theme: Theme) -> list[float]:
+    """Draws the units of one layer; the heights of those that are shown."""
+    few = width <= MOST_UNITS
+    shown = width if few else MOST_UNITS - 1
+    heights = [0.0] if shown == 1 else np.linspace(0.95, -0.95, shown + (not few)).tolist()
+    gap = len(heights) // 2
+    dots = [y for i, y in enumerate(heights) if few or i != gap]
+    axes.scatter([k] * len(dots), dots, s=95, color=theme.line(k), zorder=2, linewidth=0)
+    if not few:
+        axes.scatter([k] * 3, heights[gap] + np.array([0.06, 0, -0.06]), s=4, color=theme.soft, zorder=2)
+    return dots
+
+
+def activation_histograms(net: Network, X: ArrayLike, *, theme: str = "light") -> Figure:
+    """How the values that leave each layer are spread over X (m, inputs), without dropout.
+
+    Raises DataError where X does not fit the network.
+    """
+    colours = check_theme(theme)
+    values = activations(net, X)
+    columns = min(4, len(values))
+    rows = -(-len(values) // columns)
+    figure = new_figure(max(4.4, 2.6 * columns), 2.5 * rows + 0.3, colours)
+    grid = figure.subplots(rows, columns, squeeze=False).reshape(-1)
+    for k, (axes, (name, array)) in enumerate(zip(grid, values.items(), strict=False)):
+        flat = array.reshape(-1)
+        flat = flat[np.isfinite(flat)]
+        axes.hist(
+            flat, bins=40, color=colours.line(k), linewidth=0, weights=np.full(flat.size, 100 / max(1, flat.size))
+        )
+        tidy(axes, colours, name, "", "% of values" if k % columns == 0 else "")
+        axes.set_ylim(0, 1.36 * axes.dataLim.y1)  # room for what is said above the bars
+        axes.text(0.98, 0.97, f"mean {flat.mean():.3g}\nstd {flat.std():.3g}\nzeros {np.mean(flat == 0):.0%}",
+                  transform=axes.transAxes, ha="right", va="top", color=colours.soft, fontsize=8.5)  # fmt: skip
+    for axes in grid[len(values) :]:
+        axes.set_visible(False)
+    return figure
+
+
+def activations(net: Network, X: ArrayLike) -> dict[str, Array]:
+    """The values that leave each layer by name: A1 (m, n1), ...; without dropout.  Raises DataError."""
+    checked = checks.inputs(net.spec, X, net.dtype)
+    program = net.derive(mode="inference")
+    targets = [e.target for e in watched(program)]
+    given = {**net.parameters, **net.state, "X": checked, BATCH: net.dtype.type(len(checked))}
+    names = tuple(s.name for s in targets)
+    return ReferenceEngine(net.dtype).run(program.pruned(targets, update=False), given, names)
+
+
+def weights(net: Network, *, shape: tuple[int, int] | None = None, most: int = 40, theme: str = "light") -> Figure:
+    """The first layer's weights, an image for each of its units: blue pulls the unit down, orange pushes it up.
+
+    shape: (height, width) of an input seen as an image; by default square.  most: units that are shown, those with the
+    largest weights.  All images have the same scale.
+    Raises SpecError where the inputs are no image.
+    """
+    colours = check_theme(theme)
+    W = net.parameters.get("W1")
+    if W is None or net.spec.tokens:
+        raise SpecError("Weights as images need a first layer that reads numbers, not tokens.")
+    height, width = image_shape(len(W), shape)
+    order = np.sort(np.argsort(-np.linalg.norm(W, axis=0), kind="stable")[:most])
+    columns = min(10, len(order))
+    rows = -(-len(order) // columns)
+    figure = new_figure(max(4.2, 0.9 * columns + 0.2), 0.9 * rows * height / width + 0.5, colours)
+    limit = float(np.quantile(np.abs(W[:, order]), 0.995)) or 1.0
+    shown = "" if len(order) == W.shape[1] else f", the {len(order)} strongest of {W.shape[1]}"
+    heading(figure, colours, f"Weights of the first layer{shown}")
+    axes = figure.subplots()
+    bare(axes, colours)
+    tiles = mosaic(W[:, order].T.reshape(-1, height, width), columns, max(1, width // 10), max(1, height // 10))
+    axes.imshow(tiles, cmap=colours.signed(), vmin=-limit, vmax=limit, interpolation="nearest")
+    axes.set_anchor("NW")
+    return figure
+
+
+def mosaic(images: Array, columns: int, across: int, down: int) -> Array:
+    """Images (k, height, width) side by side in rows of `columns`, with gaps of NaN: one picture instead of many."""
+    count, height, width = images.shape
+    rows = max(1, -(-count // columns))
+    tiles = np.full((rows * (height + down) - down, columns * (width + across) - across), np.nan)
+    for k, image in enumerate(images):
+        y, x = k // columns * (height + down), k % columns * (width + across)
+        tiles[y : y + height, x : x + width] = image
+    return tiles
+
+
+def image_shape(inputs: int, shape: tuple[int, int] | None = None) -> tuple[int, int]:
+    """(height, width) of so many inputs; square unless given.  Raises SpecError where they are no image."""
+    if shape is not None:
+        if len(tuple(shape)) != 2 or shape[0] * shape[1] != inputs:
+            raise SpecError(expected("shape", f"(height, width) of {inputs} inputs", shape))
+        return int(shape[0]), int(shape[1])
+    side = math.isqrt(inputs)
+    if side * side != inputs or side < 2:
+        raise SpecError(f"{inputs} inputs are no square image; give shape=(height, width).")
+    return side, side
