@@ -17,6 +17,7 @@ from chainrule.describe.network import Dense, Layer, NetworkSpec, PenaltyPer, Re
 from chainrule.describe.optimizers import Optimizer, as_optimizer
 from chainrule.engines.base import Engine, OneRow, Values
 from chainrule.engines.choose import Engines
+from chainrule.engines.table import engine_names, listed
 from chainrule.errors import DataError, SpecError, expected, unknown_name
 from chainrule.glass.mixin import GlassBox
 from chainrule.initialise import initialise
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 Array = NDArray[Any]
-EngineName = Literal["auto", "compiled", "reference"]
 _DTYPES = ("float32", "float64")
 
 
@@ -48,7 +48,8 @@ class Network(GlassBox):
     inputs: features a sample, or tokens if the first layer is an Embedding.  loss: a name, a Loss of one sample or a
     Cost of the batch.  l1, l2: λ₁/m Σ|W| and λ₂/(2m) Σ W² are added to the cost.  reduction: "mean" or "sum" of the
     losses.  penalty_per: "sample", or "weight" for Σ w instead of m in the penalties.  dtype: "float32" or "float64".
-    seed: of initial weights, shuffling and dropout; None draws one.
+    seed: of initial weights, shuffling and dropout; None draws one.  engine: "auto", or a name of the table of engines
+    (`chainrule.engines.table.ENGINES`): "compiled", "reference".
     Raises SpecError with all faults at once.
     """
 
@@ -64,7 +65,7 @@ class Network(GlassBox):
         penalty_per: PenaltyPer = "sample",
         dtype: str = "float32",
         seed: int | None = 0,
-        engine: EngineName = "auto",
+        engine: str = "auto",
     ) -> None:
         try:
             spec = NetworkSpec(inputs, layers, loss, l1=l1, l2=l2, reduction=reduction, penalty_per=penalty_per)
@@ -347,7 +348,7 @@ class Network(GlassBox):
         storage.save(path, self.spec, arrays, {"dtype": self.dtype.name, "seed": self.seed})
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], *, engine: EngineName = "auto") -> Network:
+    def load(cls, path: str | os.PathLike[str], *, engine: str = "auto") -> Network:
         """The network that was saved there, the same bits.  Raises DataError if the file is not one."""
         spec, arrays, settings = storage.load(path)
         net = cls.__new__(cls)
@@ -415,8 +416,8 @@ def _faults(dtype: object, seed: object, engine: object) -> list[str]:
     faults = []
     if _dtype_name(dtype) not in _DTYPES:
         faults.append(expected("dtype", "'float32' or 'float64'", dtype))
-    if engine not in ("auto", "compiled", "reference"):
-        faults.append(expected("engine", "'auto', 'compiled' or 'reference'", engine))
+    if engine not in engine_names():
+        faults.append(expected("engine", listed(quoted=True), engine))
     if seed is not None and (not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0):
         faults.append(expected("seed", "None or a whole number of at least 0", seed))
     return faults

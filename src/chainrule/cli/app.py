@@ -9,6 +9,7 @@ import typer
 
 from chainrule.cli.bench import bench
 from chainrule.cli.names import names
+from chainrule.engines.table import listed
 
 app = typer.Typer(
     name="chainrule",
@@ -117,7 +118,7 @@ def train(
     ] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same result.", rich_help_panel=_TRAINING)] = 0,
     dtype: Annotated[str, typer.Option(help="float32 or float64.", rich_help_panel=_MACHINE)] = "float32",
-    engine: Annotated[str, typer.Option(help="auto, compiled or reference.", rich_help_panel=_MACHINE)] = "auto",
+    engine: Annotated[str, typer.Option(help=f"{listed()}.", rich_help_panel=_MACHINE)] = "auto",
     threads: Annotated[
         int | None, typer.Option(help="By default as many as are useful.", rich_help_panel=_MACHINE)
     ] = None,
@@ -177,7 +178,7 @@ def predict(
         Path | None, typer.Option(help="Write the predictions to this .csv file.", show_default=False)
     ] = None,
     probabilities: Annotated[bool, typer.Option(help="With a column for each class.")] = True,
-    engine: Annotated[str, typer.Option(help="auto, compiled or reference.")] = "auto",
+    engine: Annotated[str, typer.Option(help=f"{listed()}.")] = "auto",
 ) -> None:
     """Predict with a trained network: a line of CSV for each sample.
 

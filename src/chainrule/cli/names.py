@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from chainrule.engines.table import listed
+
 names = typer.Typer(
     name="names",
     help="Learn to spell from a file with a name (a word, a product, a place) per line, and invent new ones.",
@@ -72,7 +74,7 @@ def train(
     ] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same result.", rich_help_panel=_TRAINING)] = 0,
     dtype: Annotated[str, typer.Option(help="float32 or float64.", rich_help_panel=_MACHINE)] = "float32",
-    engine: Annotated[str, typer.Option(help="auto, compiled or reference.", rich_help_panel=_MACHINE)] = "auto",
+    engine: Annotated[str, typer.Option(help=f"{listed()}.", rich_help_panel=_MACHINE)] = "auto",
     threads: Annotated[
         int | None, typer.Option(help="By default as many as are useful.", rich_help_panel=_MACHINE)
     ] = None,

@@ -64,8 +64,7 @@ def run(options: NamesOptions, out: Path | None, force: bool, progress: bool | N
     names = load_names(options.file)
     vocabulary = Vocabulary.from_names(names)
     train, dev, test = split_names(names)
-    engine: Any = options.engine
-    model = chosen.model(vocabulary=vocabulary, dtype=options.dtype, seed=options.seed, engine=engine)
+    model = chosen.model(vocabulary=vocabulary, dtype=options.dtype, seed=options.seed, engine=options.engine)
     known = len(model.vocabulary.characters)
     made = out is None or not out.exists()
     name = EMBEDDED if options.file is None else Path(options.file).name.removesuffix(".gz").rsplit(".", 1)[0]

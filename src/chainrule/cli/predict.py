@@ -20,7 +20,7 @@ from chainrule.files import replace_text
 from chainrule.network import Network
 
 
-def run(model: Path, data: str, out: Path | None, probabilities: bool, engine: Any) -> None:
+def run(model: Path, data: str, out: Path | None, probabilities: bool, engine: str) -> None:
     """Predict, and write a line of CSV for each sample, to `out` or to standard output.
 
     Raises DataError where the model or the data cannot be read, or do not belong together.

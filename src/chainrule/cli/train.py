@@ -107,7 +107,6 @@ def run(options: TrainOptions, out: Path | None, force: bool, progress: bool | N
     prepared = _prepare(data, options, loss, units)
     epochs = default_epochs(len(prepared.X)) if options.epochs is None else options.epochs
     options = dataclasses.replace(options, epochs=epochs, loss=loss)
-    engine: Any = options.engine
     network = Network(
         inputs=prepared.X.shape[1],
         layers=[*hidden, Dense(units, last)],
@@ -115,7 +114,7 @@ def run(options: TrainOptions, out: Path | None, force: bool, progress: bool | N
         l2=options.l2,
         dtype=options.dtype,
         seed=options.seed,
-        engine=engine,
+        engine=options.engine,
     )
     made = out is None or not out.exists()
     folder = claim(out, data.name)

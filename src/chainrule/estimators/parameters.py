@@ -13,11 +13,27 @@ from sklearn.utils._param_validation import Interval, InvalidParameterError, Opt
 from chainrule.describe.activations import ACTIVATIONS, ALIASES, Activation
 from chainrule.describe.losses import LOSSES, Cost, Loss
 from chainrule.describe.optimizers import Optimizer
+from chainrule.engines.table import engine_names
 
 _POSITIVE = Interval(Real, 0, None, closed="neither")
 _NOT_NEGATIVE = Interval(Real, 0, None, closed="left")
 _COUNT = Interval(Integral, 1, None, closed="left")
 _RATE = Interval(Real, 0, 1, closed="left")
+
+
+class EngineNames(StrOptions):  # type: ignore[misc]
+    """A name of the table of engines as it is when it is asked: one of the user's own may have come since."""
+
+    def __init__(self) -> None:
+        super().__init__(set())
+
+    def is_satisfied_by(self, val: object) -> bool:
+        """Whether the engine is there."""
+        return isinstance(val, str) and val in engine_names()
+
+    def __str__(self) -> str:
+        return f"a str among {{{', '.join(repr(name) for name in engine_names())}}}"
+
 
 THEIRS: dict[str, list[Any]] = {
     "hidden_layer_sizes": ["array-like", _COUNT],
@@ -58,7 +74,7 @@ OURS: dict[str, list[Any]] = {
     "callbacks": ["array-like", None],
     "time_limit": [_POSITIVE, None],
     "threads": [_COUNT, None],
-    "engine": [StrOptions({"auto", "compiled", "reference"})],
+    "engine": [EngineNames()],
     "dtype": [StrOptions({"float32", "float64"}), type, np.dtype, None],
 }
 """What chainrule adds (or widens: activation)."""

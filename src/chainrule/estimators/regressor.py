@@ -37,7 +37,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
     scoring: what early stopping goes by: None (R²), "loss", a scorer's name or a scorer.
     restore_best_weights: "auto" (with early stopping), True (also without: those of the lowest loss) or False.
     callbacks: instances of chainrule.Callback.  time_limit: seconds of training.
-    threads: at most so many; the result is the same.  engine: "auto", "compiled" or "reference".
+    threads: at most so many; the result is the same.  engine: "auto", or a name of the table of engines.
     dtype: "float32" or "float64"; None for the data's.
 
     Further attributes: network_ (the chainrule.Network), validation_loss_curve_, stopped_ (why before the last epoch).

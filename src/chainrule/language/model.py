@@ -18,7 +18,7 @@ from chainrule.errors import DataError, SpecError, expected
 from chainrule.language import sampling
 from chainrule.language.vocabulary import Tokens, Vocabulary, checked
 from chainrule.language.windows import windows
-from chainrule.network import EngineName, Network
+from chainrule.network import Network
 from chainrule.train.callbacks import Callback, WeightAverage
 from chainrule.train.history import History
 from chainrule.train.schedules import StepDecay
@@ -75,7 +75,7 @@ class CharacterModel:
         calm: bool = True,
         dtype: str = "float32",
         seed: int | None = 0,
-        engine: EngineName = "auto",
+        engine: str = "auto",
         vocabulary: Vocabulary | None = None,
     ) -> None:
         faults = []
@@ -267,7 +267,7 @@ class CharacterModel:
         storage.save(path, network.spec, {**network.parameters, **network.state}, settings)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], *, engine: EngineName = "auto") -> CharacterModel:
+    def load(cls, path: str | os.PathLike[str], *, engine: str = "auto") -> CharacterModel:
         """The model that was saved there, the same bits.  Raises DataError if the file is not one.
 
         engine: as of Network; with "auto" a large model is compiled at once, since sampling from it is much work.

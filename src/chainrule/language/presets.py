@@ -10,7 +10,6 @@ from chainrule.describe.optimizers import SGD, AdamW, Optimizer
 from chainrule.errors import SpecError, unknown_name
 from chainrule.language.model import CharacterModel, Normalisation
 from chainrule.language.vocabulary import Vocabulary
-from chainrule.network import EngineName
 from chainrule.train.callbacks import Callback
 from chainrule.train.schedules import Cosine, StepDecay
 
@@ -38,7 +37,7 @@ class Preset:
         vocabulary: Vocabulary | None = None,
         dtype: str = "float32",
         seed: int | None = 0,
-        engine: EngineName = "auto",
+        engine: str = "auto",
     ) -> CharacterModel:
         """The model, which has learned nothing yet.  Raises SpecError."""
         return CharacterModel(

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from chainrule.engines.base import Array, Epoch, EpochResult, Values
-from chainrule.engines.choose import operations
 from chainrule.engines.compiled import pack
 from chainrule.engines.compiled.kernels.batch_product import batch_scratch
 from chainrule.engines.compiled.plan import zeros
 from chainrule.engines.compiled.plan.memory import CHUNK, ENTRY, GROUPS, Memory, Word, memory
 from chainrule.engines.compiled.plan.stages import LISTED, Plan, plan
+from chainrule.engines.cost import operations
 from chainrule.engines.llvm import jit, target, team
 from chainrule.engines.llvm.target import Layout, Target
 from chainrule.engines.processors import allowed

@@ -1,0 +1,38 @@
+"""The table of engines: from each name to what makes the engine.  All that knows an engine by name reads it here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from chainrule.engines.base import Engine
+from chainrule.engines.reference import ReferenceEngine
+
+EngineFactory = Callable[[np.dtype[Any]], Engine]
+"""Makes an engine that computes in a dtype, float32 or float64."""
+
+
+def _compiled(dtype: np.dtype[Any]) -> Engine:
+    from chainrule.engines.compiled.engine import CompiledEngine  # llvmlite takes its time to load
+
+    return CompiledEngine(dtype)
+
+
+ENGINES: dict[str, EngineFactory] = {"compiled": _compiled, "reference": ReferenceEngine}
+"""Every engine.  One of your own is a line more, `ENGINES["mine"] = MyEngine`: then `Network(..., engine="mine")`."""
+
+AUTO = "auto"
+"""The name that stands for the faster of the two, "compiled" and "reference", for the work at hand (choose.py)."""
+
+
+def engine_names() -> tuple[str, ...]:
+    """All that `engine=` may be: "auto", and each engine's name."""
+    return (AUTO, *ENGINES)
+
+
+def listed(*, quoted: bool = False) -> str:
+    """The names in a line: auto, compiled or reference."""
+    *most, last = (repr(name) if quoted else name for name in engine_names())
+    return f"{', '.join(most)} or {last}"
