@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import os
 import subprocess
@@ -16,6 +17,7 @@ import pytest
 from random_networks import make
 
 import chainrule as cr
+from chainrule.engines.compiled.plan.recipe import Recipe
 from chainrule.program.equation import Program
 
 
@@ -201,14 +203,16 @@ def test_equal_programs_make_equal_code() -> None:
         from random_networks import make
         from chainrule.engines.llvm import target
         from chainrule.engines.compiled.lower.program import lower
-        from chainrule.engines.compiled.plan.stages import plan
+        from chainrule.engines.compiled.plan.memory import memory
+        from chainrule.engines.compiled.plan.planner import plan
+        from chainrule.engines.compiled.plan.recipe import Recipe
 
         said = hashlib.sha256()
         for seed in range(12):
             case = make(seed)
-            made = plan(case.training_program(case.network()))
+            stages = plan(case.training_program(case.network()), Recipe(training=True))
             layout = target.host().layout(case.dtype)
-            said.update(lower(made, layout, chunked=False, training=True).module.text().encode())
+            said.update(lower(stages, memory(stages, layout)).text().encode())
         print(said.hexdigest())
     """
     said = {
@@ -223,3 +227,18 @@ def test_equal_programs_make_equal_code() -> None:
         for hashing in ("0", "5")
     }
     assert len(said) == 1
+
+
+def test_whatever_a_recipe_says_is_part_of_the_key() -> None:
+    program = cr.Network(3, [cr.Dense(2)], "squared_error").program
+    plain = Recipe()
+    others = {
+        "wanted": ("Z1",),
+        "training": True,
+        "large": True,
+        "nonzero": True,
+        "chunk": 128,
+    }
+    assert set(others) == {field.name for field in dataclasses.fields(Recipe)}, "a new field: change it here too"
+    keys = {dataclasses.replace(plain, **{name: value}).key(program) for name, value in others.items()}
+    assert len(keys | {plain.key(program)}) == len(others) + 1

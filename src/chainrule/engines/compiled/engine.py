@@ -15,10 +15,12 @@ import numpy as np
 
 from chainrule.engines.base import Array, Epoch, EpochResult, Values
 from chainrule.engines.compiled import pack
+from chainrule.engines.compiled.kernels import nonzero
 from chainrule.engines.compiled.kernels.batch_product import batch_scratch
-from chainrule.engines.compiled.plan import zeros
-from chainrule.engines.compiled.plan.memory import CHUNK, ENTRY, GROUPS, Memory, Word, memory
-from chainrule.engines.compiled.plan.stages import LISTED, Plan, plan
+from chainrule.engines.compiled.plan.memory import GROUPS, RUN, Memory, Word, memory
+from chainrule.engines.compiled.plan.planner import plan
+from chainrule.engines.compiled.plan.recipe import Recipe
+from chainrule.engines.compiled.plan.stages import Plan
 from chainrule.engines.cost import operations
 from chainrule.engines.llvm import jit, target, team
 from chainrule.engines.llvm.target import Layout, Target
@@ -29,7 +31,8 @@ from chainrule.program.op import Elementwise, MatMul
 from chainrule.program.symbol import BATCH
 
 if TYPE_CHECKING:
-    from chainrule.engines.compiled.kernels.one_sample import RowPredictor
+    from chainrule.engines.compiled.row_predictor import RowPredictor
+    from chainrule.engines.llvm.emit import Module
 
 SINGLE = 512
 """Samples up to which a batch is run as one piece, its weights updated in the tiles of their gradients."""
@@ -37,7 +40,7 @@ SINGLE = 512
 
 POLL = 0.005
 """Seconds between two questions whether to stop."""
-WORTH = 1_000_000
+BETWEEN_BARRIERS = 1_000_000
 """Operations of one thread between two barriers that make a barrier worth its while (about 10 microseconds)."""
 MOST = 16
 """Threads that a fit may ask for on a machine of fewer processors."""
@@ -52,7 +55,6 @@ class _Unit:
     program: Program
     plan: Plan
     memory: Memory
-    chunked: bool
     code: jit.Code
     address: int
     work: dict[int, int] = field(default_factory=dict)
@@ -90,30 +92,25 @@ class CompiledEngine:
 
     # --- compiling -----------------------------------------------------------------------------------------------
 
-    def _unit(self, program: Program, wanted: tuple[str, ...], *, sparse: bool, large: bool, training: bool) -> _Unit:
-        """The program compiled to make what is wanted; or found.  sparse: of data whose zeros are passed over."""
-        key = (id(program), wanted, large, training, sparse)
-        known = self._units.get(key)
-        if known is not None and known.program is program:
-            return known
-        made = plan(program, wanted, fuse_updates=not large, pass_zeros=sparse)
-        chunked = large and not made.couples
-        symbols = program.symbols
-        outputs = tuple(symbols[n] for n in wanted if symbols[n].batched)
+    def _unit(self, program: Program, recipe: Recipe) -> _Unit:
+        """The program compiled to be run so; or found."""
+        key = (id(program), recipe)
+        unit = self._units.get(key)
+        if unit is not None and unit.program is program:
+            return unit
+        stages = plan(program, recipe)
+        places = memory(stages, self.layout)
 
-        def build() -> Any:
+        def build() -> Module:
             from chainrule.engines.compiled.lower.program import lower  # not loaded for what is in the cache
 
-            lowered = lower(made, self.layout, chunked=chunked, training=training, patient=not large, outputs=outputs)
-            return lowered.module
+            return lower(stages, places)
 
-        text = f"{program!r}|{wanted}|{large}|{training}|{sparse}|{CHUNK}"
-        code = jit.load(self.layout.target, self.dtype.name, text, build)
-        unit = _Unit(program, made, memory(made, self.layout, outputs), chunked, code, code.address(ENTRY))
-        self._units[key] = unit
+        code = jit.load(self.layout.target, self.dtype.name, recipe.key(program), build)
+        unit = self._units[key] = _Unit(program, stages, places, code, code.address(RUN))
         return unit
 
-    def _sparse(self, program: Program, data: Values) -> bool:
+    def _nonzero(self, program: Program, data: Values) -> bool:
         """Whether the products of the input would gain by passing over its zeros: one look at the same array."""
         given = next((s.name for s in program.given if s.role == "input"), None)
         if given is None or given not in data:
@@ -128,10 +125,10 @@ class CompiledEngine:
 
     def _gains(self, program: Program, X: Array) -> bool:
         products = [e for e in program.equations if isinstance(e.op, MatMul) and e.operands[0].role == "input"]
-        if not any(min(int(s.shape[1]) for s in e.operands) >= LISTED for e in products):
+        if not any(nonzero.pays(*(int(s.shape[1]) for s in e.operands)) for e in products):
             return False
         trains = any(e.op.transpose_left for e in products if isinstance(e.op, MatMul))
-        return zeros.worthwhile(self.layout, X, trains)
+        return nonzero.worthwhile(self.layout, X, trains)
 
     def borrow(self, size: int) -> Array:
         """A workspace of at least that size that nobody else is using."""
@@ -150,7 +147,8 @@ class CompiledEngine:
 
     def run(self, program: Program, given: Values, wanted: tuple[str, ...]) -> dict[str, Array]:
         """The wanted symbols' values."""
-        unit = self._unit(program, wanted, sparse=self._sparse(program, given), large=True, training=False)
+        recipe = Recipe(wanted, large=True, nonzero=self._nonzero(program, given))
+        unit = self._unit(program, recipe)
         # Counted in the data: the m of a float32 program is rounded above 2**24.
         batched = (np.shape(given[s.name])[0] for s in unit.memory.data)
         samples = next(batched, int(given[BATCH]))
@@ -177,18 +175,17 @@ class CompiledEngine:
 
     def one_row(self, program: Program, stored: Mapping[str, Array]) -> RowPredictor | None:
         """Single samples, straight from the network's own arrays."""
-        from chainrule.engines.compiled.kernels.one_sample import RowPredictor, supports
+        from chainrule.engines.compiled.row_predictor import RowPredictor, supports
 
-        if not supports(plan(program, (program.prediction.name,))):
-            return None
-        return RowPredictor(program, self.layout, self.dtype, dict(stored))
+        stages = plan(program, Recipe((program.prediction.name,)))
+        return RowPredictor(stages, self.layout, self.dtype, dict(stored)) if supports(stages) else None
 
     def epoch(
         self, program: Program, stored: Mapping[str, Array], epoch: Epoch, stop: Callable[[], bool] | None = None
     ) -> EpochResult:
         """Trains one epoch; parameters, slots and statistics are overwritten in place when it ends."""
-        sparse, large = self._sparse(program, epoch.data), epoch.batch_size > SINGLE
-        unit = self._unit(program, (), sparse=sparse, large=large, training=True)
+        large = epoch.batch_size > SINGLE
+        unit = self._unit(program, Recipe(training=True, large=large, nonzero=self._nonzero(program, epoch.data)))
         slots = {s.name for s in program.given if s.role == "slot"}
         # Within an epoch that is run in parts the slots stay as they were packed.
         going_on: Array | None = epoch.kept.pop("packed", None)
@@ -220,33 +217,11 @@ class CompiledEngine:
 
     def _pack(self, unit: _Unit, values: Values, into: Array, but: Collection[str] = ()) -> None:
         for name, offset in unit.memory.stored.items():
-            if name in but:
-                continue
-            array = np.asarray(values[name])
-            if unit.memory.kinds[name] == "weight":
-                k, n = array.shape
-                panels, NR = self.layout.panels(n), self.layout.panel
-                view = into[offset : offset + panels * k * NR].reshape(panels, k, NR)
-                full = n // NR
-                if full:
-                    view[:full] = array[:, : full * NR].reshape(k, full, NR).transpose(1, 0, 2)
-                if n % NR:
-                    view[full, :, : n % NR] = array[:, full * NR :]
-            else:
-                into[offset : offset + array.size] = array.reshape(-1)
+            if name not in but:
+                pack.put(self.layout, unit.memory.kinds[name], np.asarray(values[name]), into[offset:])
 
     def _unpack(self, unit: _Unit, buffer: Array, offset: int, name: str, into: Array) -> None:
-        if unit.memory.kinds[name] == "weight":
-            k, n = into.shape
-            panels, NR = self.layout.panels(n), self.layout.panel
-            view = buffer[offset : offset + panels * k * NR].reshape(panels, k, NR)
-            full = n // NR
-            if full:  # an axis cut in two is a view
-                into[:, : full * NR].reshape(k, full, NR)[...] = view[:full].transpose(1, 0, 2)
-            if n % NR:
-                into[:, full * NR :] = view[full, :, : n % NR]
-        else:
-            into[...] = buffer[offset : offset + into.size].reshape(into.shape)
+        pack.take(self.layout, unit.memory.kinds[name], buffer[offset:], into)
 
 
 class _Call:
@@ -266,15 +241,15 @@ class _Call:
         self.engine, self.unit = engine, unit
         self.words = pack.zeros(unit.memory.words, np.int64)
         steps = -(-samples // batch)
-        longest = min(batch, samples, CHUNK) if unit.chunked else min(batch, samples)
+        longest = min(batch, samples, unit.plan.recipe.chunk) if unit.plan.chunked else min(batch, samples)
         panels = layout.panels(longest)
         self.costs = pack.zeros(steps, np.float64)
         self.done = pack.zeros(1, np.int64)
         self.stop = pack.zeros(1, np.int32)
         self.halt = pack.zeros(1, np.int32)
         self.barrier = pack.aligned(8, np.int64)
-        own = threads if unit.chunked else 1  # workspaces; one is shared by the team where a batch is one piece
-        groups = min(GROUPS, -(-min(batch, samples) // CHUNK)) if unit.chunked else 1
+        own = threads if unit.plan.chunked else 1  # workspaces; one is shared by the team where a batch is one piece
+        groups = min(GROUPS, -(-min(batch, samples) // unit.plan.recipe.chunk)) if unit.plan.chunked else 1
         self.fixed = pack.aligned(unit.memory.fixed_size * groups, dtype)
         workspace_size = unit.memory.batch_units * layout.panel * panels
         self.workspace = engine.borrow(workspace_size * own)
@@ -360,9 +335,9 @@ def threads_for(unit: _Unit, batch: int, steps: int, asked: int | None) -> int:
     if asked is not None:
         return max(1, min(asked, max(allowed(), MOST)))
     work = unit.operations(batch)
-    if unit.chunked:
-        worth = min(GROUPS, -(-batch // CHUNK), int(work // WORTH))
+    if unit.plan.chunked:
+        worth = min(GROUPS, -(-batch // unit.plan.recipe.chunk), int(work // BETWEEN_BARRIERS))
     else:
         between = work / max(2, len(unit.plan.stages) - 2)
-        worth = int(between // WORTH) + 1 if between >= WORTH else 1
+        worth = int(between // BETWEEN_BARRIERS) + 1 if between >= BETWEEN_BARRIERS else 1
     return max(1, min(worth, allowed(), 64)) if worth > 1 else 1

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from chainrule.engines.compiled.kernels.nonzero import INDEX, NonzeroLists
 from chainrule.engines.compiled.kernels.tile import (
     UNROLL,
     Epilogue,
-    Listed,
     Operands,
     Segment,
+    Steps,
     Tile,
-    accumulate_listed,
+    accumulate_nonzero,
     accumulate_tile,
     fold,
     load_rows,
@@ -20,8 +21,6 @@ from chainrule.engines.compiled.kernels.tile import (
     share,
     ways_of,
 )
-from chainrule.engines.compiled.pack import pack_rows, tree_sum
-from chainrule.engines.compiled.plan.zeros import ENTRY, Lists
 from chainrule.engines.llvm.emit import Function, Int, Value
 from chainrule.engines.llvm.target import Layout
 
@@ -42,7 +41,7 @@ def batch_product(
     epilogue: Epilogue,
     bias_epilogue: BiasEpilogue | None = None,
     accumulate: bool | Value = False,
-    listed: tuple[Lists, Value, Int] | None = None,
+    nonzero: tuple[NonzeroLists, Value, Int] | None = None,
     tid: Int = 0,
     team: Int = 1,
 ) -> None:
@@ -52,10 +51,10 @@ def batch_product(
     out: where sums begin if `accumulate` (a bool, or an i1 value read at run time) holds; else they begin at 0.
     The epilogue is called once for each tile (of one or two vectors a row): it may store, or update weights in place.
     bias_epilogue(feature panel, vectors): the sums of dZ over the samples of this call, once for each panel.
-    listed: the lists of what is not 0 in A, their address and the lane panels that they have room for, to pass over the
-    rest (in full panels of output features).  The result has the same bits for any team.
+    nonzero: the lists of what is not 0 in A, their address and the lane panels that they have room for, to pass over
+    the rest (in full panels of output features).  The result has the same bits for any team.
     """
-    product = _Batch(f, layout, values, slopes, scratch, out, k, n, m, epilogue, bias_epilogue, accumulate, listed)
+    product = _Batch(f, layout, values, slopes, scratch, out, k, n, m, epilogue, bias_epilogue, accumulate, nonzero)
     if n == 1:
         product.column(tid, team)
     else:
@@ -78,7 +77,7 @@ class _Batch:
     epilogue: Epilogue
     bias_epilogue: BiasEpilogue | None
     accumulate: bool | Value
-    listed: tuple[Lists, Value, Int] | None
+    nonzero: tuple[NonzeroLists, Value, Int] | None
 
     def panels(self, tid: Int, team: Int) -> None:
         """Feature panels one after the other; within each, tiles of input features; shared as one row of tiles.
@@ -155,18 +154,18 @@ class _Batch:
         offset = f.mul(f.add(f.mul(panel, self.k), i), NR)
         operands = Operands(self.scratch, f.at(self.values, (i, NR), type=layout.real), row=NR, jump=self.k * NR)
         start = self._start(offset, size, width)
-        if self.listed is not None and width == layout.vectors and ways_of(layout, size, width) == 1:
-            acc = accumulate_listed(f, layout, size, width, start, operands, self._steps(number))
+        if self.nonzero is not None and width == layout.vectors and ways_of(layout, size, width) == 1:
+            acc = accumulate_nonzero(f, layout, size, width, start, operands, self._steps(number))
         else:
             whole = f.mul(f.udiv(f.add(self.m, UNROLL - 1), UNROLL), UNROLL)
             acc = accumulate_tile(f, layout, size, width, start, operands, whole)
         self.epilogue(Tile(i, size, panel, fold(acc, width), offset))
 
-    def _steps(self, number: Int) -> Listed:
+    def _steps(self, number: Int) -> Steps:
         """The samples of a tile; an entry is a sample's number."""
         f, NR = self.f, self.layout.panel
-        assert self.listed is not None
-        lists, address, room = self.listed
+        assert self.nonzero is not None
+        lists, address, room = self.nonzero
         count, entries = lists.of_tile(f, address, number, room)
 
         def places(sample: Value) -> tuple[Value, Value]:
@@ -174,7 +173,7 @@ class _Batch:
             panel = f.bits("lshr", sample, NR.bit_length() - 1)
             return f.mul(sample, NR), f.add(f.mul(panel, self.k * NR), lane)
 
-        return Listed(f.convert("zext", f.load(ENTRY, count), "i64"), entries, places)
+        return Steps(f.convert("zext", f.load(INDEX, count), "i64"), entries, places)
 
     def _start(self, offset: Int, size: int, width: int) -> list[Value]:
         """What the sums of a tile begin with: 0, or what `out` holds."""
@@ -245,3 +244,66 @@ class _Batch:
 def batch_scratch(layout: Layout, m: int) -> int:
     """Scalars of scratch that one thread needs for batch_product with up to m samples."""
     return layout.padded(m) * layout.panel
+
+
+def pack_rows(
+    f: Function,
+    layout: Layout,
+    *,
+    values: Value,
+    scratch: Value,
+    n: int,
+    panel: Int,
+    features: int,
+    m: Value,
+    sums: bool = True,
+) -> list[Value]:
+    """Turn one feature panel of a batch value round: scratch[p][l] = D(sample p, feature panel*NR + l).
+
+    values: D (m, n) in lane panels; features: how many of the panel's NR features exist; scratch: [m padded][NR].
+    Samples past m and features past `features` become 0 (only the vectors that hold features are written).
+    Returns the sums over the samples (unless not wanted), one vector for each vector of features: the gradient of a
+    bias, in a fixed order.
+    """
+    lanes, NR = layout.lanes, layout.panel
+    blocks = -(-features // lanes)
+    zero = f.constant(layout.vector, 0.0)
+    width = layout.itemsize * lanes
+    first = f.at(values, (panel, NR * NR), type=layout.real)
+
+    def lane_panel(q: Value, *so_far: Value) -> list[Value]:
+        source = f.at(first, (q, n * NR), type=layout.real)
+        target = f.at(scratch, (q, NR * NR), type=layout.real)
+        left = f.sub(m, f.mul(q, NR))
+
+        def half(h: Int, *carried: Value) -> list[Value]:
+            out = list(carried)
+            mask = f.lane_mask(f.sub(left, f.mul(h, lanes)), lanes)
+            for block in range(blocks):
+                rows = []
+                for r in range(lanes):
+                    j = block * lanes + r
+                    if j < features:
+                        at = f.at(source, (h, lanes), type=layout.real)
+                        rows.append(f.select(mask, f.load(layout.vector, at, j * NR, width), zero))
+                    else:
+                        rows.append(zero)
+                turned = f.transpose(rows)
+                if sums:
+                    out[block] = f.fadd(out[block], tree_sum(f, turned))
+                to = f.at(target, (h, lanes * NR), type=layout.real)
+                for r, x in enumerate(turned):
+                    f.store(x, to, r * NR + block * lanes, width)
+            return out
+
+        return f.loop(0, layout.vectors, half, so_far)
+
+    panels = f.udiv(f.add(m, NR - 1), NR)
+    return f.loop(0, panels, lane_panel, [zero] * blocks if sums else [])
+
+
+def tree_sum(f: Function, terms: list[Value]) -> Value:
+    """The sum of a power of two of terms, in pairs: a short chain, and a fixed order."""
+    while len(terms) > 1:
+        terms = [f.fadd(a, b) for a, b in zip(terms[::2], terms[1::2], strict=True)]
+    return terms[0]

@@ -12,14 +12,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from chainrule.engines.compiled.kernels.batch_product import batch_product, batch_scratch
+from chainrule.engines.compiled.kernels.nonzero import INDEX, NonzeroLists
 from chainrule.engines.compiled.kernels.tile import (
     UNROLL,
     Epilogue,
-    Listed,
     Operands,
     Segment,
+    Steps,
     Tile,
-    accumulate_listed,
+    accumulate_nonzero,
     accumulate_tile,
     depth_block,
     fold,
@@ -30,7 +31,6 @@ from chainrule.engines.compiled.kernels.tile import (
     store_tile,
     ways_of,
 )
-from chainrule.engines.compiled.plan.zeros import ENTRY, Lists
 from chainrule.engines.llvm.emit import Function, Int, Value
 from chainrule.engines.llvm.target import Layout
 
@@ -122,7 +122,7 @@ def feature_product(
     epilogue: Epilogue,
     backward: bool = False,
     rolled: bool = False,
-    listed: tuple[Lists, Value] | None = None,
+    nonzero: tuple[NonzeroLists, Value] | None = None,
     tid: Int = 0,
     team: Int = 1,
 ) -> None:
@@ -131,7 +131,7 @@ def feature_product(
     weight: W in feature panels; values: A or dZ in lane panels; out: the place of the result, which also holds partial
     sums.  The epilogue is called once for each tile and must store what is wanted (`store_tile` stores it to `out`).
     rolled: the sums are stored to `out` first, and the epilogue is called, in a loop over the rows, with tiles of one
-    row: smaller code for a long epilogue.  listed: the lists of what is not 0 in A, and their address, for a forward
+    row: smaller code for a long epilogue.  nonzero: the lists of what is not 0 in A, and their address, for a forward
     product that passes over the rest.  The result has the same bits for any team.
     """
     NR, real, nv = layout.panel, layout.real, layout.vectors
@@ -154,7 +154,7 @@ def feature_product(
                 lambda: load_rows(f, layout, at, size, nv),
                 results=size * nv,
             )
-        plain = listed is None or ways_of(layout, size, nv) > 1  # partial sums would be others
+        plain = nonzero is None or ways_of(layout, size, nv) > 1  # partial sums would be others
         first = d.first if plain else 0  # entries count from the beginning
         vectors = f.at(values, (panel, depth * NR), (first, NR), type=real)
         if backward:
@@ -169,7 +169,7 @@ def feature_product(
             tail_if = d.ends if isinstance(d.ends, Value) else None
             acc = accumulate_tile(f, layout, size, nv, start, operands, d.whole, d.tail, tail_if)
         else:
-            acc = accumulate_listed(f, layout, size, nv, start, operands, steps_of(panel, d))
+            acc = accumulate_nonzero(f, layout, size, nv, start, operands, steps_of(panel, d))
         done = Tile(i, size, panel, fold(acc, nv), offset)
         if rolled:
             store_tile(f, layout, out, done)
@@ -178,12 +178,12 @@ def feature_product(
         else:
             epilogue(done)
 
-    def steps_of(panel: Value, d: _Depth) -> Listed:
-        assert listed is not None
-        lists, address = listed
+    def steps_of(panel: Value, d: _Depth) -> Steps:
+        assert nonzero is not None
+        lists, address = nonzero
         count, entries = lists.of_panel(f, address, panel, d.index)
-        total = f.convert("zext", f.load(ENTRY, count), "i64")
-        return Listed(total, entries, lambda entry: (entry, entry))
+        total = f.convert("zext", f.load(INDEX, count), "i64")
+        return Steps(total, entries, lambda entry: (entry, entry))
 
     def finish(row: Int, height: Int, panel: Value) -> None:
         def one(r: Int) -> None:

@@ -187,7 +187,7 @@ def accumulate_tile(
 
 
 @dataclass(frozen=True)
-class Listed:
+class Steps:
     """The steps that a tile takes: `count` (i64) entries (i32) at `entries`.
 
     places: from an entry to the offsets of the line of vectors and of the first scalar.
@@ -198,14 +198,14 @@ class Listed:
     places: Callable[[Value], tuple[Value, Value]]
 
 
-def accumulate_listed(
+def accumulate_nonzero(
     f: Function,
     layout: Layout,
     rows: int,
     width: int,
     start: Sequence[Value],
     operands: Operands,
-    listed: Listed,
+    taken: Steps,
 ) -> list[Value]:
     """acc[r*width + v] = start + sum of S(r, p) * V(p)[v] over the listed steps p, in their order."""
     real, size = layout.real, layout.lanes * layout.itemsize
@@ -213,8 +213,8 @@ def accumulate_listed(
     def steps(e: Int, acc: Sequence[Value], turns: int) -> list[Value]:
         out = list(acc)
         for u in range(turns):
-            entry = f.convert("zext", f.load("i32", f.at(listed.entries, e, type="i32"), u), "i64")
-            line_at, scalars_at = listed.places(entry)
+            entry = f.convert("zext", f.load("i32", f.at(taken.entries, e, type="i32"), u), "i64")
+            line_at, scalars_at = taken.places(entry)
             lines = f.at(operands.vectors, line_at, type=real)
             scalars = f.at(operands.scalars, scalars_at, type=real)
             line = [f.load(layout.vector, lines, v * layout.lanes, size) for v in range(width)]
@@ -225,9 +225,9 @@ def accumulate_listed(
                     out[x] = f.fma(s, line[v], out[x])
         return out
 
-    pairs = f.bits("and", listed.count, -2)
+    pairs = f.bits("and", taken.count, -2)
     acc = f.loop(0, pairs, lambda e, *a: steps(e, a, 2), list(start), step=2)
-    odd = f.icmp("ne", pairs, listed.count)
+    odd = f.icmp("ne", pairs, taken.count)
     return f.if_(odd, lambda: steps(pairs, acc, 1), lambda: acc, results=len(acc))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from chainrule.engines.compiled.lower.frame import Frame
 from chainrule.engines.compiled.plan.memory import Word, size_of
-from chainrule.engines.compiled.plan.stages import Flat, Lanes, Masks, Scalars, Sums, loops_of, width_of
+from chainrule.engines.compiled.plan.stages import Flat, Masks, PerSample, Scalars, Sums, loops_of, width_of
 from chainrule.engines.llvm import philox
 from chainrule.engines.llvm.emit import Function, Int, Module, Value
 from chainrule.engines.llvm.expression import Evaluator
@@ -27,7 +27,7 @@ def identity(kind: str) -> float:
     return 0.0 if kind == "sum" else -math.inf
 
 
-def lanes(frame: Frame, stage: Lanes) -> None:
+def per_sample(frame: Frame, stage: PerSample) -> None:
     """Element-wise equations and reductions over features, a lane panel at a time."""
     f, plan, row = frame.f, frame.plan, frame.row
     splats = frame.splats(stage.equations)

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from chainrule.engines.compiled.kernels.feature_product import share
+from chainrule.engines.compiled.kernels.nonzero import NonzeroLists
 from chainrule.engines.compiled.plan.memory import Memory, Word, width
 from chainrule.engines.compiled.plan.stages import Plan
-from chainrule.engines.compiled.plan.zeros import Lists
 from chainrule.engines.llvm.emit import Function, Int, Value
 from chainrule.engines.llvm.expression import Evaluator
 from chainrule.engines.llvm.target import Layout
@@ -98,9 +98,9 @@ class Frame:
         position = [s.name for s in self.memory.outputs].index(name)
         return self.words[Word.DATA + len(self.memory.data) + position]
 
-    def lists(self, name: str) -> tuple[Lists, Value]:
+    def lists(self, name: str) -> tuple[NonzeroLists, Value]:
         """How lists of what is not zero lie, and where."""
-        return Lists(self.layout, *self.plan.lists[name]), self.addresses[name]
+        return NonzeroLists(self.layout, *self.plan.lists[name]), self.addresses[name]
 
     # --- counts --------------------------------------------------------------------------------------------------
 

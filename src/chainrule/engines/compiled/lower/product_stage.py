@@ -70,7 +70,7 @@ def _feature(frame: Frame, stage: Product) -> None:
         epilogue=epilogue,
         backward=stage.form == "backward",
         rolled=rolled,
-        listed=None if stage.listed is None else frame.lists(stage.listed),
+        nonzero=None if stage.nonzero is None else frame.lists(stage.nonzero),
         tid=frame.tid,
         team=frame.team,
     )
@@ -165,7 +165,7 @@ def _batch(frame: Frame, stage: Product) -> None:
         epilogue=epilogue,
         bias_epilogue=bias if stage.bias else None,
         accumulate=accumulate,
-        listed=None if stage.listed is None else (*frame.lists(stage.listed), frame.words[Word.PANELS]),
+        nonzero=None if stage.nonzero is None else (*frame.lists(stage.nonzero), frame.words[Word.PANELS]),
         tid=frame.tid,
         team=frame.team,
     )

@@ -3,29 +3,28 @@
     epoch      for each batch: stages; the cost is kept, and looked at before anything is overwritten
     call       one batch of any size: stages, results by sample handed out
 
-A batch whose samples do not depend on each other may be cut in chunks of CHUNK samples, so that its values stay in the
-cache: sums over the samples then grow from chunk to chunk, and what needs them comes after the last.
+A batch whose samples do not depend on each other may be cut in chunks of `Recipe.chunk` samples, so that its values
+stay in the cache: sums over the samples then grow from chunk to chunk, and what needs them comes after the last.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from chainrule.engines.compiled.lower import elementwise as stages
 from chainrule.engines.compiled.lower import samples
 from chainrule.engines.compiled.lower.frame import Frame
 from chainrule.engines.compiled.lower.product_stage import product
-from chainrule.engines.compiled.plan.memory import CHUNK, ENTRY, GROUPS, Memory, Word, memory, size_of
+from chainrule.engines.compiled.plan.memory import GROUPS, RUN, Memory, Word, size_of
 from chainrule.engines.compiled.plan.stages import (
-    Census,
     Flat,
-    Lanes,
     Load,
     Lookup,
     Masks,
+    Nonzero,
+    PerSample,
     Plan,
     Product,
     Scalars,
@@ -35,18 +34,17 @@ from chainrule.engines.compiled.plan.stages import (
 )
 from chainrule.engines.llvm import team
 from chainrule.engines.llvm.emit import Function, Int, Module, Value
-from chainrule.engines.llvm.target import Layout
 from chainrule.program.equation import Equation
 from chainrule.program.op import Reduce
 from chainrule.program.symbol import STORED, Symbol
 
 _EMIT: dict[type[Stage], Callable[..., None]] = {
     Load: samples.load,
-    Census: samples.census,
+    Nonzero: samples.nonzero,
     Lookup: samples.lookup,
     Scatter: samples.scatter,
     Masks: stages.masks,
-    Lanes: stages.lanes,
+    PerSample: stages.per_sample,
     Sums: stages.sums,
     Flat: stages.flat,
     Scalars: stages.scalars,
@@ -55,43 +53,27 @@ _EMIT: dict[type[Stage], Callable[..., None]] = {
 """From each kind of stage to its code."""
 
 
-@dataclass(frozen=True)
-class Lowered:
-    """The module and where its values lie."""
-
-    module: Module
-    memory: Memory
-
-
-def lower(
-    plan: Plan,
-    layout: Layout,
-    *,
-    chunked: bool,
-    training: bool,
-    patient: bool = True,
-    outputs: tuple[Symbol, ...] = (),
-) -> Lowered:
-    """The module of a plan, its function `ENTRY`(arguments, thread, team); each stage is a function of its own.
-
-    patient: whether a stop may wait for the end of a batch; else the rest of the batch is passed over.
-    """
-    module = Module(layout.target)
-    f = module.function(ENTRY, ["ptr", "i64", "i64"])
+def lower(plan: Plan, memory: Memory) -> Module:
+    """The module of a plan whose values lie so: its function `RUN`(arguments, thread, team); a function a stage."""
+    module = Module(memory.layout.target)
+    f = module.function(RUN, ["ptr", "i64", "i64"])
     arguments, tid, count = f.args
-    frame = Frame(f, layout, plan, memory(plan, layout, outputs), tid=tid, team=count)
-    frame.enter(arguments, {**frame.memory.stored, **frame.memory.fixed})
-    _Lowering(frame, chunked, training, patient or not training).run()
-    return Lowered(module, frame.memory)
+    frame = Frame(f, memory.layout, plan, memory, tid=tid, team=count)
+    frame.enter(arguments, {**memory.stored, **memory.fixed})
+    _Lowering(frame).run()
+    return module
 
 
 class _Lowering:
-    def __init__(self, frame: Frame, chunked: bool, training: bool, patient: bool) -> None:
+    def __init__(self, frame: Frame) -> None:
         self.frame = frame
         self.f: Function = frame.f
-        self.chunked = chunked
-        self.training = training
-        self.patient = patient
+        recipe = frame.plan.recipe
+        self.chunked = frame.plan.chunked
+        self.chunk = recipe.chunk
+        self.training = recipe.training
+        # Whether a stop may wait for the end of a batch; else the rest of the batch is passed over.
+        self.patient = not (recipe.training and recipe.large)
         self.read: set[str] = set()
         self.written: set[str] = set()
         self.leave = self.f.new_label("leave")
@@ -139,8 +121,7 @@ class _Lowering:
         f = outer.f.module.function(f"stage{number}", ["ptr", *(x.type for x in moving.values())], internal=True)
         given = {**state, **dict(zip(moving, f.args[1:], strict=True))}
         inner = Frame(f, outer.layout, outer.plan, outer.memory, grown=outer.grown, **given)
-        labels = outer.plan.labels
-        inner.enter(f.args[0], names | {labels[n].name for n in names & set(labels)})
+        inner.enter(f.args[0], outer.plan.touched(names))
         emit(inner)
         f.ret()
         assert outer.arguments is not None
@@ -156,9 +137,9 @@ class _Lowering:
         inner, before, after = self._split()
         self._stages(before)
         self._barrier()
-        chunks = f.udiv(f.add(frame.whole, CHUNK - 1), CHUNK)
+        chunks = f.udiv(f.add(frame.whole, self.chunk - 1), self.chunk)
         groups = f.imin(chunks, GROUPS)
-        made = {e.target.name: e for s in inner for e in (*s.equations, *getattr(s, "bias", []))}
+        made = {e.target.name: e for s in inner for e in s.all()}
         grown = {name: e for name, e in made.items() if name in frame.memory.fixed}
         frame.grown = frozenset(grown)
         team_of = (frame.tid, frame.team)
@@ -172,10 +153,10 @@ class _Lowering:
             from_, to = (f.udiv(f.mul(f.add(g, k), chunks), groups) for k in (0, 1))
 
             def chunk(number: Int) -> None:
-                first = f.mul(number, CHUNK)
+                first = f.mul(number, self.chunk)
                 frame.first = f.icmp("eq", number, from_)
                 frame.base = f.add(start, first)
-                frame.m = f.imin(f.sub(frame.whole, first), CHUNK)
+                frame.m = f.imin(f.sub(frame.whole, first), self.chunk)
                 self._stages(inner)
                 self._hand_out()
 
@@ -192,12 +173,12 @@ class _Lowering:
     def _split(self) -> tuple[list[Stage], list[Stage], list[Stage]]:
         """Stages of the samples; those without, before and after them."""
         plan = self.frame.plan
-        inner = [s for s in plan.stages if _of_samples(s, plan)]
+        inner = [s for s in plan.stages if plan.of_samples(s)]
         before: list[Stage] = []
         after: list[Stage] = []
         made = set().union(*(s.writes() for s in inner))
         for stage in plan.stages:
-            if _of_samples(stage, plan):
+            if plan.of_samples(stage):
                 continue
             stored = any(plan.program.symbols[n].role in STORED for n in stage.writes())
             late = bool(stage.reads() & made) or stored
@@ -240,14 +221,11 @@ class _Lowering:
         objective = self.frame.plan.program.objective
         looked = False
         for stage in chosen:
-            overwrites = any(e.target.role in STORED for e in (*stage.equations, *getattr(stage, "bias", [])))
+            overwrites = any(e.target.role in STORED for e in stage.all())
             if overwrites and self.training and not looked:
                 self._halt_if_asked()
                 looked = True
-            reads = stage.reads() | {
-                self.frame.plan.labels[n].name for n in stage.reads() & set(self.frame.plan.labels)
-            }
-            self._order(reads, stage.writes())
+            self._order(self.frame.plan.touched(stage.reads()), stage.writes())
             names, emit = stage.reads() | stage.writes(), functools.partial(_EMIT[type(stage)], stage=stage)
             if self.chunked or looked:
                 self._call(names, emit)
@@ -327,11 +305,3 @@ class _Lowering:
         f, words = self.f, self.frame.words
         f.store(f.value(self.frame.step), words[Word.DONE])
         f.store(f.constant("i32", 2), words[Word.HALT])
-
-
-def _of_samples(stage: Stage, plan: Plan) -> bool:
-    """Whether the stage touches values of the samples."""
-    if isinstance(stage, Load | Census):
-        return True
-    symbols = plan.program.symbols
-    return any(s in plan.lists or symbols[s].batched for s in stage.reads() | stage.writes())

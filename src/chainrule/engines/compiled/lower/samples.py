@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from chainrule.engines.compiled.kernels.nonzero import nonzero_of_panels, nonzero_of_tiles
 from chainrule.engines.compiled.lower.frame import Frame
-from chainrule.engines.compiled.plan import zeros
 from chainrule.engines.compiled.plan.memory import Word, size_of, width
-from chainrule.engines.compiled.plan.stages import Census, Load, Lookup, Scatter
+from chainrule.engines.compiled.plan.stages import Load, Lookup, Nonzero, Scatter
 from chainrule.engines.llvm.emit import Int, Value
 from chainrule.program.equation import Equation
 from chainrule.program.symbol import Symbol
@@ -94,18 +94,18 @@ def _turn(frame: Frame, rows: list[Value], n: int, place: Value, lo: Int, hi: In
             f.if_(f.icmp("eq", hi, n // lanes), lambda: block(n - lanes))
 
 
-def census(frame: Frame, stage: Census) -> None:
+def nonzero(frame: Frame, stage: Nonzero) -> None:
     """The lists of what is not zero in the data."""
     f, values = frame.f, frame.addresses[stage.symbol.name]
     for name, form in stage.lists.items():
         lists, to = frame.lists(name)
         if form == "forward":
             lo, hi = frame.share(frame.panels)
-            zeros.census_of_panels(f, lists, values=values, to=to, lo=lo, hi=hi)
+            nonzero_of_panels(f, lists, values=values, to=to, lo=lo, hi=hi)
         else:
             lo, hi = frame.share(lists.tiles)
             room = frame.words[Word.PANELS]
-            zeros.census_of_tiles(f, lists, values=values, to=to, m=frame.m, room=room, lo=lo, hi=hi)
+            nonzero_of_tiles(f, lists, values=values, to=to, m=frame.m, room=room, lo=lo, hi=hi)
 
 
 def lookup(frame: Frame, stage: Lookup) -> None:

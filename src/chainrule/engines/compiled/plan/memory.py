@@ -9,19 +9,21 @@ arguments  a record of 64-bit words that a call hands over
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
 
-from chainrule.engines.compiled.plan.stages import Kind, Lookup, Plan, Scatter
-from chainrule.engines.compiled.plan.zeros import Lists
+from chainrule.engines.compiled.kernels.nonzero import NonzeroLists
+from chainrule.engines.compiled.plan.kinds import Kind
+from chainrule.engines.compiled.plan.stages import Lookup, Plan, Scatter
 from chainrule.engines.llvm.target import Layout
 from chainrule.program.symbol import STORED, Symbol
 
-ENTRY = "chainrule_run"
-"""The function of a module that a call enters."""
-CHUNK = 256
-"""Samples a chunk: the working set of a few hundred features stays in the second-level cache."""
+RUN = "chainrule_run"
+"""The function that runs batches, in its module."""
+ROW = "chainrule_row"
+"""The function that predicts one sample, in its module."""
 GROUPS = 8
 """At most so many groups of chunks, each with sums of its own: the most threads that a batch in chunks can use."""
 LINE = 64
@@ -65,18 +67,32 @@ class Word(IntEnum):
 
 @dataclass(frozen=True)
 class Memory:
-    """Offsets by name, in elements; batch units by name, and how many; sizes."""
+    """Where everything of a plan lies."""
 
+    layout: Layout
+    """How values of the dtype lie on the processor."""
     kinds: dict[str, Kind]
+    """How each symbol lies, by name."""
     stored: dict[str, int]
+    """Offsets of parameters, slots and statistics, in elements, by name."""
     stored_size: int
+    """Elements that these take."""
     fixed: dict[str, int]
+    """Offsets of other values without samples, in elements, by name."""
     fixed_size: int
+    """Elements that these take."""
     batch: dict[str, int]
+    """The first unit of each value of the samples and each list, by name."""
     batch_units: int
+    """Units that these take: a unit is a feature of all samples."""
+    spans: dict[str, tuple[int, int]]
+    """The numbers of the first and the last stage that a value of the samples lives in, by name."""
     data: tuple[Symbol, ...]
+    """The user's arrays, in the order of their addresses in the record."""
     outputs: tuple[Symbol, ...]
+    """Results by sample, in the order of their addresses in the record."""
     widths: dict[str, int]
+    """Units of each value of the samples and each list, by name."""
 
     @property
     def words(self) -> int:
@@ -109,8 +125,8 @@ def width(symbol: Symbol) -> int:
     return int(symbol.shape[1]) if len(symbol.shape) == 2 else 1
 
 
-def memory(plan: Plan, layout: Layout, outputs: tuple[Symbol, ...] = ()) -> Memory:
-    """The places of everything that the plan keeps.  outputs: batch values to be handed out row by row."""
+def memory(plan: Plan, layout: Layout) -> Memory:
+    """The places of everything that the plan keeps."""
     line = LINE // layout.itemsize
     symbols = plan.program.symbols
     stored: dict[str, int] = {}
@@ -127,30 +143,47 @@ def memory(plan: Plan, layout: Layout, outputs: tuple[Symbol, ...] = ()) -> Memo
         table[name] = sizes[where]
         sizes[where] += -(-size_of(symbol, kind, layout) // line) * line
     widths = {n: width(symbols[n]) for n in plan.kept if n in symbols and plan.kinds[n] == "batch"}
-    widths |= {name: Lists(layout, *lists).units for name, lists in plan.lists.items()}
-    units, count = _units(plan, widths, {s.name for s in outputs})
+    widths |= {name: NonzeroLists(layout, *lists).units for name, lists in plan.lists.items()}
+    spans = _spans(plan, widths)
+    units, count = _units(widths, spans)
     tokens = [e.operands[1] for s in plan.stages if isinstance(s, Lookup | Scatter) for e in s.equations]
     data = tuple(dict.fromkeys([*plan.loads, *tokens]))
-    return Memory(plan.kinds, stored, sizes["stored"], fixed, sizes["fixed"], units, count, data, outputs, widths)
+    return Memory(
+        layout,
+        plan.kinds,
+        stored,
+        sizes["stored"],
+        fixed,
+        sizes["fixed"],
+        units,
+        count,
+        spans,
+        data,
+        plan.outputs,
+        widths,
+    )
 
 
-def _units(plan: Plan, widths: dict[str, int], outputs: set[str]) -> tuple[dict[str, int], int]:
-    """Units for the batch values and lists of these widths, by the stages in which they live: first fit."""
+def _spans(plan: Plan, names: Iterable[str]) -> dict[str, tuple[int, int]]:
+    """The first and the last stage that each batch value or list lives in; a result lives to the end.  In the order in
+    which they get their places."""
     spans: dict[str, tuple[int, int]] = {}
     for position, stage in enumerate(plan.stages):
-        touched = stage.reads() | stage.writes()
-        touched |= {label.name for hot, label in plan.labels.items() if hot in touched}
-        for name in touched:
+        for name in plan.touched(stage.reads() | stage.writes()):
             first, _ = spans.get(name, (position, position))
             spans[name] = (first, position)
     end = len(plan.stages)
+    late = {s.name for s in plan.outputs}
+    touched = sorted((*spans.get(name, (0, end)), name) for name in names)
+    return {name: (first, end if name in late else last) for first, last, name in touched}
+
+
+def _units(widths: dict[str, int], spans: dict[str, tuple[int, int]]) -> tuple[dict[str, int], int]:
+    """Units for the batch values and lists of these widths, by the stages in which they live: first fit; how many."""
     placed: list[tuple[int, int, int, int]] = []  # (first unit, past unit, first stage, last stage)
     units: dict[str, int] = {}
     top = 0
-    for name in sorted(widths, key=lambda n: (spans.get(n, (0, end)), n)):
-        first, last = spans.get(name, (0, end))
-        if name in outputs:
-            last = end
+    for name, (first, last) in spans.items():
         n = widths[name]
         busy = sorted((a, b) for a, b, s, e in placed if s <= last and first <= e)
         at = 0

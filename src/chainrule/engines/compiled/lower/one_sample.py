@@ -7,54 +7,32 @@ reduction.
 
 from __future__ import annotations
 
-import ctypes
-import os
-import threading
-import weakref
-from collections.abc import Callable
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
-
-from chainrule.engines.compiled import pack
 from chainrule.engines.compiled.lower.elementwise import combine, identity
-from chainrule.engines.compiled.plan.stages import Flat, Lanes, Lookup, Plan, Product, Scalars, loops_of, plan
-from chainrule.engines.llvm import jit
+from chainrule.engines.compiled.plan.memory import ROW
+from chainrule.engines.compiled.plan.stages import Lookup, PerSample, Plan, Product, loops_of
 from chainrule.engines.llvm.emit import Function, Int, Module, Value
 from chainrule.engines.llvm.expression import Evaluator
 from chainrule.engines.llvm.target import Layout
-from chainrule.program.equation import Equation, Program
+from chainrule.program.equation import Equation
 from chainrule.program.op import Elementwise, Reduce
 from chainrule.program.symbol import BATCH, STORED, Symbol
 
-Array = NDArray[Any]
-ENTRY = "chainrule_row"
 TOGETHER = 8
 """Vectors of z that stay in registers; a wider z is streamed through the first-level cache."""
 ROWS = 4
 """Rows of W that are read side by side."""
 AHEAD = 2 * ROWS
 """Rows of W by which they are asked for before they are read: what lies beyond the second-level cache is on its way."""
-MOST_LISTED = 8192
+MOST_NONZERO = 8192
 """Elements of x of which those that are not 0 are listed, on the stack."""
-
-
-def supports(made: Plan) -> bool:
-    """Whether a plan is a plain forward pass."""
-    kinds = (Product, Lanes, Lookup, Flat, Scalars)
-    stages = [s for s in made.stages if s.equations]
-    forward = all(s.form == "forward" for s in stages if isinstance(s, Product))
-    reads = any(s.role == "input" for s in made.program.given)  # a constant prediction has no use for X
-    return reads and forward and all(isinstance(s, kinds) for s in stages)
 
 
 class _Row:
     """The lowering of one plan: every value is a contiguous row in the workspace."""
 
-    def __init__(self, f: Function, layout: Layout, made: Plan, offsets: dict[str, int]) -> None:
-        self.f, self.layout, self.plan = f, layout, made
-        self.symbols = made.program.symbols
+    def __init__(self, f: Function, layout: Layout, plan: Plan, offsets: dict[str, int]) -> None:
+        self.f, self.layout, self.plan = f, layout, plan
+        self.symbols = plan.program.symbols
         stored, workspace, source = f.args
         real = layout.real
         self.at = {
@@ -62,7 +40,7 @@ class _Row:
             for name, offset in offsets.items()
         }
         self.source = source
-        for symbol in made.program.given:
+        for symbol in plan.program.given:
             if symbol.role == "input" and not symbol.integers:
                 self.at[symbol.name] = source
         self.numbers: dict[str, Value] = {BATCH: f.constant(real, 1.0)}
@@ -102,7 +80,7 @@ class _Row:
                 self.product(stage)
             elif isinstance(stage, Lookup):
                 self.lookup(stage.equations[0])
-            elif isinstance(stage, Lanes):
+            elif isinstance(stage, PerSample):
                 for width, equations in loops_of(stage):
                     self.loop(width, equations)
             else:
@@ -166,7 +144,7 @@ class _Row:
     def wide(self, x: Value, w: Value, k: int, n: int, count: int, place: Value) -> None:
         """z grows in the cache while rows of W stream past, a few at a time; those where x is 0 are passed over."""
         f, layout = self.f, self.layout
-        listed, found = self.nonzero(x, k) if k <= MOST_LISTED else (None, f.constant("i64", k))
+        listed, found = self.nonzero(x, k) if k <= MOST_NONZERO else (None, f.constant("i64", k))
 
         def row_of(entry: Int) -> Int:
             if listed is None:
@@ -285,95 +263,19 @@ def _sound(f: Function, layout: Layout, inputs: int, vocabulary: int | None) -> 
     return f.fcmp("oeq", f.reduce(f.fadd, f.loop(0, -(-inputs // layout.lanes), number, [zero])[0]), 0.0)
 
 
-def _emit(made: Plan, layout: Layout, offsets: dict[str, int], given: Symbol) -> Module:
+def lower_row(plan: Plan, layout: Layout, offsets: dict[str, int]) -> Module:
     """i64 row(stored, workspace, x): 1, or 0 for an x that the checked door has to see."""
     module = Module(layout.target)
-    f = module.function(ENTRY, ["ptr", "ptr", "ptr"], "i64")
-    tables = [s.equations[0].operands[0] for s in made.stages if isinstance(s, Lookup)]
+    given = next(s for s in plan.program.given if s.role == "input")
+    f = module.function(ROW, ["ptr", "ptr", "ptr"], "i64")
+    tables = [s.equations[0].operands[0] for s in plan.stages if isinstance(s, Lookup)]
     vocabulary = int(tables[0].shape[0]) if given.integers else None
     good, bad = f.new_label("good"), f.new_label("bad")
     f.cbranch(_sound(f, layout, int(given.shape[1]), vocabulary), good, bad)
     f.label(bad)
     f.ret(f.constant("i64", 0))
     f.label(good)
-    row = _Row(f, layout, made, offsets)
+    row = _Row(f, layout, plan, offsets)
     row.run()
     f.ret(f.constant("i64", 1))
     return module
-
-
-_locks: weakref.WeakSet[Any] = weakref.WeakSet()
-
-
-def _unlock() -> None:
-    """In a forked child a lock may be held by a thread that is gone."""
-    for lock in list(_locks):
-        lock._at_fork_reinit()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_unlock)
-
-
-class RowPredictor:
-    """Ŷ of one sample in a microsecond or two: own buffers, a call without arguments to convert, one lock.
-
-    call(X) is Ŷ (1, n), or None where the ordinary way has to say what is wrong with X.
-    """
-
-    def __init__(self, program: Program, layout: Layout, dtype: np.dtype[Any], stored: dict[str, Array]) -> None:
-        made = plan(program, (program.prediction.name,))
-        given = next(s for s in program.given if s.role == "input")
-        inputs = int(given.shape[1])
-        base = min((a.ctypes.data for a in stored.values()), default=0)
-        offsets = {name: (array.ctypes.data - base) // dtype.itemsize for name, array in stored.items()}
-        size = 0
-        for name, symbol in made.program.symbols.items():
-            if symbol.role in STORED or symbol.integers or symbol == given:
-                continue
-            if name in made.kept or any(name == e.target.name for s in made.stages for e in s.equations):
-                offsets[name] = size
-                width = int(symbol.shape[-1]) if symbol.shape else 1
-                size += layout.padded(width) + layout.panel
-        text = f"row|{program!r}|{sorted(offsets.items())}|{layout.target}"
-        self._code = jit.load(
-            layout.target,
-            dtype.name,
-            text,
-            lambda: _emit(made, layout, offsets, given),
-        )
-        self.shape = (1, inputs)
-        self._x = pack.aligned(layout.padded(inputs), np.int64 if given.integers else dtype)
-        self._in = self._x[:inputs].reshape(1, inputs)
-        self._workspace = pack.aligned(max(size, 1), dtype)
-        outputs = int(program.prediction.shape[1])
-        start = offsets[program.prediction.name]
-        self._out = self._workspace[start : start + outputs].reshape(1, outputs)
-        native = self._code.function(ENTRY, *[ctypes.c_void_p] * 3, returns=ctypes.c_int64)
-        self._native = native
-        self._arguments = (
-            ctypes.c_void_p(base),
-            ctypes.c_void_p(self._workspace.ctypes.data),
-            ctypes.c_void_p(self._x.ctypes.data),
-        )
-        self._keep = stored
-        self._lock = threading.Lock()
-        _locks.add(self._lock)
-        self.call: Callable[[Array], Array | None] = self._make_call()
-
-    def _make_call(self) -> Callable[[Array], Array | None]:
-        """The call with everything it needs in local names: each look-up counts here."""
-        lock, into, out, native, arguments = self._lock, self._in, self._out, self._native, self._arguments
-        kinds = "iub" if into.dtype.kind == "i" else "fiub"
-
-        def call(X: Array) -> Array | None:
-            if X.dtype.kind not in kinds:
-                return None
-            with lock:
-                try:
-                    into[...] = X
-                except (Warning, FloatingPointError):  # too large for the dtype, where that is made an error
-                    return None
-                return out.copy() if native(*arguments) else None
-
-        return call

@@ -7,7 +7,7 @@ import pytest
 from networks import FITTINGS, Fitting
 
 import chainrule as cr
-from chainrule.engines.compiled.plan.stages import zeros
+from chainrule.engines.compiled.kernels import nonzero
 from chainrule.engines.llvm import target
 
 HOLLOW = [fitting for fitting in FITTINGS if fitting.zeros]
@@ -48,7 +48,7 @@ def test_same_bits_as_whole_products(
     X, y = hollow(fitting, share)
     runs = []
     for passing in (False, True):
-        monkeypatch.setattr(zeros, "worthwhile", lambda layout, X, training, passing=passing: passing)
+        monkeypatch.setattr(nonzero, "worthwhile", lambda layout, X, training, passing=passing: passing)
         runs.append(answers(fitting, X, y, 1 + passing))
     for name, value in runs[0].items():
         assert value.tobytes() == runs[1][name].tobytes(), name
@@ -57,9 +57,9 @@ def test_same_bits_as_whole_products(
 @pytest.mark.parametrize("fitting", HOLLOW, ids=str)
 def test_lists_are_used_and_right(fitting: Fitting, monkeypatch: pytest.MonkeyPatch) -> None:
     X, y, _ = fitting.data()
-    assert zeros.worthwhile(target.host().layout(fitting.dtype), X, True)
+    assert nonzero.worthwhile(target.host().layout(fitting.dtype), X, True)
     found = answers(fitting, X, y, 1)
-    monkeypatch.setattr(zeros, "worthwhile", lambda layout, X, training: False)
+    monkeypatch.setattr(nonzero, "worthwhile", lambda layout, X, training: False)
     for name, value in answers(fitting, X, y, 1).items():
         assert value.tobytes() == found[name].tobytes(), name
 
@@ -69,7 +69,7 @@ def test_a_weight_that_is_not_finite_ends_the_fit(where: str) -> None:
     fitting = HOLLOW[0]
     X, y, _ = fitting.data()
     X[:, 5] = 0 if where == "a feature that is 0 everywhere" else 1
-    assert zeros.worthwhile(target.host().layout(fitting.dtype), X, True)
+    assert nonzero.worthwhile(target.host().layout(fitting.dtype), X, True)
     for engine in ("compiled", "reference"):
         net = fitting.network(engine)
         net.parameters["W1"][5, 7] = np.inf
@@ -83,12 +83,12 @@ def test_when_lists_are_worth_their_while() -> None:
     dense = rng.normal(size=(1000, 100)).astype(np.float32)
     columns = dense * (rng.random(100) < 0.3)
     for training in (True, False):
-        assert not zeros.worthwhile(layout, dense, training)
-        assert zeros.worthwhile(layout, columns, training)
-        assert not zeros.worthwhile(layout, columns[:3], training)
-        assert zeros.worthwhile(layout, np.zeros_like(dense), training)
+        assert not nonzero.worthwhile(layout, dense, training)
+        assert nonzero.worthwhile(layout, columns, training)
+        assert not nonzero.worthwhile(layout, columns[:3], training)
+        assert nonzero.worthwhile(layout, np.zeros_like(dense), training)
     # A half of zeros, spread evenly, leaves hardly a step without anything.
-    assert not zeros.worthwhile(layout, dense * (rng.random(dense.shape) < 0.5), True)
+    assert not nonzero.worthwhile(layout, dense * (rng.random(dense.shape) < 0.5), True)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.8, 1.0])
@@ -116,7 +116,7 @@ def test_nothing_that_is_not_finite_gets_past_one_sample() -> None:
 
 def test_the_same_data_are_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     looked: list[int] = []
-    monkeypatch.setattr(zeros, "worthwhile", lambda layout, X, training: looked.append(id(X)) or False)
+    monkeypatch.setattr(nonzero, "worthwhile", lambda layout, X, training: looked.append(id(X)) or False)
     net = cr.Network(40, [cr.Dense(40, "relu"), cr.Dense(2)], "squared_error", engine="compiled")
     rng = np.random.default_rng(0)
     first, second = (rng.normal(size=(64, 40)).astype(np.float32) for _ in range(2))

@@ -23,22 +23,25 @@ from chainrule.engines.compiled.kernels.tile import depth_block, row_segments
 from chainrule.engines.llvm.emit import Function, Int, Value
 from chainrule.engines.llvm.target import Layout
 
-ENTRY = "i32"
-ENTRY_BYTES = 4
+INDEX = "i32"
+"""LLVM's type of an entry."""
+INDEX_BYTES = 4
 ENTRIES = 2**32 - 1
 """The largest entry."""
-PER_LINE = 64 // ENTRY_BYTES
+PER_LINE = 64 // INDEX_BYTES
 """Entries in a cache line: where a run of lists begins."""
-LISTED_STEP = 1.2
+NARROWEST = 32
+"""Features from which on, of the data and of the layer, lists pay."""
+STEP = 1.2
 """What a listed step costs, beside one of the plain product."""
-WORTH = 0.85
+SHARE = 0.85
 """The share of the plain product's time below which lists are made."""
 LOOKED_AT = 128
 """Samples that stand for all when it is decided."""
 
 
 @dataclass(frozen=True)
-class Lists:
+class NonzeroLists:
     """Where the lists for one form of product of X (m, k) lie, counted in entries from their beginning.
 
     forward: for each lane panel the counts of its blocks, then as many entries as features, a block's from its first
@@ -79,21 +82,21 @@ class Lists:
     def units(self) -> int:
         """The space that they need in a workspace, in features of a batch value."""
         entries = self.stride if self.form == "forward" else self.head + self.tiles * self.layout.panel
-        return -(-entries * ENTRY_BYTES // (self.layout.panel * self.layout.itemsize))
+        return -(-entries * INDEX_BYTES // (self.layout.panel * self.layout.itemsize))
 
     def of_panel(self, f: Function, lists: Value, panel: Int, block: Int) -> tuple[Value, Value]:
         """(address of the count, address of the entries): of a lane panel's features in a depth block."""
-        start = f.at(lists, (panel, self.stride), type=ENTRY)
-        return f.at(start, block, type=ENTRY), f.at(start, (block, self.block), self.head, type=ENTRY)
+        start = f.at(lists, (panel, self.stride), type=INDEX)
+        return f.at(start, block, type=INDEX), f.at(start, (block, self.block), self.head, type=INDEX)
 
     def of_tile(self, f: Function, lists: Value, tile: Int, panels: Int) -> tuple[Value, Value]:
         """(address of the count, address of the entries): of a tile's samples, `panels` those of the workspace."""
         room = f.mul(f.value(panels), self.layout.panel)
-        return f.at(lists, tile, type=ENTRY), f.at(lists, f.mul(room, tile), self.head, type=ENTRY)
+        return f.at(lists, tile, type=INDEX), f.at(lists, f.mul(room, tile), self.head, type=INDEX)
 
 
-def census_of_panels(f: Function, lists: Lists, *, values: Value, to: Value, lo: Int, hi: Int) -> None:
-    """Lists the features of the lane panels [lo, hi) of X that are not 0 for all: entries p NR."""
+def nonzero_of_panels(f: Function, lists: NonzeroLists, *, values: Value, to: Value, lo: Int, hi: Int) -> None:
+    """NonzeroLists the features of the lane panels [lo, hi) of X that are not 0 for all: entries p NR."""
     layout, k = lists.layout, lists.k
     NR = layout.panel
 
@@ -104,22 +107,22 @@ def census_of_panels(f: Function, lists: Lists, *, values: Value, to: Value, lo:
 
         def feature(p: Int, found: Value) -> list[Value]:
             step = f.mul(p, NR)
-            f.store(f.convert("trunc", f.value(step), ENTRY), f.at(entries, found, type=ENTRY))
+            f.store(f.convert("trunc", f.value(step), INDEX), f.at(entries, found, type=INDEX))
             bits = [_bits(f, layout, [f.at(line, step, type=layout.real)], v) for v in range(layout.vectors)]
             some = f.convert("zext", f.icmp("ne", _joined(f, layout, bits), 0), "i64")
             return [f.value(f.add(found, some))]
 
         end = f.imin(f.add(first, lists.block), k)
         (found,) = f.loop(first, end, feature, [f.constant("i64", 0)], unguarded=True)
-        f.store(f.convert("trunc", found, ENTRY), count)
+        f.store(f.convert("trunc", found, INDEX), count)
 
     f.loop(lo, hi, lambda panel: f.loop(0, lists.blocks, lambda b: block_of(panel, b)))
 
 
-def census_of_tiles(
-    f: Function, lists: Lists, *, values: Value, to: Value, m: Int, room: Int, lo: Int, hi: Int
+def nonzero_of_tiles(
+    f: Function, lists: NonzeroLists, *, values: Value, to: Value, m: Int, room: Int, lo: Int, hi: Int
 ) -> None:
-    """Lists for the tiles [lo, hi) of features the samples of X that have any: entries are the samples' numbers.
+    """NonzeroLists for the tiles [lo, hi) of features the samples of X that have any: entries are the samples' numbers.
 
     room: lane panels of the workspace.
     """
@@ -134,15 +137,15 @@ def census_of_tiles(
             start = f.at(values, (q, k * NR), (first, NR), type=layout.real)
             rows = [f.at(start, r * NR, type=layout.real) for r in range(height)]
             some = _joined(f, layout, [_bits(f, layout, rows, v) for v in range(layout.vectors)])
-            sample = f.convert("trunc", f.value(f.mul(q, NR)), ENTRY)
+            sample = f.convert("trunc", f.value(f.mul(q, NR)), INDEX)
             for lane in range(NR):
-                f.store(f.add(sample, lane), f.at(entries, found, type=ENTRY))
+                f.store(f.add(sample, lane), f.at(entries, found, type=INDEX))
                 one = f.bits("and", f.bits("lshr", some, lane), 1)
                 found = f.value(f.add(found, f.convert("zext", one, "i64")))
             return [found]
 
         (found,) = f.loop(0, panels, lane_panel, [f.constant("i64", 0)])
-        f.store(f.convert("trunc", found, ENTRY), count)
+        f.store(f.convert("trunc", found, INDEX), count)
 
     at = 0
     for s in row_segments(layout, k, layout.vectors):
@@ -175,6 +178,11 @@ def _joined(f: Function, layout: Layout, bits: list[Value]) -> Value:
     return all_of_them
 
 
+def pays(*widths: int) -> bool:
+    """Whether a product of data with a layer, of these many features, is wide enough for lists to pay."""
+    return min(widths) >= NARROWEST
+
+
 def worthwhile(layout: Layout, X: npt.NDArray[Any], training: bool) -> bool:
     """Whether products of these data are faster by lists, judged from some of the samples.
 
@@ -185,7 +193,7 @@ def worthwhile(layout: Layout, X: npt.NDArray[Any], training: bool) -> bool:
         return False
     some = X[:: max(1, len(X) // LOOKED_AT)][:LOOKED_AT] != 0
     some = some[: len(some) // NR * NR]
-    if np.count_nonzero(some) > WORTH * some.size:
+    if np.count_nonzero(some) > SHARE * some.size:
         return False
     left = [some.reshape(-1, NR, some.shape[1]).any(axis=1).mean()]
     if training:
@@ -195,4 +203,4 @@ def worthwhile(layout: Layout, X: npt.NDArray[Any], training: bool) -> bool:
             more = some[:, r::rows]
             tiles[:, : more.shape[1]] |= more
         left.append(tiles.mean())
-    return bool(LISTED_STEP * np.mean(left) < WORTH)
+    return bool(STEP * np.mean(left) < SHARE)

@@ -1,0 +1,285 @@
+"""The planner: from a program and a recipe to a plan."""
+
+from __future__ import annotations
+
+from chainrule.engines.base import rate_scalars
+from chainrule.engines.compiled.kernels.nonzero import pays
+from chainrule.engines.compiled.plan.kinds import kinds_of
+from chainrule.engines.compiled.plan.recipe import Recipe
+from chainrule.engines.compiled.plan.stages import (
+    Flat,
+    Form,
+    Load,
+    Lookup,
+    Masks,
+    Nonzero,
+    PerSample,
+    Plan,
+    Product,
+    Scalars,
+    Scatter,
+    Stage,
+    Sums,
+)
+from chainrule.program.equation import Equation, Program
+from chainrule.program.op import Elementwise, Gather, Mask, MatMul, OneHot, Reduce, ScatterAdd
+from chainrule.program.scalar import Variable
+from chainrule.program.symbol import BATCH, STORED, Symbol
+
+
+def plan(program: Program, recipe: Recipe) -> Plan:
+    """The plan of a program that is run as the recipe says; what the recipe wants is in memory at the end."""
+    return _Planner(program, recipe).run()
+
+
+class _Planner:
+    def __init__(self, program: Program, recipe: Recipe) -> None:
+        self.program = program
+        self.recipe = recipe
+        # A weight may be updated in the tile of its gradient's product, unless chunks' gradients are added up first.
+        self.fuse_updates = not recipe.large
+        self.kinds = kinds_of(program)
+        self.rates = rate_scalars(program)
+        hoisted = {id(e) for e in self.rates}
+        self.labels: dict[str, Symbol] = {}
+        self.pending: list[Equation] = []
+        for equation in program.equations:
+            if isinstance(equation.op, OneHot):
+                self.labels[equation.target.name] = equation.operands[0]
+            elif id(equation) not in hoisted:
+                self.pending.append(equation)
+        self.available = {s.name for s in program.given} | {e.target.name for e in self.rates} | set(self.labels)
+        self.stages: list[Stage] = []
+
+    def run(self) -> Plan:
+        loads = self._loads()
+        while self.pending:
+            self._take(self._next())
+        lists = self._nonzero(loads) if self.recipe.nonzero else {}
+        kept = self._kept(loads)
+        return Plan(
+            self.program,
+            self.recipe,
+            tuple(self.stages),
+            self.kinds,
+            kept,
+            self.labels,
+            self.rates,
+            loads,
+            self._couples(),
+            lists,
+        )
+
+    def _loads(self) -> tuple[Symbol, ...]:
+        """Data that equations read element by element; tokens are read where they are looked up."""
+        read = {s.name for e in self.pending for s in e.operands}
+        read |= {label.name for name, label in self.labels.items() if name in read}  # one-hot rows: their labels
+        loads = tuple(s for s in self.program.given if s.name in read and self.kinds[s.name] == "batch")
+        if loads:
+            self.stages.append(Load([], list(loads)))
+        return loads
+
+    def _nonzero(self, loads: tuple[Symbol, ...]) -> dict[str, tuple[Form, int]]:
+        """Products of the data read lists of what is not zero; the lists are made when the data are loaded."""
+        lists: dict[str, tuple[Form, int]] = {}
+        for symbol in loads:
+            nonzero = Nonzero([], symbol)
+            for stage in self.stages:
+                if isinstance(stage, Product) and stage.form != "backward" and _takes_lists(stage.equations[0], symbol):
+                    stage.nonzero = f"nonzero {symbol.name} {stage.form}"
+                    nonzero.lists[stage.nonzero] = stage.form
+                    lists[stage.nonzero] = (stage.form, int(symbol.shape[1]))
+            if nonzero.lists:
+                self.stages.insert(1, nonzero)
+        return lists
+
+    # --- the order -----------------------------------------------------------------------------------------------
+
+    def _ready(self) -> list[Equation]:
+        """Equations that may run now, before the pending ones above them.
+
+        What they read is there, and neither of two overwrites what the other reads or writes.
+        """
+        ready = []
+        wrote: set[str] = set()
+        read: set[str] = set()
+        for equation in self.pending:
+            target, operands = equation.target, [s.name for s in equation.operands]
+            stored = target.role in STORED
+            free = wrote.isdisjoint((target.name, *operands)) and not (stored and target.name in read)
+            if free and self.available.issuperset(operands):
+                ready.append(equation)
+            if stored:
+                wrote.add(target.name)
+            read.update(operands)
+        return ready
+
+    def _next(self) -> Equation:
+        ready = self._ready()
+        assert ready, f"no equation can run: {self.pending[0]}"
+        last = self.stages[-1] if self.stages else None
+        if isinstance(last, PerSample):  # what can join the loops over the samples in the lanes goes on there
+            for equation in ready:
+                if self._class(equation) is PerSample:
+                    return equation
+        for equation in ready:
+            if not (self._is_batch_product(equation) and self._waits(equation)) and not self._comes_along(equation):
+                return equation
+        return next((e for e in ready if not self._comes_along(e)), ready[0])
+
+    def _comes_along(self, equation: Equation) -> bool:
+        """Whether these are the column sums of a dZ whose product is still to come, and makes them on its way."""
+        return any(_column_sums(equation, p.operands[1]) for p in self.pending if self._is_batch_product(p))
+
+    def _is_batch_product(self, equation: Equation) -> bool:
+        return isinstance(equation.op, MatMul) and equation.op.transpose_left
+
+    def _waits(self, product: Equation) -> bool:
+        """Whether a product that could update its weight in place should let others read that weight first."""
+        if not self.fuse_updates:
+            return False
+        grown = {product.target.name}
+        for equation in self.pending:
+            if isinstance(equation.op, Elementwise) and any(s.name in grown for s in equation.operands):
+                grown.add(equation.target.name)
+        readers = [e for e in self.pending if isinstance(e.op, MatMul | Gather)]
+        return any(s.name in grown and s.role in STORED for e in readers for s in e.operands)
+
+    # --- the stages ----------------------------------------------------------------------------------------------
+
+    def _class(self, equation: Equation) -> type[Stage]:
+        op, target = equation.op, equation.target
+        match op:
+            case MatMul():
+                return Product
+            case Gather():
+                return Lookup
+            case ScatterAdd():
+                return Scatter
+            case Mask():
+                return Masks
+            case Reduce():
+                if not any(s.batched for s in equation.operands):
+                    return Flat
+                return PerSample if op.over == "columns" else Sums
+            case _:
+                if target.batched:
+                    return PerSample
+                return Flat if target.shape else Scalars
+
+    def _take(self, equation: Equation) -> None:
+        kind = self._class(equation)
+        self._remove(equation)
+        last = self.stages[-1] if self.stages else None
+        if kind is Product:
+            self._product(equation)
+        elif kind in (PerSample, Scalars) and type(last) is kind:
+            assert last is not None
+            last.equations.append(equation)
+        elif kind is Flat and isinstance(last, Flat) and self._same_flat(last, equation):
+            last.equations.append(equation)
+        else:
+            self.stages.append(kind([equation]))
+
+    def _remove(self, equation: Equation) -> None:
+        self.pending = [e for e in self.pending if e is not equation]
+        self.available.add(equation.target.name)
+
+    def _flat_domain(self, equation: Equation) -> tuple[object, ...]:
+        """The kind and shape that a flat stage runs over."""
+        wide = [s for s in (equation.target, *equation.operands) if s.shape]
+        matrix = max(wide, key=lambda s: len(s.shape))
+        return self.kinds[matrix.name], matrix.shape
+
+    def _same_flat(self, stage: Flat, equation: Equation) -> bool:
+        made = {e.target.name for e in stage.equations if isinstance(e.op, Reduce)}
+        if any(s.name in made for s in equation.operands):
+            return False
+        return self._flat_domain(stage.equations[0]) == self._flat_domain(equation)
+
+    def _product(self, equation: Equation) -> None:
+        """The product, and every equation that can follow in its tile."""
+        op = equation.op
+        assert isinstance(op, MatMul)
+        form: Form = "batch" if op.transpose_left else "backward" if op.transpose_right else "forward"
+        stage = Product([equation], form)
+        self.stages.append(stage)
+        if form != "batch" or self.fuse_updates:
+            self._follow(stage.equations, equation.target)
+        if form == "batch":
+            self._bias(stage, equation)
+
+    def _follow(self, chain: list[Equation], head: Symbol) -> None:
+        """Absorbs element-wise equations of the head's shape and kind, as long as one fits."""
+        inside = {head.name}
+        while (equation := self._next_in_tile(head, inside)) is not None:
+            chain.append(equation)
+            inside.add(equation.target.name)
+            self._remove(equation)
+
+    def _next_in_tile(self, head: Symbol, inside: set[str]) -> Equation | None:
+        """The first equation that can run in a tile of the head, next to what is inside already."""
+        for equation in self.pending:
+            fits = (
+                isinstance(equation.op, Elementwise)
+                and equation.target.shape == head.shape
+                and self.kinds[equation.target.name] == self.kinds[head.name]
+                and any(s.name in inside for s in equation.operands)
+            )
+            if fits:
+                self._draw_masks(equation)
+                if any(e is equation for e in self._ready()):
+                    return equation
+        return None
+
+    def _draw_masks(self, equation: Equation) -> None:
+        """Draws the masks that the equation needs before the product; always possible, they depend on counters only."""
+        for operand in equation.operands:
+            for pending in self.pending:
+                if pending.target == operand and isinstance(pending.op, Mask):
+                    self._remove(pending)
+                    self.stages.insert(len(self.stages) - 1, Masks([pending]))
+
+    def _bias(self, stage: Product, product: Equation) -> None:
+        """Takes the column sums of the product's dZ, and the update of the bias, along."""
+        slopes = product.operands[1]
+        for equation in self.pending:
+            if _column_sums(equation, slopes):
+                stage.bias.append(equation)
+                self._remove(equation)
+                if self.fuse_updates:
+                    self._follow(stage.bias, equation.target)
+                return
+
+    # --- memory --------------------------------------------------------------------------------------------------
+
+    def _kept(self, loads: tuple[Symbol, ...]) -> frozenset[str]:
+        """What is read by another stage, stored, or wanted."""
+        kept = {s.name for s in loads} | set(self.recipe.wanted)
+        for stage in self.stages:
+            kept |= stage.reads() | stage.keeps()
+        used = kept | {s.name for e in self.program.equations for s in e.operands}
+        kept |= {label.name for name, label in self.labels.items() if name in used}
+        return frozenset(kept - set(self.labels) - {BATCH})
+
+    def _couples(self) -> bool:
+        """Whether a value of the samples, or what is summed over them, depends on another reduction over them."""
+        over_samples: set[str] = set()
+        for equation in self.program.equations:
+            reads = any(s.name in over_samples for s in equation.operands)
+            by_sample = any(s.batched for s in (equation.target, *equation.operands))
+            if reads and by_sample:
+                return True
+            if reads or (by_sample and not equation.target.batched):
+                over_samples.add(equation.target.name)
+        return False
+
+
+def _takes_lists(product: Equation, data: Symbol) -> bool:
+    """Whether the product is of these data, and both are wide enough for a list to be worth its while."""
+    return product.operands[0] == data and pays(*(int(s.shape[1]) for s in product.operands))
+
+
+def _column_sums(equation: Equation, slopes: Symbol) -> bool:
+    """Whether the equation is the plain sum over the samples of dZ: the gradient of a bias."""
+    return equation.op == Reduce("sum", "rows", Variable(slopes.name))

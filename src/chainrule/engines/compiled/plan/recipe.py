@@ -1,0 +1,34 @@
+"""Recipe: how a program is to be run.  Machine code depends on it, the program, the dtype and the processor alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from chainrule.program.equation import Program
+
+CHUNK = 256
+"""Samples a chunk: the working set of a few hundred features stays in the second-level cache."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What plan and lowering are told beside the program; its repr is part of the name under which code is cached.
+
+    Whatever is to change the code of a program is a field here, so that it cannot be left out of that name.
+    """
+
+    wanted: tuple[str, ...] = ()
+    """The symbols whose values a call hands out, by name."""
+    training: bool = False
+    """Whether batch follows batch: each cost is kept, and a stop or a cost that is not finite ends the run."""
+    large: bool = False
+    """Whether batches are large: run in chunks where samples do not depend on each other, weights updated after the
+    last chunk, and left between two stages once a stop was asked for."""
+    nonzero: bool = False
+    """Whether products of the data take lists of what is not zero in it, and pass over the rest."""
+    chunk: int = CHUNK
+    """Samples in a chunk."""
+
+    def key(self, program: Program) -> str:
+        """What tells the code of this program, run this way, from all other."""
+        return f"{program!r}|{self!r}"
