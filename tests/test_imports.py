@@ -30,7 +30,7 @@ LIGHT = {
     "engines": {"program", "errors", "files", "version"},
     "notation": {"program", "errors"},
     "program": {"errors"},
-    "describe": {"program", "errors"},
+    "describe": {"program", "errors", "files"},
     "rules": {"program", "errors", "describe"},
     "data": {"errors", "files"},
     "train": {"errors", "files", "engines", "program", "describe", "rules"},

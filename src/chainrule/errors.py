@@ -6,7 +6,9 @@ that a caller would expect (`ValueError`, `TypeError`, ...), so that ordinary `e
 
 from __future__ import annotations
 
+import functools
 import math
+import reprlib
 from collections.abc import Iterable, Sequence
 from numbers import Real
 from typing import TypeGuard
@@ -52,9 +54,38 @@ class MissingDependencyError(ChainruleError, ImportError):
     """An optional package is needed; the message names the extra that installs it."""
 
 
+SHOWN = 100
+"""Characters of a value in a message."""
+LONGEST = 500
+"""Characters of a message about a file."""
+
+
 def expected(what: str, allowed: str, got: object, hint: str = "") -> str:
     """The one form: "<what> must be <allowed>. Got <got> instead. <hint>"."""
-    return f"{what} must be {allowed}. Got {got!r} instead.{' ' + hint if hint else ''}"
+    return f"{what} must be {allowed}. Got {shown(got)} instead.{' ' + hint if hint else ''}"
+
+
+def shown(value: object) -> str:
+    """A value in a message: as Python writes it, cut where it is long, whatever it is."""
+    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 4 * SHOWN:
+        # Python refuses to write out one of more than some thousand digits.
+        return f"a whole number of about {int(value.bit_length() * math.log10(2)) + 1:,} digits"
+    plain = type(value) in (list, tuple, dict, set, frozenset, str, bytes)
+    text = _cutting().repr(value) if plain else repr(value)
+    return text if len(text) <= 2 * SHOWN else f"{text[:SHOWN]} ..."
+
+
+def shorten(text: str, longest: int = LONGEST) -> str:
+    """A message that fits its limit; what is cut is its end."""
+    return text if len(text) <= longest else f"{text[: longest - 4]} ..."
+
+
+@functools.cache
+def _cutting() -> reprlib.Repr:
+    cutting = reprlib.Repr()
+    cutting.maxlevel, cutting.maxstring, cutting.maxother, cutting.maxlong = 4, 2 * SHOWN, SHOWN, SHOWN
+    cutting.maxlist = cutting.maxtuple = cutting.maxdict = cutting.maxset = cutting.maxfrozenset = 12
+    return cutting
 
 
 def is_number(value: object) -> TypeGuard[float]:
@@ -71,6 +102,6 @@ def unknown_name(what: str, got: str, known: Iterable[str]) -> str:
 
     names = sorted(known)
     small = {name.lower(): name for name in names}  # "ReLU" is nearer to relu than to elu
-    close = difflib.get_close_matches(str(got).lower(), small, n=1, cutoff=0.5)
+    close = difflib.get_close_matches(str(got)[:SHOWN].lower(), small, n=1, cutoff=0.5)
     guess = f" Did you mean {small[close[0]]!r}?" if close else ""
-    return f"Unknown {what} {got!r}.{guess} Known: {', '.join(names)}."
+    return f"Unknown {what} {shown(got)}.{guess} Known: {', '.join(names)}."

@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, BinaryIO, cast
 
-from chainrule.errors import DataError
+from chainrule.errors import DataError, SpecError, shorten
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 _GZIP_MAGIC = b"\x1f\x8b"
+PART = ".part"
+"""How the name of a file ends that is not yet complete."""
 
 
 def describe_os_error(error: OSError) -> str:
@@ -71,26 +74,35 @@ def read_text(path: str | os.PathLike[str]) -> str:
         ) from None
 
 
+@contextlib.contextmanager
+def reading(path: str | os.PathLike[str]) -> Iterator[None]:
+    """What is wrong with what a file says becomes a DataError that names the file, in at most 500 characters."""
+    try:
+        yield
+    except (DataError, SpecError) as fault:
+        text = str(fault)
+        raise DataError(shorten(text if text.startswith(str(path)) else f"{path}: {text}")) from None
+
+
 def replace_file(path: str | os.PathLike[str], write: Callable[[Path], object]) -> None:
-    """Let `write` fill a temporary neighbour, then move it onto `path` in one step.
+    """Let `write` fill a temporary neighbour, then move it onto `path` in one step that outlives a power cut.
 
     Raises DataError where the folder or the file cannot be written; what was at `path` is then still there.
     """
-    import tempfile
     from pathlib import Path
 
     path = Path(path)
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
+        temporary = path.parent / hidden_name(path.name, PART)
+        # Made here, so that nobody's file is taken for it; with the rights of any other file.
+        os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
         write(temporary)
-        # mkstemp makes files that only their owner can read; a result is made like any other file.
-        temporary.chmod(0o666 & ~_umask())
+        sync(temporary)
         temporary.replace(path)
         temporary = None
+        sync_folder(path.parent)
     except OSError as error:
         raise DataError(f"{path}: cannot be written: {describe_os_error(error)}.") from None
     finally:
@@ -107,8 +119,27 @@ def replace_text(path: str | os.PathLike[str], text: str) -> None:
     replace_file(path, write)
 
 
-def _umask() -> int:
-    """The process's file mask; it can only be read by setting it."""
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
+def sync(path: str | os.PathLike[str]) -> None:
+    """Have a file's content on the disk, not only in the system's memory.  Raises OSError, a full disk's among them."""
+    # For writing, as Windows wants it; nothing is written.
+    with open(path, "r+b") as file:
+        os.fsync(file.fileno())
+
+
+def sync_folder(path: str | os.PathLike[str]) -> None:
+    """Have a folder's names on the disk, where the system knows such a thing."""
+    if os.name == "nt":  # folders cannot be opened there
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        # Some file systems (of networks, of other systems) know no such thing; the file itself is safe by then.
+        with contextlib.suppress(OSError):
+            os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def hidden_name(name: str, ending: str) -> str:
+    """A name for what is not complete yet, beside `name`: hidden, and nobody else's."""
+    # The start of a name is enough to tell whose part it is; all of a long one would be too long.
+    return f".{name[:40]}.{secrets.token_hex(6)}{ending}"
