@@ -17,7 +17,7 @@ LAYERS = [
     {"describe"},
     {"rules"},
     {"engines", "notation"},
-    {"checks", "initialise", "storage"},
+    {"checks", "initialise", "model_file", "storage"},
     {"data", "train", "glass"},
     {"network"},
     {"estimators", "language", "report", "bench"},

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from chainrule import checks, storage
+from chainrule import checks, model_file, storage
 from chainrule.describe.losses import Cost, Loss, Targets
 from chainrule.describe.network import Dense, Layer, NetworkSpec, PenaltyPer, Reduction
 from chainrule.describe.optimizers import Optimizer, as_optimizer
@@ -345,15 +345,23 @@ class Network(GlassBox):
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes spec and parameters to a .safetensors file, atomically.  Raises DataError if it cannot be written."""
         arrays = {**self._parameters, **self._state}
-        storage.save(path, self.spec, arrays, {"dtype": self.dtype.name, "seed": self.seed})
+        model_file.save(path, self.spec, arrays, {"dtype": self.dtype.name, "seed": self.seed})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, engine: str = "auto") -> Network:
-        """The network that was saved there, the same bits.  Raises DataError if the file is not one."""
-        spec, arrays, settings = storage.load(path)
+        """The network that was saved there, the same bits; nothing in the file is run.
+
+        Raises DataError if it is not one, or is damaged.
+        """
+        with model_file.opened(path) as saved:
+            return cls.of_saved(saved, engine=engine)
+
+    @classmethod
+    def of_saved(cls, saved: model_file.Saved, *, engine: str = "auto") -> Network:
+        """The network of an open file (see `model_file.opened`)."""
         net = cls.__new__(cls)
-        net._setup(spec, settings["dtype"], settings["seed"], engine)
-        storage.fill({**net._parameters, **net._state}, arrays, path)
+        net._setup(saved.spec, saved.dtype, saved.seed, engine)
+        saved.fill({**net._parameters, **net._state})
         return net
 
     # --- behind it -----------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule import storage
+from chainrule import model_file
 from chainrule.checks import positive_integer
 from chainrule.describe.network import BatchNorm, Dense, Dropout, Embedding, GivenActivation, Layer, LayerNorm
 from chainrule.describe.optimizers import SGD, Optimizer
@@ -61,6 +61,15 @@ class CharacterModel:
     Raises SpecError.
     """
 
+    context: int
+    """Characters looked back at."""
+    history: History | None
+    """Of the last fit."""
+    _settings: dict[str, Any]
+    _network: Network | None
+    _vocabulary: Vocabulary | None
+    _longest: int
+
     def __init__(
         self,
         context: int = 3,
@@ -90,17 +99,11 @@ class CharacterModel:
             faults.append(expected("vocabulary", "a Vocabulary, Vocabulary.from_names(names) say", vocabulary))
         if faults:
             raise SpecError(faults)
-        self.context = int(context)
-        self.history: History | None = None
+        self._keep(int(context), {"dtype": dtype, "seed": seed, "engine": engine}, vocabulary)
         self._parts = (embedding, tuple(hidden), activation, normalisation, dropout, embedding_dropout, weights, calm)
-        self._network: Network | None = None
-        self._settings = {"dtype": dtype, "seed": seed, "engine": engine}
-        self._vocabulary: Vocabulary | None = None
-        self._longest = 0
         self._build(Vocabulary(("a", "b")))  # what cannot be is said now, not when names are learned
         self._network = None
         if vocabulary is not None:
-            self._vocabulary = vocabulary
             self._build(vocabulary)
 
     # --- what it is ----------------------------------------------------------------------------------------------
@@ -264,36 +267,42 @@ class CharacterModel:
         network = self.network
         language = {"characters": "".join(self.vocabulary.characters), "longest": self._longest}
         settings = {"dtype": network.dtype.name, "seed": network.seed, "language": language}
-        storage.save(path, network.spec, {**network.parameters, **network.state}, settings)
+        model_file.save(path, network.spec, {**network.parameters, **network.state}, settings)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, engine: str = "auto") -> CharacterModel:
-        """The model that was saved there, the same bits.  Raises DataError if the file is not one.
+        """The model that was saved there, the same bits.  Raises DataError if the file is not one, or is damaged.
 
         engine: as of Network; with "auto" a large model is compiled at once, since sampling from it is much work.
         """
-        if os.path.isdir(path):
-            raise DataError(f"{path}: is a folder, not a model.")
-        _, arrays, saved = storage.load(path)
-        if engine == "auto" and sum(array.size for array in arrays.values()) >= _LARGE:
-            engine = "compiled"
-        network = Network.load(path, engine=engine)
-        language = saved.get("language")
-        layers = network.spec.layers
-        if not isinstance(language, dict) or not isinstance(layers[0], Embedding):
-            raise DataError(f"{path} is a network, but not a character model: it holds no vocabulary.")
-        try:
+        with model_file.opened(path) as saved:
+            language, spec = saved.language, saved.spec
+            table = spec.layers[0]
+            if language is None or not isinstance(table, Embedding):
+                raise DataError(f"{path} is a network, but not a character model: it holds no vocabulary.")
+            # Counted before they are looked at.
+            tokens = len(language["characters"]) + 1
+            if tokens != table.vocabulary or tokens != spec.outputs:
+                raise DataError(f"{path} does not hold as many characters as its network has outputs.")
             vocabulary = Vocabulary(tuple(language["characters"]))
-            longest = int(language["longest"])
-        except (KeyError, TypeError, ValueError) as fault:
-            raise DataError(f"{path} is not a character model saved by chainrule: {fault}.") from None
-        if len(vocabulary) != layers[0].vocabulary or len(vocabulary) != network.spec.outputs:
-            raise DataError(f"{path} does not hold as many characters as its network has outputs.")
-        model = cls(network.spec.inputs, engine=engine)
-        model._vocabulary, model._longest, model._network = vocabulary, longest, network
+            if engine == "auto" and sum(tensor.size for tensor in saved.file.tensors.values()) >= _LARGE:
+                engine = "compiled"
+            model = cls.__new__(cls)
+            model._keep(spec.inputs, {"dtype": saved.dtype, "seed": saved.seed, "engine": engine}, vocabulary)
+            model._longest = language["longest"]
+            model._network = Network.of_saved(saved, engine=engine)
         return model
 
     # --- behind it -----------------------------------------------------------------------------------------------
+
+    def _keep(self, context: int, settings: dict[str, Any], vocabulary: Vocabulary | None) -> None:
+        """What a model has that has learned nothing yet."""
+        self.context = context
+        self.history = None
+        self._settings = settings
+        self._network = None
+        self._vocabulary = vocabulary
+        self._longest = 0
 
     def _build(self, vocabulary: Vocabulary) -> None:
         settings: Any = self._settings

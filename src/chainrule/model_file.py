@@ -1,0 +1,166 @@
+"""The file of a network: spec, settings and arrays, checked before anything of its size is made.  docs/MODEL_FORMAT.md.
+
+A file may be anybody's.  Its header, then its description, then its arrays' names and shapes are held to what they must
+be, in this order, and each before the next is looked at; only then is memory taken, as much as the file holds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chainrule.describe.network import Dense, NetworkSpec
+from chainrule.errors import DataError, shown
+from chainrule.files import reading, strict_json, tensors
+from chainrule.files.fields import AnyValue, Maybe, Object, Text, Whole, check_format
+from chainrule.files.tensors import TensorFile
+from chainrule.rules.derive import derive
+
+KEY = "chainrule"
+"""Of the file's metadata: the format, the spec and the settings as JSON."""
+KIND, VERSION = "network", 1
+"""Of the format, "network 1"; docs/MODEL_FORMAT.md says what it is."""
+LONGEST_NAME = 1_000_000
+"""Characters of a vocabulary."""
+LONGEST_WORD = 10_000_000
+"""The length of the longest name that a character model has learned."""
+Array = NDArray[Any]
+
+_LANGUAGE = Object({"characters": Text(longest=LONGEST_NAME), "longest": Whole(0, LONGEST_WORD)}, others=True)
+_SETTINGS = Object(
+    {"dtype": Text(("float32", "float64"), what="dtype"), "seed": Whole(0), "language": Maybe(_LANGUAGE)},
+    absent={"language": None},
+    others=True,
+)
+_ABOUT = Object(
+    {"format": Text(), "spec": AnyValue(), "settings": _SETTINGS, "digest": Maybe(Text(longest=64))},
+    absent={"digest": None},
+    others=True,
+)
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A network's file, open and checked; its arrays are still to be read."""
+
+    spec: NetworkSpec
+    dtype: str
+    """float32 or float64"""
+    seed: int
+    language: Mapping[str, Any] | None
+    """A character model's "characters" and "longest"."""
+    digest: str | None
+    """Of all that the file says and holds; None in files of versions that had none."""
+    file: TensorFile
+    about: str
+    """The text of the metadata."""
+
+    def fill(self, into: Mapping[str, Array]) -> None:
+        """Reads the arrays into the network's own, which have the same names and shapes.
+
+        Raises DataError where names or shapes differ, or the digest is that of another content.
+        """
+        _check_same(self.file, {name: array.shape for name, array in into.items()}, self.dtype)
+        for name, array in into.items():
+            self.file.read(name, array)
+        if self.digest is not None and _digest(self.about, self.digest, into) != self.digest:
+            raise DataError(
+                f"{self.file.path} is damaged: it does not hold what was saved (its digest is that of another content)."
+            )
+
+
+def save(
+    path: str | os.PathLike[str], spec: NetworkSpec, arrays: Mapping[str, Array], settings: Mapping[str, Any]
+) -> None:
+    """Writes a safetensors file whose metadata holds the spec; beside it first, then moved into place."""
+    about = {"format": f"{KIND} {VERSION}", "digest": _NONE, "spec": spec.to_dict(), "settings": dict(settings)}
+    text = strict_json.dumps(about)
+    digest = _digest(text, _NONE, arrays)
+    tensors.write(path, arrays, {KEY: text.replace(_NONE, digest, 1)})
+
+
+@contextlib.contextmanager
+def opened(path: str | os.PathLike[str]) -> Iterator[Saved]:
+    """A file that `save` wrote, checked as far as can be before a network is made of it.  Raises DataError."""
+    with reading(path), tensors.opened(path, "a network", key=KEY) as file:
+        yield _checked(file)
+
+
+def digest(path: str | os.PathLike[str]) -> str | None:
+    """The digest that a network's file says it has; None of versions that had none.  Raises DataError."""
+    with opened(path) as saved:
+        return saved.digest
+
+
+def _checked(file: TensorFile) -> Saved:
+    text = file.metadata[KEY]
+    place = f"{file.path}: metadata"
+    value = strict_json.loads(text, place)
+    kind, version = _format(value)
+    if kind != KIND:
+        got = shown(value.get("format") if isinstance(value, dict) else value)
+        raise DataError(f"{file.path} is not a network saved by chainrule (its format says {got}).")
+    check_format(version, place, VERSION, "a network")
+    about = _ABOUT.read(value, place)
+    settings = about["settings"]
+    _check_count(file, about["spec"])
+    spec = NetworkSpec.from_dict(about["spec"])
+    _check_same(file, _shapes(spec), settings["dtype"])
+    return Saved(spec, settings["dtype"], settings["seed"], settings["language"], about["digest"], file, text)
+
+
+def _format(value: object) -> tuple[str, object]:
+    """("network", 1) of {"format": "network 1"}."""
+    said = value.get("format") if isinstance(value, dict) else None
+    kind, _, version = said.partition(" ") if isinstance(said, str) else ("", "", "")
+    return kind, int(version) if version.isdecimal() and version.isascii() and len(version) < 10 else version
+
+
+def _check_count(file: TensorFile, spec: object) -> None:
+    """Before a layer is made: each matrix product needs an array."""
+    layers = spec.get("layers") if isinstance(spec, dict) else None
+    if isinstance(layers, list):
+        products = sum(isinstance(layer, dict) and layer.get("type") == Dense.__name__ for layer in layers)
+        if products > len(file.tensors):
+            raise DataError(
+                f"{file.path}: describes {len(layers):,} layers, but holds {len(file.tensors):,} arrays for them."
+            )
+
+
+def _check_same(file: TensorFile, needed: Mapping[str, tuple[int, ...]], dtype: str) -> None:
+    """Names, shapes and dtypes, before anything is allocated."""
+    held = {name: (tensor.shape, tensor.dtype) for name, tensor in file.tensors.items()}
+    wrong = sorted(name for name in held.keys() | needed.keys() if held.get(name) != (needed.get(name), dtype))
+    if wrong:
+        name = wrong[0]
+        have = "nothing" if name not in held else f"{held[name][1]} {list(held[name][0])}"
+        want = "nothing" if name not in needed else f"{dtype} {list(needed[name])}"
+        more = f" ({len(wrong) - 1:,} more arrays differ)" if len(wrong) > 1 else ""
+        raise DataError(
+            f"{file.path} does not hold this network's parameters: {shown(name)} is {have}, not {want}{more}."
+        )
+
+
+_NONE = "0" * 64
+"""A digest that is not known yet."""
+
+
+def _digest(text: str, own: str, arrays: Mapping[str, Array]) -> str:
+    """SHA-256 of the metadata's text, its own digest being all zeros, and of every array by name."""
+    found = hashlib.sha256(text.replace(own, _NONE, 1).encode())
+    for name, array in sorted(arrays.items()):
+        found.update(f"\n{name} {list(array.shape)}\n".encode())
+        found.update(np.ascontiguousarray(array).data)
+    return found.hexdigest()
+
+
+def _shapes(spec: NetworkSpec) -> dict[str, tuple[int, ...]]:
+    """Of all arrays that the layers need."""
+    return {s.name: tuple(int(d) for d in s.shape) for s in derive(spec, optimizer=None).stored}
