@@ -11,9 +11,7 @@ from test_random_networks import close, flat
 
 from chainrule.engines.compiled.engine import CompiledEngine
 from chainrule.engines.compiled.lower.program import lower
-from chainrule.engines.compiled.plan.memory import memory
-from chainrule.engines.compiled.plan.planner import plan
-from chainrule.engines.compiled.plan.recipe import Recipe
+from chainrule.engines.compiled.plan import Recipe, plan
 from chainrule.engines.llvm import jit, target
 from chainrule.engines.reference import ReferenceEngine
 from chainrule.engines.table import ENGINES
@@ -74,5 +72,5 @@ def test_code_is_emitted_for_other_machines(name: str, dtype: str, number: int) 
     program = net.training_program(fitting.optimizer, targets=kind, weighted=w is not None)
     layout = target.named(name).layout(dtype)
     large = number in (7, 10)
-    stages = plan(program, Recipe(training=True, large=large, nonzero=fitting.zeros > 0))
-    assert len(jit.object_code(lower(stages, memory(stages, layout)))) > 1000
+    recipe = Recipe(training=True, large=large, nonzero=fitting.zeros > 0)
+    assert len(jit.object_code(lower(plan(program, recipe, layout)))) > 1000

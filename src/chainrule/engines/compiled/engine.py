@@ -17,10 +17,8 @@ from chainrule.engines.base import Array, Epoch, EpochResult, Values
 from chainrule.engines.compiled import pack
 from chainrule.engines.compiled.kernels import nonzero
 from chainrule.engines.compiled.kernels.batch_product import batch_scratch
-from chainrule.engines.compiled.plan.memory import GROUPS, RUN, Memory, Word, memory
-from chainrule.engines.compiled.plan.planner import plan
-from chainrule.engines.compiled.plan.recipe import Recipe
-from chainrule.engines.compiled.plan.stages import Plan
+from chainrule.engines.compiled.plan import Plan, Recipe, plan
+from chainrule.engines.compiled.plan.memory import GROUPS, RUN, Memory, Word
 from chainrule.engines.cost import operations
 from chainrule.engines.llvm import jit, target, team
 from chainrule.engines.llvm.target import Layout, Target
@@ -54,10 +52,14 @@ class _Unit:
 
     program: Program
     plan: Plan
-    memory: Memory
     code: jit.Code
     address: int
     work: dict[int, int] = field(default_factory=dict)
+
+    @property
+    def memory(self) -> Memory:
+        """Where its values lie."""
+        return self.plan.memory
 
     @cached_property
     def rates(self) -> list[tuple[str, Evaluate]]:
@@ -98,16 +100,15 @@ class CompiledEngine:
         unit = self._units.get(key)
         if unit is not None and unit.program is program:
             return unit
-        stages = plan(program, recipe)
-        places = memory(stages, self.layout)
+        steps = plan(program, recipe, self.layout)
 
         def build() -> Module:
             from chainrule.engines.compiled.lower.program import lower  # not loaded for what is in the cache
 
-            return lower(stages, places)
+            return lower(steps)
 
         code = jit.load(self.layout.target, self.dtype.name, recipe.key(program), build)
-        unit = self._units[key] = _Unit(program, stages, places, code, code.address(RUN))
+        unit = self._units[key] = _Unit(program, steps, code, code.address(RUN))
         return unit
 
     def _nonzero(self, program: Program, data: Values) -> bool:
@@ -177,8 +178,8 @@ class CompiledEngine:
         """Single samples, straight from the network's own arrays."""
         from chainrule.engines.compiled.row_predictor import RowPredictor, supports
 
-        stages = plan(program, Recipe((program.prediction.name,)))
-        return RowPredictor(stages, self.layout, self.dtype, dict(stored)) if supports(stages) else None
+        forward = plan(program, Recipe((program.prediction.name,)), self.layout)
+        return RowPredictor(forward, self.layout, self.dtype, dict(stored)) if supports(forward) else None
 
     def epoch(
         self, program: Program, stored: Mapping[str, Array], epoch: Epoch, stop: Callable[[], bool] | None = None

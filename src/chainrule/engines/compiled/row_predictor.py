@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.engines.compiled import pack
+from chainrule.engines.compiled.plan import Plan
 from chainrule.engines.compiled.plan.memory import ROW
-from chainrule.engines.compiled.plan.stages import Flat, Lookup, PerSample, Plan, Product, Scalars
+from chainrule.engines.compiled.plan.stages import Flat, Lookup, PerSample, Product, Scalars
 from chainrule.engines.llvm import jit
 from chainrule.engines.llvm.emit import Module
 from chainrule.engines.llvm.target import Layout

@@ -6,8 +6,9 @@ import math
 from collections.abc import Callable
 
 from chainrule.engines.compiled.lower.frame import Frame
+from chainrule.engines.compiled.plan.kinds import width_of
 from chainrule.engines.compiled.plan.memory import Word, size_of
-from chainrule.engines.compiled.plan.stages import Flat, Masks, PerSample, Scalars, Sums, loops_of, width_of
+from chainrule.engines.compiled.plan.stages import Flat, Masks, PerSample, Scalars, Sums, loops_of
 from chainrule.engines.llvm import philox
 from chainrule.engines.llvm.emit import Function, Int, Module, Value
 from chainrule.engines.llvm.expression import Evaluator
@@ -87,7 +88,7 @@ def sums(frame: Frame, stage: Sums) -> None:
 
     def finish(total: Value, at: Value) -> None:
         value = f.reduce(take, total)
-        f.store(value if frame.first is True else _added(frame, value, at, take), at)
+        f.store(value if frame.part.first is True else _added(frame, value, at, take), at)
 
     width = width_of(equation)
     if op.over == "rows":
@@ -100,10 +101,10 @@ def sums(frame: Frame, stage: Sums) -> None:
 def _added(frame: Frame, value: Value, at: Value, take: Callable[[Value, Value], Value]) -> Value:
     """The value, together with what earlier chunks of the batch left."""
     f = frame.f
-    assert isinstance(frame.first, Value)
+    assert isinstance(frame.part.first, Value)
     before = f.load(value.type, at)
     both = take(before, value)
-    return f.select(frame.first, value, both)
+    return f.select(frame.part.first, value, both)
 
 
 def masks(frame: Frame, stage: Masks) -> None:
@@ -115,9 +116,9 @@ def masks(frame: Frame, stage: Masks) -> None:
 def _masks(frame: Frame, equation: Equation) -> None:
     f, op, words = frame.f, equation.op, frame.words
     assert isinstance(op, Mask)
-    step = f.add(words[Word.FIRST_STEP], frame.step)
+    step = f.add(words[Word.FIRST_STEP], frame.part.step)
     counter = f.convert("trunc", f.value(step), "i32")
-    before = f.sub(frame.base, f.mul(frame.step, words[Word.BATCH]))  # samples of the batch in earlier chunks
+    before = f.sub(frame.part.base, f.mul(frame.part.step, words[Word.BATCH]))  # samples of the batch in earlier chunks
     draw = _draw(f.module, frame.layout, op.columns, op.rate)
     place = frame.addresses[equation.target.name]
     f.call(draw, place, words[Word.SEED], counter, op.stream, before, *frame.share(frame.panels))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 from chainrule.engines.compiled.kernels.feature_product import share
 from chainrule.engines.compiled.kernels.nonzero import NonzeroLists
+from chainrule.engines.compiled.plan import Plan
 from chainrule.engines.compiled.plan.memory import Memory, Word, width
-from chainrule.engines.compiled.plan.stages import Plan
 from chainrule.engines.llvm.emit import Function, Int, Value
 from chainrule.engines.llvm.expression import Evaluator
 from chainrule.engines.llvm.target import Layout
@@ -36,57 +36,97 @@ class Lanes:
     count: int
 
 
-@dataclass
-class Frame:
-    """The function under construction and everything that stages share.
+@dataclass(frozen=True)
+class Part:
+    """Which part of the work it is about: of the team's, and of the batch."""
 
-    tid, team: this thread and how many there are.  base: the first sample of this batch in the order; m: its samples
-    (of the chunk, where a batch is run in chunks); whole: of the batch.  first: an i1 value, whether this is the
-    batch's first chunk, or True.  step: the number of the batch.  workspace, scratch: this thread's own.  sums: where
-    the sums of this group of chunks lie, those of `grown`.
-    """
+    tid: Int
+    """This thread."""
+    team: Int
+    """How many threads there are."""
+    step: Int = 0
+    """The number of the batch."""
+    base: Int = 0
+    """The first sample of the batch (of the chunk, where it is run in chunks), counted in the order."""
+    m: Int = 0
+    """Samples of the batch (of the chunk)."""
+    whole: Int = 0
+    """Samples of the batch."""
+    first: Value | bool = True
+    """Whether this is the batch's first chunk of its group: an i1 value, or True."""
+    workspace: Value | None = None
+    """The workspace of a thread of its own, where chunks are run; else the team's."""
+    sums: Value | None = None
+    """Where the sums of this group of chunks lie, those of `Frame.grown`."""
+    scratch: Value | None = None
+    """This thread's scratch."""
+
+    def moving(self) -> dict[str, Value]:
+        """What is known at run time only, by name."""
+        return {name: x for name, x in vars(self).items() if isinstance(x, Value)}
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The function under construction and everything that stages share."""
 
     f: Function
-    layout: Layout
+    """The function."""
     plan: Plan
-    memory: Memory
-    words: dict[int, Value] = field(default_factory=dict)
-    addresses: dict[str, Value] = field(default_factory=dict)
-    tid: Int = 0
-    team: Int = 1
-    base: Int = 0
-    m: Int = 0
-    whole: Int = 0
-    first: Value | bool = True
-    step: Int = 0
-    arguments: Value | None = None
-    workspace: Value | None = None
-    sums: Value | None = None
-    scratch: Value | None = None
+    """What is lowered."""
+    arguments: Value
+    """The address of the arguments' record."""
+    part: Part
+    """Which part of the work its code does."""
+    words: dict[int, Value]
+    """The arguments, by their place in the record."""
+    addresses: dict[str, Value]
+    """Where values lie, by name."""
     grown: frozenset[str] = frozenset()
+    """Names of the sums that grow from chunk to chunk."""
 
-    # --- addresses -----------------------------------------------------------------------------------------------
-
-    def enter(self, arguments: Value, names: Iterable[str]) -> None:
+    @classmethod
+    def enter(
+        cls,
+        f: Function,
+        plan: Plan,
+        arguments: Value,
+        part: Part,
+        names: Iterable[str],
+        grown: frozenset[str] = frozenset(),
+    ) -> Frame:
         """Loads the arguments and computes the addresses of what is named, in the entry block."""
-        f, memory, real = self.f, self.memory, self.layout.real
-        self.arguments = arguments
+        memory, real = plan.memory, plan.memory.layout.real
+        words, addresses = {}, {}
         for word in range(memory.words):
             type = "i64" if word in NUMBERS else "ptr"
-            self.words[word] = f.load(type, f.at(arguments, word, type="i64"))
-        workspace = self.words[Word.WORKSPACE] if self.workspace is None else self.workspace
+            words[word] = f.load(type, f.at(arguments, word, type="i64"))
+        workspace = words[Word.WORKSPACE] if part.workspace is None else part.workspace
         for name in sorted(names):  # the same code in every process
             if name in memory.stored:
-                self.addresses[name] = f.at(self.words[Word.STORED], memory.stored[name], type=real)
+                addresses[name] = f.at(words[Word.STORED], memory.stored[name], type=real)
             elif name in memory.fixed:
-                base = self.words[Word.FIXED] if self.sums is None or name not in self.grown else self.sums
-                self.addresses[name] = f.at(base, memory.fixed[name], type=real)
+                base = words[Word.FIXED] if part.sums is None or name not in grown else part.sums
+                addresses[name] = f.at(base, memory.fixed[name], type=real)
             elif name in memory.batch:
-                unit = memory.batch[name] * self.layout.panel
-                self.addresses[name] = f.at(workspace, (self.words[Word.PANELS], unit), type=real)
-        if self.scratch is None:
-            offset = f.mul(f.value(self.tid), self.words[Word.SCRATCH_SIZE])
-            self.scratch = f.at(self.words[Word.SCRATCH], offset, type=real)
+                unit = memory.batch[name] * memory.layout.panel
+                addresses[name] = f.at(workspace, (words[Word.PANELS], unit), type=real)
+        if part.scratch is None:
+            offset = f.mul(f.value(part.tid), words[Word.SCRATCH_SIZE])
+            part = replace(part, scratch=f.at(words[Word.SCRATCH], offset, type=real))
+        return cls(f, plan, arguments, part, words, addresses, grown)
+
+    @property
+    def memory(self) -> Memory:
+        """Where everything lies."""
+        return self.plan.memory
+
+    @property
+    def layout(self) -> Layout:
+        """How values lie on the processor."""
+        return self.plan.memory.layout
+
+    # --- addresses -----------------------------------------------------------------------------------------------
 
     def data(self, name: str) -> Value:
         """The address of given data, all samples, as the user's array has it."""
@@ -108,19 +148,19 @@ class Frame:
     def panels(self) -> Int:
         """Lane panels of this batch."""
         NR = self.layout.panel
-        count: Int = self.f.udiv(self.f.add(self.m, NR - 1), NR)
+        count: Int = self.f.udiv(self.f.add(self.part.m, NR - 1), NR)
         return count
 
     def share(self, count: Int) -> tuple[Int, Int]:
         """This thread's part of `count` units."""
-        return share(self.f, count, self.tid, self.team)
+        return share(self.f, count, self.part.tid, self.part.team)
 
     def alone(self, body: Callable[[], object]) -> None:
         """Emits what only thread 0 does."""
-        if isinstance(self.tid, int):
+        if isinstance(self.part.tid, int):
             body()
         else:
-            self.f.if_(self.f.icmp("eq", self.tid, 0), body)
+            self.f.if_(self.f.icmp("eq", self.part.tid, 0), body)
 
     # --- variables -----------------------------------------------------------------------------------------------
 
@@ -128,10 +168,10 @@ class Frame:
         """A scalar of the program: m, a rate of this step, or a number in memory."""
         f, real = self.f, self.layout.real
         if name == BATCH:
-            return f.convert("sitofp", f.value(self.whole), real)
+            return f.convert("sitofp", f.value(self.part.whole), real)
         rates = self.rate_names()
         if name in rates:
-            row = f.at(self.words[Word.RATES], (f.value(self.step), len(rates)), rates.index(name), type=real)
+            row = f.at(self.words[Word.RATES], (f.value(self.part.step), len(rates)), rates.index(name), type=real)
             return f.load(real, row)
         return f.load(real, self.addresses[name])
 
@@ -170,7 +210,7 @@ class Frame:
     def lane_mask(self, panel: Int, lanes: Lanes) -> Value:
         """Which lanes in a lane panel are samples."""
         f, NR = self.f, self.layout.panel
-        left = f.sub(f.value(self.m), f.mul(panel, NR))
+        left = f.sub(f.value(self.part.m), f.mul(panel, NR))
         return f.lane_mask(f.value(left), lanes.count, lanes.first)
 
     def _place(self, name: str, panel: Int, feature: Int, lanes: Lanes) -> Value:

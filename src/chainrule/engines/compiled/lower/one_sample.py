@@ -8,8 +8,9 @@ reduction.
 from __future__ import annotations
 
 from chainrule.engines.compiled.lower.elementwise import combine, identity
+from chainrule.engines.compiled.plan import Plan
 from chainrule.engines.compiled.plan.memory import ROW
-from chainrule.engines.compiled.plan.stages import Lookup, PerSample, Plan, Product, loops_of
+from chainrule.engines.compiled.plan.stages import Lookup, PerSample, Product, loops_of
 from chainrule.engines.llvm.emit import Function, Int, Module, Value
 from chainrule.engines.llvm.expression import Evaluator
 from chainrule.engines.llvm.target import Layout

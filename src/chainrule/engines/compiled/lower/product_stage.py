@@ -66,13 +66,13 @@ def _feature(frame: Frame, stage: Product) -> None:
         out=out,
         k=k,
         n=n,
-        m=frame.m,
+        m=frame.part.m,
         epilogue=epilogue,
         backward=stage.form == "backward",
         rolled=rolled,
         nonzero=None if stage.nonzero is None else frame.lists(stage.nonzero),
-        tid=frame.tid,
-        team=frame.team,
+        tid=frame.part.tid,
+        team=frame.part.team,
     )
 
 
@@ -103,7 +103,7 @@ def _batch(frame: Frame, stage: Product) -> None:
     k, n = int(values.shape[1]), int(slopes.shape[1])
     splats = frame.splats([*chain, *stage.bias])
     out = first.target.name
-    chunked = frame.first is not True
+    chunked = frame.part.first is not True
 
     def run(equations: list[Equation], head: str, value: Value, offset: Value | Int, more: int) -> None:
         """The equations at one vector of a parameter, `offset` + `more` elements in."""
@@ -141,33 +141,33 @@ def _batch(frame: Frame, stage: Product) -> None:
             if chunked:
                 address = f.at(frame.addresses[head.target.name], offset, type=layout.real)
                 before = f.load(layout.vector, address, v * layout.lanes)
-                assert isinstance(frame.first, Value)
-                total = f.select(frame.first, value, f.fadd(before, value))
+                assert isinstance(frame.part.first, Value)
+                total = f.select(frame.part.first, value, f.fadd(before, value))
             run(rest, head.target.name, total, offset, v * layout.lanes)
 
     # Without an update the sums of earlier chunks are where this one begins.
     accumulate: bool | Value = False
     if chunked:
-        assert isinstance(frame.first, Value)
-        accumulate = f.bits("xor", frame.first, f.constant("i1", 1))
-    assert frame.scratch is not None
+        assert isinstance(frame.part.first, Value)
+        accumulate = f.bits("xor", frame.part.first, f.constant("i1", 1))
+    assert frame.part.scratch is not None
     place = out if out in frame.addresses else _stored_target(chain)
     matmul.batch_product(
         f,
         layout,
         values=frame.addresses[values.name],
         slopes=frame.addresses[slopes.name],
-        scratch=frame.scratch,
+        scratch=frame.part.scratch,
         out=frame.addresses[place],
         k=k,
         n=n,
-        m=frame.m,
+        m=frame.part.m,
         epilogue=epilogue,
         bias_epilogue=bias if stage.bias else None,
         accumulate=accumulate,
         nonzero=None if stage.nonzero is None else (*frame.lists(stage.nonzero), frame.words[Word.PANELS]),
-        tid=frame.tid,
-        team=frame.team,
+        tid=frame.part.tid,
+        team=frame.part.team,
     )
 
 

@@ -16,8 +16,8 @@ from chainrule.program.symbol import Symbol
 def _row(frame: Frame, sample: Int) -> Value:
     """The index in the user's arrays of a sample of this batch; past the end, of its last one."""
     f = frame.f
-    inside = f.imin(f.value(sample), f.sub(f.value(frame.m), 1))
-    return f.load("i64", f.at(frame.words[Word.ORDER], f.add(frame.base, inside), type="i64"))
+    inside = f.imin(f.value(sample), f.sub(f.value(frame.part.m), 1))
+    return f.load("i64", f.at(frame.words[Word.ORDER], f.add(frame.part.base, inside), type="i64"))
 
 
 def load(frame: Frame, stage: Load) -> None:
@@ -105,7 +105,7 @@ def nonzero(frame: Frame, stage: Nonzero) -> None:
         else:
             lo, hi = frame.share(lists.tiles)
             room = frame.words[Word.PANELS]
-            nonzero_of_tiles(f, lists, values=values, to=to, m=frame.m, room=room, lo=lo, hi=hi)
+            nonzero_of_tiles(f, lists, values=values, to=to, m=frame.part.m, room=room, lo=lo, hi=hi)
 
 
 def lookup(frame: Frame, stage: Lookup) -> None:
@@ -163,11 +163,11 @@ def _scatter(frame: Frame, equation: Equation) -> None:
         f.loop(0, count, lambda i: f.store(zero, f.at(out, (i, layout.lanes), type=layout.real)))
 
     def body() -> None:
-        if frame.first is True:
+        if frame.part.first is True:
             clear()
         else:
-            assert isinstance(frame.first, Value)
-            f.if_(frame.first, clear)
+            assert isinstance(frame.part.first, Value)
+            f.if_(frame.part.first, clear)
 
         def sample(i: Int) -> None:
             panel, lane = f.udiv(i, layout.panel), f.urem(i, layout.panel)
@@ -179,7 +179,7 @@ def _scatter(frame: Frame, equation: Equation) -> None:
 
             _entries(frame, target, tokens, i, add)
 
-        f.loop(0, f.value(frame.m), sample)
+        f.loop(0, f.value(frame.part.m), sample)
 
     frame.alone(body)
 
@@ -208,9 +208,9 @@ def hand_out(frame: Frame, symbol: Symbol) -> None:
 
     def group(panel: Int, v: int) -> None:
         start = f.add(f.mul(panel, NR), v * lanes)
-        left = f.imin(f.sub(f.value(frame.m), start), lanes)
+        left = f.imin(f.sub(f.value(frame.part.m), start), lanes)
         place = f.at(source, (panel, n * NR), v * lanes, type=layout.real)
-        row0 = f.at(target, (f.add(frame.base, start), n), type=layout.real)
+        row0 = f.at(target, (f.add(frame.part.base, start), n), type=layout.real)
 
         def block(b: Int) -> None:
             j = f.mul(b, lanes)

@@ -1,0 +1,41 @@
+"""The plan of a program: stages, where everything lies, and the steps of a batch.  `print(plan)` shows it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+from chainrule.engines.compiled.plan.listing import listing
+from chainrule.engines.compiled.plan.memory import Memory, memory
+from chainrule.engines.compiled.plan.planner import fuse
+from chainrule.engines.compiled.plan.recipe import Recipe
+from chainrule.engines.compiled.plan.stages import Fusion
+from chainrule.engines.compiled.plan.steps import Step, steps_of
+from chainrule.engines.compiled.plan.verify import verify
+from chainrule.engines.llvm.target import Layout
+from chainrule.program.equation import Program
+
+__all__ = ["Plan", "Recipe", "plan"]
+
+
+@dataclass(frozen=True)
+class Plan(Fusion):
+    """What is lowered: nothing that decides about the machine code is left open here."""
+
+    memory: Memory
+    """Where everything lies."""
+    steps: tuple[Step, ...]
+    """What a batch does, in order."""
+
+    def __str__(self) -> str:
+        return listing(self, self.memory, self.steps)
+
+
+def plan(program: Program, recipe: Recipe, layout: Layout) -> Plan:
+    """The plan of a program, run as the recipe says.  Raises ProgramError where an equation cannot be placed."""
+    fusion = fuse(program, recipe)
+    places = memory(fusion, layout)
+    steps = steps_of(fusion, places)
+    verify(fusion, places, steps)
+    found: dict[str, Any] = {field.name: getattr(fusion, field.name) for field in fields(fusion)}
+    return Plan(**found, memory=places, steps=steps)

@@ -1,30 +1,47 @@
-"""How each symbol of a program lies in memory."""
+"""How each symbol of a program lies in memory, and which equations there is code for.
+
+batch (m, n)    lane panels          vector (n,)   in order
+weight (k, n)   feature panels       scalar ()
+table (v, d)    row after row        tokens (m, c) the user's own array
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
-from chainrule.program.equation import Program
-from chainrule.program.op import Elementwise, Gather, ScatterAdd
+from chainrule.errors import ProgramError
+from chainrule.program.equation import Equation, Program
+from chainrule.program.op import Elementwise, Gather, MatMul, OneHot, Reduce, ScatterAdd
+from chainrule.program.symbol import Symbol, shape_text
 
 Kind = Literal["batch", "weight", "table", "vector", "scalar", "tokens"]
-"""batch (m, n): lane panels.  weight (k, n): feature panels.  table (v, d): plain rows.  vector (n,), scalar ()."""
+Form = Literal["forward", "backward", "batch"]
+"""Of a product: Z = A W, dA = dZ Wᵀ, dW = Aᵀ dZ."""
+FORMS: Mapping[tuple[Kind, Kind, bool, bool], Form] = {
+    ("batch", "weight", False, False): "forward",
+    ("batch", "weight", False, True): "backward",
+    ("batch", "batch", True, False): "batch",
+}
+"""The form of a product by its operands' kinds, and which of them is transposed."""
 
 
 def kinds_of(program: Program) -> dict[str, Kind]:
     """How each symbol lies in memory; parameters of an embedding are tables, as is all that meets them."""
-    kinds: dict[str, Kind] = {}
     tables = set()
     for equation in program.equations:
         if isinstance(equation.op, Gather):
             tables.add(equation.operands[0].name)
         elif isinstance(equation.op, ScatterAdd):
             tables.add(equation.target.name)
-    for _ in range(2):  # a slot may meet its table only after the table's gradient did
+    before = -1
+    while len(tables) > before:  # a slot may meet its table only after the table's gradient did
+        before = len(tables)
         for equation in program.equations:
             matrices = [s for s in (equation.target, *equation.operands) if len(s.shape) == 2 and not s.batched]
             if isinstance(equation.op, Elementwise) and any(s.name in tables for s in matrices):
                 tables |= {s.name for s in matrices}
+    kinds: dict[str, Kind] = {}
     for name, symbol in program.symbols.items():
         if symbol.integers and len(symbol.shape) == 2:
             kinds[name] = "tokens"
@@ -35,3 +52,89 @@ def kinds_of(program: Program) -> dict[str, Kind]:
         else:
             kinds[name] = "vector" if symbol.shape else "scalar"
     return kinds
+
+
+def form_of(product: Equation, kinds: Mapping[str, Kind]) -> Form | None:
+    """The form of a product; None if there is no code for operands of these kinds."""
+    assert isinstance(product.op, MatMul)
+    left, right = (kinds[s.name] for s in product.operands)
+    return FORMS.get((left, right, product.op.transpose_left, product.op.transpose_right))
+
+
+def check_kinds(program: Program, kinds: Mapping[str, Kind]) -> None:
+    """Raises ProgramError with every equation that there is no code for."""
+    one_hot = {e.target.name for e in program.equations if isinstance(e.op, OneHot)}
+    faults = [
+        f"    {equation}   {shape_text(equation.target.shape)}\n        {fault}"
+        for equation in program.equations
+        if (fault := _fault(equation, kinds, one_hot)) is not None
+    ]
+    if faults:
+        raise ProgramError(
+            "The compiled engine has no code for\n" + "\n".join(faults) + '\nThe engine "reference" runs every program.'
+        )
+
+
+def _fault(equation: Equation, kinds: Mapping[str, Kind], one_hot: set[str]) -> str | None:
+    """What keeps an equation from being compiled; None for nothing."""
+    match equation.op:
+        case MatMul():
+            stored = [s for s in equation.operands if s.name not in one_hot]
+            if len(stored) < 2:
+                return "a product of one-hot rows: these are compared with their labels and lie nowhere"
+            if form_of(equation, kinds) is None:
+                return "a product must be A W, dZ Wᵀ or Aᵀ dZ, of values of the samples and a weight. " + _they(
+                    equation.operands, kinds
+                )
+        case Elementwise():
+            return _misfit(equation, kinds, one_hot)
+        case Reduce(over=over):
+            if not any(s.batched for s in equation.operands):
+                if over != "all":
+                    return "what has no samples is reduced over all of its elements only"
+                if not any(s.shape for s in equation.operands):
+                    return "a reduction of scalars"
+            return _misfit(equation, kinds, one_hot)
+        case OneHot():
+            if equation.operands[0].role not in ("input", "target"):
+                return "labels must be given"
+        case Gather() | ScatterAdd():
+            if kinds[equation.operands[1].name] != "tokens" or equation.operands[1].role != "input":
+                return "tokens must be given"
+    return None
+
+
+def _misfit(equation: Equation, kinds: Mapping[str, Kind], one_hot: set[str]) -> str | None:
+    """An operand that cannot be read element by element beside the others."""
+    if equation.target.batched and len(equation.target.shape) != 2:
+        return "values of the samples must be a matrix, a row a sample"
+    symbols = [s for s in (equation.target, *equation.operands) if s.shape]
+    over_samples = [s for s in symbols if s.batched]
+    if not over_samples:
+        largest = max(symbols, key=lambda s: len(s.shape), default=None)
+        for s in symbols[isinstance(equation.op, Reduce) :]:
+            if largest is not None and (s.shape, kinds[s.name]) != (largest.shape, kinds[largest.name]):
+                return f"without samples, all but scalars must have one shape. {_they((s, largest), kinds)}"
+        return None
+    width = width_of(equation)
+    for s in symbols:
+        if s.name in one_hot:
+            continue
+        if kinds[s.name] not in ("batch", "vector") or (kinds[s.name] == "vector" and s.shape != (width,)):
+            return f"beside values of the samples, only numbers a feature and scalars can be read. {_they([s], kinds)}"
+    return None
+
+
+def width_of(equation: Equation) -> int:
+    """The features that an equation over samples runs over."""
+    widths = [s.shape[1] for s in (equation.target, *equation.operands) if s.batched and len(s.shape) == 2]
+    widths += [s.shape[0] for s in equation.operands if len(s.shape) == 1 and not s.batched]
+    return max((int(w) for w in widths), default=1)
+
+
+def _they(symbols: tuple[Symbol, ...] | list[Symbol], kinds: Mapping[str, Kind]) -> str:
+    """ "W1 (3, 4) is a weight, Z1 (m, 4) has samples"."""
+    words = {"batch": "has samples", "table": "is an embedding's table", "tokens": "is tokens"}
+    return ", ".join(
+        f"{s.name} {shape_text(s.shape)} {words.get(kinds[s.name], 'is a ' + kinds[s.name])}" for s in symbols
+    )

@@ -16,7 +16,7 @@ from functools import cached_property
 
 from chainrule.engines.compiled.kernels.nonzero import NonzeroLists
 from chainrule.engines.compiled.plan.kinds import Kind
-from chainrule.engines.compiled.plan.stages import Lookup, Plan, Scatter
+from chainrule.engines.compiled.plan.stages import Fusion, Lookup, Scatter
 from chainrule.engines.llvm.target import Layout
 from chainrule.program.symbol import STORED, Symbol
 
@@ -125,32 +125,32 @@ def width(symbol: Symbol) -> int:
     return int(symbol.shape[1]) if len(symbol.shape) == 2 else 1
 
 
-def memory(plan: Plan, layout: Layout) -> Memory:
+def memory(fusion: Fusion, layout: Layout) -> Memory:
     """The places of everything that the plan keeps."""
     line = LINE // layout.itemsize
-    symbols = plan.program.symbols
+    symbols = fusion.program.symbols
     stored: dict[str, int] = {}
     fixed: dict[str, int] = {}
     sizes = {"stored": 0, "fixed": 0}
     for name, symbol in symbols.items():
-        kind = plan.kinds[name]
+        kind = fusion.kinds[name]
         if symbol.role in STORED:
             where, table = "stored", stored
-        elif name in plan.kept and kind not in ("batch", "tokens") and symbol.role not in ("rate", "counter"):
+        elif name in fusion.kept and kind not in ("batch", "tokens") and symbol.role not in ("rate", "counter"):
             where, table = "fixed", fixed
         else:
             continue
         table[name] = sizes[where]
         sizes[where] += -(-size_of(symbol, kind, layout) // line) * line
-    widths = {n: width(symbols[n]) for n in plan.kept if n in symbols and plan.kinds[n] == "batch"}
-    widths |= {name: NonzeroLists(layout, *lists).units for name, lists in plan.lists.items()}
-    spans = _spans(plan, widths)
+    widths = {n: width(symbols[n]) for n in fusion.kept if n in symbols and fusion.kinds[n] == "batch"}
+    widths |= {name: NonzeroLists(layout, *lists).units for name, lists in fusion.lists.items()}
+    spans = _spans(fusion, widths)
     units, count = _units(widths, spans)
-    tokens = [e.operands[1] for s in plan.stages if isinstance(s, Lookup | Scatter) for e in s.equations]
-    data = tuple(dict.fromkeys([*plan.loads, *tokens]))
+    tokens = [e.operands[1] for s in fusion.stages if isinstance(s, Lookup | Scatter) for e in s.equations]
+    data = tuple(dict.fromkeys([*fusion.loads, *tokens]))
     return Memory(
         layout,
-        plan.kinds,
+        fusion.kinds,
         stored,
         sizes["stored"],
         fixed,
@@ -159,21 +159,21 @@ def memory(plan: Plan, layout: Layout) -> Memory:
         count,
         spans,
         data,
-        plan.outputs,
+        fusion.outputs,
         widths,
     )
 
 
-def _spans(plan: Plan, names: Iterable[str]) -> dict[str, tuple[int, int]]:
+def _spans(fusion: Fusion, names: Iterable[str]) -> dict[str, tuple[int, int]]:
     """The first and the last stage that each batch value or list lives in; a result lives to the end.  In the order in
     which they get their places."""
     spans: dict[str, tuple[int, int]] = {}
-    for position, stage in enumerate(plan.stages):
-        for name in plan.touched(stage.reads() | stage.writes()):
+    for position, stage in enumerate(fusion.stages):
+        for name in fusion.touched(stage.reads() | stage.writes()):
             first, _ = spans.get(name, (position, position))
             spans[name] = (first, position)
-    end = len(plan.stages)
-    late = {s.name for s in plan.outputs}
+    end = len(fusion.stages)
+    late = {s.name for s in fusion.outputs}
     touched = sorted((*spans.get(name, (0, end)), name) for name in names)
     return {name: (first, end if name in late else last) for first, last, name in touched}
 

@@ -1,20 +1,19 @@
-"""The planner: from a program and a recipe to a plan."""
+"""The planner: from a program and a recipe to stages."""
 
 from __future__ import annotations
 
 from chainrule.engines.base import rate_scalars
 from chainrule.engines.compiled.kernels.nonzero import pays
-from chainrule.engines.compiled.plan.kinds import kinds_of
+from chainrule.engines.compiled.plan.kinds import Form, check_kinds, form_of, kinds_of
 from chainrule.engines.compiled.plan.recipe import Recipe
 from chainrule.engines.compiled.plan.stages import (
     Flat,
-    Form,
+    Fusion,
     Load,
     Lookup,
     Masks,
     Nonzero,
     PerSample,
-    Plan,
     Product,
     Scalars,
     Scatter,
@@ -27,8 +26,8 @@ from chainrule.program.scalar import Variable
 from chainrule.program.symbol import BATCH, STORED, Symbol
 
 
-def plan(program: Program, recipe: Recipe) -> Plan:
-    """The plan of a program that is run as the recipe says; what the recipe wants is in memory at the end."""
+def fuse(program: Program, recipe: Recipe) -> Fusion:
+    """The stages of a program that is run as the recipe says; what the recipe wants is in memory at the end."""
     return _Planner(program, recipe).run()
 
 
@@ -39,6 +38,7 @@ class _Planner:
         # A weight may be updated in the tile of its gradient's product, unless chunks' gradients are added up first.
         self.fuse_updates = not recipe.large
         self.kinds = kinds_of(program)
+        check_kinds(program, self.kinds)
         self.rates = rate_scalars(program)
         hoisted = {id(e) for e in self.rates}
         self.labels: dict[str, Symbol] = {}
@@ -51,13 +51,13 @@ class _Planner:
         self.available = {s.name for s in program.given} | {e.target.name for e in self.rates} | set(self.labels)
         self.stages: list[Stage] = []
 
-    def run(self) -> Plan:
+    def run(self) -> Fusion:
         loads = self._loads()
         while self.pending:
             self._take(self._next())
         lists = self._nonzero(loads) if self.recipe.nonzero else {}
         kept = self._kept(loads)
-        return Plan(
+        return Fusion(
             self.program,
             self.recipe,
             tuple(self.stages),
@@ -199,9 +199,8 @@ class _Planner:
 
     def _product(self, equation: Equation) -> None:
         """The product, and every equation that can follow in its tile."""
-        op = equation.op
-        assert isinstance(op, MatMul)
-        form: Form = "batch" if op.transpose_left else "backward" if op.transpose_right else "forward"
+        form = form_of(equation, self.kinds)
+        assert form is not None, f"no form of product: {equation}"
         stage = Product([equation], form)
         self.stages.append(stage)
         if form != "batch" or self.fuse_updates:

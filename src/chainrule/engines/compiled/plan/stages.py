@@ -1,6 +1,4 @@
-"""The plan: which equations share a loop nest, in which order, and what must be kept in memory.
-
-    program -> stages
+"""Stages: which equations share a loop nest, in which order, and what must be kept in memory.
 
 A stage is one loop nest, shared among the threads; between stages that depend on each other stands a barrier.
 
@@ -21,16 +19,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
 
-from chainrule.engines.compiled.plan.kinds import Kind
+from chainrule.engines.compiled.plan.kinds import Form, Kind, width_of
 from chainrule.engines.compiled.plan.recipe import Recipe
 from chainrule.program.equation import Equation, Program
 from chainrule.program.op import Reduce
 from chainrule.program.symbol import STORED, Symbol
-
-Form = Literal["forward", "backward", "batch"]
-"""Of a product: Z = A W, dA = dZ Wᵀ, dW = Aᵀ dZ."""
 
 
 @dataclass
@@ -155,8 +149,8 @@ class Masks(Stored):
 
 
 @dataclass(frozen=True)
-class Plan:
-    """The stages in order, and what follows from them."""
+class Fusion:
+    """The stages of a program in order, and what follows from them."""
 
     program: Program
     """What is planned."""
@@ -216,13 +210,6 @@ def loops_of(stage: PerSample) -> list[tuple[int, list[Equation]]]:
                 continue
         loops.append((width, [equation]))
     return loops
-
-
-def width_of(equation: Equation) -> int:
-    """The features that an equation over samples runs over."""
-    widths = [s.shape[1] for s in (equation.target, *equation.operands) if s.batched and len(s.shape) == 2]
-    widths += [s.shape[0] for s in equation.operands if len(s.shape) == 1 and not s.batched]
-    return max(int(w) for w in widths)
 
 
 def wide(symbol: Symbol) -> bool:
