@@ -10,9 +10,9 @@ import pytest
 
 import chainrule as cr
 from chainrule.describe.activations import ACTIVATIONS
+from chainrule.describe.initialisers import DRAWN as INITIALISERS
+from chainrule.describe.initialisers import draw
 from chainrule.describe.losses import LOSSES
-from chainrule.describe.network import INITIALISERS
-from chainrule.initialise import default_initialiser, draw
 from problems import classifier, table
 
 RNG = np.random.default_rng
@@ -76,14 +76,14 @@ def test_batch_norm_of_a_single_sample(engine: str) -> None:
 @pytest.mark.parametrize("how", [*INITIALISERS, 0.3])
 def test_initialisers_have_their_moments(how: Any) -> None:
     a, b = (30, 20) if how == "orthogonal" else (300, 200)
-    W = draw(how, a, b, RNG(0))
+    W = draw(how, (a, b), RNG(0))
     assert W.shape == (a, b)
     if how == "zeros":
         assert not W.any()
         return
     if how == "orthogonal":
         np.testing.assert_allclose(W.T @ W, np.eye(b), atol=1e-12)
-        np.testing.assert_allclose(draw(how, b, a, RNG(0)) @ draw(how, b, a, RNG(0)).T, np.eye(b), atol=1e-12)
+        np.testing.assert_allclose(draw(how, (b, a), RNG(0)) @ draw(how, (b, a), RNG(0)).T, np.eye(b), atol=1e-12)
         return
     variance = {"glorot": 2 / (a + b), "he": 2 / a, "lecun": 1 / a}.get(str(how).split("_")[0], 0.09)
     assert abs(W.mean()) < 4 * math.sqrt(variance / W.size)
@@ -113,4 +113,4 @@ def test_the_default_fits_the_activation_that_follows(layers: list[Any], varianc
 
 
 def test_every_activation_has_a_default() -> None:
-    assert {default_initialiser(name) for name in ACTIVATIONS} == {"glorot_uniform", "he_normal", "lecun_normal"}
+    assert {g.initialiser for g in ACTIVATIONS.values()} == {"glorot_uniform", "he_normal", "lecun_normal"}

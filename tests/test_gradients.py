@@ -7,8 +7,8 @@ import pytest
 
 import chainrule as cr
 from chainrule.describe.activations import ACTIVATIONS
+from chainrule.describe.layers import LAYERS
 from chainrule.describe.losses import LOSSES
-from chainrule.describe.network import LAYERS
 from finite_differences import TOLERANCE, disagreement
 from problems import LAST, PROBLEMS, Problem
 

@@ -10,8 +10,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from chainrule.describe.activations import Activation, elu, leaky_relu
+from chainrule.describe.layers import BatchNorm, Dense, Dropout, Embedding, Layer, LayerNorm
 from chainrule.describe.losses import Cost, Loss, cross_entropy, huber, quantile
-from chainrule.describe.network import BatchNorm, Dense, Dropout, Embedding, LayerNorm, NetworkSpec
+from chainrule.describe.network import NetworkSpec
 from chainrule.describe.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSProp
 from chainrule.errors import (
     ChainruleError,
@@ -52,13 +53,60 @@ if TYPE_CHECKING:
 __version__ = VERSION
 
 __all__ = [
-    "SGD", "Activation", "Adagrad", "Adam", "AdamW", "BatchNorm", "CSVLog", "Callback", "ChainruleError", "Constant",
-    "Cosine", "Cost", "DataError", "Dense", "DivergedError", "Dropout", "EarlyStopping", "Embedding", "EpochRecord",
-    "ExponentialDecay", "FitState", "FormulaError", "History", "InverseScaling", "LayerNorm", "LearningRateLog",
-    "Loss", "MLPClassifier", "MLPRegressor", "MissingDependencyError", "Monitor", "Network", "NetworkSpec",
-    "OnPlateau", "OneCycle", "Optimizer", "Program", "ProgramError", "Progress", "RMSProp", "Schedule", "SpecError",
-    "StepDecay", "WeightAverage", "cross_entropy", "data", "derive", "elu", "functions", "huber", "leaky_relu", "plot",
-    "quantile", "schedule_from_dict",
+    "SGD",
+    "Activation",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "BatchNorm",
+    "CSVLog",
+    "Callback",
+    "ChainruleError",
+    "Constant",
+    "Cosine",
+    "Cost",
+    "DataError",
+    "Dense",
+    "DivergedError",
+    "Dropout",
+    "EarlyStopping",
+    "Embedding",
+    "EpochRecord",
+    "ExponentialDecay",
+    "FitState",
+    "FormulaError",
+    "History",
+    "InverseScaling",
+    "Layer", "LayerNorm",
+    "LearningRateLog",
+    "Loss",
+    "MLPClassifier",
+    "MLPRegressor",
+    "MissingDependencyError",
+    "Monitor",
+    "Network",
+    "NetworkSpec",
+    "OnPlateau",
+    "OneCycle",
+    "Optimizer",
+    "Program",
+    "ProgramError",
+    "Progress",
+    "RMSProp",
+    "Schedule",
+    "SpecError",
+    "StepDecay",
+    "WeightAverage",
+    "cross_entropy",
+    "data",
+    "derive",
+    "elu",
+    "functions",
+    "huber",
+    "leaky_relu",
+    "plot",
+    "quantile",
+    "schedule_from_dict",
 ]  # fmt: skip
 
 _LAZY = {

@@ -11,8 +11,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from chainrule.describe.layers import Embedding
 from chainrule.describe.losses import LOSSES, Loss, Targets
-from chainrule.describe.network import Embedding, NetworkSpec
+from chainrule.describe.network import NetworkSpec
 from chainrule.errors import DataError, SpecError, expected, unknown_name
 
 Array = NDArray[Any]

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from chainrule import checks, model_file, storage
+from chainrule.describe.layers import Dense, Layer
 from chainrule.describe.losses import Cost, Loss, Targets
-from chainrule.describe.network import Dense, Layer, NetworkSpec, PenaltyPer, Reduction
+from chainrule.describe.network import NetworkSpec, PenaltyPer, Reduction
 from chainrule.describe.optimizers import Optimizer, as_optimizer
 from chainrule.engines.base import Engine, OneRow, Values
 from chainrule.engines.choose import Engines

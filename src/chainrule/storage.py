@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule.describe.layers import BatchNorm, Dense, Dropout, Embedding, LayerNorm
 from chainrule.describe.losses import LOSSES, Loss
-from chainrule.describe.network import BatchNorm, Dense, Dropout, Embedding, LayerNorm, NetworkSpec
+from chainrule.describe.network import NetworkSpec
 
 Array = NDArray[Any]
 

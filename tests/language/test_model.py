@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from chainrule.describe.network import BatchNorm, Dense, Dropout, LayerNorm
+from chainrule.describe.layers import BatchNorm, Dense, Dropout, LayerNorm
 from chainrule.describe.optimizers import SGD, Adam
 from chainrule.errors import DataError, SpecError
 from chainrule.language import PRESETS, CharacterModel, Preset, Vocabulary, load_names, preset, split_names

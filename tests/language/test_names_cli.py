@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from chainrule.cli import main
-from chainrule.describe.network import Dense
+from chainrule.describe.layers import Dense
 from chainrule.language import CharacterModel, load_names, split_names
 from chainrule.network import Network
 from chainrule.train.history import History

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from chainrule.describe.layers import Dense, Dropout, Layer
 from chainrule.describe.losses import LOSSES
-from chainrule.describe.network import Dense, Dropout, Layer
 from chainrule.describe.optimizers import Optimizer, as_optimizer
 from chainrule.errors import SpecError, expected, unknown_name
 from chainrule.train.schedules import Constant, Cosine, OneCycle, Schedule

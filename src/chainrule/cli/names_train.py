@@ -14,7 +14,7 @@ import numpy as np
 
 from chainrule.cli.choices import hidden_layers, make_optimizer
 from chainrule.cli.runs import HISTORY, LOG, MODEL, SETTINGS, Settings, check_out, claim, uninterrupted, versions
-from chainrule.describe.network import Dense
+from chainrule.describe.layers import Dense
 from chainrule.describe.optimizers import OPTIMIZERS, Optimizer
 from chainrule.errors import ChainruleError, DivergedError, SpecError, expected
 from chainrule.language import CharacterModel, Preset, Vocabulary, load_names, preset, split_names

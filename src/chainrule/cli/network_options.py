@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from chainrule.cli.choices import DEFAULT_LOSS, hidden_layers, output_activation
 from chainrule.cli.runs import MODEL, find_model
 from chainrule.data import Dataset, Standardizer, load, load_features
+from chainrule.describe.layers import Dense, Embedding
 from chainrule.describe.losses import Loss
-from chainrule.describe.network import Dense, Embedding, NetworkSpec
+from chainrule.describe.network import NetworkSpec
 from chainrule.errors import DataError, SpecError, expected
 from chainrule.network import Network
 

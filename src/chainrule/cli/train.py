@@ -29,7 +29,7 @@ from chainrule.cli.runs import (
 from chainrule.cli.scores import decode, score, score_line
 from chainrule.data import Dataset, Standardizer, load
 from chainrule.data.dataset import split_rows
-from chainrule.describe.network import Dense
+from chainrule.describe.layers import Dense
 from chainrule.describe.optimizers import Optimizer
 from chainrule.errors import ChainruleError, DivergedError, SpecError, expected
 from chainrule.network import Network

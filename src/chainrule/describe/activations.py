@@ -8,8 +8,9 @@ at hand (a test holds the two together), and Z need not be kept.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from chainrule.describe import initialisers
 from chainrule.errors import FormulaError, SpecError, expected, is_number, unknown_name
 from chainrule.program.parse import formula, parse, source
 from chainrule.program.scalar import Expression, Reduction, differentiate, walk
@@ -23,13 +24,17 @@ class Activation:
         Activation(lambda z: z / (1 + abs(z)))
         Activation("exp(z - max(z)) / sum(exp(z - max(z)))")
 
-    name: shown in the summary.  slope: g' as a formula in a and z, only to spare work; the derivative is derived
-    without it.  Raises FormulaError.
+    Raises FormulaError.
     """
 
     expression: Expression
+    """g, a formula in z."""
     name: str
+    """Shown in the summary."""
     slope: Expression | None
+    """g' as a formula in a and z, only to spare work; the derivative is derived without it."""
+    initialiser: str = field(compare=False)
+    """Of the weights before it, where they do not name one."""
 
     def __init__(
         self,
@@ -37,6 +42,7 @@ class Activation:
         *,
         name: str | None = None,
         slope: str | Expression | None = None,
+        initialiser: str = "glorot_uniform",
     ) -> None:
         expression = formula(given, ("z",))
         if not any(True for e in walk(expression)):  # pragma: no cover - an expression always has a node
@@ -44,6 +50,11 @@ class Activation:
         object.__setattr__(self, "expression", expression)
         object.__setattr__(self, "name", name or (given if isinstance(given, str) else source(expression)))
         object.__setattr__(self, "slope", None if slope is None else formula(slope, ("a", "z")))
+        faults: list[str] = []
+        initialisers.check(initialiser, faults)
+        if faults:
+            raise SpecError(faults)
+        object.__setattr__(self, "initialiser", initialiser)
         if not self.vector_valued:
             differentiate(expression, "z")
         elif slope is not None:
@@ -63,6 +74,8 @@ class Activation:
         return self.name
 
 
+_RECTIFIED = "he_normal"
+"""The initialiser of the relu family."""
 _SELU_ALPHA, _SELU_SCALE = 1.6732632423543772, 1.0507009873554805
 
 
@@ -71,9 +84,8 @@ def leaky_relu(slope: float = 0.01) -> Activation:
     if not is_number(slope):
         raise SpecError(expected("The slope of leaky_relu", "a finite number", slope))
     name = "leaky_relu" if slope == 0.01 else f"leaky_relu({slope})"
-    return Activation(
-        f"where(z > 0, z, {slope} * z)", name=name, slope=f"where(a > 0, 1, {slope})" if slope > 0 else None
-    )
+    value_slope = f"where(a > 0, 1, {slope})" if slope > 0 else None
+    return Activation(f"where(z > 0, z, {slope} * z)", name=name, slope=value_slope, initialiser=_RECTIFIED)
 
 
 def elu(alpha: float = 1.0) -> Activation:
@@ -81,13 +93,12 @@ def elu(alpha: float = 1.0) -> Activation:
     if not is_number(alpha):
         raise SpecError(expected("The alpha of elu", "a finite number", alpha))
     name = "elu" if alpha == 1 else f"elu({alpha})"
-    return Activation(
-        f"where(z > 0, z, {alpha} * expm1(z))", name=name, slope=f"where(a > 0, 1, a + {alpha})" if alpha > 0 else None
-    )
+    value_slope = f"where(a > 0, 1, a + {alpha})" if alpha > 0 else None
+    return Activation(f"where(z > 0, z, {alpha} * expm1(z))", name=name, slope=value_slope, initialiser=_RECTIFIED)
 
 
-def _named(name: str, text: str, slope: str | None = None) -> Activation:
-    return Activation(text, name=name, slope=slope)
+def _named(name: str, text: str, slope: str | None = None, initialiser: str = "glorot_uniform") -> Activation:
+    return Activation(text, name=name, slope=slope, initialiser=initialiser)
 
 
 _SHIFTED = "exp(z - stop(max(z)))"
@@ -95,19 +106,22 @@ _ALL = (
     _named("identity", "z"),
     _named("sigmoid", "sigmoid(z)"),
     _named("tanh", "tanh(z)"),
-    _named("relu", "max(z, 0)", "where(a > 0, 1, 0)"),
+    _named("relu", "max(z, 0)", "where(a > 0, 1, 0)", _RECTIFIED),
     leaky_relu(),
     elu(),
     _named(
         "selu",
         f"where(z > 0, {_SELU_SCALE} * z, {_SELU_SCALE * _SELU_ALPHA} * expm1(z))",
         f"where(a > 0, {_SELU_SCALE}, a + {_SELU_SCALE * _SELU_ALPHA})",
+        "lecun_normal",
     ),
-    _named("gelu", "0.5 * z * (1 + erf(z / 1.4142135623730951))"),
-    _named("gelu_tanh", "0.5 * z * (1 + tanh(0.7978845608028654 * (z + 0.044715 * z * z * z)))"),
-    _named("silu", "z * sigmoid(z)"),
-    _named("mish", "z * tanh(softplus(z))"),
-    _named("softplus", "softplus(z)"),
+    _named("gelu", "0.5 * z * (1 + erf(z / 1.4142135623730951))", initialiser=_RECTIFIED),
+    _named(
+        "gelu_tanh", "0.5 * z * (1 + tanh(0.7978845608028654 * (z + 0.044715 * z * z * z)))", initialiser=_RECTIFIED
+    ),
+    _named("silu", "z * sigmoid(z)", initialiser=_RECTIFIED),
+    _named("mish", "z * tanh(softplus(z))", initialiser=_RECTIFIED),
+    _named("softplus", "softplus(z)", initialiser=_RECTIFIED),
     _named("softsign", "z / (1 + abs(z))", "(1 - abs(a)) ** 2"),
     _named("hard_sigmoid", "min(max(z / 6 + 0.5, 0), 1)", "where(a > 0, where(a < 1, 1 / 6, 0), 0)"),
     _named("softmax", f"{_SHIFTED} / sum({_SHIFTED})"),

@@ -1,185 +1,21 @@
-"""What a user describes: layers and a NetworkSpec; frozen, validated (all faults at once), to and from JSON."""
+"""NetworkSpec: the description of a network as a whole; frozen, validated (all faults at once), to and from JSON."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Integral, Real
 from typing import Any, Literal
 
 from chainrule.describe.activations import ACTIVATIONS, Activation, activation
+from chainrule.describe.layers import LAYERS, Layer
 from chainrule.describe.losses import Cost, Loss, loss, replace_loss
-from chainrule.errors import ChainruleError, SpecError, expected, is_number, unknown_name
+from chainrule.describe.settings import count, keep, not_negative
+from chainrule.errors import ChainruleError, SpecError, expected, unknown_name
 from chainrule.program.parse import parse, source
+from chainrule.program.symbol import Label
 
 Reduction = Literal["mean", "sum"]
 PenaltyPer = Literal["sample", "weight"]
-GivenActivation = str | Activation | Callable[..., object]
-INITIALISERS = (
-    "glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_uniform", "lecun_normal", "orthogonal",
-    "zeros",
-)  # fmt: skip
-"""Names of initialisers; a number s stands for a normal distribution with standard deviation s."""
-
-
-def _plain(value: Any) -> Any:
-    """NumPy's numbers as Python's, so that a spec is plain data; anything else as it is, for the checks to refuse."""
-    if isinstance(value, bool):
-        return value
-    if isinstance(value, Integral):
-        return int(value)
-    return float(value) if isinstance(value, Real) else value
-
-
-def _keep(owner: object, **fields: object) -> None:
-    """Sets fields of a frozen object, before it is handed out."""
-    for name, value in fields.items():
-        object.__setattr__(owner, name, _plain(value))
-
-
-def _count(what: str, value: object, faults: list[str]) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        faults.append(expected(what, "a positive whole number", value))
-
-
-def _not_negative(what: str, value: Any, faults: list[str]) -> None:
-    if not is_number(value) or value < 0:
-        faults.append(expected(what, "a finite number of at least 0", value))
-
-
-def _fraction(what: str, value: Any, faults: list[str]) -> None:
-    if not is_number(value) or not 0 <= value < 1:
-        faults.append(expected(what, "at least 0 and less than 1", value))
-
-
-def _positive(what: str, value: Any, faults: list[str]) -> None:
-    if not is_number(value) or value <= 0:
-        faults.append(expected(what, "above 0", value))
-
-
-def _initialiser(value: Any, faults: list[str]) -> None:
-    if isinstance(value, str):
-        if value not in INITIALISERS:
-            faults.append(unknown_name("initialiser", value, INITIALISERS))
-    elif value is not None and not (is_number(value) and value >= 0):
-        faults.append(expected("The initialiser", "a name or the standard deviation of a normal distribution", value))
-
-
-def _resolve(given: GivenActivation, faults: list[str]) -> Activation:
-    try:
-        return activation(given)
-    except SpecError as fault:
-        faults.extend(fault.faults)
-        return activation("identity")
-
-
-def _raise(layer: object, faults: list[str]) -> None:
-    if faults:
-        raise SpecError([f"{type(layer).__name__}: {fault}" for fault in faults])
-
-
-@dataclass(frozen=True, init=False)
-class Dense:
-    """Z = A_{l-1} W + b, A = g(Z): fully connected, `units` wide.
-
-    W (n_{l-1}, n_l), b (n_l,).  weights: an initialiser's name, or s for N(0, s²); by default he_normal for the relu
-    family, lecun_normal for selu, else glorot_uniform.  Raises SpecError.
-    """
-
-    units: int
-    activation: Activation
-    bias: bool
-    weights: str | float | None
-
-    def __init__(
-        self,
-        units: int,
-        activation: GivenActivation = "identity",
-        *,
-        bias: bool = True,
-        weights: str | float | None = None,
-    ) -> None:
-        faults: list[str] = []
-        _keep(self, units=units, activation=_resolve(activation, faults), bias=bool(bias), weights=weights)
-        _count("units", self.units, faults)
-        _initialiser(self.weights, faults)
-        _raise(self, faults)
-
-
-@dataclass(frozen=True)
-class Embedding:
-    """Rows of E named by tokens, side by side: tokens (m, c) -> (m, c · dimension).  Only as the first layer.
-
-    vocabulary: v, the number of tokens 0 … v - 1.  E (v, dimension), by default N(0, 1).
-    """
-
-    vocabulary: int
-    dimension: int
-    weights: str | float | None = 1.0
-
-    def __post_init__(self) -> None:
-        faults: list[str] = []
-        _keep(self, vocabulary=self.vocabulary, dimension=self.dimension, weights=self.weights)
-        _count("vocabulary", self.vocabulary, faults)
-        _count("dimension", self.dimension, faults)
-        _initialiser(self.weights, faults)
-        _raise(self, faults)
-
-
-@dataclass(frozen=True)
-class Dropout:
-    """Inverted dropout: in training D = A ∘ R / (1 - rate), R Bernoulli with mean 1 - rate; else D = A."""
-
-    rate: float
-
-    def __post_init__(self) -> None:
-        faults: list[str] = []
-        _keep(self, rate=self.rate)
-        _fraction("rate", self.rate, faults)
-        _raise(self, faults)
-
-
-@dataclass(frozen=True, init=False)
-class LayerNorm:
-    """N = γ (A - μ) / √(σ² + ε) + β, μ and σ² over each sample's features; then an activation.
-
-    Source: Ba et al. 2016.
-    """
-
-    activation: Activation
-    epsilon: float
-
-    def __init__(self, activation: GivenActivation = "identity", *, epsilon: float = 1e-5) -> None:
-        faults: list[str] = []
-        _keep(self, activation=_resolve(activation, faults), epsilon=epsilon)
-        _positive("epsilon", self.epsilon, faults)
-        _raise(self, faults)
-
-
-@dataclass(frozen=True, init=False)
-class BatchNorm:
-    """N = γ (A - μ) / √(σ² + ε) + β, μ and σ² over the batch in training, running means otherwise; then an activation.
-
-    running ← (1 - momentum) running + momentum · batch, of the mean and of the (biased) variance.
-    Source: Ioffe, Szegedy 2015.
-    """
-
-    activation: Activation
-    momentum: float
-    epsilon: float
-
-    def __init__(
-        self, activation: GivenActivation = "identity", *, momentum: float = 0.1, epsilon: float = 1e-5
-    ) -> None:
-        faults: list[str] = []
-        _keep(self, activation=_resolve(activation, faults), momentum=momentum, epsilon=epsilon)
-        _fraction("momentum", self.momentum, faults)
-        _positive("epsilon", self.epsilon, faults)
-        _raise(self, faults)
-
-
-Layer = Dense | Embedding | Dropout | LayerNorm | BatchNorm
-LAYERS: Mapping[str, type] = {c.__name__: c for c in (Dense, Embedding, Dropout, LayerNorm, BatchNorm)}
 
 
 @dataclass(frozen=True, init=False)
@@ -212,7 +48,7 @@ class NetworkSpec:
         penalty_per: PenaltyPer = "sample",
     ) -> None:
         several = tuple(layers) if isinstance(layers, Sequence) else (layers,)
-        _keep(self, inputs=inputs, layers=several, l1=l1, l2=l2, reduction=reduction, penalty_per=penalty_per)
+        keep(self, inputs=inputs, layers=several, l1=l1, l2=l2, reduction=reduction, penalty_per=penalty_per)
         faults: list[str] = []
         try:
             object.__setattr__(self, "loss", _loss(loss))
@@ -226,20 +62,45 @@ class NetworkSpec:
     @property
     def tokens(self) -> bool:
         """Whether the inputs are tokens for an embedding."""
-        return bool(self.layers) and isinstance(self.layers[0], Embedding)
+        return bool(self.layers) and self.layers[0].tokens
 
     @property
     def outputs(self) -> int:
         """The width of the last layer."""
-        return next(layer.units for layer in reversed(self.layers) if isinstance(layer, Dense))
+        width = self.inputs
+        for layer in self.layers:
+            width = layer.width(width)
+        return width
 
     @property
     def last_activation(self) -> Activation:
         """The activation that the prediction comes out of."""
-        for layer in reversed(self.layers):
-            if isinstance(layer, Dense | LayerNorm | BatchNorm):
-                return layer.activation
-        raise SpecError("The network has no layer.")
+        return next((g for layer in reversed(self.layers) if (g := layer.activates)), ACTIVATIONS["identity"])
+
+    def following(self, position: int) -> Activation:
+        """The activation that the values of the layer at this place (from 0) meet next, past normalisation, dropout."""
+        own = self.layers[position].activates
+        if own is not None and not own.identity:
+            return own
+        for after in self.layers[position + 1 :]:
+            if not after.passes:
+                break
+            if after.activates is not None and not after.activates.identity:
+                return after.activates
+        return ACTIVATIONS["identity"]
+
+    @property
+    def labels(self) -> tuple[Label, ...]:
+        """What the symbols of each layer are numbered by: the dense layers so far, and which of its family there."""
+        number = 0
+        seen: dict[tuple[str, int], int] = {}
+        labels = []
+        for layer in self.layers:
+            number += layer.numbered
+            key = layer.family or type(layer).__name__, number
+            seen[key] = seen.get(key, 0) + 1
+            labels.append(Label(number, seen[key]))
+        return tuple(labels)
 
     # --- to and from JSON ------------------------------------------------------------------------------------
 
@@ -256,10 +117,14 @@ class NetworkSpec:
         }
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> NetworkSpec:
-        """The spec that `to_dict` described.  Raises SpecError."""
+    def from_dict(cls, data: Mapping[str, Any], own_layers: Iterable[type[Layer]] = ()) -> NetworkSpec:
+        """The spec that `to_dict` described; own_layers: classes beside chainrule's that it may name.
+
+        Raises SpecError.
+        """
         try:
-            layers = [_layer_from_dict(d) for d in data["layers"]]
+            kinds = {**LAYERS, **{kind.__name__: kind for kind in own_layers}}
+            layers = [_layer_from_dict(d, kinds) for d in data["layers"]]
             options = {k: data[k] for k in ("l1", "l2", "reduction", "penalty_per")}
             return cls(data["inputs"], layers, _loss_from_dict(data["loss"]), **options)
         except (KeyError, TypeError, AttributeError) as fault:
@@ -273,24 +138,29 @@ def _loss(given: str | Loss | Cost | Callable[..., object]) -> Loss | Cost:
 def _faults(spec: NetworkSpec) -> list[str]:
     """Everything that is wrong with the network as a whole."""
     faults: list[str] = []
-    _count("inputs", spec.inputs, faults)
+    count("inputs", spec.inputs, faults)
     for position, layer in enumerate(spec.layers):
-        if not isinstance(layer, tuple(LAYERS.values())):
-            faults.append(expected(f"Layer {position + 1}", f"one of {', '.join(LAYERS)}", layer))
-        elif isinstance(layer, Embedding) and position > 0:
-            faults.append(f"Layer {position + 1} is an Embedding; only the first layer may be one.")
-    dense = [layer for layer in spec.layers if isinstance(layer, Dense)]
-    if not dense:
+        if not isinstance(layer, Layer):
+            faults.append(
+                expected(f"Layer {position + 1}", f"one of {', '.join(LAYERS)}, or a Layer of your own", layer)
+            )
+        elif layer.tokens and position > 0:
+            kind = type(layer).__name__
+            faults.append(f"Layer {position + 1} is an {kind}; only the first layer may be one.")
+    layers = [layer for layer in spec.layers if isinstance(layer, Layer)]
+    numbered = any(layer.numbered for layer in layers)
+    ends = bool(layers) and layers[-1].ends
+    if not numbered:
         faults.append("A network needs at least one Dense layer. Got none; add cr.Dense(outputs, ...).")
-    elif isinstance(spec.layers[-1], Dropout):
-        faults.append("The last layer is a Dropout: put it before the last Dense layer.")
+    elif not ends:
+        faults.append(f"The last layer is a {type(layers[-1]).__name__}: put it before the last Dense layer.")
     for name in ("l1", "l2"):
-        _not_negative(name, getattr(spec, name), faults)
+        not_negative(name, getattr(spec, name), faults)
     if spec.reduction not in ("mean", "sum"):
         faults.append(expected("reduction", "'mean' or 'sum'", spec.reduction))
     if spec.penalty_per not in ("sample", "weight"):
         faults.append(expected("penalty_per", "'sample' or 'weight'", spec.penalty_per))
-    if dense and spec.loss is not None and not isinstance(spec.layers[-1], Dropout):
+    if numbered and ends and spec.loss is not None and len(layers) == len(spec.layers):
         faults += _misfit(spec)
     return faults
 
@@ -343,15 +213,13 @@ def _layer_to_dict(layer: Layer) -> dict[str, Any]:
     return result
 
 
-def _layer_from_dict(data: Mapping[str, Any]) -> Layer:
-    if data["type"] not in LAYERS:
-        raise SpecError(unknown_name("layer", str(data["type"]), LAYERS))
+def _layer_from_dict(data: Mapping[str, Any], kinds: Mapping[str, type[Layer]]) -> Layer:
+    if data["type"] not in kinds:
+        raise SpecError(unknown_name("layer", str(data["type"]), kinds))
     settings = {k: v for k, v in data.items() if k != "type"}
     if "activation" in settings:
         settings["activation"] = _activation_from_json(settings["activation"])
-    layer = LAYERS[data["type"]](**settings)
-    assert isinstance(layer, Dense | Embedding | Dropout | LayerNorm | BatchNorm)
-    return layer
+    return kinds[data["type"]](**settings)
 
 
 def _loss_to_dict(given: Loss | Cost) -> str | dict[str, Any]:

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.describe.activations import ACTIVATIONS, ALIASES, Activation
+from chainrule.describe.layers import BatchNorm, Dense, Dropout, GivenActivation, Layer, LayerNorm
 from chainrule.describe.losses import Loss, replace_loss
-from chainrule.describe.network import BatchNorm, Dense, Dropout, GivenActivation, Layer, LayerNorm, NetworkSpec
+from chainrule.describe.network import NetworkSpec
 from chainrule.estimators.heads import Head
 from chainrule.estimators.parameters import hidden_sizes, per_layer
 from chainrule.network import Network

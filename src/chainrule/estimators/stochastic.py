@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
-from chainrule.describe.network import Dropout
+from chainrule.describe.layers import Dropout
 from chainrule.engines.base import Epoch
 from chainrule.estimators import parameters
 from chainrule.estimators.solvers import Solver

@@ -35,10 +35,11 @@ class Activations:
 
     def __init__(self, program: Program) -> None:
         made_by = {e.target.name: e for e in program.forward}
+        self.gradient_of = program.gradient_of
         self.known: dict[str, Activated] = {}
-        for equation in program.forward:
-            z = only_value(equation, made_by) if isinstance(equation.op, Elementwise) else None
-            if z is None or not equation.target.name.startswith("A") or not isinstance(equation.op, Elementwise):
+        for a, z_symbol in program.activations:
+            equation, z = made_by.get(a.name), z_symbol.name
+            if equation is None or not isinstance(equation.op, Elementwise) or only_value(equation, made_by) != z:
                 continue
             group: list[Equation] = []
             formula = expanded(equation.op.expression, made_by, group)
@@ -61,8 +62,10 @@ class Activations:
         if target.role != "gradient" or not isinstance(op, Elementwise):
             return None
         for a, activation in self.known.items():
-            da = f"d{a}"
-            if f"d{activation.z}" != target.name or activation.vector or da not in variables(op.expression):
+            if activation.vector or a not in self.gradient_of or target != self.gradient_of.get(activation.z):
+                continue
+            da = self.gradient_of[a].name
+            if da not in variables(op.expression):
                 continue
             factor = differentiate(op.expression, da)
             if not set(variables(factor)) <= {a, activation.z}:

@@ -76,7 +76,7 @@ class Components:
             return self._through_jacobian(line, own, place)
         sides = [self._right(line.equation, place)]
         before: list[Relation] = []
-        if line.equation.rule in USUAL and target.name == "L":
+        if line.equation.rule in USUAL and target.role == "loss":
             sides.insert(0, self._usual(line, place))
         activation = self.activations.of(target.name)
         if activation is not None and line.section == "forward":
@@ -91,7 +91,7 @@ class Components:
             call = Call(look, (self.names.leaf(z, self._letters(z, place)),), value.derivative, array=False)
             before.append(Relation(call, (self._expression(factor, place),)))
             entry = self._entry(self.symbols[through], z, place)
-            da = self.symbols[f"d{through}"]
+            da = self.program.gradient_of[through]
             at_p = self.names.leaf(da, ("p", place.sample))
             general = Fold("sum", "p", Apply("mul", (at_p, entry)))
             before.append(Relation(entry, (Apply("mul", (Delta("p", place.node), call)),)))
@@ -115,7 +115,7 @@ class Components:
         z = self.symbols[activation.z]
         entry = self._entry(a, z, place)
         found = jacobian(activation, a.name, self._shown(activation))
-        at_p = self.names.leaf(self.symbols[f"d{a.name}"], ("p", place.sample))
+        at_p = self.names.leaf(self.program.gradient_of[a.name], ("p", place.sample))
         general = Fold("sum", "p", Apply("mul", (at_p, entry)))
         return [Relation(entry, (self._jacobian(found, place),)), Relation(own, (general,))]
 
@@ -174,8 +174,9 @@ class Components:
 
     def _usual(self, line: Line, place: Place) -> Math:
         said = USUAL[line.equation.rule]
-        y = "Ys" if "Ys" in self.symbols else "Y"
-        bound = exchange(said, {Variable("a"): Variable(self.program.prediction.name), Variable("y"): Variable(y)})
+        y = self.names.targets
+        assert y is not None
+        bound = exchange(said, {Variable("a"): Variable(self.program.prediction.name), Variable("y"): Variable(y.name)})
         return self._expression(bound, place)
 
     # --- letters -----------------------------------------------------------------------------------------------
@@ -206,8 +207,8 @@ class Components:
 
     def _row(self, symbol: Symbol) -> bool:
         """Whether an (m, 1) array is one number a sample, and not a layer of one node."""
-        if symbol.role == "gradient" and symbol.name[1:] in self.symbols:
-            return self._row(self.symbols[symbol.name[1:]])
+        if symbol.how == "gradient":
+            return self._row(symbol.of[0])
         return symbol.role in ("inner", "loss", "weight")
 
     # --- operations --------------------------------------------------------------------------------------------

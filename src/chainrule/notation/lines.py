@@ -82,7 +82,7 @@ def lines(program: Program, *, jacobians: bool = False) -> list[Line]:
         role = equation.target.role
         small = isinstance(equation.op, MatMul | Reduce) and role in ("temporary", "inner", "loss")
         small = small or (isinstance(equation.op, Elementwise) and role == "temporary")
-        if name not in hidden and small and len(mine) == 1 and name != "L" and _open(mine[0], name):
+        if name not in hidden and small and len(mine) == 1 and not _of_a_sample(equation) and _open(mine[0], name):
             same = section_of[id(mine[0])] == section_of[id(equation)]
             if same or equation.target.role == "temporary":
                 within[name] = equation
@@ -104,28 +104,29 @@ def _through_jacobians(
     program: Program, made_by: Mapping[str, Equation], users: Mapping[str, list[Equation]]
 ) -> dict[str, tuple[str, list[Equation]]]:
     """dZ -> (A, the equations between dA and dZ) for every vector-valued activation whose dA is there."""
-    found = {}
-    for equation in program.forward:
-        z = only_value(equation, made_by)
-        a = equation.target.name
-        if z is None or not a.startswith("A") or f"d{a}" not in made_by or f"d{z}" not in made_by:
+    gradient_of, pairs = program.gradient_of, {}
+    for a, z in program.activations:
+        equation = made_by.get(a.name)
+        if equation is None or only_value(equation, made_by) != z.name or not {a.name, z.name} <= gradient_of.keys():
             continue
         group: list[Equation] = []
         if isinstance(equation.op, Elementwise):
             expanded(equation.op.expression, made_by, group)
-        own = {f"d{e.target.name}" for e in group}
-        end = made_by[f"d{z}"]
-        between: list[Equation] = []
-        for step in program.backward:
-            name = step.target.name
-            if name in own or name.removeprefix("n_") in {e.target.name for e in group}:
-                between.append(step)
+        da, dz = gradient_of[a.name].name, gradient_of[z.name].name
+        inner = {e.target for e in group}
+        end = made_by[dz]
+        between = [e for e in program.backward if e.target.of and e.target.of[0] in inner]
         names = {e.target.name for e in between}
         closed = all(u in between or u is end for n in names for u in users.get(n, []))
-        allowed = names | {f"d{a}", a, z, *(e.target.name for e in group)}
+        allowed = names | {da, a.name, z.name, *(s.name for s in inner)}
         if between and closed and all(s.name in allowed for s in end.operands):
-            found[f"d{z}"] = (a, between)
-    return found
+            pairs[dz] = (a.name, between)
+    return pairs
+
+
+def _of_a_sample(equation: Equation) -> bool:
+    """Whether it is L, the loss of each sample: it has a line of its own."""
+    return equation.target.role == "loss" and equation.target.batched
 
 
 def _open(user: Equation, name: str) -> bool:
@@ -165,7 +166,7 @@ def _familiar(
             continue
         own = {id(e) for e in group} | {id(equation)} | covered
         outside = [u for e in group for u in users.get(e.target.name, []) if id(u) not in own]
-        if all(u.target.name == "L" and u.rule in USUAL for u in outside):
+        if all(u.target.role == "loss" and u.rule in USUAL for u in outside):
             found[equation.target.name] = (group, name)
     return found
 

@@ -68,7 +68,7 @@ class Matrices:
             return found
         sides = [self._right(line.equation, want)]
         before: list[Relation] = []
-        if line.equation.rule in USUAL and target.name == "L":
+        if line.equation.rule in USUAL and target.role == "loss":
             sides.insert(0, self._usual(line, want))
         activation = self.activations.of(target.name)
         if activation is not None and line.section == "forward":
@@ -83,7 +83,7 @@ class Matrices:
             natural = self.names.flipped(z)
             call = Call(look, (self.names.leaf(z),), value.derivative, over=("", ""))
             before.append(Relation(call, (self._expression(factor, natural),)))
-            sides = [self._times_slope(self.symbols[f"d{through}"], call, natural, want)]
+            sides = [self._times_slope(self.program.gradient_of[through], call, natural, want)]
         return [*before, Relation(own, tuple(sides), sign)]
 
     def _times_slope(self, gradient: Symbol, call: Math, natural: bool, want: bool) -> Math:
@@ -110,13 +110,14 @@ class Matrices:
 
     def _labelled(self) -> bool:
         """Whether the letter of an activation carries its layer: always for g, for σ only if there are several."""
-        return self.notation.function == "g" or self.activations.several
+        return self.notation.labelled or self.activations.several
 
     def _usual(self, line: Line, want: bool) -> Math:
         """The loss as texts write it."""
         said = USUAL[line.equation.rule]
-        y = "Ys" if "Ys" in self.symbols else "Y"
-        bound = exchange(said, {Variable("a"): Variable(self.program.prediction.name), Variable("y"): Variable(y)})
+        y = self.names.targets
+        assert y is not None
+        bound = exchange(said, {Variable("a"): Variable(self.program.prediction.name), Variable("y"): Variable(y.name)})
         return self._expression(bound, want)
 
     def _step(self, line: Line, own: Leaf, want: bool) -> list[Relation] | None:

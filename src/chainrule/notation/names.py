@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import re
+from dataclasses import replace
 
 from chainrule.notation.tables import GradientStyle, Kind, Notation
 from chainrule.notation.tree import Leaf
 from chainrule.notation.typeset import Atom, Fenced, Frac, Hat, Look, Row, Scripts, joined
 from chainrule.program.equation import Program
-from chainrule.program.symbol import BATCH, Symbol
+from chainrule.program.op import Gather, OneHot
+from chainrule.program.symbol import BATCH, Label, Symbol
 
-_NAME = re.compile(r"^([A-Za-z]+?(?:_[a-z]+)*)(\d+[a-z]?)?(_\d+)?$")
 _ALWAYS = {"gamma": "γ", "beta": "β", "lambda": "λ", "ell": "ℓ"}
-_PREFIXED = ("norm1_", "norm2_", "n_", "sum_d")
+_WORDS = {"norm1": "norm", "norm2": "norm", "count": "count", "gradient sum": "sum"}
+"""How what is said of a symbol is written, that symbol below."""
+_BELOW: dict[str, Look] = {"mu": Atom("μ"), "var": Scripts(Atom("σ"), None, Atom("2", "number"))}
 _ACTING = ("W", "b")
+"""The letters of what acts on the layer before."""
 
 
 class Names:
@@ -22,9 +25,11 @@ class Names:
     def __init__(self, program: Program, notation: Notation) -> None:
         self.notation = notation
         self.symbols = program.symbols
-        x = self.symbols.get("X")
-        self.tokens = x is not None and x.integers
-        self._parameters = {s.name for s in program.parameters}
+        self.inputs = next((s for s in program.given if s.role == "input"), None)
+        self.tables = frozenset(e.operands[0] for e in program.equations if isinstance(e.op, Gather))
+        """What tokens are looked up in."""
+        self.targets = _targets(program)
+        """Y as the loss reads it: given, one-hot, or smoothed."""
 
     # --- what kind of array it is ------------------------------------------------------------------------------
 
@@ -33,11 +38,11 @@ class Names:
         if symbol.shape == ():
             return "scalar"
         if symbol.batched:
-            gradient = symbol.role == "gradient" or symbol.name.startswith("sum_d")
+            gradient = symbol.role == "gradient" or symbol.how == "gradient sum"
             return "data gradient" if gradient and len(symbol.shape) == 2 else "data"
         if len(symbol.shape) == 1:
             return "vector"
-        return "table" if symbol.name.lstrip("d").split("_")[-1] == "E" else "weights"
+        return "table" if symbol.root in self.tables else "weights"
 
     def flipped(self, symbol: Symbol) -> bool:
         """Whether the notation's array is the transpose of the program's."""
@@ -66,7 +71,7 @@ class Names:
         """g^[l], or its slope g^[l]′; letter: its component."""
         n = self.notation
         base: Look = Atom(n.function or "g")
-        label = self._label(symbol.name) if labelled else None
+        label = self._label(symbol) if labelled else None
         sub: Look | None = _indices((letter,)) if letter else None
         sup: Look | None = None
         if label is not None and n.lowered:
@@ -79,40 +84,36 @@ class Names:
         return _scripts(base, sub, sup)
 
     def _look(self, symbol: Symbol, letters: tuple[str, ...]) -> tuple[Look, bool]:
-        name, n = symbol.name, self.notation
-        if name.startswith("t_") and name[2:] in self.symbols:  # a tangent, in Pearlmutter's letter
-            return Row((Atom("R"), Fenced("{", self._look(self.symbols[name[2:]], letters)[0], "}"))), False
-        if name == BATCH:
+        n, how = self.notation, symbol.how
+        if how == "tangent":  # in Pearlmutter's letter
+            return Row((Atom("R"), Fenced("{", self._look(symbol.of[0], letters)[0], "}"))), False
+        if symbol.role == "size" and symbol.letter == BATCH:
             return Atom(n.size), False
         if symbol.role == "rate":
             return Atom(n.rate), False
         if symbol.role == "cost":
             return Atom(n.cost), False
-        if name == "L" and symbol.role == "loss":
+        if symbol.role == "loss" and symbol.batched:
             return _scripts(Atom(n.loss), _indices(letters), None), False
-        if symbol.role == "slot":
-            slot, of = name.split("_", 1)
-            return Scripts(Atom(slot), self._look(self.symbols[of], letters)[0]), False
-        if symbol.role == "gradient" and name[1:] in self.symbols:
-            return self._gradient(self.symbols[name[1:]], letters)
-        for prefix in _PREFIXED:
-            if name.startswith(prefix) and name[len(prefix) :] in self.symbols:
-                inner = self._look(self.symbols[name[len(prefix) :]], ())[0]
-                word = Atom({"n_": "count", "sum_d": "sum"}.get(prefix, "norm"), "word")
-                return Scripts(word, inner), False
+        if how == "slot":
+            return Scripts(Atom(symbol.letter), self._look(symbol.of[0], letters)[0]), False
+        if how == "gradient" and symbol.role == "gradient":
+            return self._gradient(symbol.of[0], letters)
+        if how in _WORDS:
+            return Scripts(Atom(_WORDS[how], "word"), self._look(symbol.of[0], ())[0]), False
+        if how == "smoothed":
+            base = Scripts(Atom(n.letters.get(symbol.letter, symbol.letter)), Atom("s"))
+            return _scripts(base, _indices(letters), None), False
+        if how:
+            return _scripts(Atom(symbol.name, "word"), _indices(letters), None), False
         return self._plain(symbol, letters), False
 
     def _plain(self, symbol: Symbol, letters: tuple[str, ...]) -> Look:
-        found = _NAME.match(symbol.name)
-        if found is None:
-            return _scripts(Atom(symbol.name, "word"), _indices(letters), None)
-        base, number, extra = found.groups()
-        if base == "X" and not self.tokens and number is None:
-            base, number = "A", "0"
-        elif base == "X" and number == "0":
-            base = "A"
-        label = self._label_of(base, number, symbol)
-        look = self._base(base, extra, symbol)
+        if symbol == self.inputs and not symbol.integers:
+            symbol = Symbol("A", symbol.shape, layer=Label(0))
+        elif symbol.letter == "X" and symbol.layer is not None:
+            symbol = replace(symbol, letter="A")
+        label, look = self._label(symbol), self._base(symbol)
         sub: Look | None = _indices(letters)
         sup: Look | None = None
         if label is not None and self.notation.lowered:
@@ -121,58 +122,55 @@ class Names:
             sup = label
         return _scripts(look, sub, sup)
 
-    def _base(self, base: str, extra: str | None, symbol: Symbol) -> Look:
-        letter = self.notation.letters.get(base, _ALWAYS.get(base, base))
-        if base == "Y" and symbol.role in ("inner", "target"):
-            letter = self.notation.onehot
-        if base == "A_n":
-            return Hat(Atom(self.notation.letters.get("A", "A")))
-        if base == "E" and symbol.role != "parameter":
-            letter = base.lower() if self.notation.components else base
-        if base == "Ys":
-            return Scripts(Atom(self.notation.letters.get("Y", "Y")), Atom("s"))
-        if base == "step_size":
-            return Scripts(Atom(self.notation.rate), Atom(self.notation.letters.get("t", "t")))
+    def _base(self, symbol: Symbol) -> Look:
+        n = self.notation
+        letter = n.letters.get(symbol.letter, _ALWAYS.get(symbol.letter, symbol.letter))
+        copy = "" if symbol.copy == 1 else str(symbol.copy)
+        if symbol.letter == "A" and symbol.mark:
+            return Hat(Atom(letter))
+        if symbol.letter == "Y" and symbol.role in ("inner", "target"):
+            letter = n.onehot
+        if symbol.letter == "E" and symbol.role != "parameter":
+            letter = symbol.letter.lower() if n.components else symbol.letter
+        if symbol.letter == "step_size":
+            return Scripts(Atom(n.rate), Atom(n.letters.get("t", "t")))
         if len(letter) == 1:
-            return Atom(letter) if not extra else Scripts(Atom(letter), Atom(extra[1:], "number"))
-        words = {"mean": "mean", "var": "var"}.get(base, base.replace("_", " ") if symbol.shape == () else base)
-        if base.startswith(("sum_", "max_")) and symbol.shape != ():
-            head, tail = base.split("_", 1)
-            below: dict[str, Look] = {"mu": Atom("μ"), "var": Scripts(Atom("σ"), None, Atom("2", "number"))}
-            return Scripts(Atom(head, "word"), below.get(tail, Atom(tail)))
-        if base.startswith("sum_") or extra:
-            words = base.split("_")[0] + (extra or "").replace("_", "")
-        return Atom(words, "word")
+            below = symbol.mark or copy
+            return Scripts(Atom(letter), Atom(below, "number")) if below else Atom(letter)
+        if symbol.mark and symbol.shape != ():
+            return Scripts(Atom(letter, "word"), _BELOW.get(symbol.mark, Atom(symbol.mark)))
+        words = symbol.letter.replace("_", " ") if symbol.shape == () else symbol.letter
+        return Atom(words + copy, "word")
 
-    def _label(self, name: str) -> Look | None:
-        found = _NAME.match(name)
-        return None if found is None else self._label_of(found.group(1), found.group(2), self.symbols[name])
-
-    def _label_of(self, base: str, number: str | None, symbol: Symbol) -> Look | None:
-        if number is None:
+    def _label(self, symbol: Symbol) -> Look | None:
+        label = symbol.layer
+        if label is None:
             return None
-        if self.notation.acting and base in _ACTING and number.isdecimal():
-            number = str(int(number) - 1)
-        left, _, right = self.notation.label.partition("{}")
-        inside = Atom(number, "number")
-        return Fenced(left, inside, right) if left else inside
+        if self.notation.acting and symbol.letter in _ACTING and label.repeat == 1:
+            label = Label(label.number - 1)
+        before, after = self.notation.label
+        inside = Atom(str(label), "number")
+        return Fenced(before, inside, after) if before else inside
 
     def _gradient(self, of: Symbol, letters: tuple[str, ...]) -> tuple[Look, bool]:
         n = self.notation
-        known = _NAME.match(of.name)
-        z = known is not None and known.group(1) == "Z"
-        which = 2 if of.name in self._parameters else 0 if z else 1
+        which = 2 if of.role == "parameter" else 0 if of.letter == "Z" and not of.how else 1
         style: GradientStyle = n.gradients[which]
         inner = self._look(of, letters)[0]
         cost = Atom(n.cost)
         if style == "named":
-            label = self._label(of.name)
-            return Scripts(Atom(n.error), None, label), False
+            return Scripts(Atom(n.error), None, self._label(of)), False
         if style == "nabla":
             return Row((Scripts(Atom("∇"), inner), cost)), True
         if style == "jacobian":
             return Row((Atom("J"), Fenced("(", cost, ")"), Fenced("(", inner, ")"))), False
         return Frac(Row((Atom("∂"), cost)), Row((Atom("∂"), inner))), True
+
+
+def _targets(program: Program) -> Symbol | None:
+    values = [s for s in program.given if s.role == "target" and not s.integers]
+    values += [e.target for e in program.equations if isinstance(e.op, OneHot) or e.target.how == "smoothed"]
+    return values[-1] if values else None
 
 
 def _indices(letters: tuple[str, ...]) -> Look | None:

@@ -31,22 +31,12 @@ from chainrule.program.symbol import BATCH, Symbol
 from chainrule.program.verify import verify
 
 
-def divisor(program: Program) -> Expression | None:
-    """D, by which the sum S of the losses is divided in the cost; None for a sum, or a cost of its own."""
-    for equation in program.cost:
-        if equation.target == program.objective and isinstance(equation.op, Elementwise):
-            for part in walk(equation.op.expression):
-                if isinstance(part, Apply) and part.function == "div" and part.arguments[0] == Variable("S"):
-                    return part.arguments[1]
-    return None
-
-
 def mean_at_weights(program: Program) -> Program:
     """The program with 1/D where the gradients of the parameters are formed; itself where there is no D.
 
     A gradient dT that is no parameter's stands for D dT afterwards, dX as well.
     """
-    by = divisor(program)
+    by = program.divisor
     if by is None or not program.backward:
         return program
     ends = {g.name for s, g in program.gradients if s.role == "parameter"}
@@ -83,7 +73,7 @@ def _divided(equation: Equation, by: Expression, scaled: set[str], scope: dict[s
     if isinstance(op, Elementwise):
         expression = exchange(op.expression, {Variable(n): divide(Variable(n), by) for n in scaled})
         return [elementwise(target, expression, scope, equation.rule, equation.through)]
-    whole = Symbol(f"{target.name}_sum", target.shape, "temporary")
+    whole = target.said("whole", "temporary")
     scope[whole.name] = whole
     inner = _with(replace(equation, target=whole), by, scaled, scope)
     mean = elementwise(target, divide(Variable(whole.name), by), scope, equation.rule, equation.through)
@@ -156,17 +146,19 @@ def named_penalties(program: Program) -> tuple[Program, dict[str, float]]:
     for part in walk(objective.op.expression):
         factor = _per_sample(part)
         if factor is not None:
-            kinds = {n.split("_")[0] for n in variables(factor[1])}
-            if len(kinds) == 1 and kinds <= {"norm1", "norm2"}:
+            kinds = {program.symbols[n].how for n in variables(factor[1])}
+            if kinds == {"norm1"} or kinds == {"norm2"}:
                 found[kinds.pop()] = (factor[0], part)
     if not found:
         return program, {}
-    names = {"norm1": "lambda_1", "norm2": "lambda_2" if len(found) == 2 else "lambda"}
+    marks = {"norm1": "1", "norm2": "2" if len(found) == 2 else ""}
     m = Variable(BATCH)
     values: dict[str, float] = {}
+    strengths: list[Symbol] = []
     by: dict[Expression, Expression] = {}
     for kind, (strength, part) in found.items():
-        name = names[kind]
+        strengths.append(Symbol("lambda", (), "size", mark=marks[kind]))
+        name = strengths[-1].name
         values[name] = strength if kind == "norm1" else 2 * strength
         inner = _per_sample(part)
         assert inner is not None
@@ -175,11 +167,11 @@ def named_penalties(program: Program) -> tuple[Program, dict[str, float]]:
         for symbol in program.parameters:
             w = Variable(symbol.name)
             slope: Expression = apply("sign", w) if kind == "norm1" else w
-            for moved in (slope, Variable(f"t_{symbol}")):
+            for moved in (slope, Variable(symbol.tangent.name)):
                 by[divide(multiply(Constant(values[name]), moved), m)] = divide(multiply(Variable(name), moved), m)
-    given = (*program.given, *(Symbol(n, (), "size") for n in values))
+    given = (*program.given, *strengths)
     scope = {**program.symbols, **{s.name: s for s in given}}
-    ends = {g.name for _, g in program.gradients} | {f"d{s}" for s in program.parameters}
+    ends = {g.name for _, g in program.gradients} | {g.name for g in program.gradient_of.values() if g.of[0].penalised}
 
     def renamed(equation: Equation) -> Equation:
         if not isinstance(equation.op, Elementwise):

@@ -20,11 +20,12 @@ GradientStyle = Literal["partial", "nabla", "named", "jacobian"]
 class Notation:
     """How a notation writes things.
 
-    title, says: for people.  label: how a layer's number is written, raised or below ("({})", "[{}]").  letters: the
+    title, says: for people.  label: what stands before and after a layer's number, raised or below.  letters: the
     program's names -> this notation's.  flipped: the kinds of arrays that are written transposed, compared with the
     program, where samples are rows.  acting: weights are labelled by the layer they act on.  gradients: how the
     gradient by a pre-activation z, by other data, and by a parameter is written.  error: the letter of a named
-    gradient.  function: the letter of an activation (None: by its own name), its slope written g'(Z).  mean: where 1/m
+    gradient.  function: the letter of an activation (None: by its own name), its slope written g'(Z).
+    labelled: whether that letter carries its layer even where all activations are the same.  mean: where 1/m
     is written unless asked otherwise.  diagonal: slopes as diagonal matrices.  step: an update as W := W + dW.
     components: single elements with indices and sums instead of matrices.
     """
@@ -34,7 +35,7 @@ class Notation:
     says: str
     cost: str = "J"
     loss: str = "L"
-    label: str = "({})"
+    label: tuple[str, str] = ("(", ")")
     lowered: bool = False
     letters: Mapping[str, str] = field(default_factory=dict)
     flipped: frozenset[Kind] = frozenset()
@@ -42,6 +43,7 @@ class Notation:
     gradients: tuple[GradientStyle, GradientStyle, GradientStyle] = ("partial", "partial", "partial")
     error: str = "Δ"
     function: str | None = None
+    labelled: bool = False
     sigmoid: str = "σ"
     size: str = "m"
     rate: str = "α"
@@ -64,21 +66,23 @@ COLUMN = Notation(
     "column",
     "Samples are columns",
     "Z^[l] = W^[l] A^[l-1] + b^[l]; Δ^[l] is the error of layer l, dZ in code; ∇_A J is dA in code.",
-    label="[{}]",
+    label=("[", "]"),
     flipped=frozenset({"data", "data gradient", "weights", "vector", "table"}),
     gradients=("named", "nabla", "partial"),
     function="g",
+    labelled=True,
     mean="weights",
 )
 INDEX = Notation(
     "index",
     "Components with indices",
     "i is the sample, j a node of the layer, k a node of the layer before, p and q run over nodes; δ is Kronecker's.",
-    label="[{}]",
+    label=("[", "]"),
     letters={"A": "a", "Z": "z", "W": "w", "X": "x", "Y": "y", "D": "d", "R": "r", "C": "c", "N": "n", "H": "h",
              "E": "e", "S": "s"},
     flipped=frozenset({"data", "data gradient", "weights", "vector", "table"}),
     function="g",
+    labelled=True,
     components=True,
     onehot="y",
 )  # fmt: skip
@@ -89,7 +93,7 @@ LAYER = Notation(
     "side by side, and their gradients add up; m is the learning rate.",
     cost="E",
     loss="e",
-    label="{}",
+    label=("", ""),
     lowered=True,
     letters={"A": "a", "Z": "z", "X": "x", "Y": "y", "E": "C", "t": "τ"},
     flipped=frozenset({"data", "weights", "vector", "table"}),

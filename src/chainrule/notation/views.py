@@ -100,9 +100,10 @@ def _views(program: Program, table: Notation) -> list[EquationView]:
         writer.shown = frozenset(line.target.name for line in grouped)
     made: list[EquationView] = []
     texts: dict[str, str] = {}
-    x = program.symbols.get("X")
+    x = names.inputs
     if x is not None and not x.integers:
-        made.append(_view(table, "forward", (), ("X",), writer.inputs(x), shape_text(_shape(names, "X")), "the input"))
+        shape = shape_text(_shape(names, x.name))
+        made.append(_view(table, "forward", (), (x.name,), writer.inputs(x), shape, "the input"))
     for line in grouped:
         if made and line.section != "forward" and made[-1].section == "forward":
             made.append(_output(table, program, writer, names))

@@ -26,13 +26,17 @@ SECTIONS = ("forward", "cost", "backward", "update")
 
 @dataclass(frozen=True)
 class Equation:
-    """target = op(operands), and why: the rule that wrote it and the equations it goes back through, one a line."""
+    """target = op(operands), and why."""
 
     target: Symbol
     op: Op
     operands: tuple[Symbol, ...]
     rule: str = field(default="", compare=False)
+    """The rule that wrote it."""
     through: str = field(default="", compare=False)
+    """The equations that it goes back through, one a line."""
+    layer: int | None = field(default=None, compare=False)
+    """The place, from 0, of the layer that it belongs to; None where it belongs to none (the cost)."""
 
     def __str__(self) -> str:
         return equation_text(self)
@@ -40,20 +44,26 @@ class Equation:
 
 @dataclass(frozen=True)
 class Program:
-    """The equations of one network: its prediction, its cost J, the gradient of J by everything wanted, the update.
-
-    given: what comes from outside (data, m, parameters, slots, rates).  prediction: Ŷ.  objective: J, or None.
-    gradients: (symbol, its gradient) pairs; parameters in the network's order, then X if it was asked for.
-    """
+    """The equations of one network: its prediction, its cost J, the gradient of J by everything wanted, the update."""
 
     given: tuple[Symbol, ...]
+    """What comes from outside: data, m, parameters, slots, rates."""
     forward: tuple[Equation, ...]
     prediction: Symbol
+    """Ŷ"""
     cost: tuple[Equation, ...] = ()
     backward: tuple[Equation, ...] = ()
     update: tuple[Equation, ...] = ()
     objective: Symbol | None = None
+    """J, or None where there is no cost."""
     gradients: tuple[tuple[Symbol, Symbol], ...] = ()
+    """(symbol, its gradient) pairs; parameters in the network's order, then X if it was asked for."""
+    outputs: tuple[Symbol, ...] = ()
+    """The symbol that leaves each layer, in their order; a layer that does nothing passes on the one before."""
+    activations: tuple[tuple[Symbol, Symbol], ...] = ()
+    """(A, Z) of each activation A = g(Z)."""
+    divisor: Expression | None = None
+    """D, by which the sum of the losses is divided in J; None for a sum, or a cost of its own."""
 
     def sections(self) -> Iterator[tuple[str, tuple[Equation, ...]]]:
         """(name, equations) of each section, in order."""
@@ -79,6 +89,12 @@ class Program:
     def symbols(self) -> dict[str, Symbol]:
         """Every symbol by name."""
         return {s.name: s for s in (*self.given, *(e.target for e in self.equations))}
+
+    @cached_property
+    def gradient_of(self) -> dict[str, Symbol]:
+        """dT by the name of T, of every T whose gradient the backward section makes."""
+        inner = [e.target for e in self.backward if e.target.how == "gradient" and e.target.role == "gradient"]
+        return {g.of[0].name: g for g in inner} | {s.name: g for s, g in self.gradients}
 
     def symbol(self, name: str) -> Symbol:
         """The symbol of that name.  Raises KeyError."""

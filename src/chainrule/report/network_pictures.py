@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from chainrule import checks
 from chainrule.describe.activations import Activation
-from chainrule.describe.network import BatchNorm, Dense, Dropout, Embedding, LayerNorm
+from chainrule.describe.layers import BatchNorm, Dense, Dropout, Embedding, LayerNorm
 from chainrule.engines.reference import ReferenceEngine
 from chainrule.errors import SpecError, expected
 from chainrule.network import Network

@@ -3,11 +3,12 @@
 Equations are walked from the last to the first.  dT, the gradient of the cost by T, is the sum of what each equation
 that uses T contributes:
 
-    T = L R              dL = dT Rᵀ,  dR = Lᵀ dT
+    T = L R              dL = dT Rᵀ,  dR = Lᵀ dT; where L or R stands transposed, the transposes of these
     T = e(a, b, ...)     da = dT ∂e/∂a, summed over the axes on which a repeats (a bias: over the rows)
     T = Σ e(a, ...)      da = dT ∂e/∂a
     T = max e(a, ...)    da = dT ∂e/∂a where e is the largest, shared evenly among equals
     T = rows of E at X   dE = dT added into rows X
+    T = D added up at X  dD = rows of dT at X
 
 A gradient becomes an equation of its own where a textbook names it (dZ, dA, dW, ...) or an operation needs it; in
 between, expressions are composed and simplified.
@@ -15,8 +16,12 @@ between, expressions are composed and simplified.
 
 from __future__ import annotations
 
+from typing import assert_never
+
+from chainrule.errors import ProgramError
+from chainrule.program.builder import Builder
 from chainrule.program.equation import Equation, operands_of, shape_of
-from chainrule.program.op import Elementwise, Gather, MatMul, Reduce, ScatterAdd
+from chainrule.program.op import Elementwise, Gather, Mask, MatMul, OneHot, Reduce, ScatterAdd
 from chainrule.program.scalar import (
     ONE,
     ZERO,
@@ -32,7 +37,6 @@ from chainrule.program.scalar import (
     where,
 )
 from chainrule.program.symbol import Symbol
-from chainrule.rules.builder import Builder
 
 _SMALL = 3
 """Nodes; a gradient this small is written again rather than stored."""
@@ -60,12 +64,14 @@ class _Chain:
                 active.add(equation.target.name)
         self.active = active
         self.users: dict[str, int] = {}
+        """By symbol, how many contributions its gradient gets."""
         live = {cost.name}
         for equation in reversed(self.equations):
             if equation.target.name in live and equation.target.name in active:
-                for symbol in {s.name for s, _ in self._ways(equation)} & active:
-                    live.add(symbol)
-                    self.users[symbol] = self.users.get(symbol, 0) + 1
+                for symbol, _ in self._ways(equation):
+                    if symbol.name in active:
+                        live.add(symbol.name)
+                        self.users[symbol.name] = self.users.get(symbol.name, 0) + 1
 
     def run(self) -> list[tuple[Symbol, Symbol]]:
         for equation in reversed(self.equations):
@@ -79,59 +85,90 @@ class _Chain:
     # --- what an equation passes on ----------------------------------------------------------------------------
 
     def _ways(self, equation: Equation) -> list[tuple[Symbol, Expression | None]]:
-        """The operands that a gradient flows to, with ∂T/∂S where a named rule states it."""
+        """The operands that a gradient flows to, with ∂T/∂S where a named rule states it.
+
+        Both sides of a product, also where they are the same symbol; an expression's variables once each.
+        """
         if equation.target.name in self.builder.partials:
             return list(self.builder.partials[equation.target.name])
-        return [(s, None) for s in dict.fromkeys(equation.operands) if not s.integers]
+        several = equation.operands if isinstance(equation.op, MatMul) else dict.fromkeys(equation.operands)
+        return [(s, None) for s in several if not s.integers]
 
     def _through(self, equation: Equation) -> None:
         target, op, through = equation.target, equation.op, str(equation)
+        self.builder.layer = equation.layer
         ways = [(s, partial) for s, partial in self._ways(equation) if s.name in self.active]
         slope = self._total(target.name)
-        needs_symbol = isinstance(op, MatMul | Gather)
+        needs_symbol = isinstance(op, MatMul | Gather | ScatterAdd)
         several = len(ways) > 1 and sum(1 for _ in walk(slope)) > _SMALL
         if not (needs_symbol and isinstance(slope, Variable)) and (target.role == "value" or needs_symbol or several):
             slope = self._settle(target)
-        if isinstance(op, Reduce) and op.kind == "max" and ways and slope != ZERO:
-            largest = apply("eq", op.expression, Variable(target.name))
-            equals = self.builder.reduce(f"n_{target}", Reduce("sum", op.over, largest), rule="ties", through=through)
-            slope = slope * where(largest, ONE, ZERO) / Variable(equals.name)
-        for symbol, partial in sorted(ways, key=lambda way: way[0].role != "parameter"):  # dW before dA
-            if partial is not None:
+        if equation.target.name in self.builder.partials:
+            for symbol, partial in _parameters_first(ways):
+                assert partial is not None
                 self._pass(symbol, slope * partial, target, through)
-            elif isinstance(op, Elementwise):
-                known: dict[Expression, Expression] = {}
-                if isinstance(op.expression, Apply):
-                    known[op.expression] = Variable(target.name)
-                self._pass(symbol, slope * replace(differentiate(op.expression, symbol.name), known), target, through)
-            elif isinstance(op, Reduce):
-                self._pass(symbol, slope * differentiate(op.expression, symbol.name), target, through, over=op)
-            elif isinstance(op, MatMul):
-                assert isinstance(slope, Variable)
-                self._product(equation, symbol, self.builder.scope[slope.name], through)
-            elif isinstance(op, Gather):
-                assert isinstance(slope, Variable)
-                rows = symbol.shape[0]
+            return
+        match op:
+            case MatMul():
+                self._product(equation, op, self._symbol(slope), through)
+            case Elementwise(expression):
+                same: dict[Expression, Expression] = {}
+                if isinstance(expression, Apply):
+                    same[expression] = Variable(target.name)
+                for symbol, _ in _parameters_first(ways):
+                    partial = replace(differentiate(expression, symbol.name), same)
+                    self._pass(symbol, slope * partial, target, through)
+            case Reduce():
+                self._reduction(equation, op, slope, [s for s, _ in _parameters_first(ways)], through)
+            case Gather():
+                table, tokens = equation.operands
+                rows = table.shape[0]
                 assert isinstance(rows, int)
-                made = self._apply(
-                    symbol, ScatterAdd(rows), (self.builder.scope[slope.name], equation.operands[1]), through
-                )
-                self._receive(symbol, Variable(made.name), through)
+                self._apply(table, ScatterAdd(rows), (self._symbol(slope), tokens), "lookup rule", through)
+            case ScatterAdd():
+                pieces, tokens = equation.operands
+                self._apply(pieces, Gather(), (self._symbol(slope), tokens), "lookup rule", through)
+            case Mask() | OneHot():
+                raise ProgramError(f"Nothing can be differentiated through {equation}: it has no slope.")
+            case _:
+                assert_never(op)
 
-    def _product(self, equation: Equation, symbol: Symbol, slope: Symbol, through: str) -> None:
+    def _symbol(self, slope: Expression) -> Symbol:
+        assert isinstance(slope, Variable)
+        return self.builder.scope[slope.name]
+
+    def _reduction(self, equation: Equation, op: Reduce, slope: Expression, ways: list[Symbol], through: str) -> None:
+        if op.kind == "max" and ways and slope != ZERO:
+            largest = apply("eq", op.expression, Variable(equation.target.name))
+            count = equation.target.said("count")
+            equals = self.builder.reduce(count, Reduce("sum", op.over, largest), rule="ties", through=through)
+            slope = slope * where(largest, ONE, ZERO) / Variable(equals.name)
+        for symbol in ways:
+            self._pass(symbol, slope * differentiate(op.expression, symbol.name), equation.target, through, over=op)
+
+    def _product(self, equation: Equation, op: MatMul, slope: Symbol, through: str) -> None:
+        """For T = L R, dL = dT Rᵀ and dR = Lᵀ dT; of a side that stands transposed, the transpose of that."""
         left, right = equation.operands
-        if symbol == right:
-            made = self._apply(symbol, MatMul(transpose_left=True), (left, slope), through)
-        else:
-            made = self._apply(symbol, MatMul(transpose_right=True), (slope, right), through)
-        self._receive(symbol, Variable(made.name), through)
+        turned_left, turned_right = op.transpose_left, op.transpose_right
+        by_right = (MatMul(False, not turned_right), (slope, right))
+        if turned_left:  # (dT Rᵀ)ᵀ = R dTᵀ
+            by_right = (MatMul(turned_right, True), (right, slope))
+        by_left = (MatMul(not turned_left, False), (left, slope))
+        if turned_right:  # (Lᵀ dT)ᵀ = dTᵀ L
+            by_left = (MatMul(True, turned_left), (slope, left))
+        sides = [(s, way) for s, way in ((left, by_right), (right, by_left)) if s.name in self.active]
+        for symbol, (product, operands) in sorted(sides, key=lambda side: side[0].role != "parameter"):
+            self._apply(symbol, product, operands, "product rule", through)
 
-    def _apply(self, symbol: Symbol, op: MatMul | ScatterAdd, operands: tuple[Symbol, ...], through: str) -> Symbol:
-        rule = "product rule" if isinstance(op, MatMul) else "lookup rule"
-        if self.users.get(symbol.name) == 1:
-            return self.builder.apply(f"d{symbol.name}", op, operands, "gradient", rule=rule, through=through)
-        name = "".join(o.name for o in operands)
-        return self.builder.apply(name, op, operands, "temporary", rule=rule, through=through)
+    def _apply(
+        self, symbol: Symbol, op: MatMul | ScatterAdd | Gather, operands: tuple[Symbol, ...], rule: str, through: str
+    ) -> None:
+        """The contribution op(operands) to d(symbol): the gradient itself where it is the only one."""
+        draft = symbol.gradient
+        if self.users.get(symbol.name) != 1:
+            draft = Symbol("", (), "temporary", of=operands, how="product", layer=symbol.layer)
+        part = self.builder.apply(draft, op, operands, rule=rule, through=through)
+        self._receive(symbol, Variable(part.name), through)
 
     def _pass(self, symbol: Symbol, term: Expression, target: Symbol, through: str, over: Reduce | None = None) -> None:
         """Adds the term to d(symbol), summed over the axes on which the symbol repeats in the equation."""
@@ -158,14 +195,9 @@ class _Chain:
             op = Reduce("sum", kind, term)
             whole = op.shape(operands_of(term, builder.scope)) == symbol.shape
             single = self.users.get(symbol.name) == 1 and whole
-            made = builder.reduce(
-                f"d{symbol.name}" if whole else f"sum_d{symbol.name}",
-                op,
-                "gradient" if single else "inner",
-                rule="sum over what repeats",
-                through=through,
-            )
-            term = Variable(made.name)
+            draft = symbol.said("gradient" if whole else "gradient sum", "gradient" if single else "inner")
+            part = builder.reduce(draft, op, rule="sum over what repeats", through=through)
+            term = Variable(part.name)
         self._receive(symbol, term, through)
 
     # --- adding up ---------------------------------------------------------------------------------------------
@@ -186,15 +218,23 @@ class _Chain:
     def _settle(self, symbol: Symbol) -> Variable:
         """d(symbol) as a symbol of its own."""
         total = self._total(symbol.name)
-        if isinstance(total, Variable) and self.builder.scope[total.name].shape == symbol.shape:
-            made = self.builder.scope[total.name]
-            if made.role == "gradient" and made.name == f"d{symbol.name}":
-                self.gradients[symbol.name] = made
+        if isinstance(total, Variable):
+            gradient = self.builder.scope[total.name]
+            own = gradient.role == "gradient" and gradient.is_gradient_of(symbol)
+            if own and gradient.shape == symbol.shape:
+                self.gradients[symbol.name] = gradient
                 return total
         origins = list(dict.fromkeys(reversed(self.origins.get(symbol.name, []))))
         rule = "sum of the parts" if len(origins) > 1 else "slope"
         through = "\n".join(origins)
-        made = self.builder.write(f"d{symbol.name}", total, "gradient", rule=rule, through=through, shape=symbol.shape)
-        self.gradients[symbol.name] = made
-        self.terms[symbol.name] = [Variable(made.name)]
-        return Variable(made.name)
+        gradient = self.builder.write(symbol.gradient, total, rule=rule, through=through, shape=symbol.shape)
+        self.gradients[symbol.name] = gradient
+        self.terms[symbol.name] = [Variable(gradient.name)]
+        return Variable(gradient.name)
+
+
+def _parameters_first(
+    ways: list[tuple[Symbol, Expression | None]],
+) -> list[tuple[Symbol, Expression | None]]:
+    """dW before dA."""
+    return sorted(ways, key=lambda way: way[0].role != "parameter")

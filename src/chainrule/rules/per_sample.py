@@ -16,12 +16,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from chainrule.errors import SpecError
+from chainrule.program.builder import Builder
 from chainrule.program.equation import Equation, Program
 from chainrule.program.op import Elementwise, MatMul, Reduce, ScatterAdd
 from chainrule.program.scalar import TWO, Expression, Variable, power
 from chainrule.program.symbol import Symbol
 from chainrule.program.verify import verify
-from chainrule.rules.builder import Builder
 
 _RULE = "one sample's part"
 
@@ -58,17 +58,18 @@ def squared_norms(program: Program) -> tuple[Program, dict[str, Symbol]]:
     for name, sums in parts(program).items():
         if any(isinstance(e.op, ScatterAdd) for e in sums) or len(sums) != 1:
             continue
-        made[name] = _norm(builder, name, sums[0])
+        made[name] = _norm(builder, sums[0])
     return _closed(program, builder), made
 
 
-def _norm(builder: Builder, name: str, equation: Equation) -> Symbol:
+def _norm(builder: Builder, equation: Equation) -> Symbol:
+    draft = equation.target.said("norm2")
     if isinstance(equation.op, MatMul):
         factors = [Variable(_square(builder, s).name) for s in equation.operands]
-        return builder.write(f"norm2_g_{name}", factors[0] * factors[1], "inner", rule=_RULE, through=str(equation))
+        return builder.write(draft, factors[0] * factors[1], rule=_RULE, through=str(equation))
     assert isinstance(equation.op, Reduce)
     squared = power(equation.op.expression, TWO)
-    return builder.reduce(f"norm2_g_{name}", Reduce("sum", "columns", squared), rule=_RULE, through=str(equation))
+    return builder.reduce(draft, Reduce("sum", "columns", squared), rule=_RULE, through=str(equation))
 
 
 def _square(builder: Builder, symbol: Symbol) -> Symbol:
@@ -77,7 +78,7 @@ def _square(builder: Builder, symbol: Symbol) -> Symbol:
     for equation in builder.equations:
         if equation.op == op:
             return equation.target
-    return builder.reduce(f"squares_{symbol}", op, rule=_RULE)
+    return builder.reduce(symbol.said("squares"), op, rule=_RULE)
 
 
 def second_moments(program: Program) -> tuple[Program, dict[str, Symbol]]:
@@ -88,22 +89,21 @@ def second_moments(program: Program) -> tuple[Program, dict[str, Symbol]]:
     def squared(symbol: Symbol) -> Symbol:
         if symbol.name not in squares:
             value = power(Variable(symbol.name), TWO)
-            squares[symbol.name] = builder.write(f"square_{symbol}", value, "inner", rule=_RULE)
+            squares[symbol.name] = builder.write(symbol.said("squared"), value, rule=_RULE)
         return squares[symbol.name]
 
     for name, sums in parts(program).items():
         if any(isinstance(e.op, ScatterAdd) for e in sums) or len(sums) != 1:
             continue
         equation, op = sums[0], sums[0].op
+        draft = equation.target.said("moment")
         if isinstance(op, MatMul):
             left, right = (squared(s) for s in equation.operands)
-            made[name] = builder.apply(f"moment_{name}", op, (left, right), "inner", rule=_RULE, through=str(equation))
+            made[name] = builder.apply(draft, op, (left, right), rule=_RULE, through=str(equation))
         else:
             assert isinstance(op, Reduce)
             value: Expression = power(op.expression, TWO)
-            made[name] = builder.reduce(
-                f"moment_{name}", Reduce("sum", op.over, value), rule=_RULE, through=str(equation)
-            )
+            made[name] = builder.reduce(draft, Reduce("sum", op.over, value), rule=_RULE, through=str(equation))
     return _closed(program, builder), made
 
 

@@ -17,14 +17,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from typing import assert_never
 
+from chainrule.program.builder import Builder
 from chainrule.program.equation import Equation, Program, shape_of
 from chainrule.program.op import Elementwise, Gather, Mask, MatMul, OneHot, Reduce, ScatterAdd
 from chainrule.program.scalar import ONE, ZERO, Apply, Expression, Variable, apply, differentiate, where
 from chainrule.program.scalar import replace as exchange
-from chainrule.program.symbol import Symbol, broadcast
+from chainrule.program.symbol import Symbol, broadcast, product_of
 from chainrule.program.verify import verify
-from chainrule.rules.builder import Builder
 
 Passes = Callable[[Equation, Symbol], bool]
 """Whether a change of the operand counts in this equation."""
@@ -42,7 +43,7 @@ def tangent(program: Program, moved: Iterable[Symbol], passes: Passes = lambda e
     builder = Builder(given=list(program.given), scope={s.name: s for s in program.given})
     tangents: dict[str, Symbol] = {}
     for symbol in moved:
-        tangents[symbol.name] = builder.give(f"t_{symbol.name}", symbol.shape, "input")
+        tangents[symbol.name] = builder.give(symbol.said("tangent", "input"))
     sections: dict[str, tuple[Equation, ...]] = {}
     for name, equations in program.sections():
         if name == "update":
@@ -50,15 +51,17 @@ def tangent(program: Program, moved: Iterable[Symbol], passes: Passes = lambda e
         start = len(builder.equations)
         for equation in equations:
             builder.add(equation)
-            made = _tangent(builder, equation, {k: v for k, v in tangents.items() if _reads(equation, k, passes)})
-            if made is not None:
-                tangents[equation.target.name] = made
+            builder.layer = equation.layer
+            moving = {s.name: tangents[s.name] for s in equation.operands if s.name in tangents and passes(equation, s)}
+            change = _tangent(builder, equation, moving)
+            if change is not None:
+                tangents[equation.target.name] = change
         sections[name] = tuple(builder.equations[start:])
     start = len(builder.equations)
     pairs = []
     for symbol, gradient in program.gradients:
         if gradient.name not in tangents:
-            tangents[gradient.name] = builder.write(f"t_{gradient}", ZERO, "gradient", rule=_RULE, shape=gradient.shape)
+            tangents[gradient.name] = builder.write(gradient.tangent, ZERO, rule=_RULE, shape=gradient.shape)
         pairs.append((symbol, tangents[gradient.name]))
     sections["backward"] += tuple(builder.equations[start:])
     return verify(
@@ -81,11 +84,11 @@ def gauss_newton(program: Program, moved: Iterable[Symbol]) -> Program:
     says the gradient by it, else Ŷ), H_L the Hessian of the cost by that output.
     """
     moved = list(moved)
-    out = program.prediction.name
-    if f"d{out}" not in program.symbols:
-        out = next(e.target.name[1:] for e in program.backward if e.target.role == "gradient")
+    start = program.gradient_of.get(program.prediction.name)
+    if start is None:
+        start = next(e.target for e in program.backward if e.target.role == "gradient")
     names = [e.target.name for e in program.backward]
-    after = set(names[names.index(f"d{out}") + 1 :])
+    after = set(names[names.index(start.name) + 1 :])
     ends = {g.name for _, g in program.gradients}
     linear = {e.target.name for e in program.backward}
 
@@ -98,16 +101,12 @@ def gauss_newton(program: Program, moved: Iterable[Symbol]) -> Program:
     return tangent(program, moved, passes)
 
 
-def _reads(equation: Equation, name: str, passes: Passes) -> bool:
-    return any(s.name == name and passes(equation, s) for s in equation.operands)
-
-
 def _tangent(builder: Builder, equation: Equation, moving: dict[str, Symbol]) -> Symbol | None:
     """The equation's tangent, written down; None if it does not move."""
     if not moving:
         return None
     target, op = equation.target, equation.op
-    name, through = f"t_{target}", str(equation)
+    through = str(equation)
     match op:
         case MatMul():
             return _product(builder, equation, op, moving, through)
@@ -115,28 +114,31 @@ def _tangent(builder: Builder, equation: Equation, moving: dict[str, Symbol]) ->
             value = _change(expression, target, moving)
             if value == ZERO:
                 return None
-            return builder.write(name, value, target.role, rule=_RULE, through=through, shape=target.shape)
+            return builder.write(target.tangent, value, rule=_RULE, through=through, shape=target.shape)
         case Reduce(kind, over, expression):
             value = _change(expression, None, moving)
             if value == ZERO:
                 return None
             if kind == "max":
                 largest = apply("eq", expression, Variable(target.name))
-                equals = builder.reduce(f"n_{name}", Reduce("sum", over, largest), rule="ties", through=through)
+                count = target.tangent.said("count")
+                equals = builder.reduce(count, Reduce("sum", over, largest), rule="ties", through=through)
                 value = where(largest, ONE, ZERO) * value / Variable(equals.name)
             full = shape_of(expression, builder.scope)
             if broadcast([shape_of(value, builder.scope), full]) != shape_of(value, builder.scope):
-                wide = builder.write(f"w_{target}", value, "inner", rule=_RULE, through=through, shape=full)
+                wide = builder.write(target.said("wide"), value, rule=_RULE, through=through, shape=full)
                 value = Variable(wide.name)
-            return builder.reduce(name, Reduce("sum", over, value), target.role, rule=_RULE, through=through)
+            return builder.reduce(target.tangent, Reduce("sum", over, value), rule=_RULE, through=through)
         case Gather() | ScatterAdd():
             values, tokens = equation.operands
             moved = moving.get(values.name)
             if moved is None:
                 return None
-            return builder.apply(name, op, (moved, tokens), target.role, rule=_RULE, through=through)
+            return builder.apply(target.tangent, op, (moved, tokens), rule=_RULE, through=through)
         case Mask() | OneHot():
             return None
+        case _:
+            assert_never(op)
 
 
 def _product(
@@ -149,12 +151,12 @@ def _product(
         pairs.append((moving[left.name], right))
     if right.name in moving:
         pairs.append((left, moving[right.name]))
-    name, role = f"t_{equation.target}", equation.target.role
+    draft = equation.target.tangent
     if len(pairs) == 1:
-        return builder.apply(name, op, pairs[0], role, rule=_RULE, through=through)
-    parts = [builder.apply(f"{a}_{b}", op, (a, b), "temporary", rule=_RULE, through=through) for a, b in pairs]
+        return builder.apply(draft, op, pairs[0], rule=_RULE, through=through)
+    parts = [builder.apply(product_of(a, b), op, (a, b), rule=_RULE, through=through) for a, b in pairs]
     total = Variable(parts[0].name) + Variable(parts[1].name)
-    return builder.write(name, total, role, rule=_RULE, through=through)
+    return builder.write(draft, total, rule=_RULE, through=through)
 
 
 def _change(expression: Expression, target: Symbol | None, moving: dict[str, Symbol]) -> Expression:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.metadata import version
 
 from chainrule.bench.workloads import Array, Problem, Workload
-from chainrule.describe.network import Dense, Dropout, Embedding, Layer
+from chainrule.describe.layers import Dense, Dropout, Embedding, Layer
 from chainrule.describe.optimizers import SGD, Adam
 from chainrule.network import Network
 

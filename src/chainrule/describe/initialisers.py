@@ -1,0 +1,49 @@
+"""Initialisers: how first weights are drawn, by name."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chainrule.errors import expected, is_number, unknown_name
+
+DRAWN = (
+    "glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_uniform", "lecun_normal", "orthogonal",
+    "zeros",
+)  # fmt: skip
+"""Names of initialisers of weights; a number s stands for a normal distribution with standard deviation s."""
+
+
+def check(value: Any, faults: list[str]) -> None:
+    """The name of an initialiser, a standard deviation, or None for the activation's own."""
+    if isinstance(value, str):
+        if value not in DRAWN:
+            faults.append(unknown_name("initialiser", value, DRAWN))
+    elif value is not None and not (is_number(value) and value >= 0):
+        faults.append(expected("The initialiser", "a name or the standard deviation of a normal distribution", value))
+
+
+def draw(how: str | float, shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float64]:
+    """First values of that shape; of weights, (fan_in, fan_out).
+
+    glorot: variance 2 / (in + out).  he: 2 / in.  lecun: 1 / in.  A number s: N(0, s²).  orthogonal: QᵀQ = I or
+    QQᵀ = I, whichever fits.  zeros and ones draw nothing.  Sources: Glorot 2010, He 2015, LeCun 1998, Saxe 2013.
+    """
+    if not isinstance(how, str):
+        return rng.normal(0.0, 1.0, shape) * how
+    if how in ("zeros", "ones"):
+        return np.full(shape, float(how == "ones"))
+    fan_in, fan_out = shape
+    if how == "orthogonal":
+        q, r = np.linalg.qr(rng.normal(size=(max(shape), min(shape))))
+        q = q * np.where(np.diagonal(r) < 0, -1.0, 1.0)
+        return q if fan_in >= fan_out else q.T
+    family, kind = how.split("_")
+    variance = {"glorot": 2 / (fan_in + fan_out), "he": 2 / fan_in, "lecun": 1 / fan_in}[family]
+    if kind == "normal":
+        return rng.normal(0.0, math.sqrt(variance), shape)
+    limit = math.sqrt(3 * variance)
+    return rng.uniform(-limit, limit, shape)

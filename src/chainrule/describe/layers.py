@@ -1,0 +1,348 @@
+"""Layers: each says everything about itself once.
+
+What a layer computes are its forward equations (`equations`), written down in the language of the derivation; how the
+network is trained follows from them by the chain rule.  To add a layer, add a class here; a layer of one's own may
+stand anywhere and is handed to `Network` like any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from chainrule.describe import initialisers
+from chainrule.describe.activations import Activation, activation
+from chainrule.describe.settings import count, fraction, keep, positive, refuse
+from chainrule.errors import SpecError
+from chainrule.program.builder import Builder
+from chainrule.program.op import Gather, Mask, MatMul
+from chainrule.program.scalar import Expression, Over, Reduction, Variable, apply
+from chainrule.program.symbol import Label, Symbol, product_of
+
+GivenActivation = str | Activation | Callable[..., object]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a layer stands when it writes its equations down."""
+
+    label: Label
+    """What its symbols are numbered by."""
+    training: bool
+    """Whether the program is of a training step."""
+    stream: int
+    """Of random bits: the random layers before it."""
+    keep_identity: bool
+    """Whether A = Z is written out where the activation is the identity."""
+    following: Activation
+    """The activation that its values meet next, past normalisation and dropout: what first weights go by."""
+
+
+class Layer:
+    """The base of all layers: what a network asks of them."""
+
+    numbered: ClassVar[bool] = False
+    """Whether symbols are counted on from it: a matrix product (Z1, Z2, ...)."""
+    family: ClassVar[str] = ""
+    """Layers of a family share their symbols' letters, and so the b, c, ... of repeats; by default each class does."""
+    random: ClassVar[bool] = False
+    """Whether it draws random bits in training."""
+    tokens: ClassVar[bool] = False
+    """Whether it reads tokens, and so must be the first."""
+    passes: ClassVar[bool] = False
+    """Whether a feature that comes in is the same feature when it leaves (normalisation, dropout)."""
+    ends: ClassVar[bool] = True
+    """Whether a network may end with it."""
+
+    def equations(self, write: Builder, below: Symbol, place: Place) -> Symbol:
+        """Writes the forward equations over the value below (m, n); returns the value that leaves the layer."""
+        raise TypeError(f"{type(self).__name__} does not say what it computes: define equations(write, below, place).")
+
+    def width(self, below: int) -> int:
+        """The features that leave it, of so many that come in."""
+        return below
+
+    @property
+    def activates(self) -> Activation | None:
+        """The activation that its values come out of; None where they pass as they are."""
+        return None
+
+    @property
+    def words(self) -> str:
+        """What it is, for the summary."""
+        return type(self).__name__
+
+
+def _resolve(given: GivenActivation, faults: list[str]) -> Activation:
+    try:
+        return activation(given)
+    except SpecError as fault:
+        faults.extend(fault.faults)
+        return activation("identity")
+
+
+def _activated(write: Builder, g: Activation, z: Symbol, draft: Symbol, *, keep_identity: bool = False) -> Symbol:
+    """A = g(Z); without an activation Z itself (keep_identity writes A = Z all the same)."""
+    if g.identity and not keep_identity:
+        write.activations.append((z, z))
+        return z
+    return write.activate(g.expression, g.slope, z, draft, rule=g.name)
+
+
+@dataclass(frozen=True, init=False)
+class Dense(Layer):
+    """Z = A_{l-1} W + b, A = g(Z): fully connected, `units` wide.
+
+    W (n_{l-1}, n_l), b (n_l,).  Raises SpecError.
+    """
+
+    numbered = True
+
+    units: int
+    """n_l"""
+    activation: Activation
+    """g; a name, a formula, an Activation."""
+    bias: bool
+    """Whether there is a b."""
+    weights: str | float | None
+    """An initialiser's name, or s for N(0, s²); None for the one that suits the activation."""
+
+    def __init__(
+        self,
+        units: int,
+        activation: GivenActivation = "identity",
+        *,
+        bias: bool = True,
+        weights: str | float | None = None,
+    ) -> None:
+        faults: list[str] = []
+        keep(self, units=units, activation=_resolve(activation, faults), bias=bool(bias), weights=weights)
+        count("units", self.units, faults)
+        initialisers.check(self.weights, faults)
+        refuse(self, faults)
+
+    def equations(self, write: Builder, below: Symbol, place: Place) -> Symbol:
+        """Z = A_{l-1} W + b   (m, n_l),   A = g(Z)   (m, n_l)"""
+        width, label = below.shape[1], place.label
+        initial = place.following.initialiser if self.weights is None else self.weights
+        w = write.parameter(Symbol("W", layer=label, penalised=True), (width, self.units), initial)
+        z = Symbol("Z", layer=label)
+        if self.bias:
+            b = write.parameter(Symbol("b", layer=label), (self.units,))
+            product = write.apply(product_of(below, w), MatMul(), (below, w), rule="dense")
+            z = write.write(z, Variable(product.name) + Variable(b.name), rule="dense")
+        else:
+            z = write.apply(z, MatMul(), (below, w), rule="dense without bias")
+        return _activated(write, self.activation, z, Symbol("A", layer=label), keep_identity=place.keep_identity)
+
+    def width(self, below: int) -> int:
+        """n_l"""
+        return self.units
+
+    @property
+    def activates(self) -> Activation:
+        """g"""
+        return self.activation
+
+    @property
+    def words(self) -> str:
+        """dense relu, no bias"""
+        return f"dense {self.activation.name}" + ("" if self.bias else ", no bias")
+
+
+@dataclass(frozen=True)
+class Embedding(Layer):
+    """Rows of E named by tokens, side by side: tokens (m, c) -> (m, c · dimension).  Only as the first layer.
+
+    E (v, dimension).  Raises SpecError.
+    """
+
+    tokens = True
+
+    vocabulary: int
+    """v, the number of tokens 0 … v - 1."""
+    dimension: int
+    """The width of a token's row."""
+    weights: str | float | None = 1.0
+    """An initialiser's name, or s for N(0, s²)."""
+
+    def __post_init__(self) -> None:
+        faults: list[str] = []
+        keep(self, vocabulary=self.vocabulary, dimension=self.dimension, weights=self.weights)
+        count("vocabulary", self.vocabulary, faults)
+        count("dimension", self.dimension, faults)
+        initialisers.check(self.weights, faults)
+        refuse(self, faults)
+
+    def equations(self, write: Builder, below: Symbol, place: Place) -> Symbol:
+        """X0 = rows of E at X, side by side   (m, c·d)"""
+        initial = 1.0 if self.weights is None else self.weights
+        table = write.parameter(Symbol("E"), (self.vocabulary, self.dimension), initial)
+        return write.apply(Symbol("X", layer=Label(0)), Gather(), (table, below), rule="embedding")
+
+    def width(self, below: int) -> int:
+        """c·d"""
+        return below * self.dimension
+
+    @property
+    def words(self) -> str:
+        """embedding 27 x 10"""
+        return f"embedding {self.vocabulary} x {self.dimension}"
+
+
+@dataclass(frozen=True)
+class Dropout(Layer):
+    """Inverted dropout: in training D = A ∘ R / (1 - rate), R Bernoulli with mean 1 - rate; else D = A.
+
+    Raises SpecError.
+    """
+
+    random = True
+    passes = True
+    ends = False
+
+    rate: float
+    """The share of values that become 0."""
+
+    def __post_init__(self) -> None:
+        faults: list[str] = []
+        keep(self, rate=self.rate)
+        fraction("rate", self.rate, faults)
+        refuse(self, faults)
+
+    def equations(self, write: Builder, below: Symbol, place: Place) -> Symbol:
+        """D = A R / (1 - rate), R the mask   (m, n); nothing at all when not training or rate = 0."""
+        if not place.training or self.rate == 0:
+            return below
+        seed, step = write.give(Symbol("seed", (), "counter")), write.give(Symbol("t", (), "counter"))
+        width, label = below.shape[1], place.label
+        assert isinstance(width, int)
+        op = Mask(self.rate, place.stream, width)
+        mask = write.apply(Symbol("R", (), "mask", layer=label), op, (seed, step), rule="dropout")
+        kept = Variable(below.name) * Variable(mask.name) / (1 - self.rate)
+        return write.write(Symbol("D", layer=label), kept, rule="inverted dropout")
+
+    @property
+    def words(self) -> str:
+        """dropout 0.5"""
+        return f"dropout {self.rate:g}"
+
+
+class _Normalisation(Layer):
+    """What both normalisations share: N = C / √(variance + ε),  H = γ N + β, then the activation."""
+
+    family = "normalisation"
+    passes = True
+    kind: ClassVar[str]
+
+    activation: Activation
+    epsilon: float
+
+    @property
+    def activates(self) -> Activation:
+        """The activation after γ N + β."""
+        return self.activation
+
+    @property
+    def words(self) -> str:
+        """layer normalisation relu"""
+        return f"{self.kind} normalisation" + ("" if self.activation.identity else f" {self.activation.name}")
+
+    @property
+    def _rule(self) -> str:
+        return f"{self.kind} normalisation"
+
+    def _centred(self, write: Builder, below: Symbol, mean: Expression, place: Place) -> Variable:
+        centred = write.write(Symbol("C", layer=place.label), Variable(below.name) - mean, rule=self._rule)
+        return Variable(centred.name)
+
+    def _mean(self, write: Builder, value: Expression, over: Over, mark: str, place: Place) -> Expression:
+        beside = Symbol("sum", layer=place.label, mark=mark)
+        return write.lower(Reduction("mean", over, value), {}, beside, rule=self._rule)
+
+    def _scaled(self, write: Builder, below: Symbol, c: Expression, variance: Expression, place: Place) -> Symbol:
+        label, rule = place.label, self._rule
+        root = apply("sqrt", variance + self.epsilon)
+        deviation = write.write(Symbol("s", (), "inner", layer=label), root, rule=rule)
+        normal = write.write(Symbol("N", layer=label), c / Variable(deviation.name), rule=rule)
+        gamma = write.parameter(Symbol("gamma", layer=label), below.shape[1:], "ones")
+        beta = write.parameter(Symbol("beta", layer=label), below.shape[1:])
+        scaled = Variable(gamma.name) * Variable(normal.name) + Variable(beta.name)
+        h = write.write(Symbol("H", layer=label), scaled, rule=rule)
+        return _activated(write, self.activation, h, Symbol("A", layer=label, mark="n"))
+
+
+@dataclass(frozen=True, init=False)
+class LayerNorm(_Normalisation):
+    """N = γ (A - μ) / √(σ² + ε) + β, μ and σ² over each sample's features; then an activation.
+
+    Raises SpecError.  Source: Ba et al. 2016.
+    """
+
+    kind = "layer"
+
+    activation: Activation
+    """g, after γ and β."""
+    epsilon: float
+    """ε"""
+
+    def __init__(self, activation: GivenActivation = "identity", *, epsilon: float = 1e-5) -> None:
+        faults: list[str] = []
+        keep(self, activation=_resolve(activation, faults), epsilon=epsilon)
+        positive("epsilon", self.epsilon, faults)
+        refuse(self, faults)
+
+    def equations(self, write: Builder, below: Symbol, place: Place) -> Symbol:
+        """C = A - mean_j A,  N = C / √(mean_j C² + ε),  H = γ N + β, then the activation   (m, n)"""
+        mean = self._mean(write, Variable(below.name), "columns", "mu", place)
+        c = self._centred(write, below, mean, place)
+        variance = self._mean(write, c**2, "columns", "var", place)
+        return self._scaled(write, below, c, variance, place)
+
+
+@dataclass(frozen=True, init=False)
+class BatchNorm(_Normalisation):
+    """N = γ (A - μ) / √(σ² + ε) + β, μ and σ² over the batch in training, running means otherwise; then an activation.
+
+    running ← (1 - momentum) running + momentum · batch, of the mean and of the (biased) variance.  Raises SpecError.
+    Source: Ioffe, Szegedy 2015.
+    """
+
+    kind = "batch"
+
+    activation: Activation
+    """g, after γ and β."""
+    momentum: float
+    """The share of the batch in the running means."""
+    epsilon: float
+    """ε"""
+
+    def __init__(
+        self, activation: GivenActivation = "identity", *, momentum: float = 0.1, epsilon: float = 1e-5
+    ) -> None:
+        faults: list[str] = []
+        keep(self, activation=_resolve(activation, faults), momentum=momentum, epsilon=epsilon)
+        fraction("momentum", self.momentum, faults)
+        positive("epsilon", self.epsilon, faults)
+        refuse(self, faults)
+
+    def equations(self, write: Builder, below: Symbol, place: Place) -> Symbol:
+        """As LayerNorm with means over the batch (training) or the running means; the update keeps those running."""
+        width, label = below.shape[1:], place.label
+        running_mean = write.statistic(Symbol("mean", layer=label), width)
+        running_var = write.statistic(Symbol("var", layer=label), width, "ones")
+        if not place.training:
+            c = self._centred(write, below, Variable(running_mean.name), place)
+            return self._scaled(write, below, c, Variable(running_var.name), place)
+        mean = self._mean(write, Variable(below.name), "rows", "mu", place)
+        c = self._centred(write, below, mean, place)
+        variance = self._mean(write, c**2, "rows", "var", place)
+        for running, batch in ((running_mean, mean), (running_var, variance)):
+            value = (1 - self.momentum) * Variable(running.name) + self.momentum * batch
+            write.statistics.append((running, value))
+        return self._scaled(write, below, c, variance, place)
+
+
+LAYERS: Mapping[str, type[Layer]] = {c.__name__: c for c in (Dense, Embedding, Dropout, LayerNorm, BatchNorm)}
+"""By the name that a saved network calls them."""

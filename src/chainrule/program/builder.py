@@ -1,0 +1,220 @@
+"""Builder: equations as they are written down, and formulas over arrays lowered to equations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from dataclasses import replace as replace_symbol
+
+from chainrule.errors import FormulaError
+from chainrule.program.equation import Equation, operands_of, shape_of
+from chainrule.program.op import Elementwise, Op, Reduce
+from chainrule.program.parse import source
+from chainrule.program.scalar import (
+    ONE,
+    Apply,
+    Constant,
+    Expression,
+    Reduction,
+    Variable,
+    children,
+    replace,
+    variables,
+    walk,
+)
+from chainrule.program.symbol import BATCH, Shape, Symbol
+
+Partials = tuple[tuple[Symbol, Expression], ...]
+"""∂T/∂S for each operand S of a named rule: expressions over symbols that exist when T does."""
+
+Initial = str | float
+"""The name of an initialiser, or s for N(0, s²)."""
+SIZE = Symbol(BATCH, (), "size")
+"""m, the batch's size."""
+_CHEAP = frozenset({"add", "sub", "neg", "mul", "abs", "sign", "stop", "where", "maximum", "minimum"})
+
+
+@dataclass
+class Builder:
+    """The derivation in the making.
+
+    A symbol is handed over as a draft: what it is, without its shape, which the equation gives it, and without a copy
+    number, which it gets where its name is taken.
+    """
+
+    given: list[Symbol] = field(default_factory=list)
+    """What comes from outside."""
+    equations: list[Equation] = field(default_factory=list)
+    """What was written down so far, in order."""
+    scope: dict[str, Symbol] = field(default_factory=dict)
+    """Every symbol by name."""
+    partials: dict[str, Partials] = field(default_factory=dict)
+    """By target, its partial derivatives where a named rule replaces `differentiate`: the slope of a sigmoid in terms
+    of its own value, a canonical pair."""
+    statistics: list[tuple[Symbol, Expression]] = field(default_factory=list)
+    """Running values and what overwrites them."""
+    initials: dict[str, Initial] = field(default_factory=dict)
+    """The first value of each parameter and statistic, in the order in which they were declared."""
+    activations: list[tuple[Symbol, Symbol]] = field(default_factory=list)
+    """(A, Z) of each activation A = g(Z); (Z, Z) where it is the identity and Z itself goes on."""
+    layer: int | None = None
+    """The place of the layer whose equations are being written."""
+
+    def give(self, symbol: Symbol) -> Symbol:
+        """A symbol that comes from outside; the same one when asked for again."""
+        name = symbol.name
+        if name not in self.scope:
+            self.scope[name] = symbol
+            self.given.append(symbol)
+        assert self.scope[name] == symbol, f"{name} is given in two ways"
+        return symbol
+
+    def parameter(self, draft: Symbol, shape: Shape, initial: Initial = "zeros") -> Symbol:
+        """A parameter of the network: trained; `initial` is its first value (see `describe.initialisers`)."""
+        symbol = self.give(replace_symbol(draft, shape=shape, role="parameter"))
+        self.initials[symbol.name] = initial
+        return symbol
+
+    def statistic(self, draft: Symbol, shape: Shape, initial: Initial = "zeros") -> Symbol:
+        """A running value, kept beside the parameters and not trained."""
+        symbol = self.give(replace_symbol(draft, shape=shape, role="statistic"))
+        self.initials[symbol.name] = initial
+        return symbol
+
+    def fresh(self, draft: Symbol, shape: Shape) -> Symbol:
+        """The draft in that shape, with copy number 2, 3, ... where its name is taken."""
+        symbol = replace_symbol(draft, shape=shape)
+        while symbol.name in self.scope:
+            symbol = replace_symbol(symbol, copy=symbol.copy + 1)
+        return symbol
+
+    def add(self, equation: Equation) -> Symbol:
+        """Writes the equation down and returns its target."""
+        self.equations.append(equation)
+        self.scope.setdefault(equation.target.name, equation.target)
+        return equation.target
+
+    def apply(self, draft: Symbol, op: Op, operands: tuple[Symbol, ...], *, rule: str, through: str = "") -> Symbol:
+        """draft = op(operands), its shape by the operation's own rule."""
+        shape = op.shape(operands)
+        assert shape is not None, f"{op} does not take {operands}"
+        return self.add(Equation(self.fresh(draft, shape), op, operands, rule, through, self.layer))
+
+    def write(
+        self, draft: Symbol, expression: Expression, *, rule: str, through: str = "", shape: Shape | None = None
+    ) -> Symbol:
+        """draft = expression, element by element (of its operands' common shape, or repeated to the given one)."""
+        target = self.fresh(draft, shape_of(expression, self.scope) if shape is None else shape)
+        op, operands = Elementwise(expression), operands_of(expression, self.scope)
+        return self.add(Equation(target, op, operands, rule, through, self.layer))
+
+    def reduce(self, draft: Symbol, op: Reduce, *, rule: str, through: str = "") -> Symbol:
+        """draft = Σ or max of an expression."""
+        operands = operands_of(op.expression, self.scope)
+        shape = op.shape(operands)
+        assert shape is not None, f"{op} does not fit"
+        return self.add(Equation(self.fresh(draft, shape), op, operands, rule, through, self.layer))
+
+    def overwrite(self, stored: Symbol, value: Expression, *, rule: str) -> None:
+        """stored := value, in the update."""
+        op, operands = Elementwise(value), operands_of(value, self.scope)
+        self.equations.append(Equation(stored, op, operands, rule, "", self.layer))
+
+    def activate(self, formula: Expression, slope: Expression | None, z: Symbol, draft: Symbol, *, rule: str) -> Symbol:
+        """A = g(Z), element by element or over each row where the formula in z reduces; slope: g' in a and z.
+
+        Inner symbols bear the draft's layer and mark.
+        """
+        rest = self.lower(formula, {"z": z}, draft, rule=rule, over_columns_only=True)
+        a = self.write(draft, rest, rule=rule, shape=z.shape)
+        if slope is not None:
+            bound = replace(slope, {Variable("a"): Variable(a.name), Variable("z"): Variable(z.name)})
+            self.partials[a.name] = ((z, bound),)
+        self.activations.append((a, z))
+        return a
+
+    # --- formulas with reductions ------------------------------------------------------------------------------
+
+    def lower(
+        self,
+        formula: Expression,
+        bind: Mapping[str, Symbol],
+        beside: Symbol,
+        *,
+        rule: str,
+        over_columns_only: bool = False,
+    ) -> Expression:
+        """Writes equations for the formula's reductions; returns what remains, a scalar expression over symbols.
+
+        bind: the formula's variables.  beside: inner symbols bear its layer and mark (`sum2`).  over_columns_only: the
+        formula is of one sample, so "all" means its columns.  A costly part that several equations share gets its own
+        symbol (the exponentials of a softmax).  Raises FormulaError: rows are reduced in a formula of one sample.
+        """
+        expression = replace(formula, {Variable(k): Variable(s.name) for k, s in bind.items()})
+        shared = _shared(expression)
+
+        def lowered(e: Expression) -> Expression:
+            if isinstance(e, Reduction):
+                over = e.over
+                if over_columns_only:
+                    if over == "rows":
+                        raise FormulaError(f"A formula of one sample cannot reduce over rows ({rule}): use Cost(...).")
+                    over = "columns"
+                inner = lowered(e.argument)
+                shape = shape_of(inner, self.scope)
+                if e.kind == "sum" and not variables(inner):
+                    raise FormulaError(f"A sum needs something to run over. Got the constant {source(inner)} ({rule}).")
+                if shape == () or (len(shape) == 1 and over == "rows"):
+                    return inner  # a scalar is its own sum, mean and maximum, and so is a row in itself
+                if len(shape) == 1:
+                    over = "all"
+                if e.kind == "mean":
+                    total = self._reduced(Reduce("sum", over, inner), beside, rule)
+                    return Variable(total.name) / self._count(shape, over)
+                return Variable(self._reduced(Reduce(e.kind, over, inner), beside, rule).name)
+            result = _rebuild(e, tuple(lowered(c) for c in children(e)))
+            for equation in self.equations:  # what is there already is not computed again
+                same = isinstance(result, Apply) and equation.op == Elementwise(result)
+                if same and equation.target.shape == shape_of(result, self.scope):
+                    return Variable(equation.target.name)
+            return Variable(self.write(_inner("E", beside), result, rule=rule).name) if e in shared else result
+
+        return lowered(expression)
+
+    def _reduced(self, op: Reduce, beside: Symbol, rule: str) -> Symbol:
+        for equation in self.equations:
+            if equation.op == op:
+                return equation.target
+        return self.reduce(_inner(op.kind, beside), op, rule=rule)
+
+    def _count(self, shape: Shape, over: str) -> Expression:
+        """The number of elements that a mean is over."""
+        axes = shape if over == "all" else shape[:1] if over == "rows" else shape[1:]
+        count: Expression = ONE
+        for dimension in axes:
+            count = count * self.size(dimension)
+        return count
+
+    def size(self, dimension: int | str) -> Expression:
+        """A dimension as a number: m is given, others are constants."""
+        if dimension == BATCH:
+            return Variable(self.give(SIZE).name)
+        return Constant(float(dimension))
+
+
+def _inner(letter: str, beside: Symbol) -> Symbol:
+    return Symbol(letter, (), "inner", layer=beside.layer, mark=beside.mark)
+
+
+def _rebuild(e: Expression, parts: tuple[Expression, ...]) -> Expression:
+    return replace(e, dict(zip(children(e), parts, strict=True))) if isinstance(e, Apply) else e
+
+
+def _shared(expression: Expression) -> set[Expression]:
+    """Arguments of reductions that are costly and appear outside of their reduction as well."""
+    arguments = {
+        e.argument
+        for e in walk(expression)
+        if isinstance(e, Reduction) and any(isinstance(x, Apply) and x.function not in _CHEAP for x in walk(e.argument))
+    }
+    return {a for a in arguments if sum(x == a for x in walk(expression)) > 1}
