@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.describe.network import Dense, NetworkSpec
+from chainrule.describe.layers import Dense
+from chainrule.describe.network import NetworkSpec
 from chainrule.errors import DataError, shown
 from chainrule.files import reading, strict_json, tensors
 from chainrule.files.fields import AnyValue, Maybe, Object, Text, Whole, check_format
