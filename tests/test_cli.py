@@ -377,6 +377,15 @@ class TestDerive:
         assert len({plain, *(result.out for result in programs)}) == len(words) + 1
         assert ":=" in plain and ":=" not in chainrule("derive", "--optimizer", "none").out
 
+    def test_plan(self, chainrule: Command) -> None:
+        """The stages of a step of training, or of a call for J and its gradients."""
+        step = chainrule("derive", "--plan").out
+        assert (
+            step.startswith("training, batches whole") and "XW1 = X W1; Z1, A1" in step and "leave if to stop" in step
+        )
+        call = chainrule("derive", "--plan", "--optimizer", "none").out
+        assert call.startswith("a call for J, dW1, db1, dW2, db2, dX") and "for each chunk" in call
+
     @pytest.mark.parametrize(
         ("words", "message"),
         [
@@ -387,6 +396,8 @@ class TestDerive:
             (["--output-activation", "tanh"], "does not fit"),
             (["--reduction", "max"], "reduction"),
             (["--l2", "nan"], "l2"),
+            (["--plan", "--notation", "column"], "--plan goes with no notation"),
+            (["--plan", "--with-numbers", "digits"], "--plan does not go with --with-numbers"),
         ],
     )
     def test_faults(self, chainrule: Command, words: Sequence[str], message: str) -> None:

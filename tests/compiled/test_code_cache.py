@@ -240,3 +240,25 @@ def test_whatever_a_recipe_says_is_part_of_the_key() -> None:
     assert set(others) == {field.name for field in dataclasses.fields(Recipe)}, "a new field: change it here too"
     keys = {dataclasses.replace(plain, **{name: value}).key(program) for name, value in others.items()}
     assert len(keys | {plain.key(program)}) == len(others) + 1
+
+
+def test_what_is_compiled_can_be_read(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The plan, the IR and the assembly of each module, also of those that the cache has."""
+    plain = use()
+    for folder in (tmp_path / "first", tmp_path / "second" / "inner"):
+        monkeypatch.setenv("CHAINRULE_DUMP", str(folder))
+        assert use() == plain
+        names = sorted(path.name for path in folder.iterdir())
+        assert {name.split(".", 1)[1] for name in names} == {"plan.txt", "ll", "s"}
+        assert {name.split("-")[0] for name in names} == {"train", "call", "row"} and len(names) % 3 == 0
+        for path in folder.iterdir():
+            text = path.read_text(encoding="utf-8")
+            inside = {".txt": "Product forward", ".ll": "define void @chainrule_r", ".s": "chainrule_r"}[path.suffix]
+            assert inside in text or (path.suffix == ".ll" and "define i64 @chainrule_row" in text), path
+
+
+def test_a_dump_that_cannot_be_written_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("CHAINRULE_DUMP", str(tmp_path / "file" / "folder"))
+    with pytest.raises(cr.SpecError, match="CHAINRULE_DUMP must be a folder that can be written to"):
+        use()

@@ -244,6 +244,9 @@ def derive(
         typer.Option(metavar="DATA", help="Each line with its values on these data.", rich_help_panel=_WRITING),
     ] = None,
     samples: Annotated[int, typer.Option(help="How many of the data.", rich_help_panel=_WRITING)] = 8,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="The stages that the compiled engine makes of it.", rich_help_panel=_WRITING)
+    ] = False,
 ) -> None:
     """Print the program of a network: its forward propagation, cost, backward propagation and updates."""
     from chainrule.cli.derive import DeriveOptions, run
@@ -263,6 +266,7 @@ def derive(
             mean_at=mean_at,
             with_numbers=with_numbers,
             samples=samples,
+            plan=plan,
         )
     )
 

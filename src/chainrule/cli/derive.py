@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from chainrule.cli.choices import make_optimizer
 from chainrule.cli.network_options import SpecOptions, make_network, with_data
@@ -12,7 +12,11 @@ from chainrule.describe.optimizers import Optimizer
 from chainrule.errors import SpecError
 from chainrule.notation import check_format, check_notation, derivation, remarks, show
 from chainrule.notation.views import Mean
+from chainrule.program.equation import Program
 from chainrule.rules.derive import derive
+
+if TYPE_CHECKING:
+    from chainrule.engines.compiled.plan import Plan
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,7 @@ class DeriveOptions:
     mean_at: str | None = None
     with_numbers: str | None = None
     samples: int = 8
+    plan: bool = False
 
 
 def run(options: DeriveOptions) -> None:
@@ -39,6 +44,8 @@ def run(options: DeriveOptions) -> None:
     check_format(form)
     mean: Any = options.mean_at
     optimizer = None if options.optimizer in (None, "none") else make_optimizer(options.optimizer, None)
+    if options.plan and options.with_numbers is not None:
+        raise SpecError("--plan does not go with --with-numbers.")
     if options.with_numbers is not None:
         _numbers(options, notation, form, mean, optimizer)
         return
@@ -51,10 +58,30 @@ def run(options: DeriveOptions) -> None:
         weighted=options.weighted,
         canonical=not options.long,
     )
-    if options.notation is None and options.format is None and not options.why and mean is None:
+    plain = options.notation is None and options.format is None and not options.why and mean is None
+    if options.plan:
+        if not plain:
+            raise SpecError("--plan goes with no notation, format or reasons; leave these out.")
+        print(_plan(program))
+    elif plain:
         print(program)
     else:
         print(show(program, notation, form, why=options.why, mean_at=mean))
+
+
+def _plan(program: Program) -> Plan:
+    """How the compiled engine runs it on this processor: a step of training, or without updates J and its gradients."""
+    from chainrule.engines.compiled.plan import Recipe, plan  # the compiler takes its time to load
+    from chainrule.engines.llvm import target
+
+    objective = program.objective
+    assert objective is not None
+    if program.update:
+        program, recipe = program.pruned([objective]), Recipe(training=True)
+    else:
+        wanted = [objective, *(gradient for _, gradient in program.gradients)]
+        program, recipe = program.pruned(wanted), Recipe(tuple(s.name for s in wanted), large=True)
+    return plan(program, recipe, target.host().layout("float32"))
 
 
 def _numbers(options: DeriveOptions, notation: str, form: str, mean: Mean | None, optimizer: Optimizer | None) -> None:

@@ -107,7 +107,8 @@ class CompiledEngine:
 
             return lower(steps)
 
-        code = jit.load(self.layout.target, self.dtype.name, recipe.key(program), build)
+        about = jit.About("train" if recipe.training else "call", steps.__str__)
+        code = jit.load(self.layout.target, self.dtype.name, recipe.key(program), build, about)
         unit = self._units[key] = _Unit(program, steps, code, code.address(RUN))
         return unit
 

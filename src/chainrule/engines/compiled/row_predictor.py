@@ -73,7 +73,7 @@ class RowPredictor:
             return lower_row(plan, layout, offsets)
 
         key = f"row|{plan.recipe.key(program)}|{sorted(offsets.items())}"
-        self._code = jit.load(layout.target, dtype.name, key, build)
+        self._code = jit.load(layout.target, dtype.name, key, build, jit.About("row", plan.__str__))
         self.shape = (1, inputs)
         self._x = pack.aligned(layout.padded(inputs), np.int64 if given.integers else dtype)
         self._in = self._x[:inputs].reshape(1, inputs)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import ctypes
 import functools
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
-from chainrule.engines.llvm import cache
+from chainrule.engines.llvm import cache, dump
 from chainrule.engines.llvm.emit import Module
 from chainrule.engines.llvm.target import Target
 from chainrule.engines.llvm.team import inside
@@ -86,12 +87,29 @@ def compile_module(module: Module) -> Code:
     return Code(module.target, object_code(module))
 
 
-def load(target: Target, dtype: str, key: str | bytes, build: Callable[[], Module]) -> Code:
+@dataclass(frozen=True)
+class About:
+    """What is said of code where it is written down to be read (see dump.py)."""
+
+    name: str
+    """What it is for: the beginning of its files' names."""
+    plan: Callable[[], str]
+    """What it was made from, as text."""
+
+
+def load(target: Target, dtype: str, key: str | bytes, build: Callable[[], Module], about: About | None = None) -> Code:
     """The code that the cache holds for `key` on this target, or what `build` emits, compiled and kept.
 
     The key must say all that `build` depends on besides the target, the dtype and this package's own source.
     """
     name = cache.entry_name(target, dtype, key)
+    place = dump.folder()
+    if place is not None:
+        module = build()
+        texts = {"ll": module.text(), "s": assembly(module)}
+        if about is not None:
+            texts["plan.txt"] = about.plan() + "\n"
+        dump.write(place, f"{'code' if about is None else about.name}-{name[:10]}", texts)
     binary = cache.read(name)
     with inside():
         if binary is None:

@@ -63,16 +63,17 @@ def _head(fusion: Fusion, memory: Memory) -> str:
     what = "training" if recipe.training else f"a call for {', '.join(recipe.wanted)}"
     how = f"in chunks of {recipe.chunk}" if fusion.chunked else "whole"
     nonzero = ", without the data's zeros" if recipe.nonzero else ""
-    layout = memory.layout
     text = [
-        f"{what}, batches {how}{nonzero}; {layout.dtype}, panels of {layout.panel}",
-        f"workspace of {memory.batch_units} features a sample; {memory.stored_size} numbers stored, "
-        f"{memory.fixed_size} others",
+        f"{what}, batches {how}{nonzero}, {memory.layout.dtype}",
+        f"workspace: {memory.batch_units} features a sample",
     ]
     if fusion.rates:
-        text.append(f"outside, once a step: {_names(fusion.rates)}")
+        text.append(f"made outside, once a step: {_names(fusion.rates)}")
     if fusion.labels:
-        text.append("one-hot: " + ", ".join(f"{hot} where {label} says" for hot, label in fusion.labels.items()))
+        text.append(
+            "compared, not stored: "
+            + ", ".join(f"{hot} with the labels {label}" for hot, label in fusion.labels.items())
+        )
     return "\n".join(text)
 
 
