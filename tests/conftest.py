@@ -32,3 +32,9 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CHAINRULE_CACHE_DIR", str(place / "code"))
         yield
+
+
+@pytest.fixture
+def many_processors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many threads as a test asks for, whatever the machine has."""
+    monkeypatch.setenv("CHAINRULE_PROCESSORS", "16")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from networks import FITTINGS, Fitting
 
+pytestmark = pytest.mark.usefixtures("many_processors")
 THREADS = (1, 2, 3, 5)
 
 

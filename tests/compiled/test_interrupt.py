@@ -16,7 +16,10 @@ import chainrule as cr
 from chainrule.engines.base import Epoch
 from chainrule.engines.compiled.engine import CompiledEngine
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="SIGINT to one process is POSIX's")
+pytestmark = [
+    pytest.mark.skipif(sys.platform == "win32", reason="SIGINT to one process is POSIX's"),
+    pytest.mark.usefixtures("many_processors"),
+]
 
 AT_MOST = 2.0
 """Seconds; a fifth of one is the aim, but a busy machine may take its time."""

@@ -22,6 +22,8 @@ from networks import FITTINGS, Fitting
 
 import chainrule as cr
 
+pytestmark = pytest.mark.usefixtures("many_processors")
+
 
 def together(*jobs: Callable[[], object]) -> None:
     """Runs the jobs at the same time; the first exception of any is raised."""

@@ -16,6 +16,7 @@ from chainrule.engines.llvm import jit, target
 from chainrule.engines.reference import ReferenceEngine
 from chainrule.engines.table import ENGINES
 
+pytestmark = pytest.mark.usefixtures("many_processors")
 LESSER = ("x86-64-v2", "x86-64-v3")
 OTHERS = ("x86-64-v4", "aarch64")
 NEEDS = {"x86-64-v2": {"sse4.2", "ssse3", "popcnt"}, "x86-64-v3": {"avx2", "fma", "bmi2"}}

@@ -10,6 +10,7 @@ import chainrule as cr
 from chainrule.engines.compiled.kernels import nonzero
 from chainrule.engines.llvm import target
 
+pytestmark = pytest.mark.usefixtures("many_processors")
 HOLLOW = [fitting for fitting in FITTINGS if fitting.zeros]
 TILES = [
     Fitting("a tile of one row", 40, lambda: [cr.Dense(33, "tanh"), cr.Dense(2)], "squared_error", "values", 130, 48),

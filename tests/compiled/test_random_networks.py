@@ -15,6 +15,7 @@ from chainrule.engines.compiled.engine import CompiledEngine
 from chainrule.engines.reference import ReferenceEngine
 from chainrule.program import layout
 
+pytestmark = pytest.mark.usefixtures("many_processors")
 NORMAL, LONG = 200, 2000
 
 Arrays = dict[str, np.ndarray]

@@ -130,6 +130,7 @@ def test_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     free = processors.allowed()
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     assert free >= 1 and processors.allowed() == 1
+    monkeypatch.setenv("CHAINRULE_PROCESSORS", "2")
     np.testing.assert_array_equal(
         small(engine="compiled", threads=2).fit(X, Y).coefs_[0], small(engine="compiled", threads=1).fit(X, Y).coefs_[0]
     )

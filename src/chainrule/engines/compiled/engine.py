@@ -22,7 +22,7 @@ from chainrule.engines.compiled.plan.memory import GROUPS, RUN, Memory, Word
 from chainrule.engines.cost import operations
 from chainrule.engines.llvm import jit, target, team
 from chainrule.engines.llvm.target import Layout, Target
-from chainrule.engines.processors import allowed
+from chainrule.engines.processors import allowed, present
 from chainrule.engines.reference import Evaluate, evaluator
 from chainrule.program.equation import Program
 from chainrule.program.op import Elementwise, MatMul
@@ -40,8 +40,6 @@ POLL = 0.005
 """Seconds between two questions whether to stop."""
 BETWEEN_BARRIERS = 1_000_000
 """Operations of one thread between two barriers that make a barrier worth its while (about 10 microseconds)."""
-MOST = 16
-"""Threads that a fit may ask for on a machine of fewer processors."""
 PER_SAMPLE = 20
 """Operations that stand for one equation's work on one sample, beside the products."""
 
@@ -332,10 +330,11 @@ def threads_for(unit: _Unit, batch: int, steps: int, asked: int | None) -> int:
     """How many threads a call is worth: what was asked for, else by the arithmetic between two barriers.
 
     A batch in chunks needs two barriers, and as many threads as there are groups of chunks at most; a batch in one
-    piece needs one between most of its stages.  More threads than processors only wait for each other.
+    piece needs one between most of its stages.  More threads than processors would only wait for each other: what is
+    asked for beyond those there are is not used.
     """
     if asked is not None:
-        return max(1, min(asked, max(allowed(), MOST)))
+        return max(1, min(asked, present()))
     work = unit.operations(batch)
     if unit.plan.chunked:
         worth = min(GROUPS, -(-batch // unit.plan.recipe.chunk), int(work // BETWEEN_BARRIERS))
