@@ -12,7 +12,7 @@ import chainrule
 ROOT = Path(chainrule.__file__).parent
 
 LAYERS = [
-    {"errors", "files", "version"},
+    {"errors", "files", "frames", "version"},
     {"program"},
     {"describe"},
     {"rules"},
@@ -32,7 +32,7 @@ LIGHT = {
     "program": {"errors"},
     "describe": {"program", "errors", "files"},
     "rules": {"program", "errors", "describe"},
-    "data": {"errors", "files"},
+    "data": {"errors", "files", "frames"},
     "train": {"errors", "files", "engines", "program", "describe", "rules"},
 }
 """All that these packages may import beside themselves."""

@@ -17,6 +17,7 @@ from chainrule.describe.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, 
 from chainrule.errors import (
     ChainruleError,
     DataError,
+    DataWarning,
     DivergedError,
     FormulaError,
     MissingDependencyError,
@@ -66,6 +67,7 @@ __all__ = [
     "Cosine",
     "Cost",
     "DataError",
+    "DataWarning",
     "Dense",
     "DivergedError",
     "Dropout",
@@ -107,7 +109,7 @@ __all__ = [
     "plot",
     "quantile",
     "schedule_from_dict",
-]  # fmt: skip
+]
 
 _LAZY = {
     "MLPClassifier": "chainrule.estimators",

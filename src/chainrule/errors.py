@@ -34,6 +34,10 @@ class DataError(ChainruleError, ValueError):
     """Data that does not fit: its rank, width, type, range, or a value that is not finite."""
 
 
+class DataWarning(UserWarning):
+    """Data that were taken in a way that not everybody would expect."""
+
+
 class ProgramError(ChainruleError, ValueError):
     """A derivation that breaks its own grammar: a fault of chainrule (or of a hand-made program), never of the data."""
 

@@ -1,11 +1,12 @@
-"""Reading data: the embedded digits, CSV tables, NumPy archives, MNIST's files, names; standardising and splitting."""
+"""Reading data: the digits, tables, data frames, NumPy archives, MNIST's files, names; standardising and splitting."""
 
 from chainrule.data.dataset import Dataset, split
+from chainrule.data.delimited import read_table
 from chainrule.data.encode import TableEncoder
 from chainrule.data.idx import load_mnist, read_idx
-from chainrule.data.readers import load, load_digits, load_features, read_csv, read_names, read_npz
+from chainrule.data.readers import from_frame, load, load_digits, load_features, read_csv, read_names, read_npz
 from chainrule.data.standardize import Standardizer
-from chainrule.data.table import Table, read_table
+from chainrule.data.table import Table
 from chainrule.data.targets import TargetEncoder
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "Table",
     "TableEncoder",
     "TargetEncoder",
+    "from_frame",
     "load",
     "load_digits",
     "load_features",

@@ -10,19 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from chainrule.data.encode import Kind, TableEncoder
+from chainrule.data.columns import Columns
+from chainrule.data.encode import TableEncoder
 from chainrule.data.standardize import check_finite
-from chainrule.data.table import Table
 from chainrule.data.targets import TargetEncoder, Task
 from chainrule.errors import DataError, expected
-
-
-@dataclass(frozen=True, eq=False)
-class Source:
-    """Where a data set from a table came from: needed to learn its encoding anew from a part of the rows."""
-
-    table: Table
-    kinds: dict[str, Kind]
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +26,8 @@ class Dataset:
     X_test, y_test: the test part, where the source has one of its own or `split` made one; else None.
     measured: (n,) whether a feature is a number in a unit of its own, that wants standardising (pixels and one-hot
     columns do not).  encoder: how a table's rows became X; None where the source was numbers already.
+    notes: what was taken in a way that not everybody would expect, a few words each.
+    columns: what the encoding was learned from, to learn it anew from a part of the rows; None where there is none.
     """
 
     X: NDArray[Any]
@@ -45,7 +39,8 @@ class Dataset:
     y_test: NDArray[Any] | None = None
     measured: NDArray[np.bool_] = dataclasses.field(default_factory=lambda: np.zeros(0, dtype=bool))
     encoder: TableEncoder | None = None
-    source: Source | None = dataclasses.field(default=None, repr=False)
+    notes: tuple[str, ...] = ()
+    columns: Columns | None = dataclasses.field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if self.measured.size == 0:
@@ -91,12 +86,12 @@ class Dataset:
         if self.X_test is not None:
             raise DataError(f"{self.name} has a test part of its own.")
         kept, left_out = split_rows(len(self.X), test, seed, self.y if self.task == "classification" else None)
-        if self.source is None:
+        if self.columns is None or self.encoder is None:
             X, X_test, encoder = self.X[kept], self.X[left_out], self.encoder
         else:
-            training = self.source.table.take(kept.tolist())
-            encoder = TableEncoder.fit(training, kinds=self.source.kinds)
-            X, X_test = encoder.transform(training), encoder.transform(self.source.table.take(left_out.tolist()))
+            training = self.columns.take(kept)
+            encoder = TableEncoder.fit(training, self.encoder.ignored, self.encoder.header)
+            X, X_test = encoder.matrix(training), encoder.matrix(self.columns.take(left_out))
         return dataclasses.replace(
             self,
             X=X,
@@ -106,7 +101,7 @@ class Dataset:
             feature_names=self.feature_names if encoder is None else encoder.feature_names,
             measured=self.measured if encoder is None else encoder.measured,
             encoder=encoder,
-            source=None,
+            columns=None,
         )
 
 

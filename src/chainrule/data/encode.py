@@ -1,30 +1,27 @@
-"""From a table's texts to a matrix of numbers, and the same again for new data.
+"""From a table's columns to a matrix of numbers, and the same again for new data.
 
-What is learned (medians, categories) is learned from the training rows and kept, so that a saved model reads a new file
-exactly as it read the first.
+What is learned (medians, categories, ways of writing) is learned from the training rows and kept, so that a saved model
+reads a new table exactly as it read the first; where the new one differs, it says so.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.data.table import Table, is_missing, is_number
+from chainrule.data.cells import PLAIN, Numbers, Style, Texts, written
+from chainrule.data.columns import Columns, Survey, infinite, joined, no_numbers, some
+from chainrule.data.table import Table
 from chainrule.errors import DataError
 
-Kind = Literal["number", "text", "empty"]
-
-# Texts with more different values than this are no categories; nor are those that differ in more than half of the rows.
-MOST_CATEGORIES = 1000
-FEW_CATEGORIES = 50
-
-# What a text column's own category for "no value" is called.
 NO_VALUE = "(missing)"
+"""What a text column's own category for "no value" is called."""
+
+_TRUTH = ({"true"}, {"false"}, {"true", "false"})
 
 
 @dataclass(frozen=True)
@@ -32,11 +29,13 @@ class NumberColumn:
     """A column of numbers; a missing one becomes the training data's median.
 
     indicator: whether a second column says 1 where the value was missing (it does if any was in the training data).
+    style: how the training data wrote its numbers, for new cells that can be read in two ways.
     """
 
     name: str
     median: float
     indicator: bool
+    style: Style = PLAIN
 
 
 @dataclass(frozen=True)
@@ -44,78 +43,51 @@ class TextColumn:
     """A column of texts, one-hot: a column for each category, 1 where it is the row's, else 0.
 
     categories: by alphabet; last, where the training data miss some, "(missing)".
-    An unseen category, or a missing value that the training data never missed, is 0 in all of them.
+    An unseen category, or a missing value that the training data never missed, is 0 in all of them.  Where categories
+    are True and False, TRUE and false are the same.
     """
 
     name: str
     categories: tuple[str, ...]
 
-
-def column_kinds(table: Table, ignore: Iterable[str] = ()) -> dict[str, Kind]:
-    """What each column holds: "number" where every value is one, "text", or "empty" where there is none.
-
-    A column in which most values are numbers and a few are not is a damaged number column (DataError with the line),
-    unless its values are few and so may be categories ("0", "1", "2", "3+").  Raises DataError also for a column to
-    ignore that is not there, and for texts that are no categories.
-    """
-    left_out = set(ignore)
-    for name in left_out:
-        table.column(name)
-    return {name: _kind(table, name) for name in table.columns if name not in left_out}
-
-
-def _kind(table: Table, name: str) -> Kind:
-    cells = table.columns[name]
-    present = [(row, cell) for row, cell in enumerate(cells) if not is_missing(cell)]
-    if not present:
-        return "empty"
-    other = [row for row, cell in present if not is_number(cell)]
-    if not other:
-        return "number"
-    different = len({cell for _, cell in present})
-    if different <= FEW_CATEGORIES:
-        return "text"
-    if 2 * len(other) < len(present):
-        raise DataError(_not_a_number(table, name, other[0]))
-    if different > MOST_CATEGORIES or 2 * different > len(present):
-        raise DataError(
-            f"{table.path}: the column {name!r} has {different} different texts in {len(table)} rows; these are no "
-            "categories. Leave it out (ignore)."
-        )
-    return "text"
+    def place(self, words: Iterable[str]) -> list[int]:
+        """Which category each of the words is; -1 for one that the training data did not have."""
+        position = {category: k for k, category in enumerate(self.categories)}
+        if {category.lower() for category in self.categories if category != NO_VALUE} in _TRUTH:
+            position = {category.lower(): k for category, k in position.items()}
+            return [position.get(word.lower(), -1) for word in words]
+        return [position.get(word, -1) for word in words]
 
 
 @dataclass(frozen=True)
 class TableEncoder:
     """The rows of a table as a matrix: numbers with missing ones filled in, texts one-hot.
 
-    columns: in the table's order.  A column that is empty in the whole file is left out.
+    columns: in the table's order, without those that held nothing.  ignored: columns that were left out on purpose.
+    header: whether the first line of the file named the columns.
     """
 
     columns: tuple[NumberColumn | TextColumn, ...]
+    ignored: tuple[str, ...] = ()
+    header: bool = True
 
     @classmethod
-    def fit(cls, table: Table, kinds: Mapping[str, Kind] | None = None, ignore: Iterable[str] = ()) -> TableEncoder:
-        """Learn medians and categories from a table's rows.
-
-        kinds: what the columns hold, where the table is a part of a larger one (see `column_kinds`).
-        ignore: columns to leave out (the target).
-        Raises DataError where nothing is left to learn from, and as `column_kinds`.
-        """
-        columns: list[NumberColumn | TextColumn] = []
-        for name, kind in (column_kinds(table, ignore) if kinds is None else kinds).items():
-            if kind == "number":
-                values = _numbers(table, name)
-                present = values[~np.isnan(values)]
+    def fit(cls, columns: Columns, ignored: Iterable[str] = (), header: bool = True) -> TableEncoder:
+        """Learn medians and categories.  Raises DataError where there is no column to learn from."""
+        learned: list[NumberColumn | TextColumn] = []
+        for name, column in columns.named.items():
+            if isinstance(column, Numbers):
+                present = column.values[~np.isnan(column.values)]
                 median = float(np.median(present)) if len(present) else 0.0
-                columns.append(NumberColumn(name, median, indicator=len(present) < len(values)))
-            elif kind == "text":
-                cells = table.columns[name]
-                categories = sorted({cell for cell in cells if not is_missing(cell)})
-                columns.append(TextColumn(name, (*categories, *([NO_VALUE] if any(map(is_missing, cells)) else []))))
-        if not columns:
-            raise DataError(f"{table.path}: there is no column to learn from beside the target.")
-        return cls(tuple(columns))
+                learned.append(NumberColumn(name, median, len(present) < len(columns), column.style))
+            else:
+                there = np.bincount(column.codes[column.codes >= 0], minlength=len(column.words)) > 0
+                categories = sorted(word for word, seen in zip(column.words, there, strict=True) if seen)
+                gaps = [NO_VALUE] if (column.codes < 0).any() else []
+                learned.append(TextColumn(name, (*categories, *gaps)))
+        if not learned:
+            raise DataError(f"{columns.source}: there is no column to learn from beside the target.")
+        return cls(tuple(learned), tuple(ignored), header)
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -139,46 +111,80 @@ class TableEncoder:
                 flags += [False] * len(column.categories)
         return np.array(flags, dtype=bool)
 
+    def matrix(self, columns: Columns) -> NDArray[np.float64]:
+        """The matrix (m, n) of columns that hold what the encoder knows of them; one that is not there is missing."""
+        X = np.zeros((len(columns), len(self.feature_names)))
+        at = 0
+        for column in self.columns:
+            cells = columns.named.get(column.name)
+            if isinstance(column, NumberColumn):
+                values = cells.values if isinstance(cells, Numbers) else np.full(len(columns), np.nan)
+                missing = np.isnan(values)
+                X[:, at] = np.where(missing, column.median, values)
+                if column.indicator:
+                    X[:, at + 1] = missing
+                at += 1 + column.indicator
+                continue
+            words, codes = (cells.words, cells.codes) if isinstance(cells, Texts) else ((), np.full(len(columns), -1))
+            places = np.array(column.place((*words, NO_VALUE)))[codes]
+            seen = np.flatnonzero(places >= 0)
+            X[seen, at + places[seen]] = 1.0
+            at += len(column.categories)
+        return X
+
     def transform(self, table: Table) -> NDArray[np.float64]:
         """The matrix of a table's rows, shape (m, n); the table's columns may stand in any order.
 
-        Raises DataError for columns that are missing (all at once), and for a text or an infinity where numbers belong.
+        Raises DataError for columns that are missing (all at once), and for texts and infinities where numbers belong.
         """
-        absent = [column.name for column in self.columns if column.name not in table.columns]
+        return self.matrix(self.read(table)[0])
+
+    def read(self, table: Table, target: str | None = None) -> tuple[Columns, tuple[str, ...]]:
+        """(a table's columns as the training data had them, what differs from these: a few words each).
+
+        Told are categories that were not there, values missing where none was, columns in another order, columns that
+        are not used.  target: a column that is no feature.  Raises DataError as `transform`.
+        """
+        names = [column.name for column in self.columns]
+        absent = [name for name in names if name not in table.columns]
         if absent:
-            what = f"column{'s' if len(absent) > 1 else ''} {', '.join(map(repr, absent))}"
-            raise DataError(f"{table.path}: lacks the {what}. There are: {', '.join(table.columns)}.")
-        X = np.zeros((len(table), len(self.feature_names)))
-        at = 0
+            what = f"column{'s' if len(absent) > 1 else ''} {some(absent)}"
+            raise DataError(f"{table.path}: lacks the {what}. There are: {', '.join(list(table.columns)[:20])}.")
+        survey = Survey(Table(table.path, {name: table.columns[name] for name in names}, table.lines, table.delimiter))
+        named: dict[str, Numbers | Texts] = {}
+        faults: list[str] = []
+        told: list[str] = list(table.notes)
         for column in self.columns:
-            if isinstance(column, NumberColumn):
-                values = _numbers(table, column.name)
-                missing = np.isnan(values)
-                X[:, at] = np.where(missing, column.median, values)
-                at += 1
-                if column.indicator:
-                    X[:, at] = missing
-                    at += 1
+            try:
+                cells = _read(survey, column)
+            except DataError as fault:
+                faults.append(str(fault))
                 continue
-            position = {category: at + offset for offset, category in enumerate(column.categories)}
-            cells = [NO_VALUE if is_missing(cell) else cell for cell in table.columns[column.name]]
-            places = np.array([position.get(cell, -1) for cell in cells])
-            known = np.flatnonzero(places >= 0)
-            X[known, places[known]] = 1.0
-            at += len(column.categories)
-        return X
+            named[column.name] = cells
+            told += _differences(column, cells)
+        if faults:
+            raise DataError(f"{table.path}: {joined(faults)}")
+        if [name for name in table.columns if name in named] != names:
+            told.append("the columns stand in another order and are matched by name")
+        unused = [name for name in table.columns if name not in {*names, *self.ignored, target}]
+        if unused := [name for name in unused if _holds_something(table, name)]:
+            told.append(f"not used, as the training data did not have it: {some(unused)}")
+        return Columns(table.path, len(table), named), tuple(told)
 
     def to_dict(self) -> dict[str, Any]:
         """The encoder as JSON can hold it."""
         kinds = {NumberColumn: "number", TextColumn: "text"}
-        return {"columns": [{"kind": kinds[type(column)], **asdict(column)} for column in self.columns]}
+        columns = [{"kind": kinds[type(column)], **asdict(column)} for column in self.columns]
+        return {"columns": columns, "ignored": list(self.ignored), "header": self.header}
 
     @classmethod
     def from_dict(cls, saved: Mapping[str, Any]) -> TableEncoder:
         """What `to_dict` wrote.  Raises DataError for anything else."""
         try:
-            return cls(tuple(_column_from_dict(column) for column in saved["columns"]))
-        except (KeyError, TypeError, ValueError) as error:
+            columns = tuple(_column_from_dict(column) for column in saved["columns"])
+            ignored = tuple(str(name) for name in saved.get("ignored", ()))
+            return cls(columns, ignored, bool(saved.get("header", True)))
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise DataError(f"This is not a table encoder as chainrule saves it ({error!r}).") from None
 
 
@@ -187,32 +193,45 @@ def _column_from_dict(saved: Mapping[str, Any]) -> NumberColumn | TextColumn:
         return TextColumn(str(saved["name"]), tuple(str(category) for category in saved["categories"]))
     if saved["kind"] != "number":
         raise ValueError(f"unknown kind {saved['kind']!r}")
-    return NumberColumn(str(saved["name"]), float(saved["median"]), bool(saved["indicator"]))
+    median = float(saved["median"])
+    if not np.isfinite(median):
+        raise ValueError(f"a median of {median}")
+    return NumberColumn(str(saved["name"]), median, bool(saved["indicator"]), written(saved.get("style")))
 
 
-def _numbers(table: Table, name: str) -> NDArray[np.float64]:
-    """The numbers of a column, NaN where missing.  Raises DataError, with the line, for a text or an infinity."""
-    cells = table.columns[name]
-    try:
-        # The usual case, at C speed.  NaN is one of the words for a missing value.
-        values = np.array([float(cell) for cell in cells])
-    except ValueError:
-        values = np.array([_number_or_nan(table, name, row, cell) for row, cell in enumerate(cells)])
-    infinite = np.flatnonzero(np.isinf(values))
-    if len(infinite):
-        row = int(infinite[0])
-        raise DataError(f"{table.where(row)}: {cells[row]!r} in the column {name!r} is not finite.")
-    return values
+def _read(survey: Survey, column: NumberColumn | TextColumn) -> Numbers | Texts:
+    """A column of new data as what it was in training.  Raises DataError, without the table's name."""
+    if isinstance(column, TextColumn):
+        return survey.texts(column.name)
+    numbers = survey.numbers(column.name, column.style)
+    if numbers is None:
+        raise DataError(no_numbers(survey, column.name, survey.verdict(column.name)))
+    if fault := infinite(survey, column.name, numbers):
+        raise DataError(fault)
+    return numbers
 
 
-def _number_or_nan(table: Table, name: str, row: int, cell: str) -> float:
-    if is_missing(cell):
-        return math.nan
-    try:
-        return float(cell)
-    except ValueError:
-        raise DataError(_not_a_number(table, name, row)) from None
+def _differences(column: NumberColumn | TextColumn, cells: Numbers | Texts) -> list[str]:
+    """What a column of new data has that the training data had not, and what becomes of it."""
+    if isinstance(column, NumberColumn) or isinstance(cells, Numbers):
+        assert isinstance(column, NumberColumn) and isinstance(cells, Numbers)
+        gaps = 0 if column.indicator else int(np.isnan(cells.values).sum())
+        return [f"{_rows(gaps)} without {column.name!r}, which the training data never lacked"] if gaps else []
+    told = []
+    unseen = [k for k, place in enumerate(column.place(cells.words)) if place < 0]
+    if unseen:
+        rows = int(np.isin(cells.codes, unseen).sum())
+        words = some([cells.words[k] for k in unseen])
+        told.append(f"{_rows(rows)} with categories of {column.name!r} that the training data did not have ({words})")
+    gaps = 0 if NO_VALUE in column.categories else int((cells.codes < 0).sum())
+    if gaps:
+        told.append(f"{_rows(gaps)} without {column.name!r}, which the training data never lacked")
+    return told
 
 
-def _not_a_number(table: Table, name: str, row: int) -> str:
-    return f"{table.where(row)}: {table.columns[name][row]!r} in the column {name!r} is not a number."
+def _rows(count: int) -> str:
+    return f"{count:,} row{'' if count == 1 else 's'}"
+
+
+def _holds_something(table: Table, name: str) -> bool:
+    return Survey(Table(table.path, {name: table.columns[name]}, table.lines)).verdict(name).kind != "empty"

@@ -5,9 +5,11 @@ from __future__ import annotations
 import gzip
 import os
 import unicodedata
+import warnings
 import zipfile
 import zlib
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn
@@ -15,13 +17,16 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.data.dataset import Dataset, Source
-from chainrule.data.encode import TableEncoder, column_kinds
+from chainrule import frames
+from chainrule.data.columns import Survey, judge_columns, some
+from chainrule.data.dataset import Dataset
+from chainrule.data.delimited import read_table
+from chainrule.data.encode import TableEncoder
 from chainrule.data.idx import images_to_rows, load_mnist, read_idx
 from chainrule.data.standardize import check_finite
-from chainrule.data.table import read_table
-from chainrule.data.targets import TargetEncoder, Where, check_task
-from chainrule.errors import DataError
+from chainrule.data.table import Cells, Table
+from chainrule.data.targets import TargetEncoder, Values, Where, check_task
+from chainrule.errors import DataError, DataWarning, expected
 from chainrule.files import open_binary, read_text
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
@@ -68,42 +73,122 @@ def _digits() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 
 def read_csv(
-    path: str | os.PathLike[str], target: str | None = None, task: str | None = None, ignore: Iterable[str] = ()
+    path: str | os.PathLike[str],
+    target: str | None = None,
+    task: str | None = None,
+    ignore: str | Iterable[str] = (),
+    header: bool = True,
 ) -> Dataset:
-    """A CSV file with a header (see `read_table`, `TableEncoder` and `TargetEncoder` for what becomes of its cells).
+    """A CSV file (see `read_table`, `judge_columns` and `TargetEncoder` for what becomes of its cells).
 
     target: the column to predict; by default the last.  task: "classification" or "regression"; by default as the
-    target's values are.  ignore: columns to leave out.
+    target's values are.  ignore: columns to leave out.  header: whether the first line names the columns; else they are
+    "1", "2", ....
     X: (m, n) float64, missing numbers filled with the column's median, texts one-hot; not standardised.
+    What not everybody would expect stands in `notes`, and in a DataWarning.
     Raises DataError for a file that is damaged, a column that is not there, or a target that does not fit the task.
     """
+    return _warned(_csv(path, target, task, ignore, header))
+
+
+def from_frame(
+    frame: Any, target: str | None = None, task: str | None = None, ignore: str | Iterable[str] = ()
+) -> Dataset:
+    """A data frame (pandas, polars): its columns of numbers, texts, categories and truth values, as those of a file.
+
+    target, task, ignore, X, notes: as of `read_csv`.
+    Raises DataError for what is no frame, columns without names or with the same name, cells that are neither numbers
+    nor texts, and as `read_csv`.
+    """
+    return _warned(_dataset(frame_table(frame), "frame", target, task, _names(ignore), header=True))
+
+
+def frame_table(frame: Any) -> Table:
+    """The table that a data frame is.  Raises DataError as `from_frame`."""
+    if not frames.is_frame(frame):
+        raise DataError(expected("The data", "a data frame (pandas, polars)", type(frame).__name__))
+    names = [str(name) for name in frame.columns]
+    if not names or len(frame) == 0:
+        raise DataError("The frame is empty.")
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise DataError(f"The frame has {some(twice)} more than once among its columns. Name each column once.")
+    columns: dict[str, Cells] = {}
+    for position, name in enumerate(names):
+        try:
+            cells = frames.column(frame, position)
+            columns[name] = cells if isinstance(cells, np.ndarray) else frames.texts(cells)
+        except DataError as fault:
+            raise DataError(f"The frame: the column {name!r} {fault}. Leave it out, or make it numbers.") from None
+    return Table("The frame", columns, np.arange(len(frame), dtype=np.int64))
+
+
+def _csv(
+    path: str | os.PathLike[str], target: str | None, task: str | None, ignore: str | Iterable[str], header: bool
+) -> Dataset:
     check_task(task)
-    left_out = (ignore,) if isinstance(ignore, str) else tuple(ignore)
-    table = read_table(path)
-    for name in left_out:
-        table.column(name)
+    return _dataset(read_table(path, header), _stem(path), target, task, _names(ignore), header)
+
+
+def _dataset(
+    table: Table, name: str, target: str | None, task: str | None, ignored: tuple[str, ...], header: bool
+) -> Dataset:
+    """The data set of a table."""
+    check_task(task)
+    left_out = _left_out(table, ignored)
     if target is None:
-        named = [name for name in table.columns if name not in left_out]
+        named = [column for column in table.columns if column not in left_out]
         if not named:
-            raise DataError(f"{path}: no column is left to predict.")
+            raise DataError(f"{table.path}: no column is left to predict.")
         target = named[-1]
-    values = table.column(target)
+    table.column(target)
     if target in left_out:
-        raise DataError(f"{path}: the column {target!r} cannot both be the target and be left out.")
-    classes = TargetEncoder.fit(values, table.where, task, target)
-    y = classes.encode(values, table.where)
-    kinds = column_kinds(table, (*left_out, target))
-    encoder = TableEncoder.fit(table, kinds)
+        raise DataError(f"{table.path}: the column {target!r} cannot both be the target and be left out.")
+    survey = Survey(table)
+    values = table.columns[target]
+    classes = TargetEncoder.fit(values, table.where, task, target, survey.comma)
+    y = classes.encode(values, table.where, survey.comma)
+    columns = judge_columns(survey, (*left_out, target))
+    encoder = TableEncoder.fit(columns, left_out, header)
+    notes = (*columns.notes, *(f"the target {target!r}: {doubt}" for doubt in _doubts(survey, classes, target)))
     return Dataset(
-        encoder.transform(table),
+        encoder.matrix(columns),
         y,
         encoder.feature_names,
         classes,
-        _stem(path),
+        name,
         measured=encoder.measured,
         encoder=encoder,
-        source=Source(table, kinds),
+        notes=notes,
+        columns=columns,
     )
+
+
+def _doubts(survey: Survey, classes: TargetEncoder, target: str) -> list[str]:
+    verdict = survey.verdict(target)
+    mixed = classes.names is not None and verdict.because == "mixed"
+    return [*classes.doubts, *([f"{survey.where(target, verdict.others)} among numbers"] if mixed else [])]
+
+
+def _names(given: str | Iterable[str]) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) else tuple(given)
+
+
+def _left_out(table: Table, ignored: tuple[str, ...]) -> tuple[str, ...]:
+    """The columns to leave out; "a,b" is two of them where there is none of that name."""
+    names: list[str] = []
+    for name in ignored:
+        parts = [part.strip() for part in name.split(",")]
+        names += parts if name not in table.columns and all(part in table.columns for part in parts) else [name]
+    for name in names:
+        table.column(name)
+    return tuple(dict.fromkeys(names))
+
+
+def _warned(data: Dataset) -> Dataset:
+    """The data, after their notes have been given as a warning."""
+    if data.notes:
+        warnings.warn(f"{data.name}: {'; '.join(data.notes)}.", DataWarning, stacklevel=3)
+    return data
 
 
 def read_npz(path: str | os.PathLike[str], task: str | None = None) -> Dataset:
@@ -154,18 +239,36 @@ def read_names(path: str | os.PathLike[str], longest: int | None = None) -> tupl
 
 
 def load(
-    source: str | os.PathLike[str], target: str | None = None, task: str | None = None, ignore: Iterable[str] = ()
+    source: Any,
+    target: str | None = None,
+    task: str | None = None,
+    ignore: str | Iterable[str] = (),
+    header: bool = True,
 ) -> Dataset:
-    """The data set of a name: "digits", a folder with MNIST's files, a .csv, .tsv (also .gz) or .npz file.
+    """The data set of a name: "digits", a folder with MNIST's files, a .csv, .tsv (also .gz) or .npz file; or a frame.
 
-    target, ignore: for tables only.  Raises DataError as the readers do, and for a source of another kind.
+    target, ignore, header: for tables only (see `read_csv`, `from_frame`).
+    What not everybody would expect stands in `notes`, and in a DataWarning.
+    Raises DataError as the readers do, and for a source of another kind.
     """
+    return _warned(read(source, target, task, ignore, header))
+
+
+def read(
+    source: Any,
+    target: str | None = None,
+    task: str | None = None,
+    ignore: str | Iterable[str] = (),
+    header: bool = True,
+) -> Dataset:
+    """As `load`, but its notes are no warnings: for a caller who tells them in another way."""
     check_task(task)
-    ignore = tuple(ignore)
-    path = Path(source)
-    if is_table(source):
-        return read_csv(source, target, task, ignore)
-    if target is not None or ignore:
+    if frames.is_frame(source):
+        return _dataset(frame_table(source), "frame", target, task, _names(ignore), header=True)
+    path = _path(source)
+    if is_table(path):
+        return _csv(path, target, task, ignore, header)
+    if target is not None or _names(ignore) or not header:
         raise DataError(f"{source}: only a table has columns; a target or columns to leave out cannot be chosen here.")
     if str(source) == "digits" or path.is_dir():
         if task == "regression":
@@ -173,29 +276,82 @@ def load(
         return load_digits() if str(source) == "digits" else load_mnist(path)
     if path.suffix.lower() == ".npz":
         return read_npz(path, task)
-    _refuse(source)
+    _refuse(path)
 
 
 def load_features(
-    source: str | os.PathLike[str], encoder: TableEncoder | None, target: TargetEncoder | None = None
+    source: Any, encoder: TableEncoder | None, target: TargetEncoder | None = None
 ) -> tuple[NDArray[Any], NDArray[Any] | None]:
     """(X, y) of new data for a trained model: read as `load` reads, but with what was learned in training.
 
     encoder: of the training data, where they were a table.  target: to encode y by; y is None where the source has
     none (or without a target).  A source with a test part gives that; an IDX file of images alone is fine too.
+    Where a table differs from the training data's (other categories, missing values, other columns) is a DataWarning.
     Raises DataError as the readers do, and where the data are of another kind than those of the training.
     """
-    path = Path(source)
-    if is_table(source):
+    new = read_new(source, encoder, target, strict=True)
+    if new.notes:
+        warnings.warn(f"{new.name}: {'; '.join(new.notes)}.", DataWarning, stacklevel=2)
+    return new.X, new.y
+
+
+@dataclass(frozen=True, eq=False)
+class NewData:
+    """New data for a trained model.
+
+    X: (m, n).  y: the targets of the rows `judged`, as the training data's; None where there are none.  A class that
+    the training data did not have is -1.  judged: (m,) which rows have a target.  notes: what differs from the training
+    data, a few words each.
+    """
+
+    name: str
+    X: NDArray[Any]
+    y: NDArray[Any] | None
+    judged: NDArray[np.bool_]
+    notes: tuple[str, ...] = ()
+
+
+def read_new(source: Any, encoder: TableEncoder | None, target: TargetEncoder | None, strict: bool = False) -> NewData:
+    """New data for a trained model (see `load_features`); unless strict, missing and new targets are no fault."""
+    framed = frames.is_frame(source)
+    path = Path() if framed else _path(source)
+    if framed or is_table(path):
         if encoder is None:
-            raise DataError(f"{source}: is a table, but the model was not trained on one.")
-        table = read_table(source)
-        X = encoder.transform(table)
-        if target is None or target.name not in table.columns:
-            return X, None
-        return X, target.encode(table.columns[target.name], table.where)
+            raise DataError(f"{path if not framed else 'The frame'}: is a table, but the model was not trained on one.")
+        table = frame_table(source) if framed else read_table(path, encoder.header)
+        name = None if target is None else target.name
+        columns, notes = encoder.read(table, name)
+        X = encoder.matrix(columns)
+        if target is None or name not in table.columns:
+            return NewData(table.path, X, None, np.zeros(len(X), dtype=bool), notes)
+        return _with_targets(table.path, X, table.columns[name], table.where, target, notes, strict)
     if encoder is not None:
         raise DataError(f"{source}: the model was trained on a table; it needs a .csv file with the same columns.")
+    X, values = _arrays_of(path)
+    if values is None or target is None:
+        return NewData(str(path), X, None, np.zeros(len(X), dtype=bool))
+    if len(values) != len(X):
+        raise DataError(f"{path}: there are {len(X)} samples, but {len(values)} targets.")
+    return _with_targets(str(path), X, values, _row_of(path), target, (), strict)
+
+
+def _with_targets(
+    name: str,
+    X: NDArray[Any],
+    values: Values,
+    where: Where,
+    target: TargetEncoder,
+    notes: tuple[str, ...],
+    strict: bool,
+) -> NewData:
+    if strict:
+        return NewData(name, X, target.encode(values, where), np.ones(len(X), dtype=bool), notes)
+    y, judged, odd = target.compare(values, where)
+    return NewData(name, X, y[judged] if judged.any() else None, judged, (*notes, *odd))
+
+
+def _arrays_of(path: Path) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    """(X, the targets as they stand there) of new data that are no table."""
     if path.suffix.lower() == ".npz":
         arrays = _read_archive(path)
         names = {"X": (*_TEST_NAMES["X_test"], *_NAMES["X"]), "y": (*_TEST_NAMES["y_test"], *_NAMES["y"])}
@@ -203,19 +359,22 @@ def load_features(
             X, values = _pick(arrays, {"X": names["X"]}, path)[0], None
         else:
             X, values = _pick(arrays, names, path)
-        rows = _to_rows(X, path)[0]
-        if values is None or target is None:
-            return rows, None
-        if len(values) != len(rows):
-            raise DataError(f"{path}: there are {len(rows)} samples, but {len(values)} targets.")
-        return rows, target.encode(values, _row_of(path))
-    if str(source) == "digits" or path.is_dir():
-        data = load(source)
-        X_new, y = (data.X, data.y) if data.X_test is None else (data.X_test, data.y_test)
-        return X_new, y
+        return _to_rows(X, path)[0], values
+    if str(path) == "digits" or path.is_dir():
+        data = load_digits() if str(path) == "digits" else load_mnist(path)
+        return (data.X, data.y) if data.X_test is None or data.y_test is None else (data.X_test, data.y_test)
     if "ubyte" in path.name:
         return images_to_rows(read_idx(path), path), None
-    _refuse(source)
+    _refuse(path)
+
+
+def _path(source: Any) -> Path:
+    try:
+        return Path(source)
+    except TypeError:
+        raise DataError(
+            expected("The data", "a path, 'digits' or a data frame", type(source).__name__, "Arrays go to fit itself.")
+        ) from None
 
 
 def is_table(source: str | os.PathLike[str]) -> bool:

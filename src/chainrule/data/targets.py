@@ -3,21 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.data.table import is_missing
+from chainrule.data.cells import (
+    FEW_NUMBERS,
+    MISSING,
+    MISSING_SIGNS,
+    MISSING_WORDS,
+    PLAIN,
+    Style,
+    Verdict,
+    as_numbers,
+    count,
+    fits,
+    is_number,
+    judge,
+    settle,
+    written,
+)
+from chainrule.data.columns import label, some
 from chainrule.errors import DataError, expected, unknown_name
 
 Task = Literal["classification", "regression"]
 TASKS = ("classification", "regression")
 
-# Whole numbers are classes when they are no more than this many and each occurs, on average, this often.
 FEW_CLASSES = 20
 SAMPLES_PER_CLASS = 5
+"""Whole numbers are classes when they are no more than the first, and each occurs on average as often as the second."""
 MOST_CLASSES = 1000
 LONGEST_NAME = 200
 
@@ -35,70 +51,153 @@ def check_task(task: str | None) -> None:
 class TargetEncoder:
     """Turns target values into what a network learns, and back.
 
+    A class is a text: what prints the same is the same class and nothing else is, 7, 007 and 7.0 are three.
+
     name: the target column's, if it has one.
     names: of the classes, in order: numbers by size, texts by alphabet; None for regression.
+    style: how the training data wrote the numbers of a regression, for new ones that can be read in two ways.
     """
 
     task: Task
     names: tuple[str, ...] | None = None
     name: str | None = None
+    style: Style = PLAIN
 
     @classmethod
-    def fit(cls, values: Values, where: Where, task: str | None = None, name: str | None = None) -> TargetEncoder:
+    def fit(
+        cls,
+        values: Values,
+        where: Where,
+        task: str | None = None,
+        name: str | None = None,
+        comma: bool | None = None,
+    ) -> TargetEncoder:
         """Learn the task (unless given) and the names of the classes.
 
         values: texts, or an array of numbers, truth values or texts; shape (m,), or (m, outputs) for regression.
         where: says where the value of a row stands, for messages ("data.csv, line 7").
+        comma: whether the rest of the table writes decimal commas, where that is known.
         A text is a class.  Whole numbers are classes when they are few (at most 20 different ones, each 5 times or
         more, or just two).  Everything else is a number to predict.
         Raises DataError for a missing or non-finite value, fewer than two classes, or more than can be learned.
         """
         check_task(task)
-        array = _as_array(values)
-        if array.ndim == 2 and array.shape[1] > 1 and array.dtype.kind in "biuf":
+        if isinstance(values, np.ndarray) and values.ndim == 2 and values.shape[1] > 1 and values.dtype.kind in "biuf":
             if task == "classification":
-                raise DataError(expected("The labels of a classification", "one a sample", array.shape))
+                raise DataError(expected("The labels of a classification", "one a sample", values.shape))
             return cls("regression", None, name)
-        numbers = _as_numbers(array)
-        _check_present(array, numbers, where)
-        if task == "regression" or (task is None and not _is_classes(array, numbers)):
-            _check_numbers(array, numbers, where, name)
-            return cls("regression", None, name)
-        different = np.unique(array) if numbers is None else np.unique(numbers)
-        names = tuple(dict.fromkeys(_label(value) for value in different))
         what = f"The target{f' {name!r}' if name else ''}"
-        if len(names) < 2:
-            raise DataError(f"{what} is {names[0]!r} in every row; there is nothing to tell apart.")
-        if len(names) > MOST_CLASSES or (len(names) > FEW_CLASSES and 2 * len(names) > array.size):
-            hint = "Choose another target, or task='regression' for numbers."
-            raise DataError(
-                f"{what} has {len(names)} different values in {array.size} rows; these are no classes. {hint}"
-            )
-        return cls("classification", names, name)
+        column = _column(values)
+        if isinstance(column, np.ndarray):
+            _check_finite(column, where)
+            if task == "regression" or (task is None and not _is_classes(column, len(np.unique(column)))):
+                return cls("regression", None, name)
+            names = tuple(label(value) for value in np.unique(column).tolist())
+            return cls("classification", _checked_names(names, what, len(column), ""), name)
+        counts = count(column)
+        verdict = judge(counts)
+        classes = task == "classification" or (task is None and _are_classes(column, verdict, len(counts)))
+        _check_present(column, MISSING_SIGNS if verdict.kind == "text" and not verdict.because else MISSING, where)
+        if not classes or (task is None and _is_damaged(verdict)):
+            return cls("regression", None, name, _style(column, verdict, where, what, comma))
+        names = tuple(sorted(counts, key=_by_size if all(map(is_number, counts)) else None))
+        return cls("classification", _checked_names(names, what, len(column), _why(verdict)), name)
 
-    def encode(self, values: Values, where: Where) -> NDArray[Any]:
+    def encode(self, values: Values, where: Where, comma: bool | None = None) -> NDArray[Any]:
         """Class numbers, int64 and shape (m,); for regression float64 and shape (m,) or (m, outputs).
 
-        Raises DataError for a class that was not there when the names were learned, and for values that are no numbers.
+        Raises DataError for a class that was not there when the names were learned, for values that are no numbers, and
+        for missing ones.
         """
-        array = _as_array(values)
-        if self.names is None and array.ndim == 2 and array.dtype.kind in "biuf":
-            rows = array.astype(np.float64)
+        if self.names is None and isinstance(values, np.ndarray) and values.ndim == 2 and values.dtype.kind in "biuf":
+            rows = values.astype(np.float64)
             bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))
             if len(bad):
                 raise DataError(f"{where(int(bad[0]))}: the target is not finite ({rows[bad[0]]}).")
             return rows
-        numbers = _as_numbers(array)
-        _check_present(array, numbers, where)
+        column = _column(values)
+        if isinstance(column, np.ndarray):
+            _check_finite(column, where)
+        else:
+            _check_present(column, MISSING - set(self.names or ()), where)
         if self.names is None:
-            return _check_numbers(array, numbers, where, self.name)
-        different, which = np.unique(array if numbers is None else numbers, return_inverse=True)
-        position = {label: code for code, label in enumerate(self.names)}
-        codes = np.array([position.get(_label(value), -1) for value in different], dtype=np.int64)[which.reshape(-1)]
+            return self._numbers(column, where, comma)
+        codes, words = self._codes(column)
         if codes.min(initial=0) < 0:
             row = int(np.flatnonzero(codes < 0)[0])
-            raise DataError(f"{where(row)}: {unknown_name('class', _label(array[row]), self.names)}")
+            raise DataError(f"{where(row)}: {unknown_name('class', words[row], self.names)}")
         return codes
+
+    def compare(self, values: Values, where: Where) -> tuple[NDArray[Any], NDArray[np.bool_], tuple[str, ...]]:
+        """(targets of new data, which rows have one, what is odd about them): for scores, nothing is refused.
+
+        The targets are as `encode` gives them, but -1 for a class that the training data did not have.
+        """
+        column = _column(values)
+        told: list[str] = []
+        if self.names is None:
+            if isinstance(column, np.ndarray):
+                numbers = column.astype(np.float64)
+            else:
+                try:
+                    numbers = self._numbers(column, where, None, missing=True)
+                except DataError as fault:
+                    return np.zeros(len(column)), np.zeros(len(column), dtype=bool), (f"no score: {str(fault)[:-1]}",)
+            return numbers, np.isfinite(numbers), ()
+        codes, words = self._codes(column)
+        present = np.array([word not in MISSING or word in self.names for word in words], dtype=bool)
+        unseen = present & (codes < 0)
+        if unseen.any():
+            different = some(list(dict.fromkeys(word for word, new in zip(words, unseen, strict=True) if new)))
+            rows = int(unseen.sum())
+            told.append(
+                f"{rows:,} row{'' if rows == 1 else 's'} of classes that the training data did not have ({different})"
+            )
+        return codes, present, tuple(told)
+
+    def _codes(self, column: list[str] | NDArray[Any]) -> tuple[NDArray[np.int64], list[str]]:
+        """(the class number of each row, or -1; how each value prints)"""
+        assert self.names is not None
+        if isinstance(column, np.ndarray):
+            different, which = np.unique(column, return_inverse=True)
+            words = np.array([label(value) for value in different.tolist()], dtype=object)[which].tolist()
+        else:
+            words = column
+        position = {name: code for code, name in enumerate(self.names)}
+        code = {word: position.get(word, -1) for word in dict.fromkeys(words)}
+        return np.fromiter(map(code.__getitem__, words), np.int64, len(words)), words
+
+    def _numbers(
+        self, column: list[str] | NDArray[Any], where: Where, comma: bool | None, missing: bool = False
+    ) -> NDArray[np.float64]:
+        if isinstance(column, np.ndarray):
+            return column.astype(np.float64)
+        counts = count(column)
+        if all(cell in MISSING or fits(cell, self.style) for cell in counts):
+            style = self.style
+        else:
+            style = _style(column, judge(counts), where, f"The target{f' {self.name!r}' if self.name else ''}", comma)
+        numbers = as_numbers(column, style)
+        bad = np.flatnonzero(np.isinf(numbers) if missing else ~np.isfinite(numbers))
+        if len(bad):
+            raise DataError(f"{where(int(bad[0]))}: the target is not finite ({column[int(bad[0])]!r}).")
+        return numbers
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """What may surprise about the classes' names: a few words each."""
+        if self.names is None:
+            return ()
+        told = [f"{some(words)} is read as the name of a class" for words in [self._missing_words()] if words]
+        by_value: dict[float, list[str]] = {}
+        for name in self.names:
+            if is_number(name):
+                by_value.setdefault(float(name), []).append(name)
+        told += [f"{some(alike)} are different classes, as they print" for alike in by_value.values() if len(alike) > 1]
+        return tuple(told)
+
+    def _missing_words(self) -> list[str]:
+        return [name for name in self.names or () if name in MISSING_WORDS]
 
     def decode(self, codes: NDArray[Any]) -> list[str]:
         """The names of class numbers."""
@@ -108,80 +207,121 @@ class TargetEncoder:
 
     def to_dict(self) -> dict[str, Any]:
         """The encoder as JSON can hold it."""
-        return {"task": self.task, "names": None if self.names is None else list(self.names), "name": self.name}
+        names = None if self.names is None else list(self.names)
+        style = {} if self.style == PLAIN else {"style": asdict(self.style)}
+        return {"task": self.task, "names": names, "name": self.name, **style}
 
     @classmethod
     def from_dict(cls, saved: Mapping[str, Any]) -> TargetEncoder:
         """What `to_dict` wrote.  Raises DataError for anything else."""
         try:
             task, names, name = saved["task"], saved["names"], saved["name"]
-        except (KeyError, TypeError) as error:
+            style = written(saved.get("style"))
+        except (KeyError, TypeError, AttributeError) as error:
             raise DataError(f"This is not a target as chainrule saves it ({error!r}).") from None
-        if task not in TASKS or (task == "classification") != isinstance(names, list):
+        texts = isinstance(names, list) and all(isinstance(one, str) for one in names) and len(set(names)) == len(names)
+        if task not in TASKS or (task == "classification") != (texts and len(names) > 1) or (names and not texts):
             raise DataError("This is not a target as chainrule saves it.")
-        return cls(cast(Task, task), None if names is None else tuple(names), name)
+        if name is not None and not isinstance(name, str):
+            raise DataError("This is not a target as chainrule saves it.")
+        return cls(cast(Task, task), None if names is None else tuple(names), name, style)
 
 
-def _as_array(values: Values) -> NDArray[Any]:
-    if not isinstance(values, np.ndarray) and max(map(len, values), default=0) > LONGEST_NAME:
-        raise DataError(f"The target holds texts of more than {LONGEST_NAME} characters; these are no classes.")
-    array = values if isinstance(values, np.ndarray) else np.array(values, dtype=np.str_)
-    if array.ndim == 2 and array.shape[1] == 1:
-        array = array[:, 0]
-    if array.ndim not in (1, 2) or (array.ndim == 2 and array.dtype.kind not in "biuf"):
-        raise DataError(expected("The targets", "one value a sample", f"shape {array.shape}"))
-    if array.dtype.kind not in "biufU":
-        raise DataError(expected("The targets", "numbers or texts", f"dtype {array.dtype}"))
-    if array.size == 0:
+def _column(values: Values) -> list[str] | NDArray[Any]:
+    """The values as texts, or as an array of numbers or truth values (m,).  Raises DataError for anything else."""
+    if not isinstance(values, np.ndarray):
+        column: list[str] | NDArray[Any] = list(values)
+    else:
+        array = values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
+        if array.ndim != 1:
+            raise DataError(expected("The targets", "one value a sample", f"shape {values.shape}"))
+        if array.dtype.kind not in "biufU":
+            raise DataError(expected("The targets", "numbers or texts", f"dtype {array.dtype}"))
+        column = [cell.strip() for cell in array.tolist()] if array.dtype.kind == "U" else array
+    if len(column) == 0:
         raise DataError("There are no targets: the data are empty.")
-    return array
+    return column
 
 
-def _as_numbers(array: NDArray[Any]) -> NDArray[np.float64] | None:
-    """The values as numbers if all of them are, else None."""
-    if array.dtype.kind == "U":
-        try:
-            return array.astype(np.float64)
-        except ValueError:
-            return None
-    return array.astype(np.float64)
+def _check_finite(column: NDArray[Any], where: Where) -> None:
+    bad = np.flatnonzero(~np.isfinite(column))
+    if len(bad):
+        row = int(bad[0])
+        raise DataError(_missing(where(row), str(column[row])))
 
 
-def _check_present(array: NDArray[Any], numbers: NDArray[np.float64] | None, where: Where) -> None:
-    absent = np.array([is_missing(value) for value in array.tolist()]) if numbers is None else ~np.isfinite(numbers)
-    if absent.any():
-        row = int(np.flatnonzero(absent)[0])
-        raise DataError(
-            f"{where(row)}: the target is missing or not finite ({str(array[row])!r}). Leave such rows out of the file."
-        )
+def _check_present(cells: list[str], missing: frozenset[str], where: Where) -> None:
+    row = next((row for row, cell in enumerate(cells) if cell in missing), None)
+    if row is not None:
+        raise DataError(_missing(where(row), cells[row]))
 
 
-def _check_numbers(
-    array: NDArray[Any], numbers: NDArray[np.float64] | None, where: Where, name: str | None
-) -> NDArray[np.float64]:
-    if numbers is not None:
-        return numbers
-    for row, value in enumerate(array.tolist()):
-        try:
-            float(value)
-        except ValueError:
-            what = f"the target {name!r}" if name else "the target"
-            raise DataError(f"{where(row)}: {what} of a regression must be a number. Got {value!r} instead.") from None
-    raise AssertionError("every value is a number, and yet not all of them together are")
+def _missing(where: str, cell: str) -> str:
+    return f"{where}: the target is missing or not finite ({cell!r}). Leave such rows out of the data."
 
 
-def _is_classes(array: NDArray[Any], numbers: NDArray[np.float64] | None) -> bool:
-    if numbers is None or array.dtype.kind == "b":
+def _is_classes(values: NDArray[Any], different: int) -> bool:
+    """Whether numbers are classes: whole ones, and few."""
+    if values.dtype.kind == "b":
         return True
-    different = len(np.unique(numbers))
-    few = different <= 2 or (different <= FEW_CLASSES and different * SAMPLES_PER_CLASS <= numbers.size)
-    return few and bool((numbers == np.floor(numbers)).all())
+    few = different <= 2 or (different <= FEW_CLASSES and different * SAMPLES_PER_CLASS <= len(values))
+    return few and bool((values == np.floor(values)).all())
 
 
-def _label(value: Any) -> str:
-    """One spelling for one class: 1, 1.0 and "1.0" are all "1"."""
-    try:
-        number = float(value)
-    except ValueError:
-        return str(value)
-    return str(int(number)) if number.is_integer() else repr(number)
+def _are_classes(cells: list[str], verdict: Verdict, different: int) -> bool:
+    """Whether texts are classes: those that are no numbers, and few whole numbers."""
+    if verdict.kind != "number":
+        return True
+    return any(_is_classes(as_numbers(cells, style), different) for style in verdict.styles)
+
+
+def _is_damaged(verdict: Verdict) -> bool:
+    """Whether these are numbers to predict, but for cells that are none or are written otherwise."""
+    return verdict.because == "ways" or (verdict.because == "mixed" and verdict.numbers > FEW_NUMBERS)
+
+
+def _style(cells: list[str], verdict: Verdict, where: Where, what: str, comma: bool | None) -> Style:
+    """How the numbers of a regression are written.  Raises DataError where they are none, or nobody could tell."""
+    if verdict.because == "codes":
+        return PLAIN
+    if verdict.kind != "number":
+        row = next((row for row, cell in enumerate(cells) if cell in set(verdict.others)), 0)
+        alike = "" if verdict.because != "ways" else f", written as the others ({verdict.styles[0]})"
+        what = what[0].lower() + what[1:]
+        raise DataError(f"{where(row)}: {what} of a regression must be a number{alike}. Got {cells[row]!r} instead.")
+    style = settle(verdict, comma)
+    if style is None:
+        row = next(row for row, cell in enumerate(cells) if "," in cell)
+        raise DataError(
+            f"{where(row)}: {cells[row]!r} may have a decimal comma or one between thousands, and the other targets "
+            "fit both. Write numbers with a decimal point and nothing between thousands."
+        )
+    return style
+
+
+def _by_size(name: str) -> tuple[float, str]:
+    return float(name), name
+
+
+def _checked_names(names: tuple[str, ...], what: str, rows: int, why: str) -> tuple[str, ...]:
+    """The names of classes, if there are two or more, they repeat, and none is a whole story.  Raises DataError."""
+    if len(names) < 2:
+        raise DataError(f"{what} is {names[0]!r} in every row; there is nothing to tell apart.")
+    if len(names) > MOST_CLASSES or (len(names) > FEW_CLASSES and 2 * len(names) > rows):
+        raise DataError(
+            f"{what} has {len(names)} different values in {rows} rows{why}; these are no classes. Choose another "
+            "target, or task='regression' for numbers."
+        )
+    if (longest := max(map(len, names))) > LONGEST_NAME:
+        raise DataError(
+            f"{what} holds a text of {longest:,} characters, and a class's name has at most {LONGEST_NAME}."
+        )
+    return names
+
+
+def _why(verdict: Verdict) -> str:
+    if verdict.because == "dates":
+        return ", which look like dates or times"
+    if verdict.because == "codes":
+        return ", codes rather than numbers"
+    return ""
