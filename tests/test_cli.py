@@ -292,7 +292,7 @@ class TestInterrupt:
         def pressed(*_: object) -> None:
             raise KeyboardInterrupt
 
-        for place in ("typer.main.get_command", "chainrule.cli.train.load"):  # making the command, reading the data
+        for place in ("typer.main.get_command", "chainrule.cli.train.read"):  # making the command, reading the data
             with monkeypatch.context() as patch:
                 patch.setattr(place, pressed)
                 assert chainrule("train", "digits") == Result(130, "", "chainrule: interrupted\n")
@@ -308,7 +308,10 @@ class TestPredict:
         Path("new.csv").write_text("b,a,more\nup,2.5,1\ndown,-2.5,1\nsideways,,1\n")
         result = chainrule("predict", run, "new.csv")
         rows = list(csv.DictReader(result.out.splitlines()))
-        assert result.code == 0 and result.err == "" and list(rows[0]) == ["y", "no", "yes"]
+        assert result.code == 0 and list(rows[0]) == ["y", "no", "yes"]
+        assert len(result.err.splitlines()) == 1 and result.err.startswith("chainrule: new.csv: 1 row with categories")
+        for words in ("'b'", "'sideways'", "another order", "not used", "'more'"):
+            assert words in result.err
         assert [row["y"] for row in rows[:2]] == ["yes", "no"] and len(rows) == 3
         for row in rows:
             assert float(row["no"]) + float(row["yes"]) == pytest.approx(1, abs=1e-5)

@@ -16,7 +16,7 @@ from chainrule.data import (
     read_csv,
     split,
 )
-from chainrule.errors import DataError
+from chainrule.errors import DataError, DataWarning
 from tables import PEOPLE, refuses, write
 
 
@@ -27,7 +27,8 @@ class TestEncoder:
         encoder = TableEncoder.from_dict(json.loads(json.dumps(data.encoder.to_dict())))
         assert encoder == data.encoder
         new = write(tmp_path / "new.csv", "size,city,extra,age\n?,Paris,1,33\n2,,2,\n")
-        X, y = load_features(new, encoder)
+        with pytest.warns(DataWarning, match=r"'Paris'.*1 row without 'age'.*another order.*not used.*'extra'"):
+            X, y = load_features(new, encoder)
         assert y is None
         # An unseen category is 0 everywhere; a missing number becomes the median; `age` never lacked one: no indicator.
         np.testing.assert_array_equal(X, [[33, 0, 0, 0, 1.5, 1], [35, 0, 0, 1, 2, 0]])
@@ -36,7 +37,8 @@ class TestEncoder:
         data = read_csv(write(tmp_path / "people.csv", PEOPLE))
         target = TargetEncoder.from_dict(json.loads(json.dumps(data.target.to_dict())))
         new = write(tmp_path / "new.csv", "income,size,city,age\nlow,1,Rome,33\n")
-        X, y = load_features(new, data.encoder, target)
+        with pytest.warns(DataWarning, match="in another order and are matched by name"):
+            X, y = load_features(new, data.encoder, target)
         assert X.shape == (1, 6) and y is not None and y.tolist() == [1]
         assert target.decode(np.array([1, 0])) == ["low", "high"]
         bad = write(tmp_path / "bad.csv", "income,size,city,age\nlow,1,Rome,33\nlaw,1,Rome,33\n")

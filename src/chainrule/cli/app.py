@@ -10,6 +10,7 @@ import typer
 from chainrule.cli.bench import bench
 from chainrule.cli.names import names
 from chainrule.engines.table import listed
+from chainrule.errors import SpecError
 
 app = typer.Typer(
     name="chainrule",
@@ -33,6 +34,17 @@ def _version(wanted: bool) -> None:
 
         print(f"chainrule {version('chainrule')}")
         raise typer.Exit
+
+
+def _only(option: str, given: list[str] | None) -> str | None:
+    """The one value of an option.  Raises SpecError where it was given more than once."""
+    if given and len(given) > 1:
+        several = ", ".join(map(repr, given))
+        raise SpecError(
+            f"{option} was given {len(given)} times ({several}), and the others would be features that give the answer "
+            "away. Predict one, and leave out the others with --ignore."
+        )
+    return given[0] if given else None
 
 
 @app.callback()
@@ -71,15 +83,22 @@ def train(
         str, typer.Argument(metavar="DATA", help="'digits', a .csv or .npz file, or a folder with MNIST's files.")
     ],
     target: Annotated[
-        str | None, typer.Option(help="The column to predict; by default the last.", rich_help_panel=_DATA)
+        list[str] | None, typer.Option(help="The column to predict; by default the last.", rich_help_panel=_DATA)
     ] = None,
     task: Annotated[
         str | None,
         typer.Option(help="classification or regression; by default as the target is.", rich_help_panel=_DATA),
     ] = None,
     ignore: Annotated[
-        list[str] | None, typer.Option(help="A column to leave out; may be given again.", rich_help_panel=_DATA)
+        list[str] | None,
+        typer.Option(help="A column to leave out, or several with commas; may be given again.", rich_help_panel=_DATA),
     ] = None,
+    header: Annotated[
+        bool,
+        typer.Option(
+            help="Whether a table's first line names the columns; else they are 1, 2, ....", rich_help_panel=_DATA
+        ),
+    ] = True,
     test: Annotated[
         float, typer.Option(help="The part to test on, where the data bring none.", rich_help_panel=_DATA)
     ] = 0.2,
@@ -145,9 +164,10 @@ def train(
 
     options = TrainOptions(
         data=data,
-        target=target,
+        target=_only("--target", target),
         task=task,
         ignore=tuple(ignore or ()),
+        header=header,
         test=test,
         validation=validation,
         standardize=standardize,
@@ -179,14 +199,16 @@ def predict(
     ] = None,
     probabilities: Annotated[bool, typer.Option(help="With a column for each class.")] = True,
     engine: Annotated[str, typer.Option(help=f"{listed()}.")] = "auto",
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the file of --out.")] = False,
 ) -> None:
-    """Predict with a trained network: a line of CSV for each sample.
+    """Predict with a trained network: a line of CSV for each sample, in UTF-8, numbers with all their digits.
 
-    Where the data hold the targets too, the accuracy or the error is told on standard error.
+    Where the data hold the targets too, the accuracy or the error is told on standard error, and so is what differs
+    from the training data: categories that were not there, missing values, other columns.
     """
     from chainrule.cli.predict import run
 
-    run(model, data, out=out, probabilities=probabilities, engine=engine)
+    run(model, data, out=out, probabilities=probabilities, engine=engine, force=force)
 
 
 Inputs = Annotated[

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from chainrule.cli.choices import DEFAULT_LOSS, hidden_layers, output_activation
 from chainrule.cli.runs import MODEL, find_model
-from chainrule.data import Dataset, Standardizer, load, load_features
+from chainrule.cli.scores import tell
+from chainrule.data import Dataset, Standardizer
+from chainrule.data.readers import read, read_new
 from chainrule.describe.layers import Dense, Embedding
 from chainrule.describe.losses import Loss
 from chainrule.describe.network import NetworkSpec
@@ -101,7 +103,8 @@ def with_data(
         return network, *_random(network.spec, samples)
     if model is not None:
         return _saved(model, source, samples)
-    data = load(source)
+    data = read(source)
+    tell(data.name, data.notes)
     options = _fitted(options, data)
     network = make_network(options, None)
     X, y = data.X[:samples], data.y[:samples]
@@ -129,9 +132,11 @@ def _saved(model: str, source: str, samples: int) -> tuple[Network, Array, Array
     path, settings = find_model(Path(model))
     network = Network.load(path, engine="reference")
     encoder = None if settings is None else settings.encoder
-    X, y = load_features(source, encoder, None if settings is None else settings.target)
+    new = read_new(source, encoder, None if settings is None else settings.target, strict=True)
+    tell(new.name, new.notes)
+    X, y = new.X, new.y
     if y is None and settings is None:
-        X, y = (data := load(source)).X, data.y
+        X, y = (data := read(source)).X, data.y
     if y is None:
         raise DataError(f"{source}: holds no targets; the cost and its gradients need them.")
     if X.shape[1] != network.spec.inputs:

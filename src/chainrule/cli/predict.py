@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,41 +13,78 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.cli.runs import Settings, find_model
-from chainrule.cli.scores import decode, score, score_line
-from chainrule.data import TargetEncoder, load_features
+from chainrule.cli.scores import decode, score, score_line, tell
+from chainrule.data import TargetEncoder
+from chainrule.data.readers import read_new
 from chainrule.describe.losses import Loss
 from chainrule.errors import DataError
 from chainrule.files import replace_text
 from chainrule.network import Network
 
+DELIMITERS = {".csv": ",", ".txt": ",", ".tsv": "\t"}
+"""The endings of files that predictions are written to, and what stands between their cells."""
 
-def run(model: Path, data: str, out: Path | None, probabilities: bool, engine: str) -> None:
-    """Predict, and write a line of CSV for each sample, to `out` or to standard output.
 
-    Raises DataError where the model or the data cannot be read, or do not belong together.
+def run(model: Path, data: str, out: Path | None, probabilities: bool, engine: str, force: bool = False) -> None:
+    """Predict, and write a line of CSV for each sample, to `out` or to standard output, in UTF-8.
+
+    Where the data differ from those of the training, or hold targets, that is told on standard error.
+    Raises DataError where the model or the data cannot be read, or do not belong together, and for a file to write to
+    that is there already (unless `force`) or whose name is not that of a CSV file.
     """
+    _check_out(out, force)
     path, settings = find_model(model)
     network = Network.load(path, engine=engine)
     settings = settings or _bare(network)
     if settings.target is None:
         raise DataError(f"{model}: is a character model; see 'chainrule names score' and 'chainrule names sample'.")
-    X, y = load_features(data, settings.encoder, settings.target)
+    new = read_new(data, settings.encoder, settings.target)
+    X = new.X
     if X.shape[1] != network.spec.inputs:
         raise DataError(f"{data}: has {X.shape[1]} features; the model was trained on {network.spec.inputs}.")
     outputs = network.predict(X if settings.standardizer is None else settings.standardizer.transform(X))
     predicted = decode(outputs, settings.target, settings.target_standardizer, network.spec)
     text = _lines(
-        settings.target, outputs, predicted, probabilities and network.spec.last_activation.name != "identity"
+        settings.target,
+        outputs,
+        predicted,
+        probabilities and network.spec.last_activation.name != "identity",
+        "," if out is None else DELIMITERS[out.suffix.lower()],
     )
     if out is None:
-        sys.stdout.write(text)
+        _print(text)
     else:
         replace_text(out, text)
         print(f"{len(X):,} predictions in {out}")
-    if y is not None:
-        print(
-            score_line(f"{len(X):,} samples,", settings.target, score(settings.target, predicted, y)), file=sys.stderr
-        )
+    tell(new.name, new.notes)
+    if new.y is not None:
+        rows = f"{len(X):,} samples" if new.judged.all() else f"{len(new.y):,} of {len(X):,} samples"
+        value = score(settings.target, predicted[new.judged], new.y)
+        print(score_line(f"{rows},", settings.target, value), file=sys.stderr)
+
+
+def _check_out(out: Path | None, force: bool) -> None:
+    if out is None:
+        if force:
+            raise DataError("--force overwrites the file of --out; give that too.")
+        return
+    if out.suffix.lower() not in DELIMITERS:
+        raise DataError(f"{out}: predictions are written as CSV; give a name that ends in {', '.join(DELIMITERS)}.")
+    if out.is_dir():
+        raise DataError(f"{out}: is a folder, not a file.")
+    if out.exists() and not force:
+        raise DataError(f"{out}: is there already. Choose another name, or overwrite it with --force.")
+
+
+def _print(text: str) -> None:
+    """To standard output: as UTF-8 into files and pipes, whatever the locale; a terminal shows what it can."""
+    buffer = getattr(sys.stdout, "buffer", None)
+    if buffer is None or sys.stdout.isatty():
+        sys.stdout.write(text)
+        return
+    sys.stdout.flush()
+    buffer.write(text.encode("utf-8", "backslashreplace"))
+    buffer.flush()
 
 
 def _bare(network: Network) -> Settings:
@@ -61,18 +99,28 @@ def _bare(network: Network) -> Settings:
     return Settings(None, None, target, None, {})
 
 
-def _lines(target: TargetEncoder, outputs: NDArray[Any], predicted: NDArray[Any], probabilities: bool) -> str:
+def _lines(
+    target: TargetEncoder, outputs: NDArray[Any], predicted: NDArray[Any], probabilities: bool, delimiter: str = ","
+) -> str:
     """The CSV text: a header, and for each sample the class and (if wanted) all probabilities, or the numbers."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    writer = csv.writer(text, delimiter=delimiter, lineterminator="\n")
     name = target.name or "prediction"
     if target.names is None:
         several = predicted.shape[1] > 1
         writer.writerow([f"{name}{number}" for number in range(predicted.shape[1])] if several else [name])
-        writer.writerows([f"{value:.7g}" for value in row] for row in predicted)
+        writer.writerows(_written(predicted))
         return text.getvalue()
     shown = np.hstack([1 - outputs, outputs]) if outputs.shape[1] == 1 else outputs
     writer.writerow([name, *target.names] if probabilities else [name])
-    for label, row in zip(target.decode(predicted), shown, strict=True):
-        writer.writerow([label, *(f"{value:.6f}" for value in row)] if probabilities else [label])
+    labels = target.decode(predicted)
+    if probabilities:
+        writer.writerows([label, *row] for label, row in zip(labels, _written(shown), strict=True))
+    else:
+        writer.writerows([label] for label in labels)
     return text.getvalue()
+
+
+def _written(numbers: NDArray[Any]) -> Iterable[list[str]]:
+    """Rows of numbers, each with as many digits as read back as the same number of its type, and no more."""
+    return ([str(value) for value in row] for row in numbers)

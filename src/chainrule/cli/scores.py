@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import sys
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,8 +19,7 @@ def decode(
 ) -> NDArray[Any]:
     """Outputs (m, n) as class numbers (m,), or as numbers in the target's own units (m, n)."""
     if target.names is None:
-        numbers = outputs.astype(np.float64)
-        return numbers if standardizer is None else standardizer.inverse(numbers)
+        return outputs if standardizer is None else standardizer.inverse(outputs)
     if outputs.shape[1] == 1:
         # A single output for two classes: a probability of the second, or a margin.
         middle = 0.5 if spec.last_activation.name == "sigmoid" else 0.0
@@ -31,7 +32,23 @@ def score(target: TargetEncoder, predicted: NDArray[Any], truth: NDArray[Any]) -
     """The accuracy, a part of 1; for a regression √(mean (ŷ - y)²), over all outputs, in the target's units."""
     if target.names is not None:
         return float(np.mean(predicted == truth))
-    return math.sqrt(float(np.mean(np.square(predicted - truth.reshape(predicted.shape)))))
+    return math.sqrt(float(np.mean(np.square(truth.reshape(predicted.shape) - predicted.astype(np.float64)))))
+
+
+def beside_the_mean(error: float, truth: NDArray[Any], training: NDArray[Any]) -> str:
+    """What the error of a regression is worth: that of guessing the training part's mean, and R² on the test part."""
+    columns, mean = truth.reshape(len(truth), -1), training.reshape(len(training), -1).mean(axis=0)
+    guess = math.sqrt(float(np.mean(np.square(columns - mean))))
+    spread = float(np.mean(np.square(columns - columns.mean(axis=0))))
+    share = f"; R² {1 - error**2 / spread:.4f}" if spread > 0 else ""
+    told = score_line("guessing the mean: an", TargetEncoder("regression"), guess).replace("error ", "error of ")
+    return told + share
+
+
+def tell(name: str, notes: Sequence[str]) -> None:
+    """One line on standard error with what is odd about data; nothing where nothing is."""
+    if notes:
+        print(f"chainrule: {name}: {'; '.join(notes)}", file=sys.stderr)
 
 
 def score_line(part: str, target: TargetEncoder, value: float) -> str:

@@ -26,12 +26,14 @@ from chainrule.cli.runs import (
     uninterrupted,
     versions,
 )
-from chainrule.cli.scores import decode, score, score_line
-from chainrule.data import Dataset, Standardizer, load
+from chainrule.cli.scores import beside_the_mean, decode, score, score_line, tell
+from chainrule.data import Dataset, Standardizer, TargetEncoder
 from chainrule.data.dataset import split_rows
+from chainrule.data.readers import read
 from chainrule.describe.layers import Dense
 from chainrule.describe.optimizers import Optimizer
 from chainrule.errors import ChainruleError, DivergedError, SpecError, expected
+from chainrule.files import printable
 from chainrule.network import Network
 from chainrule.train.callbacks import Callback, CSVLog, EarlyStopping
 from chainrule.train.history import History, describe_record
@@ -49,6 +51,7 @@ class TrainOptions:
     target: str | None
     task: str | None
     ignore: tuple[str, ...]
+    header: bool
     test: float
     validation: float
     standardize: bool
@@ -99,7 +102,8 @@ def run(options: TrainOptions, out: Path | None, force: bool, progress: bool | N
     optimizer = make_optimizer(options.optimizer, options.learning_rate, options.schedule)
     stopping = [] if options.early_stopping is None else [EarlyStopping(options.early_stopping)]
     hidden = hidden_layers(options.hidden, options.activation, options.dropout)
-    data = load(options.data, options.target, options.task, options.ignore)
+    data = read(options.data, options.target, options.task, options.ignore, options.header)
+    tell(options.data, data.notes)
     loss = options.loss or DEFAULT_LOSS[data.task]
     last = output_activation(loss, data.task)
     units = _outputs(data, loss)
@@ -153,12 +157,14 @@ def run(options: TrainOptions, out: Path | None, force: bool, progress: bool | N
     if isinstance(failure, DivergedError):
         print(f"What was learned before is in {folder}.")
         raise failure
-    print(_tell(history, stopping[0].best_epoch if stopping else None))
+    print(_tell(history, stopping[0].best_epoch if stopping else None, _validation_error(network, prepared, history)))
     if failure is not None:
         print(f"chainrule: interrupted; what was learned until then is in {folder}", file=sys.stderr)
     print(f"saved in {folder}")
     if report and failure is None:
         print(f"report in {_report(folder, network, data, prepared, options, optimizer, watching[0])}", flush=True)
+    if data.target_names is None:
+        print(beside_the_mean(result, prepared.y_test, data.y))
     print(score_line("test", data.target, result))
     return 0 if failure is None else 130
 
@@ -313,18 +319,35 @@ def _describe(data: Dataset, prepared: Prepared) -> str:
         what += f" ({data.target.name})"
     validate = "" if prepared.validation is None else f", {len(prepared.validation[0]):,} to validate"
     parts = f"{len(prepared.X):,} samples to train{validate}, {len(prepared.X_test):,} to test"
-    return f"{data.name}: {len(data.feature_names)} features, {what}; {parts}"
+    features = len(data.feature_names)
+    return f"{data.name}: {features} feature{'' if features == 1 else 's'}, {what}; {parts}"
 
 
-def _tell(history: History, best_epoch: int | None) -> str:
-    """ "20 epochs, cost 0.0971, validation cost 0.1112, ...; the best was epoch 12, and is kept"."""
+def _tell(history: History, best_epoch: int | None, error: float | None) -> str:
+    """ "20 epochs, cost 0.0971, validation cost 0.1112, ...; the best was epoch 12, and is kept".
+
+    error: of the validation part in the target's own units, in the place of the last record's, which is in deviations.
+    """
+    last = list(history[-1:])
+    if error is not None:
+        last = [dataclasses.replace(record, metric=None, validation_metric=None) for record in last]
     parts = [
         f"{len(history)} epoch{'' if len(history) == 1 else 's'}",
-        *(describe_record(history[-1]) if history else []),
+        *(word for record in last for word in describe_record(record)),
     ]
     stopped = f"; stopped: {history.stopped}" if history.stopped else ""
     best = f"; the best, epoch {best_epoch}, is kept" if best_epoch is not None else ""
-    return ", ".join(parts) + stopped + best
+    told = "" if error is None else f", {score_line('validation', TargetEncoder('regression'), error)}"
+    return ", ".join(parts) + (stopped + best + told if best else told + stopped)
+
+
+def _validation_error(network: Network, prepared: Prepared, history: History) -> float | None:
+    """The saved network's error on the validation part in the target's own units; None where the record's is that."""
+    if prepared.validation is None or prepared.target_standardizer is None or not history:
+        return None
+    X, standardized = prepared.validation
+    back = prepared.target_standardizer.inverse
+    return score(TargetEncoder("regression"), back(network.predict(X)), back(standardized))
 
 
 def _record(
@@ -332,10 +355,10 @@ def _record(
 ) -> dict[str, Any]:
     """The part of settings.json that is for people."""
     return {
-        "options": dataclasses.asdict(options),
+        "options": {**dataclasses.asdict(options), "data": printable(options.data)},
         "data": {
-            "name": data.name,
-            "source": str(Path(options.data).resolve()) if Path(options.data).exists() else options.data,
+            "name": printable(data.name),
+            "source": printable(Path(options.data).resolve() if Path(options.data).exists() else options.data),
             "features": list(data.feature_names),
             "training": len(prepared.X),
             "validation": 0 if prepared.validation is None else len(prepared.validation[0]),

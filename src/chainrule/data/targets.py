@@ -133,6 +133,9 @@ class TargetEncoder:
 
         The targets are as `encode` gives them, but -1 for a class that the training data did not have.
         """
+        if self.names is None and isinstance(values, np.ndarray) and values.ndim == 2 and values.dtype.kind in "biuf":
+            rows = values.astype(np.float64)
+            return rows, np.isfinite(rows).all(axis=1), ()
         column = _column(values)
         told: list[str] = []
         if self.names is None:

@@ -110,11 +110,16 @@ def replace_file(path: str | os.PathLike[str], write: Callable[[Path], object]) 
             temporary.unlink(missing_ok=True)
 
 
+def printable(name: str | os.PathLike[str]) -> str:
+    """A file's name as UTF-8 can say it: a byte that is none is shown as its number (gr\\udcf6sse)."""
+    return os.fspath(name).encode("utf-8", "backslashreplace").decode()
+
+
 def replace_text(path: str | os.PathLike[str], text: str) -> None:
-    """Write `text` as UTF-8 onto `path` in one step (see `replace_file`)."""
+    """Write `text` as UTF-8 onto `path` in one step (see `replace_file`); what UTF-8 cannot say is escaped."""
 
     def write(temporary: Path) -> None:
-        temporary.write_bytes(text.encode("utf-8"))
+        temporary.write_bytes(text.encode("utf-8", "backslashreplace"))
 
     replace_file(path, write)
 
