@@ -135,7 +135,8 @@ class TargetEncoder:
         """
         if self.names is None and isinstance(values, np.ndarray) and values.ndim == 2 and values.dtype.kind in "biuf":
             rows = values.astype(np.float64)
-            return rows, np.isfinite(rows).all(axis=1), ()
+            finite = np.isfinite(rows.sum(axis=1))
+            return rows, finite, ()
         column = _column(values)
         told: list[str] = []
         if self.names is None:
@@ -152,9 +153,9 @@ class TargetEncoder:
         unseen = present & (codes < 0)
         if unseen.any():
             different = some(list(dict.fromkeys(word for word, new in zip(words, unseen, strict=True) if new)))
-            rows = int(unseen.sum())
+            many = int(unseen.sum())
             told.append(
-                f"{rows:,} row{'' if rows == 1 else 's'} of classes that the training data did not have ({different})"
+                f"{many:,} row{'' if many == 1 else 's'} of classes that the training data did not have ({different})"
             )
         return codes, present, tuple(told)
 
