@@ -280,13 +280,31 @@ class TestInterrupt:
         assert main(["predict", str(tmp_path / "run"), "digits", "--out", str(tmp_path / "p.csv")]) == 0
 
     def test_in_the_first_epoch(self, chainrule: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What its steps have learned is kept, though no epoch was."""
+
         def pressed(*_: object) -> None:
             raise KeyboardInterrupt
 
-        monkeypatch.setattr("chainrule.train.callbacks.CSVLog.on_epoch_begin", pressed)
+        monkeypatch.setattr("chainrule.train.callbacks.CSVLog.on_epoch_end", pressed)
         result = chainrule("train", "digits", "--out", "run")
-        assert result.code == 130 and "0 epochs; stopped: interrupted" in result.out
+        assert result.code == 130 and "stopped: interrupted" in result.out
         assert History.load_json("run/history.json").stopped == "interrupted"
+
+    @pytest.mark.parametrize("old", [False, True])
+    def test_before_the_first_step(self, chainrule: Command, monkeypatch: pytest.MonkeyPatch, old: bool) -> None:
+        """Nothing was learned: no untrained network is saved, and none takes the place of a trained one."""
+
+        def pressed(*_: object) -> None:
+            raise KeyboardInterrupt
+
+        if old:
+            assert chainrule("train", "digits", "--out", "run", "--epochs", 1).code == 0
+        before = {path.name: path.read_bytes() for path in Path("run").glob("*")}
+        monkeypatch.setattr("chainrule.train.callbacks.CSVLog.on_epoch_begin", pressed)
+        result = chainrule("train", "digits", "--out", "run", *(["--force"] if old else []))
+        assert result.code == 130 and result.err == "chainrule: interrupted\n"
+        assert {path.name: path.read_bytes() for path in Path("run").glob("*")} == before
+        assert Path("run").exists() is old
 
     def test_before_anything(self, chainrule: Command, monkeypatch: pytest.MonkeyPatch) -> None:
         def pressed(*_: object) -> None:

@@ -124,7 +124,8 @@ def test_no_circles() -> None:
 
 def test_importing_chainrule_is_light() -> None:
     heavy = ("sklearn", "scipy", "rich", "typer", "llvmlite", "torch", "pandas", "matplotlib", "safetensors")
-    later = tuple(f"chainrule.{part}" for part in ("data", "notation", "glass.trace", "train.monitor", "report"))
+    parts = ("data", "notation", "glass.trace", "train.monitor", "report", "model_file", "files.fields")
+    later = tuple(f"chainrule.{part}" for part in parts)
     code = f"import sys, chainrule; print(*[m for m in {heavy + later!r} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.split() == []
@@ -139,6 +140,7 @@ X = numpy.zeros((4, 2))
 net = chainrule.Network(2, [chainrule.Dense(1)], "squared_error", engine="compiled")
 net.fit(X, X[:, :1], epochs=1, verbose=False)
 slow = ("numpy.ma", "importlib.metadata", "multiprocessing", "rich", "chainrule.data", "chainrule.notation")
+slow += ("json", "chainrule.files.fields")
 print(*[m for m in slow if m in sys.modules and m not in before])
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)

@@ -60,8 +60,6 @@ class Saved:
     digest: str | None
     """Of all that the file says and holds; None in files of versions that had none."""
     file: TensorFile
-    about: str
-    """The text of the metadata."""
 
     def fill(self, into: Mapping[str, Array]) -> None:
         """Reads the arrays into the network's own, which have the same names and shapes.
@@ -71,7 +69,7 @@ class Saved:
         _check_same(self.file, {name: array.shape for name, array in into.items()}, self.dtype)
         for name, array in into.items():
             self.file.read(name, array)
-        if self.digest is not None and _digest(self.about, self.digest, into) != self.digest:
+        if self.digest is not None and _digest(self.file.metadata[KEY], self.digest, into) != self.digest:
             raise DataError(
                 f"{self.file.path} is damaged: it does not hold what was saved (its digest is that of another content)."
             )
@@ -96,25 +94,31 @@ def opened(path: str | os.PathLike[str]) -> Iterator[Saved]:
 
 def digest(path: str | os.PathLike[str]) -> str | None:
     """The digest that a network's file says it has; None of versions that had none.  Raises DataError."""
-    with opened(path) as saved:
-        return saved.digest
+    with reading(path), tensors.opened(path, "a network", key=KEY) as file:
+        value = _about(file)
+        said = value.get("digest")
+        return None if said is None else Text(longest=64).read(said, f"{path}: metadata.digest")
 
 
 def _checked(file: TensorFile) -> Saved:
-    text = file.metadata[KEY]
-    place = f"{file.path}: metadata"
-    value = strict_json.loads(text, place)
-    kind, version = _format(value)
-    if kind != KIND:
-        got = shown(value.get("format") if isinstance(value, dict) else value)
-        raise DataError(f"{file.path} is not a network saved by chainrule (its format says {got}).")
-    check_format(version, place, VERSION, "a network")
-    about = _ABOUT.read(value, place)
+    about = _ABOUT.read(_about(file), f"{file.path}: metadata")
     settings = about["settings"]
     _check_count(file, about["spec"])
     spec = NetworkSpec.from_dict(about["spec"])
     _check_same(file, _shapes(spec), settings["dtype"])
-    return Saved(spec, settings["dtype"], settings["seed"], settings["language"], about["digest"], file, text)
+    return Saved(spec, settings["dtype"], settings["seed"], settings["language"], about["digest"], file)
+
+
+def _about(file: TensorFile) -> dict[str, Any]:
+    """The metadata, of a format that is known here."""
+    place = f"{file.path}: metadata"
+    value = strict_json.loads(file.metadata[KEY], place)
+    kind, version = _format(value)
+    if kind != KIND or not isinstance(value, dict):
+        got = shown(value.get("format") if isinstance(value, dict) else value)
+        raise DataError(f"{file.path} is not a network saved by chainrule (its format says {got}).")
+    check_format(version, place, VERSION, "a network")
+    return value
 
 
 def _format(value: object) -> tuple[str, object]:

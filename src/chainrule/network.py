@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from chainrule import checks, model_file, storage
+from chainrule import checks, storage
 from chainrule.describe.layers import Dense, Layer
 from chainrule.describe.losses import Cost, Loss, Targets
 from chainrule.describe.network import NetworkSpec, PenaltyPer, Reduction
@@ -34,6 +34,8 @@ from chainrule.train.schedules import as_schedule
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from chainrule.model_file import Saved
 
 Array = NDArray[Any]
 _DTYPES = ("float32", "float64")
@@ -345,6 +347,8 @@ class Network(GlassBox):
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes spec and parameters to a .safetensors file, atomically.  Raises DataError if it cannot be written."""
+        from chainrule import model_file  # slow to load, and most networks are never saved
+
         arrays = {**self._parameters, **self._state}
         model_file.save(path, self.spec, arrays, {"dtype": self.dtype.name, "seed": self.seed})
 
@@ -354,11 +358,13 @@ class Network(GlassBox):
 
         Raises DataError if it is not one, or is damaged.
         """
+        from chainrule import model_file
+
         with model_file.opened(path) as saved:
             return cls.of_saved(saved, engine=engine)
 
     @classmethod
-    def of_saved(cls, saved: model_file.Saved, *, engine: str = "auto") -> Network:
+    def of_saved(cls, saved: Saved, *, engine: str = "auto") -> Network:
         """The network of an open file (see `model_file.opened`)."""
         net = cls.__new__(cls)
         net._setup(saved.spec, saved.dtype, saved.seed, engine)

@@ -125,7 +125,7 @@ while True:
     states.add((status == 0, files["model"]))
     if exchanged:  # not even somebody who knows nothing of drafts sees a mix
         assert {p.read_text() for p in run.iterdir()} in ({"old"}, {"new"}), last
-    assert not (run / ".pending").exists() and not (run / ".moving").exists()
+    assert not (run / folders.PENDING).exists() and not (run / folders.MOVING).exists()
     if status == 0:
         break
 print(last, sorted(states))
@@ -156,6 +156,6 @@ def test_drafts_of_the_killed_are_removed_in_time(run: Path) -> None:
 def test_settling_is_for_nobody_who_has_nothing_to_settle(run: Path) -> None:
     settle(run, OWNED)
     assert content(run) == OLD
-    (run / ".pending").write_text("a file of that name")
+    (run / folders.PENDING).write_text("a file of that name")
     settle(run, OWNED)
     assert content(run) == OLD

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -72,13 +73,27 @@ def test_no_more_is_read_than_may_be(tmp_path: Path) -> None:
         file.write(b" " * 3_000_000)
     long.write_bytes(b"[" + b" " * 3_000_000 + b"]")
     for path in (bomb, long):
-        with pytest.raises(DataError, match=r"1,000 bytes"):
-            sj.read(path, longest=1000)
-    assert sj.read(long) == []
+        with pytest.raises(DataError, match=r"1,000 are the most"):
+            sj.read(path, AnyValue(), "a list", 1, longest=1000)
+    assert sj.read(long, AnyValue(), "a list", 1) == []
+
+
+def test_a_file_says_what_is_wrong_with_it(tmp_path: Path) -> None:
+    path, kind = tmp_path / "f.json", Object({"a": Whole(1)}, others=True)
+    for text, words in (
+        ("{", "f.json: is not a list that chainrule saved: is not JSON: "),
+        ('{"a": 0}', "f.json: is not a list that chainrule saved: a must be a whole number, 1 or more. Got 0 instead."),
+        ('{"format": 8}', "f.json: was saved by a newer chainrule (a list of format 8; this one reads up to 7)."),
+    ):
+        path.write_text(text)
+        with pytest.raises(DataError, match=re.escape(words)):
+            sj.read(path, kind, "a list", 7)
+    path.write_text('{"format": 7, "a": 3}')
+    assert sj.read(path, kind, "a list", 7) == {"a": 3}
     with pytest.raises(DataError, match="no such file"):
-        sj.read(tmp_path / "none.json")
+        sj.read(tmp_path / "none.json", kind, "a list", 7)
     with pytest.raises(DataError, match="folder"):
-        sj.read(tmp_path)
+        sj.read(tmp_path, kind, "a list", 7)
 
 
 RIGHT: list[tuple[Kind, object, object]] = [

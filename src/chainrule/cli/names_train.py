@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import sys
 import time
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.cli.choices import hidden_layers, make_optimizer
-from chainrule.cli.runs import HISTORY, LOG, MODEL, SETTINGS, Settings, check_out, claim, uninterrupted, versions
+from chainrule.cli.runs import Settings, check_out, claim, uninterrupted, versions
 from chainrule.describe.layers import Dense
 from chainrule.describe.optimizers import OPTIMIZERS, Optimizer
 from chainrule.errors import ChainruleError, DivergedError, SpecError, expected
@@ -66,9 +65,9 @@ def run(options: NamesOptions, out: Path | None, force: bool, progress: bool | N
     train, dev, test = split_names(names)
     model = chosen.model(vocabulary=vocabulary, dtype=options.dtype, seed=options.seed, engine=options.engine)
     known = len(model.vocabulary.characters)
-    made = out is None or not out.exists()
     name = EMBEDDED if options.file is None else Path(options.file).name.removesuffix(".gz").rsplit(".", 1)[0]
-    folder = claim(out, name or "names")
+    place = claim(out, name or "names")
+    folder = place.folder
     print(
         f"{name}: {len(names):,} names of {known} characters; "
         f"{len(train):,} to train, {len(dev):,} for dev, {len(test):,} for test"
@@ -77,23 +76,17 @@ def run(options: NamesOptions, out: Path | None, force: bool, progress: bool | N
     first = model.embedding_
     began = time.perf_counter()
     try:
-        failure = _fit(chosen, model, train, dev, [CSVLog(folder / LOG)], progress, options.threads)
+        failure = _fit(chosen, model, train, dev, [CSVLog(place.log)], progress, options.threads)
         # Ctrl-C within the first epoch leaves a model that has learned something; before it, while compiling, none.
         if failure is not None and not model.history and np.array_equal(first, model.embedding_):
             raise failure
     except (ChainruleError, KeyboardInterrupt):
-        if made:
-            # Nothing was trained: a folder with no more than a log's header in it should not look like a run.
-            with contextlib.suppress(OSError):
-                (folder / LOG).unlink(missing_ok=True)
-                folder.rmdir()
+        place.give_up()
         raise
     seconds = time.perf_counter() - began
     history = History() if model.history is None else model.history
     with uninterrupted():
         costs = {"train": model.score(train).per_character, "dev": model.score(dev).per_character}
-        model.save(folder / MODEL)
-        history.save_json(folder / HISTORY)
         invented = model.sample(SAMPLES, seed=options.seed)
         there = set(names)
         new = sum(name not in there for name in invented) / SAMPLES
@@ -118,7 +111,7 @@ def run(options: NamesOptions, out: Path | None, force: bool, progress: bool | N
                 "new samples": new,
             },
         }
-        Settings(None, None, None, None, record).save(folder / SETTINGS)
+        place.save(model.save, history, Settings(None, None, None, None, record))
     if isinstance(failure, DivergedError):
         print(f"What was learned before is in {folder}.")
         raise failure

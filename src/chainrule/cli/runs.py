@@ -3,25 +3,40 @@
 from __future__ import annotations
 
 import contextlib
-import json
+import dataclasses
 import platform
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from chainrule import model_file
 from chainrule.data import Standardizer, TableEncoder, TargetEncoder
 from chainrule.errors import DataError
-from chainrule.files import describe_os_error, read_text, replace_text
+from chainrule.files import describe_os_error, reading, replace_text, strict_json
+from chainrule.files.fields import AnyValue, Kind, Maybe, Object, Text
+from chainrule.files.folder import member, replace_files, settle
+from chainrule.train.history import History
 
+P = TypeVar("P")
 FORMAT = 1
+"""Of settings.json; docs/MODEL_FORMAT.md says what it is."""
 MODEL = "model.safetensors"
 HISTORY = "history.json"
 LOG = "history.csv"
 SETTINGS = "settings.json"
 REPORT = "report.html"
+LIVE_LOG = "history.csv.part"
+"""The log of a run that is to take another's place, while it is trained."""
+OWN = (MODEL, HISTORY, LOG, SETTINGS, REPORT, LIVE_LOG)
+"""All files of a run; they are replaced together."""
+
+_PARTS = ("encoder", "standardizer", "target", "target_standardizer")
+_RECORD = ("options", "data", "versions", "result")
+_FIELDS: dict[str, Kind] = {"model": Maybe(Text(longest=64)), **dict.fromkeys((*_PARTS, *_RECORD), AnyValue())}
+_SETTINGS = Object(_FIELDS, absent={"model": None, **dict.fromkeys(_RECORD)}, others=True)
 
 
 @dataclass(frozen=True)
@@ -30,6 +45,7 @@ class Settings:
 
     encoder: how a table's rows become numbers (None: they are numbers already).  standardizer: of the inputs.
     target, target_standardizer: how outputs become classes or numbers again.  record: options, versions, results.
+    model: the digest of the model that they belong to; None in runs of versions that had none.
     """
 
     encoder: TableEncoder | None
@@ -37,37 +53,63 @@ class Settings:
     target: TargetEncoder | None
     target_standardizer: Standardizer | None
     record: dict[str, Any]
+    model: str | None = None
 
     def save(self, path: Path) -> None:
         """Write settings.json."""
-        parts = {
-            "encoder": self.encoder,
-            "standardizer": self.standardizer,
-            "target": self.target,
-            "target_standardizer": self.target_standardizer,
-        }
-        saved = {"format": FORMAT, **self.record}
-        saved |= {name: None if part is None else part.to_dict() for name, part in parts.items()}
-        replace_text(path, json.dumps(saved, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+        saved = {"format": FORMAT, "model": self.model, **self.record}
+        saved |= {name: None if (part := getattr(self, name)) is None else part.to_dict() for name in _PARTS}
+        replace_text(path, strict_json.dumps(saved, indent=1, readable=True) + "\n")
 
     @classmethod
     def load(cls, path: Path) -> Settings:
         """Read settings.json.  Raises DataError where it is damaged or of a later format."""
-        try:
-            saved = json.loads(read_text(path))
-            if saved["format"] != FORMAT:
-                raise DataError(f"{path}: is of format {saved['format']}; this chainrule reads format {FORMAT}.")
-            encoder, standardizer = saved["encoder"], saved["standardizer"]
-            target, target_standardizer = saved["target"], saved["target_standardizer"]
+        saved = strict_json.read(path, _SETTINGS, "the settings of a run", FORMAT)
+        with reading(path):
             return cls(
-                None if encoder is None else TableEncoder.from_dict(encoder),
-                None if standardizer is None else Standardizer.from_dict(standardizer),
-                None if target is None else TargetEncoder.from_dict(target),
-                None if target_standardizer is None else Standardizer.from_dict(target_standardizer),
-                {k: v for k, v in saved.items() if k in ("options", "data", "versions", "result")},
+                _part(TableEncoder.from_dict, saved["encoder"]),
+                _part(Standardizer.from_dict, saved["standardizer"]),
+                _part(TargetEncoder.from_dict, saved["target"]),
+                _part(Standardizer.from_dict, saved["target_standardizer"]),
+                {name: saved[name] for name in _RECORD},
+                saved["model"],
             )
-        except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
-            raise DataError(f"{path}: is not what chainrule saves ({type(error).__name__}: {error}).") from None
+
+
+def _part(from_dict: Callable[[Any], P], saved: object) -> P | None:
+    return None if saved is None else from_dict(saved)
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Where a run is written: all of it at once, when it is trained."""
+
+    folder: Path
+    made: bool
+    """Whether the folder was made for this run."""
+    log: Path
+    """A line an epoch, while it is trained."""
+
+    def give_up(self) -> None:
+        """Nothing was learned: what was there before stays, and nothing else."""
+        with contextlib.suppress(OSError):
+            self.log.unlink(missing_ok=True)
+            if self.made:
+                self.folder.rmdir()
+
+    def save(self, save_model: Callable[[Path], object], history: History, settings: Settings) -> None:
+        """Writes the run, which takes an older one's place as a whole.
+
+        Raises DataError; the older one is then kept.
+        """
+
+        def write(draft: Path) -> None:
+            save_model(draft / MODEL)
+            history.save_json(draft / HISTORY)
+            history.save_csv(draft / LOG)
+            dataclasses.replace(settings, model=model_file.digest(draft / MODEL)).save(draft / SETTINGS)
+
+        replace_files(self.folder, OWN, write)
 
 
 def versions() -> dict[str, str]:
@@ -84,20 +126,21 @@ def check_out(out: Path | None, force: bool) -> None:
         return
     if out.exists() and not out.is_dir():
         raise DataError(f"{out}: is a file; --out needs a folder.")
-    held = [name for name in (MODEL, SETTINGS, HISTORY, LOG) if (out / name).exists()]
+    held = _held(out)
     if held and not force:
         raise DataError(f"{out}: holds a run already ({held[0]}). Choose another folder, or overwrite it with --force.")
 
 
-def claim(out: Path | None, name: str) -> Path:
+def claim(out: Path | None, name: str) -> RunFolder:
     """The folder for the run, made: `out`, or runs/NAME, runs/NAME-2, ... whichever is the first that is not there.
 
     Raises DataError where it cannot be made.
     """
     try:
         if out is not None:
+            made = not out.exists()
             out.mkdir(parents=True, exist_ok=True)
-            return out
+            return RunFolder(out, made, out / (LIVE_LOG if _held(out) else LOG))
         Path("runs").mkdir(exist_ok=True)
         number = 1
         while True:
@@ -108,22 +151,39 @@ def claim(out: Path | None, name: str) -> Path:
             except FileExistsError:
                 number += 1
             else:
-                return folder
+                return RunFolder(folder, True, folder / LOG)
     except OSError as error:
         raise DataError(f"{error.filename}: the run's folder cannot be made: {describe_os_error(error)}.") from None
+
+
+def _held(folder: Path) -> list[str]:
+    """The files of a run that is there already."""
+    return [name for name in (MODEL, SETTINGS, HISTORY, LOG) if member(folder, name).exists()]
 
 
 def find_model(model: Path) -> tuple[Path, Settings | None]:
     """The model's file and its settings (None where there are none), from the folder of a run or the file itself.
 
-    Raises DataError where there is no model.
+    Raises DataError where there is no model, or the settings are another model's.
     """
-    path = model / MODEL if model.is_dir() else model
+    if not model.is_dir() and not model.is_file():
+        raise DataError(f"{model}: there is no such model. Give the folder of a run, or its {MODEL}.")
+    folder = model if model.is_dir() else model.parent
+    with contextlib.suppress(OSError):  # who may not write there reads the files where they are
+        settle(folder, OWN)
+    path = member(folder, MODEL) if model.is_dir() or model.name == MODEL else model
     if not path.is_file():
-        hint = f"the folder holds no {MODEL}" if model.is_dir() else "there is no such model"
-        raise DataError(f"{model}: {hint}. Give the folder of a run, or its {MODEL}.")
-    settings = path.parent / SETTINGS
-    return path, Settings.load(settings) if settings.is_file() else None
+        raise DataError(f"{model}: the folder holds no {MODEL}. Give the folder of a run, or its {MODEL}.")
+    place = member(folder, SETTINGS)
+    if not place.is_file():
+        return path, None
+    settings = Settings.load(place)
+    if settings.model is not None and settings.model != model_file.digest(path):
+        raise DataError(
+            f"{folder}: {path.name} is not the model that {SETTINGS} was written with, so that it would be fed other "
+            "numbers than it was trained on. Put the two of one run together, or train again."
+        )
+    return path, settings
 
 
 @contextlib.contextmanager

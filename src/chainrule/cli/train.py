@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import math
 import sys
@@ -15,11 +14,7 @@ from numpy.typing import NDArray
 
 from chainrule.cli.choices import DEFAULT_LOSS, hidden_layers, make_optimizer, output_activation
 from chainrule.cli.runs import (
-    HISTORY,
-    LOG,
-    MODEL,
     REPORT,
-    SETTINGS,
     Settings,
     check_out,
     claim,
@@ -120,25 +115,25 @@ def run(options: TrainOptions, out: Path | None, force: bool, progress: bool | N
         seed=options.seed,
         engine=options.engine,
     )
-    made = out is None or not out.exists()
-    folder = claim(out, data.name)
+    place = claim(out, data.name)
+    folder = place.folder
     print(_describe(data, prepared))
     print(network.summary(), flush=True)
     steps = epochs * -(-len(prepared.X) // options.batch_size)
     watching = [Monitor(every=max(1, steps // RECORDS))] if report else []
+    first = {name: array.copy() for name, array in network.parameters.items()}
     try:
         failure = _fit(
-            network, prepared, options, epochs, optimizer, [CSVLog(folder / LOG), *stopping, *watching], progress
+            network, prepared, options, epochs, optimizer, [CSVLog(place.log), *stopping, *watching], progress
         )
-        if isinstance(failure, DivergedError) and not network.history:
+        # Ctrl-C within the first epoch leaves a network that has learned something; before it, while compiling, none.
+        same = all(np.array_equal(array, first[name]) for name, array in network.parameters.items())
+        if failure is not None and not network.history and (same or isinstance(failure, DivergedError)):
             raise failure
-    except ChainruleError:
-        if made:
-            # Nothing was trained: a folder with no more than a log's header in it should not look like a run.
-            with contextlib.suppress(OSError):
-                (folder / LOG).unlink(missing_ok=True)
-                folder.rmdir()
+    except (ChainruleError, KeyboardInterrupt):
+        place.give_up()
         raise
+    del first
     history = History() if network.history is None else network.history  # one without epochs still says why
     with uninterrupted():
         outputs = network.predict(prepared.X_test)
@@ -151,9 +146,7 @@ def run(options: TrainOptions, out: Path | None, force: bool, progress: bool | N
             prepared.target_standardizer,
             _record(options, data, prepared, history, result),
         )
-        network.save(folder / MODEL)
-        history.save_json(folder / HISTORY)
-        settings.save(folder / SETTINGS)
+        place.save(network.save, history, settings)
     if isinstance(failure, DivergedError):
         print(f"What was learned before is in {folder}.")
         raise failure

@@ -6,9 +6,9 @@ it (Linux and macOS, most file systems), draft and folder change names in one st
 Where that cannot be (the folder holds the user's own files as well, is a mount, is where the user stands; Windows),
 the draft is made within the folder and handed over in steps, each of which a reader can go on from:
 
-1. the draft is renamed to `.pending`: from here on the new files are what the folder holds
-2. files of the old ones that the new ones do not have are removed; `.pending` is renamed to `.moving`
-3. each file is moved to its place, and the empty `.moving` removed
+1. the draft is renamed to PENDING: from here on the new files are what the folder holds
+2. files of the old ones that the new ones do not have are removed; PENDING is renamed to MOVING
+3. each file is moved to its place, and the empty MOVING removed
 
 A process that is killed before 1 leaves the old files; later, what is left to do is done by whoever reads or writes the
 folder next (`settle`).  Who may not write there reads the new files where they are (`member`).
@@ -30,7 +30,7 @@ from chainrule.files.disk import describe_os_error, hidden_name, sync, sync_fold
 
 DRAFT = ".draft"
 """How the name of a draft ends."""
-PENDING, MOVING = ".pending", ".moving"
+PENDING, MOVING = ".chainrule-new", ".chainrule-moving"
 ABANDONED = 3600.0
 """Seconds after which a draft is nobody's any more; writing one takes seconds."""
 

@@ -14,8 +14,9 @@ import re
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
-from chainrule.errors import DataError, shown
+from chainrule.errors import DataError, shorten, shown
 from chainrule.files.disk import open_binary
+from chainrule.files.fields import Kind, check_format
 
 LONGEST = 1 << 26
 """Bytes of a JSON text."""
@@ -81,13 +82,26 @@ def loads(text: str | bytes, place: str, *, longest: int = LONGEST) -> Any:
     return value
 
 
-def read(path: str | os.PathLike[str], *, longest: int = LONGEST) -> Any:
-    """The value of a JSON file (plain or gzip), of which no more is read than may be.  Raises DataError as `loads`."""
+def read(path: str | os.PathLike[str], kind: Kind, what: str, version: int, *, longest: int = LONGEST) -> Any:
+    """What a JSON file (plain or gzip) says, as `kind` reads it; no more of the file is read than may be.
+
+    what: what it should be, for messages ("a history").  version: the newest of its format that is known here; the
+    file's field "format" says its own (files without it are of version 1).
+    Raises DataError, in at most 500 characters.
+    """
     with open_binary(path) as stream:
         raw = stream.read(longest + 1)
-    if len(raw) > longest:
-        raise DataError(f"{path}: is longer than the {longest:,} bytes that are read of such a file.")
-    return loads(raw, str(path), longest=longest)
+    place = str(path)
+    try:
+        value = loads(raw, place, longest=longest)
+        said = value.get("format", 1) if isinstance(value, dict) else 1
+        newer = isinstance(said, int) and said > version
+        if not newer:
+            return kind.read(value, place)
+    except DataError as fault:
+        reason = str(fault).removeprefix(f"{place}: ")
+        raise DataError(shorten(f"{place}: is not {what} that chainrule saved: {reason}")) from None
+    check_format(said, place, version, what)
 
 
 def dumps(value: object, *, indent: int | None = None, readable: bool = False) -> str:

@@ -7,7 +7,7 @@ import dataclasses
 import io
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, overload
 
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.errors import DataError, unknown_name
-from chainrule.files import read_text, replace_text
+from chainrule.files import replace_text
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,10 @@ class EpochRecord:
 
 COLUMNS = tuple(field.name for field in dataclasses.fields(EpochRecord))
 NUMBER_COLUMNS = tuple(name for name in COLUMNS if name != "metric_name")
+
+
+FORMAT = 1
+"""Of history.json."""
 
 
 class History(Sequence[EpochRecord]):
@@ -122,23 +126,26 @@ class History(Sequence[EpochRecord]):
 
     def save_json(self, path: str | os.PathLike[str]) -> None:
         """Everything, for `load_json`."""
-        import json
+        from chainrule.files import strict_json  # slow to load
 
         epochs = [{name: _to_json(value) for name, value in record.items()} for record in self.to_dicts()]
-        replace_text(path, json.dumps({"stopped": self.stopped, "epochs": epochs}, indent=1, allow_nan=False) + "\n")
+        saved = {"format": FORMAT, "stopped": self.stopped, "epochs": epochs}
+        replace_text(path, strict_json.dumps(saved, indent=1) + "\n")
 
     @classmethod
     def load_json(cls, path: str | os.PathLike[str]) -> History:
-        """The history that `save_json` wrote.  Raises DataError where the file is something else."""
-        import json
+        """The history that `save_json` wrote.  Raises DataError where the file is something else, or damaged."""
+        from chainrule.files import strict_json
+        from chainrule.files.fields import Kind, Listed, Maybe, Number, Object, Text, Whole
 
-        try:
-            saved = json.loads(read_text(path))
-            return cls([_record_from_json(epoch) for epoch in saved["epochs"]], saved["stopped"])
-        except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
-            if isinstance(error, DataError):
-                raise
-            raise DataError(f"{path}: is not a history that chainrule saved ({error}).") from None
+        number, numbers = Number(words=True), ("learning_rate", "seconds", "samples_per_second")
+        fields: dict[str, Kind] = {"epoch": Whole(1), "cost": number, "metric_name": Maybe(Text(longest=1000))}
+        fields |= dict.fromkeys(("metric", "validation_cost", "validation_metric"), Maybe(number))
+        fields |= dict.fromkeys(numbers, number)
+        epoch = Object(fields, absent={field.name: field.default for field in dataclasses.fields(EpochRecord)[2:]})
+        kind = Object({"stopped": Maybe(Text()), "epochs": Listed(epoch)}, others=True)
+        saved = strict_json.read(path, kind, "a history", FORMAT)
+        return cls([EpochRecord(**epoch) for epoch in saved["epochs"]], saved["stopped"])
 
     def __repr__(self) -> str:
         if not self._records:
@@ -194,11 +201,3 @@ def _number(value: float | None) -> float:
 def _to_json(value: Any) -> Any:
     """JSON has no word for NaN and infinity; "nan" and "inf" are what float() reads."""
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _record_from_json(saved: Mapping[str, Any]) -> EpochRecord:
-    values: dict[str, Any] = {
-        name: float(value) if name not in ("metric_name", "epoch") and value is not None else value
-        for name, value in saved.items()
-    }
-    return EpochRecord(**values)
