@@ -9,20 +9,20 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.describe.layers import Dense
+from chainrule.describe.layers import LAYERS, Layer
 from chainrule.describe.network import NetworkSpec
 from chainrule.errors import DataError, shown
 from chainrule.files import reading, strict_json, tensors
 from chainrule.files.fields import AnyValue, Maybe, Object, Text, Whole, check_format
 from chainrule.files.tensors import TensorFile
-from chainrule.rules.derive import derive
+from chainrule.rules.forward import forward
 
 KEY = "chainrule"
 """Of the file's metadata: the format, the spec and the settings as JSON."""
@@ -86,10 +86,13 @@ def save(
 
 
 @contextlib.contextmanager
-def opened(path: str | os.PathLike[str]) -> Iterator[Saved]:
-    """A file that `save` wrote, checked as far as can be before a network is made of it.  Raises DataError."""
+def opened(path: str | os.PathLike[str], own_layers: Iterable[type[Layer]] = ()) -> Iterator[Saved]:
+    """A file that `save` wrote, checked as far as can be before a network is made of it.
+
+    own_layers: classes beside chainrule's that it may name.  Raises DataError.
+    """
     with reading(path), tensors.opened(path, "a network", key=KEY) as file:
-        yield _checked(file)
+        yield _checked(file, own_layers)
 
 
 def digest(path: str | os.PathLike[str]) -> str | None:
@@ -100,11 +103,11 @@ def digest(path: str | os.PathLike[str]) -> str | None:
         return None if said is None else Text(longest=64).read(said, f"{path}: metadata.digest")
 
 
-def _checked(file: TensorFile) -> Saved:
+def _checked(file: TensorFile, own_layers: Iterable[type[Layer]]) -> Saved:
     about = _ABOUT.read(_about(file), f"{file.path}: metadata")
     settings = about["settings"]
     _check_count(file, about["spec"])
-    spec = NetworkSpec.from_dict(about["spec"])
+    spec = NetworkSpec.from_dict(about["spec"], own_layers)
     _check_same(file, _shapes(spec), settings["dtype"])
     return Saved(spec, settings["dtype"], settings["seed"], settings["language"], about["digest"], file)
 
@@ -112,7 +115,7 @@ def _checked(file: TensorFile) -> Saved:
 def _about(file: TensorFile) -> dict[str, Any]:
     """The metadata, of a format that is known here."""
     place = f"{file.path}: metadata"
-    value = strict_json.loads(file.metadata[KEY], place)
+    value = strict_json.loads(file.metadata[KEY], place, infinite=True)  # version 0.1.0 wrote Infinity for a bound
     kind, version = _format(value)
     if kind != KIND or not isinstance(value, dict):
         got = shown(value.get("format") if isinstance(value, dict) else value)
@@ -132,7 +135,8 @@ def _check_count(file: TensorFile, spec: object) -> None:
     """Before a layer is made: each matrix product needs an array."""
     layers = spec.get("layers") if isinstance(spec, dict) else None
     if isinstance(layers, list):
-        products = sum(isinstance(layer, dict) and layer.get("type") == Dense.__name__ for layer in layers)
+        words = {name for name, kind in LAYERS.items() if kind.numbered}
+        products = sum(isinstance(x, dict) and isinstance(x.get("type"), str) and x["type"] in words for x in layers)
         if products > len(file.tensors):
             raise DataError(
                 f"{file.path}: describes {len(layers):,} layers, but holds {len(file.tensors):,} arrays for them."
@@ -167,5 +171,6 @@ def _digest(text: str, own: str, arrays: Mapping[str, Array]) -> str:
 
 
 def _shapes(spec: NetworkSpec) -> dict[str, tuple[int, ...]]:
-    """Of all arrays that the layers need."""
-    return {s.name: tuple(int(d) for d in s.shape) for s in derive(spec, optimizer=None).stored}
+    """Of all arrays that the layers declare as they write their forward equations; nothing is derived yet."""
+    declared = [symbol for symbols in forward(spec).declared for symbol in symbols]
+    return {symbol.name: tuple(int(d) for d in symbol.shape) for symbol in declared}

@@ -353,14 +353,17 @@ class Network(GlassBox):
         model_file.save(path, self.spec, arrays, {"dtype": self.dtype.name, "seed": self.seed})
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], *, engine: str = "auto") -> Network:
+    def load(
+        cls, path: str | os.PathLike[str], *, engine: str = "auto", own_layers: Iterable[type[Layer]] = ()
+    ) -> Network:
         """The network that was saved there, the same bits; nothing in the file is run.
 
+        own_layers: classes of layers beside chainrule's that it may have.
         Raises DataError if it is not one, or is damaged.
         """
         from chainrule import model_file
 
-        with model_file.opened(path) as saved:
+        with model_file.opened(path, own_layers) as saved:
             return cls.of_saved(saved, engine=engine)
 
     @classmethod

@@ -6,12 +6,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from chainrule.describe.activations import ACTIVATIONS, Activation, activation
+from chainrule.describe.activations import ACTIVATIONS, Activation
 from chainrule.describe.layers import LAYERS, Layer
-from chainrule.describe.losses import Cost, Loss, loss, replace_loss
+from chainrule.describe.losses import Cost, Loss, loss
 from chainrule.describe.settings import count, keep, not_negative
-from chainrule.errors import ChainruleError, SpecError, expected, unknown_name
-from chainrule.program.parse import parse, source
+from chainrule.errors import DataError, SpecError, expected
 from chainrule.program.symbol import Label
 
 Reduction = Literal["mean", "sum"]
@@ -106,10 +105,12 @@ class NetworkSpec:
 
     def to_dict(self) -> dict[str, Any]:
         """The whole description as JSON-ready data."""
+        from chainrule.describe import saved  # slow to load, and most networks are never saved
+
         return {
             "inputs": self.inputs,
-            "layers": [_layer_to_dict(layer) for layer in self.layers],
-            "loss": _loss_to_dict(self.loss),
+            "layers": [saved.layer_to_dict(layer) for layer in self.layers],
+            "loss": saved.loss_to_dict(self.loss),
             "l1": self.l1,
             "l2": self.l2,
             "reduction": self.reduction,
@@ -122,13 +123,15 @@ class NetworkSpec:
 
         Raises SpecError.
         """
+        from chainrule.describe import saved
+
+        kinds = {**LAYERS, **{kind.__name__: kind for kind in own_layers}}
         try:
-            kinds = {**LAYERS, **{kind.__name__: kind for kind in own_layers}}
-            layers = [_layer_from_dict(d, kinds) for d in data["layers"]]
-            options = {k: data[k] for k in ("l1", "l2", "reduction", "penalty_per")}
-            return cls(data["inputs"], layers, _loss_from_dict(data["loss"]), **options)
-        except (KeyError, TypeError, AttributeError) as fault:
-            raise SpecError(f"This is not a description of a network: {type(fault).__name__} {fault}.") from None
+            said = saved.network_kind(kinds).read(data, "network")
+        except DataError as fault:
+            raise SpecError(f"This is not a description of a network: {fault}") from None
+        layers, loss = saved.layers_from(said.pop("layers"), kinds), saved.loss_from(said.pop("loss"))
+        return cls(said.pop("inputs"), layers, loss, **said)
 
 
 def _loss(given: str | Loss | Cost | Callable[..., object]) -> Loss | Cost:
@@ -192,62 +195,3 @@ def _suggest(last: str) -> str:
         "sigmoid": "binary_cross_entropy",
         "softplus": "poisson",
     }.get(last, "squared_error")
-
-
-def _activation_to_json(a: Activation) -> str | dict[str, str | None]:
-    if a == ACTIVATIONS.get(a.name):
-        return a.name
-    return {"formula": source(a.expression), "name": a.name, "slope": None if a.slope is None else source(a.slope)}
-
-
-def _activation_from_json(data: str | Mapping[str, Any]) -> Activation:
-    if isinstance(data, str):
-        return activation(data)
-    return Activation(data["formula"], name=data["name"], slope=data.get("slope"))
-
-
-def _layer_to_dict(layer: Layer) -> dict[str, Any]:
-    result: dict[str, Any] = {"type": type(layer).__name__}
-    for name, value in vars(layer).items():
-        result[name] = _activation_to_json(value) if isinstance(value, Activation) else value
-    return result
-
-
-def _layer_from_dict(data: Mapping[str, Any], kinds: Mapping[str, type[Layer]]) -> Layer:
-    if data["type"] not in kinds:
-        raise SpecError(unknown_name("layer", str(data["type"]), kinds))
-    settings = {k: v for k, v in data.items() if k != "type"}
-    if "activation" in settings:
-        settings["activation"] = _activation_from_json(settings["activation"])
-    return kinds[data["type"]](**settings)
-
-
-def _loss_to_dict(given: Loss | Cost) -> str | dict[str, Any]:
-    if isinstance(given, Cost):
-        return {"type": "Cost", "formula": source(given.expression), "name": given.name}
-    try:
-        if given == loss(given.name):
-            return given.name
-    except ChainruleError:
-        pass
-    return {
-        "type": "Loss",
-        "formula": source(given.expression),
-        "name": given.name,
-        "classes": given.classes,
-        "fits": None if given.fits is None else sorted(given.fits),
-        "smoothing": given.smoothing,
-        "between": given.between,
-        "cap": given.cap,
-    }
-
-
-def _loss_from_dict(data: str | Mapping[str, Any]) -> Loss | Cost:
-    if isinstance(data, str):
-        return loss(data)
-    if data["type"] == "Cost":
-        return Cost(parse(data["formula"], ("yhat", "y", "m")), name=data["name"])
-    fits = None if data["fits"] is None else frozenset(data["fits"])
-    between = None if data["between"] is None else tuple(data["between"])
-    made = Loss(data["formula"], name=data["name"], classes=data["classes"], fits=fits, between=between)
-    return replace_loss(made, smoothing=data["smoothing"], cap=data.get("cap"))

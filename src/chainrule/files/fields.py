@@ -45,8 +45,9 @@ class Whole:
 
 @dataclass(frozen=True)
 class Number:
-    """A finite number: of at least `least`, above `above`, below `below`; words ("nan", "inf") stand for themselves
-    where `words` allows them.
+    """A finite number: of at least `least`, above `above`, below `below`.
+
+    words: it may also be one that is not finite, as a word ("nan", "inf", "-inf").
     """
 
     least: float = -math.inf
@@ -55,7 +56,7 @@ class Number:
     words: bool = False
 
     def read(self, value: object, place: str) -> float:
-        if self.words and value in ("nan", "inf", "-inf"):
+        if self.words and (value in ("nan", "inf", "-inf") or isinstance(value, float)):
             return float(str(value))
         if isinstance(value, int | float) and not isinstance(value, bool):
             try:

@@ -12,7 +12,7 @@ import math
 import os
 import re
 from collections.abc import Iterator
-from typing import Any, NoReturn
+from typing import Any
 
 from chainrule.errors import DataError, shorten, shown
 from chainrule.files.disk import open_binary
@@ -32,10 +32,10 @@ _STRING = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
-def loads(text: str | bytes, place: str, *, longest: int = LONGEST) -> Any:
+def loads(text: str | bytes, place: str, *, longest: int = LONGEST, infinite: bool = False) -> Any:
     """The value of a JSON text.
 
-    place: what the text is of, for messages ("runs/a/settings.json").
+    place: what the text is of, for messages ("runs/a/settings.json").  infinite: whether Infinity is a number.
     Raises DataError: it is no JSON, too long, nested too deeply, holds too many values, a number that is too long or
     not finite, a key twice, or half of a surrogate pair.
     """
@@ -59,7 +59,9 @@ def loads(text: str | bytes, place: str, *, longest: int = LONGEST) -> Any:
             raise DataError(f"{place}: holds the number {shown(digits)}, which is beyond every float.")
         return value
 
-    def not_finite(word: str) -> NoReturn:
+    def not_finite(word: str) -> float:
+        if infinite and word != "NaN":
+            return float(word)
         raise DataError(f"{place}: holds {word}, which is no number of JSON.")
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -105,11 +107,15 @@ def read(path: str | os.PathLike[str], kind: Kind, what: str, version: int, *, l
 
 
 def dumps(value: object, *, indent: int | None = None, readable: bool = False) -> str:
-    """The value as a JSON text that `loads` reads back; numbers that are not finite are a fault of the caller.
+    """The value as a JSON text that `loads` reads back.
 
     readable: letters stand as they are, not as \\u....
+    Raises DataError for what JSON has no word for.
     """
-    return json.dumps(value, indent=indent, ensure_ascii=not readable, allow_nan=False)
+    try:
+        return json.dumps(value, indent=indent, ensure_ascii=not readable, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as fault:
+        raise DataError(f"This cannot be saved as JSON: {fault}.") from None
 
 
 def _check_size(text: str, place: str) -> None:

@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 
-from chainrule.errors import FormulaError, unknown_name
+from chainrule.errors import FormulaError, shown, unknown_name
 from chainrule.program.scalar import (
     FUNCTIONS,
     Apply,
@@ -32,15 +32,16 @@ _BINARY = {ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.Div: "div", ast.
 _COMPARE = {ast.Lt: "lt", ast.LtE: "le", ast.Gt: "gt", ast.GtE: "ge", ast.Eq: "eq", ast.NotEq: "ne"}
 _OVER: dict[object, Over] = {"rows": "rows", "columns": "columns", "all": "all", 0: "rows", 1: "columns", None: "all"}
 
-
 DEEPEST = 100
 """Levels of an expression; the walks over it are recursive."""
+LONGEST = 100_000
+"""Characters of a formula, and of an expression written out: what a file says of it."""
 
 
 def _over(value: object, function: str) -> Over:
     axis = value.value if isinstance(value, Constant) else value
     if isinstance(axis, Expression) or axis not in _OVER:
-        got = source(value) if isinstance(value, Expression) else repr(value)
+        got = _quoted(source(value))[1:-1] if isinstance(value, Expression) else shown(value)
         raise FormulaError(f"{function}(...) is over 'rows', 'columns' or 'all'. Got {got} instead.")
     return _OVER[axis]
 
@@ -99,15 +100,31 @@ _SIGNS = {"add": "+", "sub": "-", "mul": "*", "div": "/", "pow": "**", "lt": "<"
 
 
 def source(e: Expression) -> str:
-    """The expression as text that `parse` reads back to the same expression."""
+    """The expression as text that `parse` reads back to the same expression.
+
+    Raises FormulaError where that is longer than LONGEST: each use of a part is written out.
+    """
+    texts: dict[Expression, str] = {}
+
+    def text(x: Expression) -> str:
+        if x not in texts:
+            texts[x] = written = _written(x, text)
+            if len(written) > LONGEST:
+                raise FormulaError(f"Written out, the formula has more than {LONGEST:,} characters.")
+        return texts[x]
+
+    return text(e)
+
+
+def _written(e: Expression, text: Callable[[Expression], str]) -> str:
     if isinstance(e, Constant):
         return repr(e.value) if math.copysign(1, e.value) > 0 else f"({e.value!r})"
     if isinstance(e, Variable):
         return e.name
     if isinstance(e, Reduction):
-        return f"{e.kind}({source(e.argument)}, {e.over!r})"
+        return f"{e.kind}({text(e.argument)}, {e.over!r})"
     assert isinstance(e, Apply)
-    arguments = [source(a) for a in e.arguments]
+    arguments = [text(a) for a in e.arguments]
     if e.function in _SIGNS:
         return f"({arguments[0]} {_SIGNS[e.function]} {arguments[1]})"
     return f"(-{arguments[0]})" if e.function == "neg" else f"{e.function}({', '.join(arguments)})"
@@ -124,7 +141,7 @@ def known_functions() -> tuple[str, ...]:
 
 def _quoted(text: str) -> str:
     """A formula in a message, cut where it is long."""
-    return repr(text if len(text) <= 200 else f"{text[:200]} ...")
+    return repr(text if len(text) <= 150 else f"{text[:150]} ...")
 
 
 def parse(text: str, names: Sequence[str]) -> Expression:
@@ -132,6 +149,8 @@ def parse(text: str, names: Sequence[str]) -> Expression:
 
     Raises FormulaError: it does not parse, a name or function is unknown, or a construct is not arithmetic.
     """
+    if len(text) > LONGEST:
+        raise FormulaError(f"The formula {_quoted(text)} has {len(text):,} characters; {LONGEST:,} are the most.")
     try:
         tree = ast.parse(text.strip(), mode="eval")
     except (SyntaxError, ValueError, RecursionError, MemoryError) as fault:
@@ -165,7 +184,7 @@ def parse(text: str, names: Sequence[str]) -> Expression:
                 pass
         raise FormulaError(
             f"The formula {_quoted(text)} may hold numbers, {', '.join(names)}, + - * / ** comparisons and calls. "
-            f"Got {ast.unparse(node)!r} instead."
+            f"Got {_quoted(ast.unparse(node))} instead."
         )
 
     def call(name: str, arguments: list[ast.expr], keywords: list[ast.keyword]) -> Expression:
@@ -187,9 +206,11 @@ def parse(text: str, names: Sequence[str]) -> Expression:
             ) from None
 
     try:
-        return _shallow(build(tree.body))
+        result = _shallow(build(tree.body))
     except RecursionError:
         raise FormulaError(_TOO_DEEP) from None
+    # No function uses its argument twice: what is written out is a few times as long as what was read.
+    return _writable(result) if len(text) > LONGEST // 20 else result
 
 
 _TOO_DEEP = f"The formula is nested more than {DEEPEST} levels deep (a sum of n terms has n levels)."
@@ -206,6 +227,12 @@ def _shallow(e: Expression) -> Expression:
         if not level:
             return e
     raise FormulaError(_TOO_DEEP)
+
+
+def _writable(e: Expression) -> Expression:
+    """The expression itself, if a file can say it."""
+    source(e)
+    return e
 
 
 def _takes(given: Callable[..., object], count: int) -> bool:
@@ -235,7 +262,7 @@ def formula(given: str | Expression | Callable[..., object], names: Sequence[str
                 f"The callable must take {len(names)} argument(s): {', '.join(names)}. Got one that does not."
             )
         try:
-            result = _shallow(as_expression(given(*variables_)))
+            result = _writable(_shallow(as_expression(given(*variables_))))
         except RecursionError:
             raise FormulaError(_TOO_DEEP) from None
         except (TypeError, AttributeError) as fault:

@@ -19,7 +19,7 @@ from functools import cached_property
 from numbers import Real
 from typing import Literal, NoReturn
 
-from chainrule.errors import FormulaError
+from chainrule.errors import FormulaError, shown
 
 ReductionKind = Literal["sum", "max", "mean"]
 Over = Literal["rows", "columns", "all"]
@@ -149,7 +149,7 @@ def as_expression(value: object) -> Expression:
             number = math.inf
         if math.isfinite(number):
             return Constant(number)
-        raise FormulaError(f"A formula's numbers must be finite. Got {str(value)[:40]} instead.")
+        raise FormulaError(f"A formula's numbers must be finite. Got {shown(value)} instead.")
     raise FormulaError(f"A formula is made of numbers and expressions. Got {type(value).__name__} instead.")
 
 
