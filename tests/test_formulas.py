@@ -12,7 +12,7 @@ import pytest
 import chainrule as cr
 from chainrule.describe.activations import ACTIVATIONS
 from chainrule.describe.losses import LOSSES
-from chainrule.engines.base import Epoch
+from chainrule.engines.base import Epoch, Session
 
 Row = list[float]
 
@@ -174,15 +174,14 @@ def test_a_cost_that_is_not_finite_ends_the_epoch_with_nothing_overwritten(engin
     program = net.training_program(cr.SGD(1e-3))
     X = np.array([[1.0], [2.0], [1e30], [1.0]], np.float32)
     order = np.arange(4)
-    whole, part = ({k: v.copy() for k, v in net.parameters.items()} for _ in range(2))
 
-    def epoch(stored: dict[str, np.ndarray], count: int) -> np.ndarray:
+    def epoch(session: Session, count: int) -> np.ndarray:
         data = {"X": X, "Y": np.zeros_like(X)}
-        return net.engines.named(engine).epoch(
-            program, stored, Epoch(data, order[:count], 1, np.full(count, 1e-3), first_step=1, seed=0)
-        ).costs  # fmt: skip
+        return session.epoch(Epoch(data, order[:count], 1, np.full(count, 1e-3), first_step=1, seed=0)).costs
 
+    whole, part = (net.engines.named(engine).open(program, net.parameters) for _ in range(2))
     costs = epoch(whole, 4)
     assert len(costs) == 3 and np.isfinite(costs[:2]).all() and not np.isfinite(costs[2])
     np.testing.assert_array_equal(costs[:2], epoch(part, 2))
-    assert all(np.array_equal(whole[name], part[name]) for name in whole)
+    after = part.read()
+    assert all(np.array_equal(array, after[name]) for name, array in whole.read().items())

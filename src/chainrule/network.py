@@ -29,6 +29,7 @@ from chainrule.rules.derive import Mode, derive
 from chainrule.train.callbacks import Callback, as_callbacks
 from chainrule.train.history import History
 from chainrule.train.loop import Fit
+from chainrule.train.policies import Judge, SeededOrders, Validating, Whole
 from chainrule.train.progress import Progress
 from chainrule.train.schedules import as_schedule
 
@@ -312,23 +313,26 @@ class Network(GlassBox):
         validation = None if validation_data is None else self._validation(validation_data)
         program = self.training_program(optimizer, targets=targets, weighted=sample_weight is not None)
         samples = len(data["X"])
+        batch_size = min(batch_size, samples)
+        steps = -(-samples // batch_size)
         self._fits += 1
+        seeds = (self.seed, self._fits)
         fit = Fit(
             network=self,
             engine=self._engines.for_fit(program, samples, epochs, batch_size),
             program=program,
-            stored=stored,
-            data=data,
+            source=Whole(data),
+            orders=SeededOrders(seeds, samples, epochs, shuffle),
+            schedule=schedule.start(steps, steps * epochs),
+            judge=Judge() if validation is None else Validating(self, validation),
             epochs=epochs,
-            batch_size=min(batch_size, samples),
-            schedule=schedule,
-            shuffle=shuffle,
-            seeds=(self.seed, self._fits),
-            validation=validation,
+            batch_size=batch_size,
+            mask_seed=int(np.random.SeedSequence([*seeds, 1]).generate_state(1, np.uint64)[0]),
             callbacks=hooks,
+            data=data,
+            check=lambda probe, wanted: self._data(probe, wanted)[0],
             threads=threads,
             time_limit=time_limit,
-            check=lambda probe, wanted: self._data(probe, wanted)[0],
         )
         self.history = fit.history
         return fit.run()

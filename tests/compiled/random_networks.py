@@ -150,10 +150,7 @@ def train(
         program = case.training_program(net)
     data, _ = net._data(*case.given)
     data = {name: place(array) for name, array in data.items()}
-    stored = {**net.parameters, **net.state}
-    for symbol in program.stored:
-        if symbol.role == "slot":
-            stored[symbol.name] = np.zeros([int(d) for d in symbol.shape], net.dtype)
+    session = engine.open(program, {**net.parameters, **net.state})
     rng = np.random.default_rng([case.seed, 3])
     steps = -(-case.samples // case.batch_size)
     schedule = case.optimizer.learning_rate
@@ -171,8 +168,8 @@ def train(
             seed=int(rng.integers(2**63)),
             threads=threads,
         )
-        costs.append(engine.epoch(program, stored, epoch).costs)
-        arrays.append({name: array.copy() for name, array in stored.items()})
+        costs.append(session.epoch(epoch).costs)
+        arrays.append(session.read())
     return Trajectory(np.concatenate(costs), arrays)
 
 

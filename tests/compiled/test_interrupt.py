@@ -164,10 +164,10 @@ def test_an_epoch_ends_early_when_its_engine_is_told_to(batch_size: int) -> None
         first_step=1,
         seed=0,
     )
-    engine = CompiledEngine(np.dtype(np.float32))
-    engine.epoch(program, net.parameters, epoch.part(0, 1))
-    start = time.monotonic()
-    result = engine.epoch(program, net.parameters, epoch, lambda: time.monotonic() > start + 0.1)
-    assert time.monotonic() < start + AT_MOST
-    assert 0 <= len(result.costs) < steps and np.isfinite(result.costs).all()
-    assert all(np.isfinite(array).all() for array in net.parameters.values())
+    with CompiledEngine(np.dtype(np.float32)).open(program, net.parameters) as session:
+        session.epoch(epoch.part(0, 1))
+        start = time.monotonic()
+        result = session.epoch(epoch, lambda: time.monotonic() > start + 0.1)
+        assert time.monotonic() < start + AT_MOST
+        assert 0 <= len(result.costs) < steps and np.isfinite(result.costs).all()
+        assert session.finite(net.parameters)

@@ -1,9 +1,15 @@
-"""What an engine is: something that runs programs.  Network talks to this protocol and to nothing below it."""
+"""What an engine is: something that runs programs, and opens sessions in which they train.
+
+Network talks to these protocols and to nothing below them.  Everything handed over was validated before; nothing here
+validates again.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from types import TracebackType
 from typing import Any, Protocol
 
 import numpy as np
@@ -18,52 +24,49 @@ Values = Mapping[str, Array]
 
 @dataclass(frozen=True)
 class Epoch:
-    """One pass over the samples.
-
-    data: the batched given symbols ("X", "Y" or "y", "w"), all samples.  order: indices of samples, int64.  batch_size:
-    samples a step; the last batch may be smaller.  rates: the learning rate of each step.  first_step: t of the first
-    step, from 1.  seed: of the dropout masks.  threads: how many to use at most (None: the engine's choice).
-    ends: whether this is all of an epoch, or the last part of one that is run in parts; between them nobody looks at
-    the optimizer's slots, and an engine may keep them to itself.  kept: where it does, shared by the parts.
-    unwritten: nobody has overwritten the stored arrays since the part before.
-    """
+    """One pass over the samples, or over a part of them."""
 
     data: Values
+    """The batched given symbols ("X", "Y" or "y", "w"), all samples."""
     order: NDArray[np.int64]
+    """The samples' indices, in the order in which batches are cut from them."""
     batch_size: int
+    """Samples a step; the last batch may be smaller."""
     rates: NDArray[np.float64]
+    """The learning rate of each step, shape (steps,)."""
     first_step: int
+    """t of the first step, from 1."""
     seed: int
+    """Of the dropout masks."""
     threads: int | None = None
-    ends: bool = True
-    kept: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
-    unwritten: bool = False
+    """How many to use at most; None for the engine's choice."""
 
     @property
     def steps(self) -> int:
         """Batches in the epoch."""
         return -(-len(self.order) // self.batch_size)
 
-    def part(self, first: int, count: int, *, unwritten: bool = False) -> Epoch:
+    def part(self, first: int, count: int) -> Epoch:
         """The steps first, ..., first + count - 1 (from 0) of this epoch: parts in order make the same steps."""
+        if first == 0 and count >= self.steps:
+            return self
         return replace(
             self,
             order=self.order[first * self.batch_size : (first + count) * self.batch_size],
             rates=self.rates[first : first + count],
             first_step=self.first_step + first,
-            ends=self.ends and first + count >= self.steps,
-            unwritten=unwritten,
         )
 
 
 @dataclass(frozen=True)
 class EpochResult:
-    """costs: J of each step that was done, before its update; fewer than the epoch's steps if it was stopped.
-
-    A cost that is not finite ends the epoch; the step that showed it has not changed the parameters.
-    """
+    """What an epoch gave."""
 
     costs: NDArray[np.float64]
+    """J of each step that was done, before its update; fewer than the epoch's steps if it was stopped.
+
+    A cost that is not finite ends the epoch; the step that showed it has changed nothing.
+    """
 
 
 class OneRow(Protocol):
@@ -73,24 +76,80 @@ class OneRow(Protocol):
     call: Callable[[Array], Array | None]
 
 
+class Session(ABC):
+    """A program at work on stored arrays of its own: parameters, the optimizer's slots, statistics.
+
+    The session holds them in its own form from `Engine.open` to `close`.  It shares no memory with its caller: what
+    `open` and `write` are given is copied, what `read` hands out is the caller's.  So the caller's arrays are as of the
+    last `read`, and what is done to them reaches the session by `write` alone.  Any method may be called between two
+    calls of `epoch`, that is between any two batches (see `Epoch.part`); never two of them at the same time.
+    """
+
+    @abstractmethod
+    def epoch(self, epoch: Epoch, stop: Callable[[], bool] | None = None) -> EpochResult:
+        """Trains one epoch.  stop is asked now and then between steps; True ends the epoch early.
+
+        If it raises (KeyboardInterrupt), the stored arrays are as of the last step that was done.
+        """
+
+    @abstractmethod
+    def run(self, given: Values, wanted: tuple[str, ...]) -> dict[str, Array]:
+        """As `Engine.run` of this program on the session's arrays: `given` is what is not stored.  It changes none."""
+
+    @abstractmethod
+    def read(self, names: Iterable[str] | None = None) -> dict[str, Array]:
+        """New arrays with what is stored under these names (None: all that is stored), as ordinary arrays."""
+
+    @abstractmethod
+    def read_into(self, arrays: Mapping[str, Array]) -> None:
+        """Overwrites these arrays with what is stored under their names; a name that is not stored is passed by."""
+
+    @abstractmethod
+    def write(self, arrays: Values) -> None:
+        """These are what is stored under their names from now on; a name that is not stored is passed by."""
+
+    def finite(self, names: Iterable[str]) -> bool:
+        """Whether what is stored under these names is finite."""
+        return all(np.isfinite(array).all() for array in self.read(names).values())
+
+    def mark(self) -> None:
+        """Remembers everything stored, as it is now."""
+        self._marked = self.read()
+
+    def rewind(self) -> None:
+        """Back to the last `mark`."""
+        self.write(self._marked)
+
+    def close(self) -> None:
+        """Gives back what the session holds; nothing else may be called after it."""
+        self._marked = {}
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
 class Engine(Protocol):
-    """Runs programs.  Everything handed over was validated before; nothing here validates again."""
+    """Runs programs."""
 
     name: str
 
     def run(self, program: Program, given: Values, wanted: tuple[str, ...]) -> dict[str, Array]:
-        """The wanted symbols' values, the given symbols' values being `given` (batched ones share their m)."""
+        """The wanted symbols' values, the given symbols' values being `given` (batched ones share their m).
+
+        Where the program has an update, `given` says the rates and counters too ("lr", "t", "seed"), and a stored
+        symbol that is wanted has its new value: one step, without overwriting anything.
+        """
 
     def one_row(self, program: Program, stored: Mapping[str, Array]) -> OneRow | None:
         """A fast way for single samples through a forward program over these very arrays, if the engine has one."""
 
-    def epoch(
-        self, program: Program, stored: Mapping[str, Array], epoch: Epoch, stop: Callable[[], bool] | None = None
-    ) -> EpochResult:
-        """Trains one epoch, overwriting the stored arrays (parameters, slots, statistics) in place.
-
-        stop is asked now and then between steps; True ends the epoch early.
-        """
+    def open(self, program: Program, stored: Values) -> Session:
+        """A session of a training program that begins with these arrays; slots that are not among them are 0."""
 
 
 def rate_scalars(program: Program) -> tuple[Equation, ...]:
@@ -99,10 +158,10 @@ def rate_scalars(program: Program) -> tuple[Equation, ...]:
     They are computed once a step in float64, whatever the data's dtype, and rounded then.
     """
     names = {s.name for s in program.given if s.role in ("rate", "counter")}
-    found = []
+    scalars = []
     for equation in program.equations:
         scalar = isinstance(equation.op, Elementwise) and equation.target.shape == ()
         if scalar and equation.operands and all(s.name in names for s in equation.operands):
             names.add(equation.target.name)
-            found.append(equation)
-    return tuple(found)
+            scalars.append(equation)
+    return tuple(scalars)

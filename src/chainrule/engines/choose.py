@@ -31,12 +31,17 @@ class Engines:
 
     def for_fit(self, program: Program, samples: int, epochs: int, batch_size: int) -> Engine:
         """The engine for a fit; also for the calls after it."""
+        self.settle(program, samples, epochs, batch_size)
+        assert self.fitted is not None
+        return self.named(self.fitted)
+
+    def settle(self, program: Program, samples: int, epochs: int, batch_size: int) -> None:
+        """Chooses the engine for a fit that is made of calls; for those after it too."""
         name = self.name
         if name == AUTO:
             steps = epochs * -(-samples // batch_size)
             name = "compiled" if steps * seconds(program, min(batch_size, samples)) > COMPILING else "reference"
         self.fitted = name
-        return self.named(name)
 
     def for_call(self, program: Program, samples: int) -> Engine:
         """The engine for a single call."""

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.engines.base import Array, Epoch, EpochResult, Values, rate_scalars
+from chainrule.engines.base import Array, Epoch, EpochResult, Session, Values, rate_scalars
 from chainrule.program.equation import Equation, Program
 from chainrule.program.op import Elementwise, Gather, Mask, MatMul, OneHot, Reduce, ScatterAdd
 from chainrule.program.scalar import Apply, Constant, Expression, Reduction, Variable
-from chainrule.program.symbol import BATCH, STORED
+from chainrule.program.symbol import BATCH, STORED, Symbol
 
 Evaluate = Callable[[dict[str, Any]], Any]
 """From the values so far to an equation's value."""
@@ -70,9 +71,6 @@ SCALAR: Mapping[str, Callable[..., Any]] = {
     "stop": lambda a: a,
 }
 """From each scalar function to NumPy's."""
-
-EXACT = "exact rates and counters"
-"""Under this key a step's values hold its rates and counters in float64."""
 
 _AXES = {"rows": {"axis": 0}, "columns": {"axis": 1, "keepdims": True}, "all": {}}
 
@@ -166,6 +164,19 @@ def random_words(seed: int, step: int, stream: int, rows: int, columns: int) -> 
     return np.stack(c, axis=-1).reshape(rows, -1)[:, :columns]
 
 
+@dataclass(frozen=True)
+class Steps:
+    """A program's equations as functions of the values so far."""
+
+    program: Program
+    given: list[Symbol]
+    """Its given rates and counters."""
+    rates: list[tuple[str, Evaluate]]
+    """Scalars of rates and counters alone, in float64, by name."""
+    equations: list[tuple[str, bool, Evaluate]]
+    """All others: the target's name, and whether it is stored, which is to be overwritten."""
+
+
 class ReferenceEngine:
     """Runs a program's equations one after the other, each as one NumPy expression."""
 
@@ -173,68 +184,88 @@ class ReferenceEngine:
 
     def __init__(self, dtype: np.dtype[Any]) -> None:
         self.dtype = dtype
-        self._handlers: dict[int, tuple[Program, list[tuple[str, bool, Evaluate]]]] = {}
-
-    def _steps(self, program: Program) -> list[tuple[str, bool, Evaluate]]:
-        known = self._handlers.get(id(program))
-        if known is None or known[0] is not program:
-            exact = rate_scalars(program)
-            made = [
-                (e.target.name, e.target.role in STORED, self._exact(e) if e in exact else handler(e, self.dtype))
-                for e in program.equations
-            ]
-            known = self._handlers[id(program)] = (program, made)
-        return known[1]
-
-    def _exact(self, equation: Equation) -> Evaluate:
-        """A scalar of rates and counters, computed in float64; the exact value is kept for those that build on it."""
-        value = handler(equation, np.dtype(np.float64))
-        name = equation.target.name
-
-        def compute(v: dict[str, Any]) -> Array:
-            v[EXACT][name] = value(v[EXACT])
-            return np.asarray(v[EXACT][name], self.dtype)
-
-        return compute
+        self._programs: dict[int, Steps] = {}
 
     def run(self, program: Program, given: Values, wanted: tuple[str, ...]) -> dict[str, Array]:
         """The wanted symbols' values."""
         values: dict[str, Any] = dict(given)
+        steps = self.steps(program)
         with np.errstate(all="ignore"):
-            for name, _, value in self._steps(program):
+            self.rates(steps, values)
+            for name, _, value in steps.equations:
                 values[name] = value(values)
         return {name: np.asarray(values[name]) for name in wanted}
 
     def one_row(self, program: Program, stored: Mapping[str, Array]) -> None:
         """None: there is no fast path here."""
 
-    def epoch(
-        self, program: Program, stored: Mapping[str, Array], epoch: Epoch, stop: Callable[[], bool] | None = None
-    ) -> EpochResult:
-        """Trains one epoch in place, a batch at a time."""
-        assert program.objective is not None
-        objective, steps = program.objective.name, self._steps(program)
+    def open(self, program: Program, stored: Values) -> Session:
+        """A session that begins with these arrays."""
+        return _ReferenceSession(self, program, stored)
+
+    def steps(self, program: Program) -> Steps:
+        """The program's equations, made ready once."""
+        steps = self._programs.get(id(program))
+        if steps is None or steps.program is not program:
+            exact = rate_scalars(program)
+            others = [e for e in program.equations if e not in exact]
+            steps = self._programs[id(program)] = Steps(
+                program,
+                [s for s in program.given if s.role in ("rate", "counter")],
+                [(e.target.name, handler(e, np.dtype(np.float64))) for e in exact],
+                [(e.target.name, e.target.role in STORED, handler(e, self.dtype)) for e in others],
+            )
+        return steps
+
+    def rates(self, steps: Steps, values: dict[str, Any]) -> None:
+        """Adds what follows from the given rates and counters alone: computed in float64, and rounded then."""
+        exact: dict[str, Any] = {}
+        for symbol in steps.given:
+            if symbol.name in values:
+                exact[symbol.name] = np.float64(values[symbol.name])
+                if symbol.role == "rate":
+                    values[symbol.name] = self.dtype.type(values[symbol.name])
+        for name, value in steps.rates:
+            exact[name] = value(exact)
+            values[name] = np.asarray(exact[name], self.dtype)
+
+
+class _ReferenceSession(Session):
+    """The stored arrays as they are, overwritten in place."""
+
+    def __init__(self, engine: ReferenceEngine, program: Program, stored: Values) -> None:
+        self.engine, self.program = engine, program
+        self.stored = {
+            s.name: np.array(stored[s.name], engine.dtype)
+            if s.name in stored or s.role != "slot"
+            else np.zeros([int(d) for d in s.shape], engine.dtype)
+            for s in program.stored
+        }
+
+    def epoch(self, epoch: Epoch, stop: Callable[[], bool] | None = None) -> EpochResult:
+        """Trains one epoch, a batch at a time."""
+        assert self.program.objective is not None
+        objective, dtype = self.program.objective.name, self.engine.dtype
         costs: list[float] = []
         for k in range(epoch.steps):
             if stop is not None and stop():
                 break
             rows = epoch.order[k * epoch.batch_size : (k + 1) * epoch.batch_size]
-            values: dict[str, Any] = dict(stored)
-            for name, array in epoch.data.items():
-                values[name] = array[rows]
-            values[BATCH] = self.dtype.type(len(rows))
-            values[EXACT] = {"lr": np.float64(epoch.rates[k]), "t": np.float64(epoch.first_step + k)}
-            values.update(lr=self.dtype.type(epoch.rates[k]), t=epoch.first_step + k, seed=epoch.seed)
-            if not self._step(steps, values, objective):
-                costs.append(float(values[objective]))
-                break
+            values: dict[str, Any] = {**self.stored, **{name: array[rows] for name, array in epoch.data.items()}}
+            values[BATCH] = dtype.type(len(rows))
+            values.update(lr=epoch.rates[k], t=epoch.first_step + k, seed=epoch.seed)
+            finite = self._step(values, objective)
             costs.append(float(values[objective]))
+            if not finite:
+                break
         return EpochResult(np.array(costs))
 
-    def _step(self, steps: list[tuple[str, bool, Evaluate]], values: dict[str, Any], objective: str) -> bool:
+    def _step(self, values: dict[str, Any], objective: str) -> bool:
         """One step; False, with nothing overwritten, if the cost is not finite."""
+        steps = self.engine.steps(self.program)
         with np.errstate(all="ignore"):
-            for name, overwrites, value in steps:
+            self.engine.rates(steps, values)
+            for name, overwrites, value in steps.equations:
                 result = value(values)
                 if overwrites:
                     values[name][...] = result
@@ -243,3 +274,22 @@ class ReferenceEngine:
                     if name == objective and not math.isfinite(result):
                         return False
         return True
+
+    def run(self, given: Values, wanted: tuple[str, ...]) -> dict[str, Array]:
+        """The wanted symbols' values; what is stored stays as it is."""
+        values = self.engine.run(self.program, {**self.stored, **given}, wanted)
+        return {name: np.array(value) for name, value in values.items()}
+
+    def read(self, names: Iterable[str] | None = None) -> dict[str, Array]:
+        """Copies."""
+        return {name: self.stored[name].copy() for name in (self.stored if names is None else names)}
+
+    def read_into(self, arrays: Mapping[str, Array]) -> None:
+        """Overwrites these arrays."""
+        for name in arrays.keys() & self.stored.keys():
+            arrays[name][...] = self.stored[name]
+
+    def write(self, arrays: Values) -> None:
+        """Overwrites what is stored."""
+        for name in arrays.keys() & self.stored.keys():
+            self.stored[name][...] = arrays[name]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
@@ -18,16 +17,17 @@ from sklearn.utils._set_output import _wrap_data_with_container
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from chainrule import checks
-from chainrule.describe.optimizers import Optimizer
 from chainrule.errors import DataError
 from chainrule.estimators import construct, parameters
 from chainrule.estimators.arrays import Samples
+from chainrule.estimators.curves import Curves
 from chainrule.estimators.heads import Head
 from chainrule.estimators.lbfgs import fit_lbfgs
-from chainrule.estimators.solvers import PlainAdam, Solver, VelocitySGD
-from chainrule.estimators.stochastic import StochasticFit
+from chainrule.estimators.solvers import Solver, solver_of
+from chainrule.estimators.stochastic import StochasticSettings, fit_stochastic
 from chainrule.estimators.task import Held, Task, scored
 from chainrule.network import Network
+from chainrule.train.state import Snapshot
 
 Array = NDArray[Any]
 
@@ -97,9 +97,7 @@ class BaseMLP(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # t
             working = self._double(net)
         task = self._task(working, Samples(X, working.dtype), targets, weights)
         if not stochastic:
-            held = None if validation_data is None else self._given(validation_data, working)
-            self._begin_curves(held)
-            fit_lbfgs(self, working, task, held)
+            self._fit_lbfgs(task, working, validation_data)
             if working is not net:
                 for name, array in net.parameters.items():
                     array[...] = working.parameters[name]
@@ -125,8 +123,8 @@ class BaseMLP(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # t
         self.n_layers_ = len(self.coefs_) + 1
         self.n_iter_ = 0
         self.t_ = 0
-        self.stopped_ = None
-        self._best = None
+        self.stopped_: str | None = None
+        self._best: Snapshot | None = None
         for name in ("loss_curve_", "validation_scores_", "best_loss_", "best_validation_score_", "_optimizer"):
             if hasattr(self, name):
                 delattr(self, name)
@@ -136,11 +134,7 @@ class BaseMLP(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # t
         """Empty curves, and the best so far."""
         self.validation_loss_curve_: list[float] | None = None
         if self.solver != "lbfgs" or self.optimizer is not None:
-            self.loss_curve_: list[float] = []
-            self._no_improvement_count = 0
-            self.best_loss_: float | None = None if self.early_stopping else np.inf
-            self.validation_scores_: list[float] | None = [] if self.early_stopping else None
-            self.best_validation_score_: float | None = -np.inf if self.early_stopping else None
+            Curves.empty(self.early_stopping).onto(self)
 
     def _adopt(self, net: Network, out_activation: str) -> None:
         """A network that was made elsewhere, as if it had been fitted here."""
@@ -165,7 +159,7 @@ class BaseMLP(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # t
         if self.validation_loss_curve_ is None:
             self.validation_loss_curve_ = []
         if getattr(self, "validation_scores_", None) is None:
-            self.validation_scores_ = []
+            self.validation_scores_: list[float] | None = []
 
     def _bind(self, net: Network) -> None:
         """coefs_ and intercepts_ are views of the network's parameters."""
@@ -255,32 +249,38 @@ class BaseMLP(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # t
             return
         self._held_ = held if incremental else None
         self._begin_curves(held)
-        StochasticFit(self, net, task, chosen, held, self._random_state, incremental=incremental).run()
+        settings = StochasticSettings.of(self, len(chosen), incremental)
+        solver: Solver | None = vars(self).get("_optimizer") if incremental else None
+        self._optimizer = solver = solver or solver_of(self, -(-len(chosen) // settings.batch_size))
+        curves, check = Curves.of(self), lambda X, y: self._given((X, y), net).task.whole()
+        before, self.n_iter_, self.stopped_ = len(curves.losses), 0, None
+        score, name, random = self._score_held, self._score_name(), self._random_state
+        try:
+            self.stopped_ = fit_stochastic(
+                net, task, chosen, held, solver, random, settings, curves, score, name, check
+            )
+        finally:  # what was done stays done, however it ended
+            curves.onto(self)
+            self.n_iter_, self.t_ = len(curves.losses) - before, solver.seen
 
-    def _make_solver(self, steps: int) -> Solver:
-        """The optimizer of `solver`, or the one given."""
-        rate, clip = float(self.learning_rate_init), None if self.clip_norm is None else float(self.clip_norm)
-        mode = "constant"
-        optimizer: Optimizer
-        if self.optimizer is not None:
-            optimizer = self.optimizer
-            mode = "schedule"
-            if clip is not None:
-                optimizer = replace(optimizer, clip_norm=clip)
-        elif self.solver == "sgd":
-            mode = self.learning_rate
-            optimizer = VelocitySGD(
-                rate, clip_norm=clip, momentum=float(self.momentum), nesterov=bool(self.nesterovs_momentum)
-            )
-        else:
-            optimizer = PlainAdam(
-                rate,
-                clip_norm=clip,
-                beta1=float(self.beta_1),
-                beta2=float(self.beta_2),
-                epsilon=float(self.epsilon),
-            )
-        return Solver(optimizer, mode, float(self.power_t), steps, int(self.max_iter))
+    def _fit_lbfgs(self, task: Task, net: Network, validation_data: Any) -> None:
+        held = None if validation_data is None else self._given(validation_data, net)
+        self._begin_curves(held)
+        outcome = fit_lbfgs(
+            net,
+            task,
+            tol=self.tol,
+            max_iter=int(self.max_iter),
+            max_fun=int(self.max_fun),
+            time_limit=self.time_limit,
+            verbose=bool(self.verbose),
+            score=None if held is None else lambda: self._score_held(held),
+        )
+        self.loss_, self.n_iter_, self.stopped_ = outcome.loss, outcome.iterations, outcome.stopped
+        if held is not None:
+            assert self.validation_loss_curve_ is not None and self.validation_scores_ is not None
+            self.validation_loss_curve_ += outcome.held_losses
+            self.validation_scores_ += outcome.scores
 
     def _score_held(self, held: Held) -> tuple[float, float]:
         """(the score that early stopping goes by: greater is better; J) of the samples held out."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,7 +14,7 @@ from scipy.optimize import minimize
 from sklearn.utils.optimize import _check_optimize_result
 
 from chainrule.estimators.construct import weights
-from chainrule.estimators.task import Held, Task, penalty
+from chainrule.estimators.task import Task, penalty
 from chainrule.network import Network
 
 Array = NDArray[Any]
@@ -51,61 +54,83 @@ class Quasi:
             size = float(len(rows) if w is None else w.sum())
             if size == 0:
                 continue
-            found, gradients = self.net.checked_cost_and_gradients(self.task.given(rows, piece), self.task.kind)
-            cost += size * found
-            gradient += size * np.concatenate([gradients[name].ravel() for name in self.names])
+            some, gradients = self.net.checked_cost_and_gradients(self.task.given(rows, piece), self.task.kind)
+            cost += size * some
+            gradient += size * self._flat(gradients)
             total += size
             parts += 1
         if parts > 1:
-            penalty, slope = self._penalty()
-            cost -= (parts - 1) * penalty
-            gradient -= (parts - 1) * slope
+            once, slopes = penalty(self.net)
+            cost -= (parts - 1) * once
+            gradient -= (parts - 1) * self._flat(slopes)
         return cost / total, gradient / total
 
-    def _penalty(self) -> tuple[float, NDArray[np.float64]]:
-        """P = λ₁ Σ|W| + λ₂/2 Σ W² and its gradient."""
-        l1, l2 = self.net.spec.l1, self.net.spec.l2
-        parts = [
-            l1 * np.sign(v).ravel() + l2 * v.ravel() if name.startswith("W") else np.zeros(v.size)
-            for name, v in zip(self.names, self.views, strict=True)
-        ]
-        return penalty(self.net), np.concatenate(parts)
+    def _flat(self, arrays: Mapping[str, Array]) -> Array:
+        """One vector of arrays by name, 0 for those that are not there."""
+        pairs = zip(self.names, self.views, strict=True)
+        return np.concatenate([arrays[name].ravel() if name in arrays else np.zeros(v.size) for name, v in pairs])
 
 
-def fit_lbfgs(owner: Any, net: Network, task: Task, held: Held | None) -> None:
-    """Minimises J from the network's present parameters; the verbose lines, the time limit and the hooks' curve."""
+@dataclass
+class LbfgsOutcome:
+    """What came of a fit by L-BFGS; the network has the parameters."""
+
+    loss: float = math.nan
+    """J at the end."""
+    iterations: int = 0
+    """Steps of the method."""
+    stopped: str | None = None
+    """Why it ended before it was done, or None."""
+    held_losses: list[float] = field(default_factory=list)
+    """J of the samples held out after each iteration, where there are any."""
+    scores: list[float] = field(default_factory=list)
+    """Their score."""
+
+
+def fit_lbfgs(
+    net: Network,
+    task: Task,
+    *,
+    tol: float,
+    max_iter: int,
+    max_fun: int,
+    time_limit: float | None,
+    verbose: bool,
+    score: Callable[[], tuple[float, float]] | None,
+) -> LbfgsOutcome:
+    """Minimises J from the network's present parameters.
+
+    tol: the largest element of the gradient at which it is done.  max_fun: evaluations of J.  score: (score, J) of the
+    samples held out, asked after each iteration; None where there are none.
+    """
     quasi = Quasi(net, task)
-    program = net.program
-    net.engines.for_fit(program, len(task.samples), int(owner.max_iter), len(task.samples))
-    deadline = None if owner.time_limit is None else time.perf_counter() + owner.time_limit
-    owner.stopped_ = None
-    iteration = 0
+    net.engines.settle(net.program, len(task.samples), max_iter, len(task.samples))
+    deadline = None if time_limit is None else time.perf_counter() + time_limit
+    outcome = LbfgsOutcome()
 
     def each(intermediate_result: Any) -> None:
-        nonlocal iteration
-        iteration += 1
-        if owner.verbose:
-            print(f"Iteration {iteration}, loss = {intermediate_result.fun:.8f}")
-        if held is not None:
+        outcome.iterations += 1
+        if verbose:
+            print(f"Iteration {outcome.iterations}, loss = {intermediate_result.fun:.8f}")
+        if score is not None:
             quasi.write(intermediate_result.x)
-            score, cost = owner._score_held(held)
-            owner.validation_loss_curve_.append(cost)
-            owner.validation_scores_.append(score)
+            value, cost = score()
+            outcome.held_losses.append(cost)
+            outcome.scores.append(value)
         if deadline is not None and time.perf_counter() > deadline:
-            owner.stopped_ = f"the time limit of {owner.time_limit:g} s was reached"
+            outcome.stopped = f"the time limit of {time_limit:g} s was reached"
             raise StopIteration
 
-    found = minimize(
+    least = minimize(
         quasi,
         quasi.vector(),
         method="L-BFGS-B",
         jac=True,
-        callback=each if owner.verbose or held is not None or deadline is not None else None,
-        options={"maxfun": owner.max_fun, "maxiter": owner.max_iter, "gtol": owner.tol},
+        callback=each if verbose or score is not None or deadline is not None else None,
+        options={"maxfun": max_fun, "maxiter": max_iter, "gtol": tol},
     )
-    if owner.stopped_ is None:
-        owner.n_iter_ = _check_optimize_result("lbfgs", found, owner.max_iter)
-    else:
-        owner.n_iter_ = iteration
-    owner.loss_ = float(found.fun)
-    quasi.write(found.x)
+    if outcome.stopped is None:
+        outcome.iterations = _check_optimize_result("lbfgs", least, max_iter)
+    outcome.loss = float(least.fun)
+    quasi.write(least.x)
+    return outcome

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.describe.optimizers import Optimizer, UpdateRule
-from chainrule.program.equation import Program
 from chainrule.program.parse import formula
 from chainrule.train.schedules import RunningSchedule, Schedule, as_schedule
-
-Array = NDArray[Any]
+from chainrule.train.state import OptimizerState
 
 
 def _rule(shared: tuple[tuple[str, str], ...], steps: tuple[tuple[str, str], ...]) -> UpdateRule:
@@ -69,18 +66,22 @@ class PlainAdam(Optimizer):
 
 
 class Solver:
-    """An optimizer at work: its slots, the steps taken, and the learning rate that scikit-learn's rules have led to.
+    """An optimizer at work: what it carries from call to call, and the learning rate that scikit-learn's rules led to.
 
-    learning_rate: of the next step.  mode: "constant", "invscaling" or "adaptive" (as there), "schedule" for one of
-    chainrule's optimizers.
+    It is the schedule of its fits (`RunningSchedule`).  mode: "constant", "invscaling" or "adaptive" (as there),
+    "schedule" for one of chainrule's optimizers.  steps, epochs: of the fit.  seen: samples trained on before it.
     """
 
-    def __init__(self, optimizer: Optimizer, mode: str, power_t: float, steps: int, epochs: int) -> None:
+    def __init__(
+        self, optimizer: Optimizer, mode: str, power_t: float, *, steps: int, epochs: int, seen: int = 0
+    ) -> None:
         self.optimizer = optimizer
         self.mode = mode
         self.power_t = power_t
-        self.taken = 0
-        self.slots: dict[str, Array] = {}
+        self.state = OptimizerState()
+        self.seen = seen
+        self.samples = 0
+        """Of an epoch, which `observe` counts as seen."""
         self._schedule: RunningSchedule | None = None
         given = optimizer.learning_rate
         if mode == "schedule" or not isinstance(given, int | float):
@@ -92,27 +93,20 @@ class Solver:
             self.learning_rate = float(given)
         self._first = self.learning_rate
 
-    def stored(self, program: Program, arrays: dict[str, Array]) -> dict[str, Array]:
-        """The network's arrays and the slots, which start at 0."""
-        like = next(iter(arrays.values()))
-        for symbol in program.stored:
-            if symbol.role == "slot" and symbol.name not in self.slots:
-                self.slots[symbol.name] = np.zeros([int(d) for d in symbol.shape], like.dtype)
-        return {**arrays, **self.slots}
-
-    def rates(self, count: int) -> NDArray[np.float64]:
+    def rates(self, first_step: int, count: int) -> NDArray[np.float64]:
         """The learning rates of the next steps."""
         if self._schedule is None:
             return np.full(count, self.learning_rate)
-        found = np.asarray(self._schedule.rates(self.taken, count), np.float64)
-        self.learning_rate = float(found[-1])
-        return found
+        rates = np.asarray(self._schedule.rates(first_step, count), np.float64)
+        self.learning_rate = float(rates[-1])
+        return rates
 
-    def epoch_ends(self, samples_seen: int, cost: float) -> None:
+    def observe(self, cost: float) -> None:
         """invscaling: η / (samples seen + 1)^power_t from the next epoch on; a schedule is told the cost."""
+        self.seen += self.samples
         if self.mode == "invscaling":
-            self.learning_rate = self._first / (samples_seen + 1) ** self.power_t
-        elif self._schedule is not None and math.isfinite(cost):
+            self.learning_rate = self._first / (self.seen + 1) ** self.power_t
+        elif self._schedule is not None:
             self._schedule.observe(cost)
 
     def settles(self) -> str:
@@ -121,3 +115,22 @@ class Solver:
             return ""
         self.learning_rate /= 5.0
         return f"Setting learning rate to {self.learning_rate:f}"
+
+
+def solver_of(owner: Any, steps: int) -> Solver:
+    """The optimizer that an estimator's parameters describe, at its beginning.  steps: of an epoch."""
+    rate, clip = float(owner.learning_rate_init), None if owner.clip_norm is None else float(owner.clip_norm)
+    mode = "constant"
+    optimizer: Optimizer
+    if owner.optimizer is not None:
+        mode, optimizer = "schedule", owner.optimizer
+        if clip is not None:
+            optimizer = replace(optimizer, clip_norm=clip)
+    elif owner.solver == "sgd":
+        mode = owner.learning_rate
+        momentum, nesterov = float(owner.momentum), bool(owner.nesterovs_momentum)
+        optimizer = VelocitySGD(rate, clip_norm=clip, momentum=momentum, nesterov=nesterov)
+    else:
+        beta1, beta2, epsilon = float(owner.beta_1), float(owner.beta_2), float(owner.epsilon)
+        optimizer = PlainAdam(rate, clip_norm=clip, beta1=beta1, beta2=beta2, epsilon=epsilon)
+    return Solver(optimizer, mode, float(owner.power_t), steps=steps, epochs=int(owner.max_iter), seen=int(owner.t_))

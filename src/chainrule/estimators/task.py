@@ -57,7 +57,7 @@ class Held:
     def evaluate(self, net: Network) -> tuple[Array, float]:
         """Ŷ and J: Σ_i w_i L_i / Σ w_i plus the penalties once."""
         predictions, total, count = [], 0.0, 0.0
-        once = penalty(net)
+        once, _ = penalty(net)
         for piece, rows in self.task.samples.chunks():
             w = None if self.weights is None else self.weights[piece]
             size = float(len(rows) if w is None else w.sum())
@@ -71,15 +71,16 @@ class Held:
         return np.concatenate(predictions), (total + once) / count if count else float("nan")
 
 
-def penalty(net: Network) -> float:
-    """λ₁ Σ|W| + λ₂/2 Σ W²"""
-    total = 0.0
-    if net.spec.l1 or net.spec.l2:
-        for name, array in net.parameters.items():
-            if name.startswith("W"):
-                flat = array.ravel().astype(np.float64, copy=False)
-                total += net.spec.l1 * float(np.abs(flat).sum()) + net.spec.l2 / 2 * float(flat @ flat)
-    return total
+def penalty(net: Network) -> tuple[float, dict[str, Array]]:
+    """P = λ₁ Σ|W| + λ₂/2 Σ W², and its gradient by each parameter that it counts."""
+    l1, l2 = net.spec.l1, net.spec.l2
+    total, slopes = 0.0, {}
+    for name, W in net.parameters.items() if l1 or l2 else ():
+        if name.startswith("W"):
+            flat = W.ravel().astype(np.float64, copy=False)
+            total += l1 * float(np.abs(flat).sum()) + l2 / 2 * float(flat @ flat)
+            slopes[name] = l1 * np.sign(W) + l2 * W
+    return total, slopes
 
 
 def scored(owner: Any, scorer: Callable[..., Any], held: Held) -> float:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.engines.reference import EXACT, ReferenceEngine
+from chainrule.engines.reference import ReferenceEngine
 from chainrule.program.equation import Program
 from chainrule.program.symbol import Symbol
 
@@ -31,7 +31,7 @@ class Slopes:
         assert program.objective is not None
         self.objective = program.objective
         self.program = program.pruned([*(s for s in (program.objective,))], update=False)
-        self.given = {**given, EXACT: {}}
+        self.given = dict(given)
         self.engine = ReferenceEngine(np.dtype(np.float64))
         self._tails: dict[str, Program] = {}
         names = tuple(dict.fromkeys(e.target.name for e in self.program.equations))

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.engines.reference import EXACT, ReferenceEngine
+from chainrule.engines.reference import ReferenceEngine
 from chainrule.errors import unknown_name
 from chainrule.notation import EquationView
 from chainrule.program.equation import Equation, Program
@@ -168,16 +168,10 @@ def trace(program: Program, given: Mapping[str, Any], dtype: np.dtype[Any]) -> T
     given: every given symbol's value; rates and counters as numbers.
     """
     engine = ReferenceEngine(dtype)
-    values: dict[str, Any] = dict(given)
-    numbers = {s.name: s for s in program.given if s.role in ("rate", "counter")}
-    values[EXACT] = {n: np.float64(given[n]) for n in numbers if n in given and n != "seed"}
-    for name, symbol in numbers.items():
-        if symbol.role == "rate":
-            values[name] = dtype.type(given[name])
     stored = [e.target.name for e in program.update if e.target.role in STORED]
     made: list[tuple[str, Equation]] = [(s, e) for s, part in program.sections() for e in part]
     names = [e.target.name for _, e in made if e.target.role not in STORED]
-    found = engine.run(program, values, tuple(dict.fromkeys([*names, *stored])))
+    found = engine.run(program, given, tuple(dict.fromkeys([*names, *stored])))
     records: dict[str, TraceRecord] = {}
     for symbol in program.given:
         if symbol.name in given:

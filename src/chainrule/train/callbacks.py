@@ -30,8 +30,12 @@ class Callback:
     """
 
     every: int | None = None
+    """Batches between two pauses; None for no pauses."""
+    looks: bool = True
+    """Whether its hooks read the network's arrays; one that does not (or asks `fit.refresh()` first) costs less."""
     writes: bool = True
-    """Whether `on_batches_end` may overwrite the network's arrays; one that only looks says no, and costs less."""
+    """Whether its hooks may overwrite the network's arrays before the fit ends; one that only looks costs less.  What
+    one that says no writes all the same is lost."""
 
     def next_stop(self, step: int) -> int | None:
         """After `step` steps of the fit: the number of the step to pause after next; None for no pause."""
@@ -75,6 +79,8 @@ class EarlyStopping(Callback):
     After the fit: `best_epoch` (None if no value was finite), `best_value`.
     Raises SpecError for settings that cannot be, and at the beginning of a fit that has no such value.
     """
+
+    looks = writes = False
 
     MONITORS = ("cost", "validation_cost", "validation_metric")
 
@@ -133,6 +139,7 @@ class EarlyStopping(Callback):
             self._snapshot = None
 
     def _keep(self, fit: FitState) -> None:
+        fit.refresh()
         if self._snapshot is None:
             self._snapshot = Snapshot(fit.network)
         else:
@@ -147,6 +154,8 @@ class WeightAverage(Callback):
     After the fit: `count`, how many were averaged.
     Source: Izmailov et al., Averaging Weights Leads to Wider Optima (2018).  Raises SpecError for `last` below 1.
     """
+
+    looks = writes = False
 
     def __init__(self, last: int) -> None:
         if isinstance(last, bool) or not isinstance(last, int) or last < 1:
@@ -163,6 +172,7 @@ class WeightAverage(Callback):
         if record.epoch <= fit.epochs - self.last:
             return
         self.count += 1
+        fit.refresh()
         for name, view in _arrays(fit).items():
             mean = self._means.setdefault(name, np.zeros(view.shape, np.float64))
             mean += (view - mean) / self.count
@@ -181,6 +191,8 @@ class CSVLog(Callback):
     Raises DataError at the beginning of the fit where the file cannot be written.  A fault later on ends the log with a
     RuntimeWarning, and training goes on.
     """
+
+    looks = writes = False
 
     def __init__(self, path: str | os.PathLike[str], append: bool = False) -> None:
         from pathlib import Path  # slow to load
@@ -238,6 +250,8 @@ class LearningRateLog(Callback):
 
     After the fit, one entry an epoch each: `steps` (taken so far), `rates`.
     """
+
+    looks = writes = False
 
     def __init__(self) -> None:
         self.steps: list[int] = []

@@ -1,87 +1,107 @@
-"""The training loop: epochs, orders, rates, validation, hooks.  The steps themselves are the engine's."""
+"""The training loop, for networks and estimators alike: epochs, rates, pauses, hooks.  The steps are the engine's.
+
+    fit begins
+      for each epoch: order, rates ─▶ part by part, up to the next pause: session.epoch ─▶ hooks of the pause
+                      cost ─▶ validation ─▶ the judge ─▶ a record ─▶ hooks of the epoch
+    fit ends
+
+The engine's session owns the parameters and slots while the fit runs.  The network's arrays are brought up to date when
+somebody looks: before each hook of a callback that `looks`, before a validation, when a callback asks (`fit.refresh`),
+and at the end, however it comes.  What a callback that `writes` may have changed is handed to the session before the
+next step.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import math
-import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.engines.base import Engine, Epoch
+from chainrule.engines.base import Engine, Epoch, Session
 from chainrule.errors import DivergedError, SpecError, expected
 from chainrule.program.equation import Program
 from chainrule.train.callbacks import Callback
 from chainrule.train.history import EpochRecord, History
-from chainrule.train.schedules import RunningSchedule, Schedule
-from chainrule.train.state import FitState, Trainable
+from chainrule.train.policies import Judge, Orders, Source, Validation
+from chainrule.train.schedules import RunningSchedule
+from chainrule.train.state import FitState, OptimizerState, Trainable, do_nothing
 
 Array = NDArray[Any]
-MANY = 10_000
-"""Samples from which on the next epoch's order is drawn while an epoch runs: a thread costs as much as so many do."""
-
-
-class Evaluable(Trainable, Protocol):
-    """What the loop needs of a network: its arrays, and its cost on the validation data."""
-
-    def evaluate(self, X: Any, y: Any, *, sample_weight: Any = None) -> tuple[float, str, float]:
-        """(J, the metric's name, its value)."""
 
 
 @dataclass
 class Fit:
-    """One call of `Network.fit`: everything was checked; `stored` are the network's own arrays, written in place."""
+    """One fit, to be run: everything was checked."""
 
-    network: Evaluable
+    network: Trainable
+    """What is trained; its arrays are overwritten in place."""
     engine: Engine
+    """What runs the steps."""
     program: Program
-    stored: dict[str, Array]
-    data: Mapping[str, Array]
+    """A training step's equations."""
+    source: Source
+    """Where the samples come from."""
+    orders: Orders
+    """The order of the samples in each epoch."""
+    schedule: RunningSchedule
+    """The learning rates."""
+    judge: Judge
+    """What is made of each epoch."""
     epochs: int
+    """How many, unless something ends the fit before."""
     batch_size: int
-    schedule: Schedule
-    shuffle: bool
-    seeds: tuple[int, int]
-    validation: tuple[Any, ...] | None
-    callbacks: tuple[Callback, ...]
-    threads: int | None
-    time_limit: float | None = None
-    check: Callable[[Any, Any], Mapping[str, Array]] | None = None
+    """Samples a step; the last batch of an epoch may be smaller."""
+    mask_seed: int
+    """Of the dropout masks."""
+    callbacks: tuple[Callback, ...] = ()
+    """What is told of it, in this order; of its end in the reverse one."""
     history: History = field(default_factory=History)
-    began: float = 0.0
+    """Each epoch's record is added to it."""
+    data: Mapping[str, Array] = field(default_factory=dict)
+    """The training data as callbacks may look at them."""
+    check: Callable[[Any, Any], Mapping[str, Array]] | None = None
+    """Other data under the same symbols' names, for callbacks."""
+    threads: int | None = None
+    """How many at most; None for the engine's choice."""
+    time_limit: float | None = None
+    """Seconds after which the fit ends, between two batches."""
+    whole_first_epoch: bool = False
+    """Whether the first epoch is done whatever the time limit."""
+    optimizer_state: OptimizerState | None = None
+    """The slots and steps to begin with, and those to end with; None to begin anew and forget them."""
 
     def run(self) -> History:
-        """All epochs; hooks are told of the end whatever happens."""
-        self.began = time.monotonic()
-        samples = len(self.data["X"])
-        steps = -(-samples // self.batch_size)
+        """All epochs; hooks are told of the end whatever happens.
+
+        Raises DivergedError (see `Judge.raises`), SpecError for a schedule whose rates are none, and what hooks raise.
+        """
+        steps = -(-self.source.samples // self.batch_size)
         state = FitState(
             network=self.network,
             epochs=self.epochs,
             steps_per_epoch=steps,
-            samples=samples,
+            samples=self.source.samples,
             batch_size=self.batch_size,
             history=self.history,
-            has_validation=self.validation is not None,
+            has_validation=self.judge.validates,
             engine=self.engine,
             program=self.program,
-            data=self.data,
-            mask_seed=int(np.random.SeedSequence([*self.seeds, 1]).generate_state(1, np.uint64)[0]),
+            data={name: _to_look_at(array) for name, array in self.data.items()},
+            mask_seed=self.mask_seed,
             check=self.check,
         )
-        schedule = self.schedule.start(steps, steps * self.epochs)
-        stored = self._slots()
         begun: list[Callback] = []
         try:
             for callback in self.callbacks:
                 begun.append(callback)
                 callback.on_fit_begin(state)
-            self._epochs(state, schedule, stored)
+            self._train(state)
         except KeyboardInterrupt:
             self.history.stopped = "interrupted"
             raise
@@ -89,106 +109,171 @@ class Fit:
             if state.stop_reason is not None:
                 self.history.stopped = state.stop_reason
             with contextlib.ExitStack() as all_of_them:  # one that fails does not keep the others from their end
+                all_of_them.callback(self.orders.close)
                 for callback in reversed(begun):
                     all_of_them.callback(callback.on_fit_end, state)
         return self.history
 
-    def _slots(self) -> dict[str, Array]:
-        """The network's arrays and fresh optimizer slots."""
-        stored = dict(self.stored)
-        like = next(iter(self.stored.values()))
-        for symbol in self.program.stored:
-            if symbol.role == "slot":
-                stored[symbol.name] = np.zeros([int(d) for d in symbol.shape], like.dtype)
-        return stored
+    def _train(self, state: FitState) -> None:
+        """Everything between the first hook and the last."""
+        carried = self.optimizer_state or OptimizerState()
+        arrays = {**self.network.parameters, **self.network.state}
+        with self.engine.open(self.program, {**carried.slots, **arrays}) as session:
+            run = _Run(self, state, session, arrays, carried.step)
+            state.refresh = run.refresh
+            try:
+                run.epochs()
+            finally:
+                run.refresh()
+                state.refresh = do_nothing
+                if self.optimizer_state is not None:
+                    slots = [s.name for s in self.program.stored if s.role == "slot"]
+                    carried.slots, carried.step = session.read(slots), run.step
 
-    def _epochs(self, state: FitState, schedule: RunningSchedule, stored: dict[str, Array]) -> None:
-        with contextlib.closing(_orders(self.seeds, state.samples, self.epochs, self.shuffle)) as orders:
-            self._each_epoch(state, schedule, stored, orders)
 
-    def _each_epoch(
-        self,
-        state: FitState,
-        schedule: RunningSchedule,
-        stored: dict[str, Array],
-        orders: Iterator[NDArray[np.int64]],
-    ) -> None:
-        kept: dict[str, Any] = {}  # the engine's own: the slots in its form, which nobody else looks at during a fit
-        for number, order in enumerate(orders, 1):
+class _Run:
+    """A fit at work.
+
+    arrays: the network's own.  step: steps taken before it.  Of the state, which callbacks may write to, nothing is
+    read but why to stop.
+    """
+
+    def __init__(self, fit: Fit, state: FitState, session: Session, arrays: dict[str, Array], step: int) -> None:
+        self.fit, self.state, self.session, self.arrays = fit, state, session, arrays
+        self.step = state.step = step
+        self.steps = -(-fit.source.samples // fit.batch_size)
+        self.dtype = next(iter(arrays.values())).dtype
+        self.began = time.monotonic()
+        self.behind = False
+        """Whether the network's arrays are older than the session's."""
+        self.touched = False
+        """Whether somebody may have written into the network's arrays since the session has them."""
+
+    def epochs(self) -> None:
+        """All epochs, unless something ends the fit before."""
+        fit, state = self.fit, self.state
+        for number in range(1, fit.epochs + 1):
             state.epoch = number
-            for callback in self.callbacks:
-                callback.on_epoch_begin(state)
-            before = {name: array.copy() for name, array in self.stored.items()}
-            epoch = Epoch(
-                data=self.data,
-                order=order,
-                batch_size=self.batch_size,
-                rates=_rates(schedule, state, next(iter(self.stored.values())).dtype),
-                first_step=state.step + 1,
-                seed=state.mask_seed,
-                threads=self.threads,
-                ends=False,
-                kept=kept,
-            )
-            costs, seconds = self._steps(state, epoch, stored)
-            self._check(costs, number, before)
-            if not len(costs):  # out of time before the epoch's first batch
+            self._tell(lambda callback: callback.on_epoch_begin(state))
+            if not self._epoch(number) or state.stop_reason is not None:
                 break
-            record = self._record(number, costs, epoch, seconds)
-            state.learning_rate = record.learning_rate
-            self.history.append(record)
-            schedule.observe(record.cost if record.validation_cost is None else record.validation_cost)
-            for callback in self.callbacks:
-                callback.on_epoch_end(state, record)
-            if state.stop_reason is not None:
+            if number < fit.epochs and (late := self._late(number)) is not None and late():
                 break
 
-    def _late(self, state: FitState) -> Callable[[], bool] | None:
-        """Whether the time limit has passed; asked between batches."""
-        if self.time_limit is None:
+    # --- the network's arrays and the session's --------------------------------------------------------------------
+
+    def refresh(self) -> None:
+        """Brings the network's arrays up to date."""
+        if self.behind:
+            self.session.read_into(self.arrays)
+            self.behind = False
+
+    def _tell(self, hook: Callable[[Callback], None], callbacks: tuple[Callback, ...] | None = None) -> None:
+        """Calls a hook of all callbacks, or of these."""
+        for callback in self.fit.callbacks if callbacks is None else callbacks:
+            if callback.looks:
+                self.refresh()
+            self.touched |= callback.writes
+            hook(callback)
+
+    # --- an epoch --------------------------------------------------------------------------------------------------
+
+    def _epoch(self, number: int) -> bool:
+        """An epoch and all that follows from it; False if there was no time for a batch of it."""
+        fit, state = self.fit, self.state
+        order = fit.orders.draw(number)
+        rates = _rates(fit.schedule, self.step, self.steps, self.dtype)
+        self._write()
+        if fit.judge.raises:
+            self.session.mark()
+        costs, seconds = self._steps(order, rates, self._late(number))
+        if fit.judge.raises:
+            self._check(costs, number)
+        if not len(costs):
+            return False
+        sizes = np.full(len(costs), fit.batch_size, np.float64)
+        if len(costs) == self.steps:
+            sizes[-1] = fit.source.samples - fit.batch_size * (self.steps - 1)
+        cost = float(np.average(costs, weights=sizes))
+        state.learning_rate = rate = float(rates[len(costs) - 1])
+        if fit.judge.looks:
+            self.refresh()
+        record = self._record(cost, rate, fit.judge.validate(cost), seconds)
+        fit.history.append(record)
+        if (reason := fit.judge.ends(record)) is not None:
+            state.request_stop(reason)
+        fit.schedule.observe(cost if record.validation_cost is None else record.validation_cost)
+        self._tell(lambda callback: callback.on_epoch_end(state, record))
+        return True
+
+    def _write(self) -> None:
+        """Hands the session what callbacks may have written."""
+        if self.touched:
+            self.refresh()
+            self.session.write(self.arrays)
+            self.touched = False
+
+    def _steps(
+        self, order: NDArray[np.int64], rates: NDArray[np.float64], stop: Callable[[], bool] | None
+    ) -> tuple[NDArray[np.float64], float]:
+        """The costs of an epoch's steps and the seconds they took, with a pause wherever a callback asks for one."""
+        fit, state = self.fit, self.state
+        costs: list[NDArray[np.float64]] = []
+        seconds, done = 0.0, 0
+        for data, within in fit.source.parts(order, fit.batch_size):
+            steps = -(-len(within) // fit.batch_size)
+            part = Epoch(
+                data=data,
+                order=within,
+                batch_size=fit.batch_size,
+                rates=rates[done : done + steps],
+                first_step=self.step + 1,
+                seed=fit.mask_seed,
+                threads=fit.threads,
+            )
+            first = 0
+            while first < steps:
+                stops = [(callback, callback.next_stop(self.step)) for callback in fit.callbacks]
+                nearest = min((at for _, at in stops if at is not None), default=self.step + steps)
+                count = min(steps - first, max(1, nearest - self.step))
+                self._write()
+                start = time.perf_counter()
+                self.behind = True
+                some = self.session.epoch(part.part(first, count), stop).costs
+                seconds += time.perf_counter() - start
+                costs.append(some)
+                first += count
+                self.step += len(some)
+                state.step = self.step
+                if len(some) < count or not np.isfinite(some).all():
+                    return np.concatenate(costs), seconds
+                state.learning_rate = float(part.rates[first - 1])
+                called = tuple(callback for callback, at in stops if at == self.step)
+                self._tell(lambda callback: callback.on_batches_end(state), called)
+            done += steps
+        return np.concatenate(costs), seconds
+
+    def _late(self, number: int) -> Callable[[], bool] | None:
+        """Whether the time limit has passed; asked between batches.  None where nobody need ask."""
+        limit = self.fit.time_limit
+        if limit is None or (number == 1 and self.fit.whole_first_epoch):
             return None
-        limit, began = self.time_limit, self.began
 
         def late() -> bool:
-            if time.monotonic() - began < limit:
+            if time.monotonic() - self.began < limit:
                 return False
-            state.request_stop(f"the time limit of {limit:g} s was reached")
+            self.state.request_stop(f"the time limit of {limit:g} s was reached")
             return True
 
         return late
 
-    def _steps(self, state: FitState, epoch: Epoch, stored: dict[str, Array]) -> tuple[NDArray[np.float64], float]:
-        """The costs of an epoch's steps and the seconds they took, with a pause wherever a callback asks for one."""
-        costs: list[NDArray[np.float64]] = []
-        done, seconds, unwritten = 0, 0.0, False
-        while done < epoch.steps:
-            stops = [(callback, callback.next_stop(state.step)) for callback in self.callbacks]
-            nearest = min((stop for _, stop in stops if stop is not None), default=state.step + epoch.steps)
-            count = min(epoch.steps - done, max(1, nearest - state.step))
-            start = time.perf_counter()
-            part = epoch.part(done, count, unwritten=unwritten)
-            found = self.engine.epoch(self.program, stored, part, self._late(state)).costs
-            seconds += time.perf_counter() - start
-            costs.append(found)
-            done += count
-            state.step += len(found)
-            if len(found) < count or not np.isfinite(found).all():
-                break
-            state.learning_rate = float(epoch.rates[done - 1])
-            called = [callback for callback, stop in stops if stop == state.step]
-            for callback in called:
-                callback.on_batches_end(state)
-            unwritten = not any(callback.writes for callback in called)
-        return np.concatenate(costs), seconds
-
-    def _check(self, costs: NDArray[np.float64], number: int, before: Mapping[str, Array]) -> None:
-        """Raises DivergedError, the parameters from before the epoch restored, if a cost is not finite."""
+    def _check(self, costs: NDArray[np.float64], number: int) -> None:
+        """Raises DivergedError, everything as before the epoch, if a cost or a parameter is not finite."""
         finite = bool(np.isfinite(costs).all())
-        with np.errstate(all="ignore"):  # a sum may overflow, or meet inf - inf, and only sends one to look closer
-            if finite and all(np.isfinite(a.sum()) or np.isfinite(a).all() for a in self.stored.values()):
-                return
-        for name, array in self.stored.items():
-            array[...] = before[name]
+        if finite and self.session.finite(self.arrays):
+            return
+        self.session.rewind()
+        self.behind, self.touched = True, False
         batch = len(costs) if finite else int(np.argmin(np.isfinite(costs))) + 1
         what = "the parameters are no longer finite" if finite else f"the cost is {costs[batch - 1]:g}"
         raise DivergedError(
@@ -198,62 +283,38 @@ class Fit:
             batch=batch,
         )
 
-    def _record(self, number: int, costs: NDArray[np.float64], epoch: Epoch, seconds: float) -> EpochRecord:
-        sizes = np.full(len(costs), epoch.batch_size, np.float64)
-        if len(costs) == epoch.steps:
-            sizes[-1] = len(epoch.order) - epoch.batch_size * (epoch.steps - 1)
-        found = (None, None, None)
-        if self.validation is not None:
-            X, y, *w = self.validation
-            found = self.network.evaluate(X, y, sample_weight=w[0] if w else None)  # type: ignore[assignment]
+    def _record(self, cost: float, rate: float, validation: Validation, seconds: float) -> EpochRecord:
         return EpochRecord(
-            epoch=number,
-            cost=float(np.average(costs, weights=sizes)) if len(costs) else math.nan,
-            validation_cost=found[0],
-            metric_name=found[1],
-            validation_metric=found[2],
-            learning_rate=float(epoch.rates[len(costs) - 1]),
+            epoch=len(self.fit.history) + 1,
+            cost=cost,
+            validation_cost=validation.cost,
+            metric_name=validation.metric_name,
+            validation_metric=validation.metric,
+            learning_rate=rate,
             seconds=seconds,
-            samples_per_second=len(epoch.order) / seconds if seconds > 0 else math.inf,
+            samples_per_second=self.fit.source.samples / seconds if seconds > 0 else math.inf,
         )
 
 
-def _orders(
-    seeds: tuple[int, int], samples: int, epochs: int, shuffle: bool
-) -> Generator[NDArray[np.int64], None, None]:
-    """The order of the samples in each epoch; of many samples the next is drawn while machine code runs."""
-    rng = np.random.default_rng(seeds)
-    if not shuffle:
-        yield from [np.arange(samples, dtype=np.int64)] * epochs
-        return
-    drawn = [rng.permutation(samples)]
-    for left in range(epochs - 1, -1, -1):
-        order = drawn.pop()
-        beside = threading.Thread(target=lambda: drawn.append(rng.permutation(samples)), name="chainrule order")
-        if left and samples >= MANY:
-            beside.start()
-            try:
-                yield order
-            finally:
-                beside.join()
-        else:
-            yield order
-            if left:
-                drawn.append(rng.permutation(samples))
+def _to_look_at(array: Array) -> Array:
+    """The same numbers, which nobody can change by this array, nor how machine code reads them."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
-def _rates(schedule: RunningSchedule, state: FitState, dtype: np.dtype[Any]) -> NDArray[np.float64]:
-    """The learning rate of each step of the epoch, finite in the dtype too; an own schedule may say anything.
+def _rates(schedule: RunningSchedule, step: int, steps: int, dtype: np.dtype[Any]) -> NDArray[np.float64]:
+    """The learning rate of each step of an epoch, finite in the dtype too; an own schedule may say anything.
 
     Raises SpecError.
     """
-    rates = np.asarray(schedule.rates(state.step, state.steps_per_epoch), np.float64)
-    if rates.shape != (state.steps_per_epoch,):
-        raise SpecError(expected("The schedule's rates", f"of shape ({state.steps_per_epoch},)", rates.shape))
+    rates = np.asarray(schedule.rates(step, steps), np.float64)
+    if rates.shape != (steps,):
+        raise SpecError(expected("The schedule's rates", f"of shape ({steps},)", rates.shape))
     with np.errstate(invalid="ignore"):
         wrong = np.flatnonzero(~((rates > 0) & (rates <= np.finfo(dtype).max)))
     if wrong.size:
-        where = f"step {state.step + int(wrong[0]) + 1}"
+        where = f"step {step + int(wrong[0]) + 1}"
         allowed = f"a finite number above 0 in {dtype}"
         raise SpecError(expected(f"The learning rate of {where}", allowed, float(rates[wrong[0]])))
     return rates

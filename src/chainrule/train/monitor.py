@@ -53,7 +53,7 @@ class Monitor(Callback):
     Raises SpecError for settings that cannot be; DataError, before training, where X and y do not fit the network.
     """
 
-    writes = False
+    looks = writes = False  # it asks for the arrays when it takes its copy
 
     def __init__(self, every: int = 100, X: ArrayLike | None = None, y: ArrayLike | None = None) -> None:
         faults = []
@@ -119,6 +119,7 @@ class Monitor(Callback):
         """Takes a copy of the network, and looks at it while training goes on: machine code leaves Python free."""
         assert self._worker is not None
         self._finish()
+        fit.refresh()
         arrays = {name: array.copy() for name, array in (*fit.network.parameters.items(), *fit.network.state.items())}
         self._pending = self._worker.submit(self._record, fit.step, fit.epoch, arrays)
 

@@ -27,6 +27,8 @@ class Progress(Callback):
     Raises SpecError for another `verbose`.
     """
 
+    looks = writes = False
+
     def __init__(self, verbose: Verbose = "auto", stream: TextIO | None = None) -> None:
         if not isinstance(verbose, bool) and verbose != "auto":
             raise SpecError(expected("'verbose'", "True, False or 'auto'", verbose))
@@ -67,6 +69,8 @@ class Progress(Callback):
         self._bar.start()
 
     def on_epoch_end(self, fit: FitState, record: EpochRecord) -> None:
+        if self._bar is None and self._lines is None:
+            return
         text = self._describe(fit, record)
         try:
             if self._bar is not None:

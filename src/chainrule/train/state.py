@@ -48,33 +48,58 @@ class Snapshot:
 
 
 @dataclass
-class FitState:
-    """A running fit, as every hook of a callback receives it.
+class OptimizerState:
+    """What an optimizer carries from one fit to the next, for those that go on where the last one ended."""
 
-    epochs: how many were asked for.  samples: in the training data.  batch_size: of every batch but perhaps the last.
-    epoch: the current one, from 1; 0 before the first.  step: steps taken since the fit began.
-    learning_rate: of the last step taken, or of the first before any was.
-    engine, program: what runs a training step, and its equations; None in a fit driven by hand.  data: its batched
-    given symbols ("X", "Y" or "y", "w"), all samples.  mask_seed: of the dropout masks.  check(X, y): other data under
-    the same symbols' names; raises DataError where they do not fit the network.
-    """
+    slots: dict[str, NDArray[Any]] = field(default_factory=dict)
+    """Its moments by name ("M_W1", ...); those that are not there are 0."""
+    step: int = 0
+    """Steps taken."""
+
+
+def do_nothing() -> None:
+    """The network's arrays are up to date."""
+
+
+@dataclass
+class FitState:
+    """A running fit, as every hook of a callback receives it."""
 
     network: Trainable
+    """What is trained.  Its arrays are as of the last finished batch in each hook of a callback that `looks`; in those
+    of others after `refresh()`."""
     epochs: int
+    """How many were asked for."""
     steps_per_epoch: int
+    """Batches in an epoch."""
     samples: int
+    """In the training data."""
     batch_size: int
+    """Of every batch but perhaps the last."""
     history: History = field(default_factory=History)
+    """The records of the epochs so far."""
     has_validation: bool = False
+    """Whether there are samples held out, so that records have a validation cost."""
     epoch: int = 0
+    """The current one, from 1; 0 before the first."""
     step: int = 0
+    """Steps taken since the fit began."""
     learning_rate: float = math.nan
+    """Of the last step taken."""
     stop_reason: str | None = None
+    """Why the fit is to end after this epoch; None if it is not."""
     engine: Engine | None = None
+    """What runs the steps; None in a fit driven by hand."""
     program: Program | None = None
+    """The equations of a training step; None in a fit driven by hand."""
     data: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    """The batched given symbols ("X", "Y" or "y", "w"), all samples, to be read."""
     mask_seed: int = 0
+    """Of the dropout masks."""
     check: Callable[[Any, Any], Mapping[str, NDArray[Any]]] | None = None
+    """check(X, y): other data under the same symbols' names; raises DataError where they do not fit the network."""
+    refresh: Callable[[], None] = field(default=do_nothing, repr=False)
+    """Brings the network's arrays up to date, for a callback that does not `look` at them at every hook."""
 
     def request_stop(self, reason: str) -> None:
         """Ask for the fit to end after this epoch; the first reason is the one that is kept."""

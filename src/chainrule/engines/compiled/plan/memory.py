@@ -9,7 +9,7 @@ arguments  a record of 64-bit words that a call hands over
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
@@ -18,6 +18,7 @@ from chainrule.engines.compiled.kernels.nonzero import NonzeroLists
 from chainrule.engines.compiled.plan.kinds import Kind
 from chainrule.engines.compiled.plan.stages import Fusion, Lookup, Scatter
 from chainrule.engines.llvm.target import Layout
+from chainrule.program.equation import Program
 from chainrule.program.symbol import STORED, Symbol
 
 RUN = "chainrule_run"
@@ -125,23 +126,28 @@ def width(symbol: Symbol) -> int:
     return int(symbol.shape[1]) if len(symbol.shape) == 2 else 1
 
 
+def stored_places(program: Program, kinds: Mapping[str, Kind], layout: Layout) -> tuple[dict[str, int], int]:
+    """Offsets of parameters, slots and statistics, and the elements they take: the same for every plan of a program."""
+    return _places({name: s for name, s in program.symbols.items() if s.role in STORED}, kinds, layout)
+
+
+def _places(symbols: Mapping[str, Symbol], kinds: Mapping[str, Kind], layout: Layout) -> tuple[dict[str, int], int]:
+    """Offsets of values without samples, one after the other, each at the beginning of a cache line; and their end."""
+    line, places, end = LINE // layout.itemsize, {}, 0
+    for name, symbol in symbols.items():
+        places[name] = end
+        end += -(-size_of(symbol, kinds[name], layout) // line) * line
+    return places, end
+
+
 def memory(fusion: Fusion, layout: Layout) -> Memory:
     """The places of everything that the plan keeps."""
-    line = LINE // layout.itemsize
     symbols = fusion.program.symbols
-    stored: dict[str, int] = {}
-    fixed: dict[str, int] = {}
-    sizes = {"stored": 0, "fixed": 0}
-    for name, symbol in symbols.items():
-        kind = fusion.kinds[name]
-        if symbol.role in STORED:
-            where, table = "stored", stored
-        elif name in fusion.kept and kind not in ("batch", "tokens") and symbol.role not in ("rate", "counter"):
-            where, table = "fixed", fixed
-        else:
-            continue
-        table[name] = sizes[where]
-        sizes[where] += -(-size_of(symbol, kind, layout) // line) * line
+    stored, stored_size = stored_places(fusion.program, fusion.kinds, layout)
+    elsewhere = ("rate", "counter", *STORED)
+    kept = [s for s in symbols.values() if s.name in fusion.kept and s.role not in elsewhere]
+    single = {s.name: s for s in kept if fusion.kinds[s.name] not in ("batch", "tokens")}
+    fixed, fixed_size = _places(single, fusion.kinds, layout)
     widths = {n: width(symbols[n]) for n in fusion.kept if n in symbols and fusion.kinds[n] == "batch"}
     widths |= {name: NonzeroLists(layout, *lists).units for name, lists in fusion.lists.items()}
     spans = _spans(fusion, widths)
@@ -152,9 +158,9 @@ def memory(fusion: Fusion, layout: Layout) -> Memory:
         layout,
         fusion.kinds,
         stored,
-        sizes["stored"],
+        stored_size,
         fixed,
-        sizes["fixed"],
+        fixed_size,
         units,
         count,
         spans,

@@ -1,0 +1,168 @@
+"""What a fit leaves to its caller: where the samples come from, in which order, and what is made of an epoch.
+
+The loop (loop.py) is the same for networks and estimators; these say what differs.  Each keeps what it must remember
+from epoch to epoch, and hands it out as plain values and arrays (`state`), to go on from there later (`restore`).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chainrule.train.history import EpochRecord
+
+Array = NDArray[Any]
+Order = NDArray[np.int64]
+MANY = 10_000
+"""Samples from which on the next epoch's order is drawn while an epoch runs: a thread costs as much as so many do."""
+
+
+# --- where the samples come from -------------------------------------------------------------------------------------
+
+
+class Source(Protocol):
+    """The training data."""
+
+    samples: int
+    """How many are trained on, each once an epoch."""
+
+    def parts(self, order: Order, batch_size: int) -> Iterator[tuple[Mapping[str, Array], Order]]:
+        """(data by symbol, the order within these data), part by part of an epoch; each but the last whole batches."""
+
+
+class Whole:
+    """Data that are there as a whole."""
+
+    def __init__(self, data: Mapping[str, Array]) -> None:
+        self.data = dict(data)
+        self.samples = len(self.data["X"])
+
+    def parts(self, order: Order, batch_size: int) -> Iterator[tuple[Mapping[str, Array], Order]]:
+        """All of it."""
+        yield self.data, order
+
+
+# --- in which order --------------------------------------------------------------------------------------------------
+
+
+class Orders(Protocol):
+    """The order of the samples in each epoch."""
+
+    def draw(self, epoch: int) -> Order:
+        """The order of an epoch, counted from 1; asked again for the same epoch, the same one."""
+
+    def state(self) -> dict[str, Any]:
+        """What is to be remembered, beside the number of the epoch."""
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Goes on from there."""
+
+    def close(self) -> None:
+        """Nothing more will be drawn."""
+
+
+class SeededOrders:
+    """Epoch e has the order `default_rng((seed, fit, 2, e)).permutation(samples)`, whatever came before.
+
+    seeds: (seed of the network, number of the fit).  shuffle: False for the order of the data.
+    """
+
+    def __init__(self, seeds: tuple[int, int], samples: int, epochs: int, shuffle: bool) -> None:
+        self.seeds, self.samples, self.epochs = seeds, samples, epochs
+        self._ahead: dict[int, Order] = {}
+        self._thread: threading.Thread | None = None
+        self._unshuffled: Order | None = None if shuffle else np.arange(samples, dtype=np.int64)
+
+    def draw(self, epoch: int) -> Order:
+        """The order of the epoch; of many samples the next is drawn meanwhile: machine code leaves Python free."""
+        if self._unshuffled is not None:
+            return self._unshuffled
+        self.close()
+        if (order := self._ahead.pop(epoch, None)) is None:
+            order = self._permutation(epoch)
+        if epoch < self.epochs and self.samples >= MANY:
+            self._thread = threading.Thread(target=self._draw_ahead, args=(epoch + 1,), name="chainrule order")
+            self._thread.start()
+        return order
+
+    def state(self) -> dict[str, Any]:
+        """Nothing: the order follows from the seeds."""
+        return {}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Nothing."""
+
+    def close(self) -> None:
+        """Waits for the order that is being drawn."""
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+
+    def _draw_ahead(self, epoch: int) -> None:
+        self._ahead = {epoch: self._permutation(epoch)}
+
+    def _permutation(self, epoch: int) -> Order:
+        return np.random.default_rng((*self.seeds, 2, epoch)).permutation(self.samples)
+
+
+# --- what is made of an epoch ----------------------------------------------------------------------------------------
+
+
+class Validation(NamedTuple):
+    """What an epoch came to on samples that are not trained on; None where there are none."""
+
+    cost: float | None = None
+    metric_name: str | None = None
+    metric: float | None = None
+
+
+class Judge:
+    """What is made of an epoch's cost.  This one validates nothing, and never ends a fit."""
+
+    validates: bool = False
+    """Whether there are samples held out."""
+    looks: bool = False
+    """Whether `validate` and `ends` read the network's arrays."""
+    raises: bool = True
+    """Whether a cost or a parameter that is not finite is a DivergedError, with the parameters from before the epoch;
+    else the cost ends the epoch, and the judge says what follows."""
+
+    def validate(self, cost: float) -> Validation:
+        """After an epoch whose training cost is J."""
+        return Validation()
+
+    def ends(self, record: EpochRecord) -> str | None:
+        """Why this was the last epoch; None to go on."""
+        return None
+
+    def state(self) -> dict[str, Any]:
+        """What is to be remembered."""
+        return {}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Goes on from there."""
+
+
+class Evaluable(Protocol):
+    """What has a cost and a metric on data: a Network."""
+
+    def evaluate(self, X: Any, y: Any, *, sample_weight: Any = None) -> tuple[float, str, float]:
+        """(J, the metric's name, its value)."""
+
+
+class Validating(Judge):
+    """Evaluates the network on (X, y) or (X, y, weights) after every epoch."""
+
+    validates = looks = True
+
+    def __init__(self, network: Evaluable, held_out: tuple[Any, ...]) -> None:
+        self.network, self.held_out = network, held_out
+
+    def validate(self, cost: float) -> Validation:
+        """J and the metric of the samples held out."""
+        X, y, *weights = self.held_out
+        return Validation(*self.network.evaluate(X, y, sample_weight=weights[0] if weights else None))
