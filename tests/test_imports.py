@@ -28,7 +28,7 @@ LAYERS = [
 
 LIGHT = {
     "engines": {"program", "errors", "files", "version"},
-    "notation": {"program", "errors"},
+    "notation": {"program", "errors", "describe", "rules"},
     "program": {"errors"},
     "describe": {"program", "errors", "files"},
     "rules": {"program", "errors", "describe"},

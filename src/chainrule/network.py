@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from chainrule import checks, storage
-from chainrule.describe.layers import Dense, Layer
+from chainrule.describe.layers import Layer
 from chainrule.describe.losses import Cost, Loss, Targets
 from chainrule.describe.network import NetworkSpec, PenaltyPer, Reduction
 from chainrule.describe.optimizers import Optimizer, as_optimizer
@@ -76,7 +76,20 @@ class Network(GlassBox):
         except SpecError as fault:
             raise SpecError([*fault.faults, *_faults(dtype, seed, engine)]) from None
         self._setup(spec, dtype, seed, engine)
-        initialise(self.spec, {**self.parameters, **self.state}, self.seed)
+        self._initialise()
+
+    @classmethod
+    def from_spec(
+        cls, spec: NetworkSpec, *, dtype: str = "float32", seed: int | None = 0, engine: str = "auto"
+    ) -> Network:
+        """The network that the spec describes, with first weights from the seed.  Raises SpecError."""
+        net = cls.__new__(cls)
+        net._setup(spec, dtype, seed, engine)
+        net._initialise()
+        return net
+
+    def _initialise(self) -> None:
+        initialise(self.spec, {**self._parameters, **self._state}, self.seed)
 
     def _setup(self, spec: NetworkSpec, dtype: object, seed: int | None, engine: str) -> None:
         if faults := _faults(dtype, seed, engine):
@@ -167,7 +180,7 @@ class Network(GlassBox):
         self._fits, self._engines.fitted = state["fitted"]
 
     def __repr__(self) -> str:
-        widths = [self.spec.inputs, *(x.units for x in self.spec.layers if isinstance(x, Dense))]
+        widths = self.spec.widths
         return f"Network({'-'.join(str(w) for w in widths)}, loss={self.spec.loss.name!r}, dtype={self.dtype.name!r})"
 
     # --- running it ----------------------------------------------------------------------------------------------

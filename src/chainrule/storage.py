@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.describe.layers import BatchNorm, Dense, Dropout, Embedding, LayerNorm
 from chainrule.describe.losses import LOSSES, Loss
 from chainrule.describe.network import NetworkSpec
+from chainrule.program.symbol import shape_text
+from chainrule.rules.forward import forward
 
 Array = NDArray[Any]
 
@@ -45,22 +46,10 @@ def metric(spec: NetworkSpec, prediction: Array, target: Array | None, w: Array 
 def summary(spec: NetworkSpec, parameters: Mapping[str, Array], dtype: str) -> str:
     """A table of layers: what each is, the shape that leaves it, its parameters."""
     rows = [("inputs", f"(m, {spec.inputs})" + (" tokens" if spec.tokens else ""), "")]
-    width, number = spec.inputs, 0
-    for layer in spec.layers:
-        match layer:
-            case Dense(units=units, activation=g):
-                number += 1
-                text = f"dense {g.name}" + ("" if layer.bias else ", no bias")
-                count = width * units + units * layer.bias
-                width = units
-            case Embedding(vocabulary=v, dimension=d):
-                text, count, width = f"embedding {v} x {d}", v * d, width * d
-            case Dropout(rate=rate):
-                text, count = f"dropout {rate:g}", 0
-            case LayerNorm(activation=g) | BatchNorm(activation=g):
-                kind = "layer" if isinstance(layer, LayerNorm) else "batch"
-                text, count = f"{kind} normalisation" + ("" if g.identity else f" {g.name}"), 2 * width
-        rows.append((text, f"(m, {width})", f"{count:,}" if count else ""))
+    written = forward(spec)
+    for layer, output, declared in zip(spec.layers, written.outputs, written.declared, strict=True):
+        count = sum(parameters[s.name].size for s in declared if s.role == "parameter")
+        rows.append((layer.words, shape_text(output.shape), f"{count:,}" if count else ""))
     total = sum(v.size for v in parameters.values())
     a, b, c = (max(len(r[k]) for r in rows) for k in range(3))
     lines = [f"{r[0]:<{a}}   {r[1]:<{b}}   {r[2]:>{c}}".rstrip() for r in rows]

@@ -13,7 +13,8 @@ import chainrule as cr
 from chainrule.engines.reference import ReferenceEngine
 from chainrule.glass.trace import trace
 from chainrule.notation import MATHEMATICAL, derivation, source
-from chainrule.notation.rewrite import mean_at_weights, named_penalties
+from chainrule.notation.rewrite import named_penalties
+from chainrule.rules.mean_at_weights import mean_at_weights
 from chainrule.rules.tangent import gauss_newton, tangent
 from problems import PROBLEMS
 

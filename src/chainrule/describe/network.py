@@ -72,6 +72,16 @@ class NetworkSpec:
         return width
 
     @property
+    def widths(self) -> tuple[int, ...]:
+        """The inputs, and the features that leave each matrix product: 784, 256, 10."""
+        widths, width = [self.inputs], self.inputs
+        for layer in self.layers:
+            width = layer.width(width)
+            if layer.numbered:
+                widths.append(width)
+        return tuple(widths)
+
+    @property
     def last_activation(self) -> Activation:
         """The activation that the prediction comes out of."""
         return next((g for layer in reversed(self.layers) if (g := layer.activates)), ACTIVATIONS["identity"])

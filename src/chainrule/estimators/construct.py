@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.describe.activations import ACTIVATIONS, ALIASES, Activation
+from chainrule.describe.activations import ACTIVATIONS, Activation, activation
 from chainrule.describe.layers import BatchNorm, Dense, Dropout, GivenActivation, Layer, LayerNorm
 from chainrule.describe.losses import Loss, replace_loss
 from chainrule.describe.network import NetworkSpec
-from chainrule.estimators.heads import Head
+from chainrule.estimators.heads import Head, named
 from chainrule.estimators.parameters import hidden_sizes, per_layer
 from chainrule.network import Network
+from chainrule.rules.forward import forward
 
 Array = NDArray[Any]
 
@@ -48,9 +49,7 @@ def spec(owner: Any, inputs: int, head: Head, dtype: np.dtype[Any]) -> NetworkSp
 
 def network(owner: Any, described: NetworkSpec, dtype: np.dtype[Any]) -> Network:
     """A network of that description; its weights are whatever comes first."""
-    d = described
-    penalties: Any = {"l1": d.l1, "l2": d.l2, "penalty_per": d.penalty_per}
-    return Network(d.inputs, d.layers, d.loss, dtype=dtype.name, engine=owner.engine, **penalties)
+    return Network.from_spec(described, dtype=dtype.name, engine=owner.engine)
 
 
 def carried(old: Network, new: Network) -> Network:
@@ -64,21 +63,21 @@ def carried(old: Network, new: Network) -> Network:
 
 def hidden_symbol(net: Network, position: int) -> str:
     """The name of a hidden layer's value: after its normalisation and activation, before its dropout."""
-    layers = net.spec.layers
-    start = [k for k, layer in enumerate(layers) if isinstance(layer, Dense)][position]
-    number = position + 1
-    normalised = isinstance(layers[start + 1], BatchNorm | LayerNorm)
-    layer = layers[start + 1 if normalised else start]
-    assert isinstance(layer, Dense | BatchNorm | LayerNorm)
-    plain, activated = ("H", "A_n") if normalised else ("Z", "A")
-    return f"{plain if layer.activation.identity else activated}{number}"
+    following = [k for k, layer in enumerate(net.spec.layers) if isinstance(layer, Dense)][position + 1]
+    return net.derive(mode="inference").outputs[following - 1].name
+
+
+def weight_names(net: Network) -> tuple[list[str], list[str]]:
+    """W1, W2, ... and b1, b2, ..., of the dense layers."""
+    declared = forward(net.spec).declared
+    dense = [s for layer, own in zip(net.spec.layers, declared, strict=True) if isinstance(layer, Dense) for s in own]
+    return [s.name for s in dense if s.penalised], [s.name for s in dense if not s.penalised]
 
 
 def weights(net: Network) -> tuple[list[Array], list[Array]]:
     """The views W1, W2, ... and b1, b2, ..."""
-    parameters = net.parameters
-    count = sum(isinstance(layer, Dense) for layer in net.spec.layers)
-    return [parameters[f"W{k + 1}"] for k in range(count)], [parameters[f"b{k + 1}"] for k in range(count)]
+    parameters, (coefs, intercepts) = net.parameters, weight_names(net)
+    return [parameters[name] for name in coefs], [parameters[name] for name in intercepts]
 
 
 def draw_weights(owner: Any, net: Network, random: np.random.RandomState) -> None:
@@ -97,8 +96,7 @@ def draw_weights(owner: Any, net: Network, random: np.random.RandomState) -> Non
 
 
 def _is_sigmoid(g: GivenActivation) -> bool:
-    name = g.name if isinstance(g, Activation) else g
-    return isinstance(name, str) and ALIASES.get(name, name) == "sigmoid"
+    return isinstance(g, str | Activation) and activation(g) == ACTIVATIONS["sigmoid"]
 
 
 # --- the other way -----------------------------------------------------------------------------------------------
@@ -170,4 +168,4 @@ def _activation(block: list[Layer]) -> str | Activation:
     if norm is not None and not block[0].activation.identity:
         raise _cannot("an activation before a normalisation")
     g = block[0].activation if norm is None else norm.activation
-    return {"sigmoid": "logistic"}.get(g.name, g.name) if g == ACTIVATIONS.get(g.name) else g
+    return named(g) if g == ACTIVATIONS.get(g.name) else g

@@ -14,11 +14,11 @@ from chainrule.describe.network import NetworkSpec
 from chainrule.engines.base import Engine
 from chainrule.engines.reference import ReferenceEngine, evaluator
 from chainrule.errors import DataError, SpecError, expected, unknown_name
-from chainrule.notation.rewrite import mean_at_weights
 from chainrule.program.equation import Equation, Program
 from chainrule.program.op import MatMul, Reduce, ScatterAdd
 from chainrule.program.symbol import BATCH, Symbol
 from chainrule.rules.derive import derive
+from chainrule.rules.mean_at_weights import mean_at_weights
 from chainrule.rules.per_sample import parts, second_moments, squared_norms
 from chainrule.rules.tangent import gauss_newton, tangent
 
@@ -185,14 +185,17 @@ def jacobian(spec: NetworkSpec, given: Mapping[str, Any], dtype: np.dtype[Any]) 
             result[:, output, :] = case.run(program, (gradient,), {"Y": chosen})[gradient]
         return result
     forward = Program(program.given, program.forward, program.prediction)
-    moving = tangent(forward, [program.symbols["X"]])
-    name = f"t_{program.prediction}"
+    x = program.symbols["X"]
+    moving = tangent(forward, [x])
+    name = program.prediction.tangent.name
     case = Case(moving, given, dtype)
     for feature in range(n):
         direction = np.zeros((m, n), dtype)
         direction[:, feature] = 1
-        found = case.run(moving, (name,), {"t_X": direction}) if name in moving.symbols else {name: np.zeros((m, k))}
-        result[:, :, feature] = found[name]
+        if name in moving.symbols:
+            result[:, :, feature] = case.run(moving, (name,), {x.tangent.name: direction})[name]
+        else:  # the prediction does not depend on X
+            result[:, :, feature] = 0
     return result
 
 
@@ -226,7 +229,7 @@ def _product(case: Case, vector: Mapping[str, Array], *, curved: bool) -> dict[s
     )
     moving = tangent(narrowed, moved) if curved else gauss_newton(narrowed, moved)
     names = {s.name: t.name for s, t in moving.gradients}
-    found = case.run(moving, tuple(names.values()), {f"t_{n}": v for n, v in vector.items()})
+    found = case.run(moving, tuple(names.values()), {known[n].tangent.name: v for n, v in vector.items()})
     return {n: np.array(found[t]) for n, t in names.items()}
 
 

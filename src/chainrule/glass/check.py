@@ -107,13 +107,13 @@ def check(program: Program, given: Mapping[str, Any], *, sound: Program | None =
 
 def _subject(equation: Equation, program: Program, asked: Mapping[str, Symbol]) -> Symbol | None:
     """T, of the gradient dT."""
-    name = equation.target.name
-    if name in asked:
-        return asked[name]
-    if equation.target.role != "gradient" or not name.startswith("d"):
+    target = equation.target
+    if target.name in asked:
+        return asked[target.name]
+    if target.role != "gradient" or target.how != "gradient":
         return None
-    of = program.symbols.get(name[1:])
-    return of if of is not None and of.shape == equation.target.shape else None
+    of = program.symbols.get(target.of[0].name)
+    return of if of is not None and target.is_gradient_of(of) else None
 
 
 def _compare(

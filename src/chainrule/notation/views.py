@@ -13,7 +13,7 @@ from chainrule.notation.lines import lines
 from chainrule.notation.matrices import Matrices
 from chainrule.notation.names import Names
 from chainrule.notation.reasons import reason
-from chainrule.notation.rewrite import mean_at_weights, named_penalties
+from chainrule.notation.rewrite import named_penalties
 from chainrule.notation.source import source, source_lines
 from chainrule.notation.tables import FORMATS, MATHEMATICAL, NOTATIONS, SOURCE, Notation
 from chainrule.notation.tree import Layout, Relation
@@ -21,6 +21,7 @@ from chainrule.notation.typeset import Look
 from chainrule.program.equation import Program
 from chainrule.program.symbol import Shape, shape_text
 from chainrule.program.text import number
+from chainrule.rules.mean_at_weights import mean_at_weights
 
 Mean = Literal["weights", "cost"]
 HEADINGS = {"forward": "Forward", "cost": "Cost", "backward": "Backward", "update": "Update"}

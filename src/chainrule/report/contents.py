@@ -125,7 +125,7 @@ def curves(history: History | None, monitor: Monitor | None) -> list[dict[str, A
             charts.append(_chart("Learning rate", "epoch", history.column("epoch"), [("learning rate", rates)]))
     if monitor is not None and monitor.records:
         steps = monitor.column("step")
-        weights = [p for p in monitor.parameters if p.startswith(("W", "E"))]
+        weights = monitor.matrices
         plans = [
             ("Gradients: ‖∂J/∂W‖", [f"{w}.gradient" for w in weights], True),
             ("Update to weight, a batch", [f"{w}.update" for w in weights], True),
@@ -167,9 +167,9 @@ def settings(net: Network, optimizer: Optimizer | None, more: Mapping[str, objec
     """(name, value) of everything that was chosen."""
     spec = net.spec
     told: list[tuple[str, object]] = [("inputs", f"{spec.inputs}{' tokens' if spec.tokens else ''}")]
-    for title, width, what, parameters in stages(net)[1:]:
-        inside = f" ({', '.join(' '.join(p.split()) for p in parameters.splitlines())})" if parameters else ""
-        told.append((f"layer {title}", f"{width} wide, {' '.join(what.split())}{inside}"))
+    for column in stages(net)[1:]:
+        inside = f" ({', '.join(' '.join(p.split()) for p in column.parameters)})" if column.parameters else ""
+        told.append((f"layer {column.title}", f"{column.width} wide, {column.words}{inside}"))
     told += [("loss", spec.loss.name), ("reduction", spec.reduction), ("L1", spec.l1), ("L2", spec.l2)]
     if optimizer is not None:
         kept = [f"{k} {v}" for k, v in optimizer.to_dict().items() if k != "type" and v is not None]

@@ -73,7 +73,7 @@ def gradient_flow(monitor: Monitor, *, theme: str = "light") -> Figure:
     figure = new_figure(8.8, 3.6, colours)
     left, right = figure.subplots(1, 2)
     steps = monitor.column("step")
-    names = [name for name in monitor.parameters if name.startswith(("W", "E"))] or list(monitor.parameters)
+    names = monitor.matrices or monitor.parameters
     for axes, kind, title in (
         (left, "gradient", "Gradient of each layer: ‖∂J/∂W‖"),
         (right, "update", "Update to weight, a batch"),

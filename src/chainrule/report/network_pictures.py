@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import textwrap
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -10,13 +12,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from chainrule import checks
-from chainrule.describe.activations import Activation
-from chainrule.describe.layers import BatchNorm, Dense, Dropout, Embedding, LayerNorm
 from chainrule.engines.reference import ReferenceEngine
 from chainrule.errors import SpecError, expected
 from chainrule.network import Network
 from chainrule.program.symbol import BATCH
 from chainrule.report.style import Theme, bare, check_theme, heading, new_figure, short, tidy
+from chainrule.rules.forward import forward
 from chainrule.train.monitor import watched
 
 if TYPE_CHECKING:
@@ -26,6 +27,35 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 MOST_UNITS = 9
 """Units that a column of the diagram shows as dots."""
+LINE = 16
+"""Characters of a line below a column."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A place of the diagram: the inputs, or what leaves a layer."""
+
+    title: str
+    """The name of the symbol that is there."""
+    width: int
+    """Its features."""
+    words: str
+    """What the layer is."""
+    parameters: tuple[str, ...] = ()
+    """What the layer brings, with shapes: "W1  4 x 8"."""
+    mixes: bool = False
+    """Whether every feature may come of every one before, so that all are joined by lines."""
+
+    @property
+    def note(self) -> str:
+        """The words in short lines, a few of them."""
+        lines = textwrap.wrap(self.words, LINE, break_long_words=False, max_lines=3, placeholder=" …")
+        return "\n".join(map(short, lines))
+
+    @property
+    def between(self) -> str:
+        """The parameters, one a line."""
+        return "\n".join(self.parameters)
 
 
 def network(net: Network, *, theme: str = "light") -> Figure:
@@ -34,67 +64,53 @@ def network(net: Network, *, theme: str = "light") -> Figure:
     Raises SpecError for a theme that is not known, MissingDependencyError without matplotlib.
     """
     colours = check_theme(theme)
-    columns = [(t, w, "\n".join(map(short, note.splitlines())), shapes) for t, w, note, shapes in stages(net)]
+    columns = stages(net)
     figure = new_figure(max(4.2, _pitch(columns) * len(columns)), 3.6, colours)
     from matplotlib.collections import LineCollection
 
     axes = figure.subplots()
     bare(axes, colours)
-    places = [_column(axes, k, width, colours) for k, (_, width, _, _) in enumerate(columns)]
+    places = [_dots(axes, k, column.width, colours) for k, column in enumerate(columns)]
     for k in range(1, len(columns)):
-        if columns[k][3]:
+        if columns[k].mixes:
             segments = [[(k - 0.87, a), (k - 0.13, b)] for a in places[k - 1] for b in places[k]]
             axes.add_collection(LineCollection(segments, colors=colours.grid, linewidths=0.7, zorder=0))
-            axes.text(k - 0.5, -1.13, columns[k][3], ha="center", va="top", color=colours.soft, fontsize=8.5)
         else:
             axes.annotate("", (k - 0.16, 0), (k - 0.84, 0), arrowprops={"arrowstyle": "->", "color": colours.soft})
-    for k, (title, width, note, _) in enumerate(columns):
-        axes.text(k, 1.3, title, ha="center", va="bottom", color=colours.ink, fontsize=10, fontweight="bold")
-        axes.text(k, 1.16, f"(m, {width})", ha="center", va="bottom", color=colours.soft, fontsize=9)
-        axes.text(k, -1.13, note, ha="center", va="top", color=colours.ink, fontsize=9)
+    for k, column in enumerate(columns):
+        axes.text(k, 1.3, column.title, ha="center", va="bottom", color=colours.ink, fontsize=10, fontweight="bold")
+        axes.text(k, 1.16, f"(m, {column.width})", ha="center", va="bottom", color=colours.soft, fontsize=9)
+        axes.text(k, -1.13, column.note, ha="center", va="top", color=colours.ink, fontsize=9)
+        axes.text(k - 0.5, -1.13, column.between, ha="center", va="top", color=colours.soft, fontsize=8.5)
     axes.set_xlim(-0.6, len(columns) - 0.4)
     axes.set_ylim(-1.55, 1.6)
     return figure
 
 
-def _pitch(columns: list[tuple[str, int, str, str]]) -> float:
+def _pitch(columns: list[Column]) -> float:
     """Inches from a column to the next, so that what stands below does not touch: two notes, parameters between."""
 
     def wide(text: str) -> int:
         return max((len(line) for line in text.splitlines()), default=0)
 
     pairs = pairwise(columns)
-    return max(1.75, *(0.042 * (wide(a[2]) + wide(b[2])) + 0.078 * wide(b[3]) + 0.2 for a, b in pairs))
+    return max(1.75, *(0.042 * (wide(a.note) + wide(b.note)) + 0.078 * wide(b.between) + 0.2 for a, b in pairs))
 
 
-def stages(net: Network) -> list[tuple[str, int, str, str]]:
-    """(title, width, what it is, parameters on the way in) of the inputs and of every layer, in order."""
+def stages(net: Network) -> list[Column]:
+    """The inputs and what leaves each layer, in order."""
     spec = net.spec
-    columns = [("X", spec.inputs, "tokens" if spec.tokens else "inputs", "")]
-    width, number = spec.inputs, 0
-    for layer in spec.layers:
-        match layer:
-            case Dense(units=units, activation=g):
-                number += 1
-                shapes = f"W{number}  {width} x {units}" + (f"\nb{number}  {units}" if layer.bias else "")
-                columns.append((f"{'Z' if g.identity else 'A'}{number}", units, g.name, shapes))
-                width = units
-            case Embedding(vocabulary=v, dimension=d):
-                width *= d
-                columns.append(("A0", width, "embedding", f"E  {v} x {d}"))
-            case Dropout(rate=rate):
-                columns.append((f"D{number}", width, f"dropout {rate:g}", ""))
-            case LayerNorm(activation=g) | BatchNorm(activation=g):
-                kind = "layer norm" if isinstance(layer, LayerNorm) else "batch norm"
-                columns.append((f"N{number}", width, kind + _also(g), ""))
+    columns = [Column("X", spec.inputs, "tokens" if spec.tokens else "inputs")]
+    written = forward(spec)
+    for layer, output, declared in zip(spec.layers, written.outputs, written.declared, strict=True):
+        width = layer.width(columns[-1].width)
+        trained = [s for s in declared if s.role == "parameter"]
+        parameters = tuple(f"{s.name}  {' x '.join(str(d) for d in s.shape)}" for s in trained)
+        columns.append(Column(output.name, width, layer.words, parameters, not layer.passes))
     return columns
 
 
-def _also(g: Activation) -> str:
-    return "" if g.identity else f"\n{g.name}"
-
-
-def _column(axes: Axes, k: int, width: int, theme: Theme) -> list[float]:
+def _dots(axes: Axes, k: int, width: int, theme: Theme) -> list[float]:
     """Draws the units of one layer; the heights of those that are shown."""
     few = width <= MOST_UNITS
     shown = width if few else MOST_UNITS - 1

@@ -15,9 +15,9 @@ from chainrule.engines.base import Engine
 from chainrule.engines.reference import evaluator
 from chainrule.errors import DataError, SpecError, expected, unknown_name
 from chainrule.program.equation import Equation, Program, operands_of
-from chainrule.program.op import Elementwise, Gather, Reduce
+from chainrule.program.op import Elementwise, Reduce
 from chainrule.program.scalar import Expression, Over, Variable, apply, differentiate, replace, variables
-from chainrule.program.symbol import BATCH, Symbol
+from chainrule.program.symbol import BATCH, How, Symbol
 from chainrule.program.verify import verify
 from chainrule.train.callbacks import Callback
 from chainrule.train.history import EpochRecord
@@ -67,6 +67,8 @@ class Monitor(Callback):
         self.records: list[dict[str, float]] = []
         self.layers: tuple[str, ...] = ()
         self.parameters: tuple[str, ...] = ()
+        self.matrices: tuple[str, ...] = ()
+        """Of the parameters, the weights and tables; biases, say, are none."""
         self._given = None if X is None else (X, y)
         self._probe: _Probe | None = None
         self._before: dict[str, Array] = {}
@@ -95,6 +97,7 @@ class Monitor(Callback):
         self._before = {}
         self._probe = _Probe.of(fit, self._given)
         self.layers, self.parameters = tuple(self._probe.layers), tuple(self._probe.gradients)
+        self.matrices = self._probe.matrices
         self.records = []
         self._worker = ThreadPoolExecutor(1, "chainrule monitor")
         self._submit(fit)
@@ -158,22 +161,31 @@ class _Probe:
         self.samples = len(data["X"])
         self.mask_seed = mask_seed
         activations = watched(program)
+        pairs = [(s, g) for s, g in program.gradients if s.role == "parameter"]
         self.layers = {e.target.name: int(e.target.shape[1]) for e in activations}
-        self.gradients = {s.name: g.name for s, g in program.gradients if s.role == "parameter"}
+        self.gradients = {s.name: g.name for s, g in pairs}
+        self.matrices = tuple(s.name for s, _ in pairs if len(s.shape) == 2)
         assert program.objective is not None
         self.objective = program.objective.name
-        made: list[Equation] = []
+        self.sums: dict[tuple[str, How], str] = {}
+        """(symbol, what is summed of it) -> the name of the sum."""
+        sums: list[Equation] = []
+
+        def add(of: Symbol, how: How, over: Over, expression: Expression, *scope: Symbol) -> None:
+            sums.append(_sum(of, how, over, expression, *scope))
+            self.sums[of.name, how] = sums[-1].target.name
+
         for equation in activations:
             a = equation.target
-            made.append(_sum(f"{_SUM}{a}", "all", Variable(a.name), a))
-            made.append(_sum(f"{_SQUARES}{a}", "all", Variable(a.name) ** 2, a))
+            add(a, "sum", "all", Variable(a.name))
+            add(a, "squares", "all", Variable(a.name) ** 2)
             flat = _flat(equation)
             if flat is not None:
-                made.append(_sum(f"{_FLAT}{a}", "rows", flat, a, *equation.operands))
-        symbols = program.symbols
-        made += [_sum(f"{_SQUARES}{g}", "all", Variable(g) ** 2, symbols[g]) for g in self.gradients.values()]
-        watching = dataclasses.replace(program, backward=(*program.backward, *made))
-        self.wanted = (self.objective, *(e.target.name for e in made))
+                add(a, "flat", "rows", flat, *equation.operands)
+        for _, g in pairs:
+            add(g, "squares", "all", Variable(g.name) ** 2)
+        watching = dataclasses.replace(program, backward=(*program.backward, *sums))
+        self.wanted = (self.objective, *self.sums.values())
         pruned = watching.pruned([watching.symbols[name] for name in self.wanted], update=False)
         read = {s.name for e in pruned.equations for s in e.operands}
         self.program = verify(dataclasses.replace(pruned, given=tuple(s for s in pruned.given if s.name in read)))
@@ -201,31 +213,29 @@ class _Probe:
         values: dict[str, Any] = {**arrays, **self.data}
         values |= {BATCH: self.dtype.type(self.samples), "seed": self.mask_seed, "t": max(1, step)}
         found = self.engine.run(self.program, values, self.wanted)
+        sums = {key: found[name] for key, name in self.sums.items()}
         record = {"cost": float(found[self.objective])}
         for name, width in self.layers.items():
             size = self.samples * width
-            mean = float(found[f"{_SUM}{name}"]) / size
+            mean = float(sums[name, "sum"]) / size
             record[f"{name}.mean"] = mean
-            record[f"{name}.std"] = math.sqrt(max(0.0, float(found[f"{_SQUARES}{name}"]) / size - mean * mean))
-            counts = found.get(f"{_FLAT}{name}")
+            record[f"{name}.std"] = math.sqrt(max(0.0, float(sums[name, "squares"]) / size - mean * mean))
+            counts = sums.get((name, "flat"))
             if counts is not None:
                 record[f"{name}.saturated"] = float(counts.sum()) / size
                 record[f"{name}.dead"] = float((counts >= self.samples).mean())
         for name, gradient in self.gradients.items():
-            record[f"{name}.gradient"] = math.sqrt(float(found[f"{_SQUARES}{gradient}"]))
+            record[f"{name}.gradient"] = math.sqrt(float(sums[gradient, "squares"]))
         return record
 
 
-_SUM, _SQUARES, _FLAT = "sum_of_", "squares_of_", "flat_"
-
-
-def _sum(name: str, over: Over, expression: Expression, *scope: Symbol) -> Equation:
-    """name = Σ expression."""
-    known = {s.name: s for s in scope}
-    operands = operands_of(expression, known)
-    shape = Reduce("sum", over, expression).shape(operands)
+def _sum(of: Symbol, how: How, over: Over, expression: Expression, *scope: Symbol) -> Equation:
+    """Σ expression, of a symbol and of others in scope."""
+    op = Reduce("sum", over, expression)
+    operands = operands_of(expression, {s.name: s for s in (of, *scope)})
+    shape = op.shape(operands)
     assert shape is not None
-    return Equation(Symbol(name, shape, "inner"), Reduce("sum", over, expression), operands, "monitor")
+    return Equation(of.said(how, shape=shape), op, operands, "monitor")
 
 
 def _flat(equation: Equation) -> Expression | None:
@@ -244,19 +254,8 @@ def _flat(equation: Equation) -> Expression | None:
 
 
 def watched(program: Program) -> tuple[Equation, ...]:
-    """The equations of the values that leave the layers: A1, A2, ...; Z where a layer has no activation."""
-    names = {e.target.name for e in program.forward}
-    after = {"Z": "A", "H": "A_n"}
-    chosen = []
-    for equation in program.forward:
-        target = equation.target
-        if target.role != "value" or not target.batched:
-            continue
-        activated = after.get(target.name[0])
-        unactivated = activated is not None and activated + target.name[1:] not in names
-        if target.name[0] == "A" or unactivated or isinstance(equation.op, Gather):
-            chosen.append(equation)
-    return tuple(chosen)
+    """The equations of the values that leave the layers: A1, D1, A2, ...; Z where a layer has no activation."""
+    return tuple(e for e in program.forward if e.target in program.outputs)
 
 
 def _norm(array: Array) -> float:
