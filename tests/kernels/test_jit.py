@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import stat
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,20 @@ def test_damaged_entry_is_rebuilt(place: Path, how: str) -> None:
     assert answer(builder) == 7 and builder.calls == 1
     assert entry.read_bytes() == content
     assert answer(builder) == 7 and builder.calls == 1
+
+
+def test_an_entry_that_grew_to_gigabytes_is_not_read(place: Path) -> None:
+    answer(Builder(7))
+    (entry,) = place.iterdir()
+    os.truncate(entry, 1 << 30)  # a hole: it takes no place on the disk, but would in memory
+    builder = Builder(7)
+    tracemalloc.start()
+    try:
+        assert answer(builder) == 7 and builder.calls == 1
+        assert tracemalloc.get_traced_memory()[1] < 1 << 27
+    finally:
+        tracemalloc.stop()
+    assert entry.stat().st_size < 1 << 20
 
 
 @pytest.mark.skipif(os.name != "posix", reason="permissions of POSIX")

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.cli.choices import DEFAULT_LOSS, hidden_layers, output_activation
-from chainrule.cli.runs import MODEL, find_model
+from chainrule.cli.runs import MODEL, SETTINGS, find_model
 from chainrule.cli.scores import tell
 from chainrule.data import Dataset, Standardizer
 from chainrule.data.readers import read, read_new
@@ -131,6 +131,8 @@ def _fitted(options: SpecOptions, data: Dataset) -> SpecOptions:
 def _saved(model: str, source: str, samples: int) -> tuple[Network, Array, Array]:
     path, settings = find_model(Path(model))
     network = Network.load(path, engine="reference")
+    if settings is not None:
+        settings.check(path.with_name(SETTINGS), network.spec)
     encoder = None if settings is None else settings.encoder
     new = read_new(source, encoder, None if settings is None else settings.target, strict=True)
     tell(new.name, new.notes)

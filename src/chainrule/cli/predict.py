@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.cli.runs import Settings, find_model
+from chainrule.cli.runs import SETTINGS, Settings, find_model
 from chainrule.cli.scores import decode, score, score_line, tell
 from chainrule.data import TargetEncoder
 from chainrule.data.readers import read_new
@@ -36,6 +36,7 @@ def run(model: Path, data: str, out: Path | None, probabilities: bool, engine: s
     path, settings = find_model(model)
     network = Network.load(path, engine=engine)
     settings = settings or _bare(network)
+    settings.check(path.with_name(SETTINGS), network.spec)
     if settings.target is None:
         raise DataError(f"{model}: is a character model; see 'chainrule names score' and 'chainrule names sample'.")
     new = read_new(data, settings.encoder, settings.target)

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from chainrule import model_file
 from chainrule.data import Standardizer, TableEncoder, TargetEncoder
+from chainrule.describe.network import NetworkSpec
 from chainrule.errors import DataError
 from chainrule.files import describe_os_error, reading, replace_text, strict_json
 from chainrule.files.fields import AnyValue, Kind, Maybe, Object, Text
@@ -74,6 +75,24 @@ class Settings:
                 {name: saved[name] for name in _RECORD},
                 saved["model"],
             )
+
+    def check(self, path: Path, spec: NetworkSpec) -> None:
+        """Raises DataError where they cannot be those of the network: features, outputs and classes are as many."""
+        widths = [
+            ("features", None if self.encoder is None else len(self.encoder.feature_names), spec.inputs),
+            ("means of features", _width(self.standardizer), spec.inputs),
+            ("means of targets", _width(self.target_standardizer), spec.outputs),
+        ]
+        if self.target is not None and self.target.names is not None:
+            # Two classes may be one output.
+            widths.append(("classes", len(self.target.names), 2 if spec.outputs == 1 else spec.outputs))
+        for what, told, needed in widths:
+            if told not in (None, needed):
+                raise DataError(f"{path}: holds {told:,} {what}, but the network beside it has {needed:,}.")
+
+
+def _width(standardizer: Standardizer | None) -> int | None:
+    return None if standardizer is None else len(standardizer.mean)
 
 
 def _part(from_dict: Callable[[Any], P], saved: object) -> P | None:

@@ -14,7 +14,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.errors import DataError
+from chainrule.errors import DataError, shown
+from chainrule.files.fields import Maybe, Object, Text
 
 _SIGNS = ("", "?", "#N/A", "#N/A N/A", "#NA", "#NV", "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!", "#NULL!",
           "#SPILL!", "#CALC!", "<NA>", "<NaN>", "NaN", "nan", "NAN", "-NaN", "-nan", "1.#IND", "-1.#IND", "1.#QNAN",
@@ -75,6 +76,8 @@ class Style:
 
 
 PLAIN = Style()
+STYLE = Maybe(Object(dict.fromkeys(("decimal", "group", "unit"), Text(longest=1))))
+"""What a file may say of a style."""
 
 
 def _pattern(decimal: str, group: str) -> re.Pattern[str]:
@@ -289,10 +292,10 @@ def as_texts(cells: Sequence[str]) -> Texts:
 
 
 def written(style: Mapping[str, Any] | None) -> Style:
-    """A style as JSON holds it; None is plain.  Raises DataError for what is none."""
+    """A style, of what STYLE read; None is plain.  Raises DataError for what is none."""
     if style is None:
         return PLAIN
-    read = Style(str(style["decimal"]), str(style["group"]), str(style["unit"]))
+    read = Style(**style)
     if (read.decimal, read.group) not in _PATTERNS:
-        raise DataError(f"There is no such way of writing numbers: {dict(style)!r}.")
+        raise DataError(f"There is no such way of writing numbers: {shown(style)}.")
     return read

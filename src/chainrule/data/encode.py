@@ -13,10 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.data.cells import PLAIN, Numbers, Style, Texts, written
+from chainrule.data.cells import PLAIN, STYLE, Numbers, Style, Texts, written
 from chainrule.data.columns import Columns, Survey, infinite, joined, no_numbers, some
 from chainrule.data.table import Table
 from chainrule.errors import DataError
+from chainrule.files import fields
+from chainrule.files.fields import Flag, Listed, Number, Object, Tagged, Text
 
 NO_VALUE = "(missing)"
 """What a text column's own category for "no value" is called."""
@@ -178,25 +180,27 @@ class TableEncoder:
         return {"columns": columns, "ignored": list(self.ignored), "header": self.header}
 
     @classmethod
-    def from_dict(cls, saved: Mapping[str, Any]) -> TableEncoder:
+    def from_dict(cls, saved: object) -> TableEncoder:
         """What `to_dict` wrote.  Raises DataError for anything else."""
-        try:
-            columns = tuple(_column_from_dict(column) for column in saved["columns"])
-            ignored = tuple(str(name) for name in saved.get("ignored", ()))
-            return cls(columns, ignored, bool(saved.get("header", True)))
-        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-            raise DataError(f"This is not a table encoder as chainrule saves it ({error!r}).") from None
+        said = fields.part(_SAVED, saved, "a table encoder")
+        return cls(tuple(_column(kind, column) for kind, column in said["columns"]), said["ignored"], said["header"])
 
 
-def _column_from_dict(saved: Mapping[str, Any]) -> NumberColumn | TextColumn:
-    if saved["kind"] == "text":
-        return TextColumn(str(saved["name"]), tuple(str(category) for category in saved["categories"]))
-    if saved["kind"] != "number":
-        raise ValueError(f"unknown kind {saved['kind']!r}")
-    median = float(saved["median"])
-    if not np.isfinite(median):
-        raise ValueError(f"a median of {median}")
-    return NumberColumn(str(saved["name"]), median, bool(saved["indicator"]), written(saved.get("style")))
+_NAME = Text()
+_COLUMNS = {
+    "number": Object({"name": _NAME, "median": Number(), "indicator": Flag(), "style": STYLE}, absent={"style": None}),
+    "text": Object({"name": _NAME, "categories": Listed(_NAME)}),
+}
+_SAVED = Object(
+    {"columns": Listed(Tagged("kind", _COLUMNS, "kind of column"), 1), "ignored": Listed(_NAME), "header": Flag()},
+    absent={"ignored": (), "header": True},
+)
+
+
+def _column(kind: str, said: Mapping[str, Any]) -> NumberColumn | TextColumn:
+    if kind == "text":
+        return TextColumn(**said)
+    return NumberColumn(said["name"], said["median"], said["indicator"], written(said["style"]))
 
 
 def _read(survey: Survey, column: NumberColumn | TextColumn) -> Numbers | Texts:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from chainrule.errors import DataError, expected
+from chainrule.files import fields
+from chainrule.files.fields import Listed, Number, Object
 
 # A column whose spread is this small beside its mean differs by rounding alone; dividing by it would make noise large.
 _RELATIVE_SPREAD = 1e-12
@@ -52,7 +53,10 @@ class Standardizer:
 
     def transform(self, X: ArrayLike) -> NDArray[np.float64]:
         """(X - mean) / scale; shape (m, n).  Raises DataError for another width or a value that is not finite."""
-        return (self._checked(X) - self.mean) / self.scale
+        with np.errstate(over="ignore", invalid="ignore"):
+            standard = (self._checked(X) - self.mean) / self.scale
+        check_finite(standard, "The standardised data")
+        return standard
 
     def inverse(self, X: ArrayLike) -> NDArray[np.float64]:
         """X · scale + mean: back to the data's own units; shape (m, n)."""
@@ -63,16 +67,14 @@ class Standardizer:
         return {"mean": self.mean.tolist(), "scale": self.scale.tolist()}
 
     @classmethod
-    def from_dict(cls, saved: Mapping[str, Any]) -> Standardizer:
+    def from_dict(cls, saved: object) -> Standardizer:
         """What `to_dict` wrote.  Raises DataError for anything else."""
-        try:
-            mean = np.array(saved["mean"], dtype=np.float64)
-            scale = np.array(saved["scale"], dtype=np.float64)
-        except (KeyError, TypeError, ValueError) as error:
-            raise DataError(f"These are not the numbers of a Standardizer ({error!r}).") from None
-        sound = mean.ndim == 1 and mean.shape == scale.shape and np.isfinite(mean).all()
-        if not (sound and np.isfinite(scale).all() and (scale > 0).all()):
-            raise DataError("A Standardizer needs a finite mean and a positive scale for every column.")
+        said = fields.part(_SAVED, saved, "a standardizer")
+        mean, scale = (np.array(said[name], dtype=np.float64) for name in ("mean", "scale"))
+        if mean.shape != scale.shape:
+            raise DataError(
+                f"This is not a standardizer as chainrule saves it: {len(mean)} means, but {len(scale)} scales."
+            )
         return cls(mean, scale)
 
     def _checked(self, X: ArrayLike) -> NDArray[np.float64]:
@@ -80,6 +82,9 @@ class Standardizer:
         if rows.shape[1] != len(self.mean):
             raise DataError(expected("The data to standardise", f"{len(self.mean)} columns wide", rows.shape[1]))
         return rows
+
+
+_SAVED = Object({"mean": Listed(Number(), 1), "scale": Listed(Number(above=0), 1)})
 
 
 def _matrix(X: ArrayLike) -> NDArray[np.float64]:

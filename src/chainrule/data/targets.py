@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from chainrule.data.cells import (
     MISSING_SIGNS,
     MISSING_WORDS,
     PLAIN,
+    STYLE,
     Style,
     Verdict,
     as_numbers,
@@ -27,6 +28,8 @@ from chainrule.data.cells import (
 )
 from chainrule.data.columns import label, some
 from chainrule.errors import DataError, expected, unknown_name
+from chainrule.files import fields
+from chainrule.files.fields import Listed, Maybe, Object, Text
 
 Task = Literal["classification", "regression"]
 TASKS = ("classification", "regression")
@@ -216,19 +219,28 @@ class TargetEncoder:
         return {"task": self.task, "names": names, "name": self.name, **style}
 
     @classmethod
-    def from_dict(cls, saved: Mapping[str, Any]) -> TargetEncoder:
+    def from_dict(cls, saved: object) -> TargetEncoder:
         """What `to_dict` wrote.  Raises DataError for anything else."""
-        try:
-            task, names, name = saved["task"], saved["names"], saved["name"]
-            style = written(saved.get("style"))
-        except (KeyError, TypeError, AttributeError) as error:
-            raise DataError(f"This is not a target as chainrule saves it ({error!r}).") from None
-        texts = isinstance(names, list) and all(isinstance(one, str) for one in names) and len(set(names)) == len(names)
-        if task not in TASKS or (task == "classification") != (texts and len(names) > 1) or (names and not texts):
-            raise DataError("This is not a target as chainrule saves it.")
-        if name is not None and not isinstance(name, str):
-            raise DataError("This is not a target as chainrule saves it.")
-        return cls(cast(Task, task), None if names is None else tuple(names), name, style)
+        said = fields.part(_SAVED, saved, "a target")
+        names = said["names"]
+        if (said["task"] == "classification") != (names is not None):
+            raise DataError(
+                "This is not a target as chainrule saves it: only the classes of a classification have names."
+            )
+        if names is not None and len(set(names)) < len(names):
+            raise DataError("This is not a target as chainrule saves it: two classes have the same name.")
+        return cls(said["task"], names, said["name"], written(said["style"]))
+
+
+_SAVED = Object(
+    {
+        "task": Text(TASKS, what="task"),
+        "names": Maybe(Listed(Text(), 2)),
+        "name": Maybe(Text()),
+        "style": STYLE,
+    },
+    absent={"style": None},
+)
 
 
 def _column(values: Values) -> list[str] | NDArray[Any]:

@@ -200,6 +200,14 @@ def within(place: str, name: str) -> str:
     return f"{place}.{name}" if ": " in place else f"{place}: {name}"
 
 
+def part(kind: Kind, value: object, what: str) -> Any:
+    """A part of a file, which does not know its place there.  Raises DataError."""
+    try:
+        return kind.read(value, what.removeprefix("a ").removeprefix("an "))
+    except DataError as fault:
+        raise DataError(f"This is not {what} as chainrule saves it: {fault}") from None
+
+
 def check_format(value: object, place: str, known: int, what: str) -> int:
     """The number of a format, 1 to `known`.  Raises DataError, which says so where the file is a later version's."""
     number = Whole(1).read(value, within(place, "format"))

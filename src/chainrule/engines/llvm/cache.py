@@ -20,6 +20,7 @@ from chainrule.version import VERSION
 DRAFT = ".new-"
 MAGIC = b"chainrule object 1\n"
 ENTRIES = 512  # beyond these, the older half goes
+LARGEST = 1 << 26  # bytes of an entry: machine code has some megabytes; more is no entry, and is not read
 ABANDONED = 3600.0  # seconds after which a draft is nobody's any more
 
 
@@ -84,9 +85,9 @@ def read(name: str) -> bytes | None:
     try:
         with open(os.open(place / f"{name}.o", flags), "rb") as file:
             about = os.fstat(file.fileno())
-            if not stat.S_ISREG(about.st_mode) or not _private(about):
+            if not stat.S_ISREG(about.st_mode) or not _private(about) or about.st_size > LARGEST:
                 return None
-            content = file.read()
+            content = file.read(LARGEST)
     except OSError:
         return None
     head = MAGIC + bytes.fromhex(name)
@@ -99,7 +100,7 @@ def read(name: str) -> bytes | None:
 def write(name: str, code: bytes) -> None:
     """Store the code under `name`, whole or not at all."""
     place = folder()
-    if place is None:
+    if place is None or len(code) > LARGEST - 200:
         return
     with contextlib.suppress(OSError):
         if not place.exists():
