@@ -444,3 +444,18 @@ def test_a_time_limit_ends_the_fit_between_batches(engine: str) -> None:
     assert 1 <= len(history) < 10**6 and np.isfinite(net.cost(X, y))
     with pytest.raises(cr.DataError, match="time_limit must be a finite number above 0"):
         net.fit(X, y, epochs=1, time_limit=0)
+
+
+def test_the_penalty_by_itself_is_what_the_cost_has_of_it() -> None:
+    """m J with penalties less m J without them, also as gradients; biases, scales and shifts are not penalised."""
+    layers = [cr.Dense(5, "tanh"), cr.BatchNorm("relu"), cr.Dense(2)]
+    options: dict[str, Any] = {"dtype": "float64", "engine": "reference"}
+    nets = [cr.Network(3, layers, "squared_error", l1=l1, l2=l2, **options) for l1, l2 in ((0.3, 0.7), (0, 0))]
+    X, y = RNG(0).normal(size=(8, 3)), RNG(1).normal(size=(8, 2))
+    penalty, slopes = nets[0].penalty()
+    assert penalty == pytest.approx(8 * (nets[0].cost(X, y) - nets[1].cost(X, y)))
+    gradients = [net.gradients(X, y) for net in nets]
+    for name in nets[0].parameters:
+        expected = 8 * (gradients[0][name] - gradients[1][name])
+        np.testing.assert_allclose(slopes.get(name, np.zeros_like(expected)), expected, atol=1e-12)
+    assert slopes.keys() == {"W1", "W2"} and nets[1].penalty() == (0, {})

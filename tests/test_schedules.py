@@ -207,3 +207,19 @@ def test_as_schedule() -> None:
 def test_numpy_numbers_become_plain() -> None:
     schedule = StepDecay(np.float32(0.5), every=np.int64(3), factor=np.float64(0.5))  # type: ignore[arg-type]
     assert json.loads(json.dumps(schedule.to_dict()))["every"] == 3
+
+
+def test_a_schedule_goes_on_from_its_state() -> None:
+    plateau = OnPlateau(0.1, factor=0.5, patience=1)
+    costs = [3.0, 2.0, 2.5, 2.5, 2.5, 2.5, 1.0, 1.5, math.nan, 1.5]
+    for cut in range(len(costs)):
+        whole, part, again = plateau.start(2, 20), plateau.start(2, 20), plateau.start(2, 20)
+        for cost in costs[:cut]:
+            part.observe(cost)
+        again.restore(part.state())
+        for k, cost in enumerate(costs):
+            whole.observe(cost)
+            if k >= cut:
+                again.observe(cost)
+        assert again.rates(9, 2).tolist() == whole.rates(9, 2).tolist() and again.state() == whole.state()
+    assert Cosine(0.1).start(2, 20).state() == {}

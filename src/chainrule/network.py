@@ -18,6 +18,7 @@ from chainrule.describe.network import NetworkSpec, PenaltyPer, Reduction
 from chainrule.describe.optimizers import Optimizer, as_optimizer
 from chainrule.engines.base import Engine, OneRow, Values
 from chainrule.engines.choose import Engines
+from chainrule.engines.reference import ReferenceEngine
 from chainrule.engines.table import engine_names, listed
 from chainrule.errors import DataError, SpecError, expected, unknown_name
 from chainrule.glass.mixin import GlassBox
@@ -25,7 +26,7 @@ from chainrule.initialise import initialise
 from chainrule.program.equation import Program
 from chainrule.program.layout import ParameterLayout
 from chainrule.program.symbol import BATCH
-from chainrule.rules.derive import Mode, derive
+from chainrule.rules.derive import Mode, derive, derive_penalty
 from chainrule.train.callbacks import Callback, as_callbacks
 from chainrule.train.history import History
 from chainrule.train.loop import Fit
@@ -253,6 +254,20 @@ class Network(GlassBox):
         cost = program.objective.name
         found = self._run(program, {**data, **self._counters(1)}, (cost, *names.values()))
         return float(found[cost]), {s: found[g] for s, g in names.items()}
+
+    def penalty(self) -> tuple[float, dict[str, Array]]:
+        """P = λ₁ Σ|W| + λ₂/2 Σ W² and its gradient by each W, in float64: what `cost` has of it, times m."""
+        if not (self.spec.l1 or self.spec.l2):
+            return 0.0, {}
+        key = ("penalty",)
+        if key not in self._programs:
+            self._programs[key] = derive_penalty(self.spec)
+        program = self._programs[key]
+        assert program.objective is not None
+        engine, names = ReferenceEngine(np.dtype(np.float64)), {s.name: g.name for s, g in program.gradients}
+        arrays = {name: self._parameters[name].astype(np.float64) for name in names}
+        found = engine.run(program, arrays, (program.objective.name, *names.values()))
+        return float(found[program.objective.name]), {s: found[g] for s, g in names.items()}
 
     def value(self, name: str, X: ArrayLike) -> Array:
         """A symbol of the forward propagation by name ("Z1", "A1", ...), without dropout, for X (m, inputs).

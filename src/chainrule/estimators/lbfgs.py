@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,26 +14,22 @@ from scipy.optimize import minimize
 from sklearn.utils.optimize import _check_optimize_result
 
 from chainrule.estimators.construct import weights
-from chainrule.estimators.task import Task, penalty
+from chainrule.estimators.task import PartCosts, Task
 from chainrule.network import Network
 
 Array = NDArray[Any]
 
 
 class Quasi:
-    """J and its gradient as functions of one flat vector: W1, W2, ..., b1, b2, ..., γ and β.
-
-    Where sparse samples come in C parts of s_c samples (or weights) each, J = (Σ s_c J_c - (C - 1) P) / Σ s_c, as each
-    part's J holds the penalty P / s_c.
-    """
+    """J and its gradient as functions of one flat vector: W1, W2, ..., b1, b2, ..., γ and β."""
 
     def __init__(self, net: Network, task: Task) -> None:
         self.net, self.task = net, task
         coefs, intercepts = weights(net)
-        names = [f"W{k + 1}" for k in range(len(coefs))] + [f"b{k + 1}" for k in range(len(intercepts))]
-        others = [name for name in net.parameters if name not in names]
-        self.names = names + others
-        self.views = [net.parameters[name] for name in self.names]
+        places = {id(view): place for place, view in enumerate([*coefs, *intercepts])}
+        parameters = net.parameters
+        self.names = sorted(parameters, key=lambda name: places.get(id(parameters[name]), len(places)))
+        self.views = [parameters[name] for name in self.names]
 
     def vector(self) -> NDArray[np.float64]:
         """The parameters as they are."""
@@ -48,27 +44,15 @@ class Quasi:
 
     def __call__(self, vector: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         self.write(vector)
-        cost, gradient, total, parts = 0.0, np.zeros_like(vector), 0.0, 0
+        costs = PartCosts(self.net)
         for piece, rows in self.task.samples.chunks():
             w = None if self.task.weights is None else self.task.weights[piece]
             size = float(len(rows) if w is None else w.sum())
-            if size == 0:
-                continue
-            some, gradients = self.net.checked_cost_and_gradients(self.task.given(rows, piece), self.task.kind)
-            cost += size * some
-            gradient += size * self._flat(gradients)
-            total += size
-            parts += 1
-        if parts > 1:
-            once, slopes = penalty(self.net)
-            cost -= (parts - 1) * once
-            gradient -= (parts - 1) * self._flat(slopes)
-        return cost / total, gradient / total
-
-    def _flat(self, arrays: Mapping[str, Array]) -> Array:
-        """One vector of arrays by name, 0 for those that are not there."""
-        pairs = zip(self.names, self.views, strict=True)
-        return np.concatenate([arrays[name].ravel() if name in arrays else np.zeros(v.size) for name, v in pairs])
+            if size:
+                data = self.task.given(rows, piece)
+                costs.add(size, *self.net.checked_cost_and_gradients(data, self.task.kind))
+        cost = costs.mean()
+        return cost, np.concatenate([costs.gradients[name].ravel() for name in self.names])
 
 
 @dataclass

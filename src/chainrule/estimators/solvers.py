@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -78,7 +79,7 @@ class Solver:
         self.optimizer = optimizer
         self.mode = mode
         self.power_t = power_t
-        self.state = OptimizerState()
+        self.carried = OptimizerState()
         self.seen = seen
         self.samples = 0
         """Of an epoch, which `observe` counts as seen."""
@@ -108,6 +109,17 @@ class Solver:
             self.learning_rate = self._first / (self.seen + 1) ** self.power_t
         elif self._schedule is not None:
             self._schedule.observe(cost)
+
+    def state(self) -> dict[str, Any]:
+        """The learning rate, the samples seen, and what the schedule remembers."""
+        schedule = None if self._schedule is None else self._schedule.state()
+        return {"learning_rate": self.learning_rate, "seen": self.seen, "schedule": schedule}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Goes on from there."""
+        self.learning_rate, self.seen = state["learning_rate"], state["seen"]
+        if self._schedule is not None:
+            self._schedule.restore(state["schedule"])
 
     def settles(self) -> str:
         """What follows when nothing improved for long: "" to stop, else what was done to go on (adaptive: η / 5)."""

@@ -150,6 +150,28 @@ class JudgedByScikitLearn(Judge):
         self.curves.waited = 0
         return None
 
+    def state(self) -> dict[str, Any]:
+        """The curves so far and the best weights."""
+        c = self.curves
+        return {
+            "epochs": self.epochs,
+            "losses": [*c.losses],
+            "held_losses": None if c.held_losses is None else [*c.held_losses],
+            "scores": None if c.scores is None else [*c.scores],
+            "best_loss": c.best_loss,
+            "best_score": c.best_score,
+            "waited": c.waited,
+            "weights": None if c.best is None else c.best.arrays(),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Goes on from there."""
+        c = self.curves
+        self.epochs, c.losses[:] = state["epochs"], state["losses"]
+        c.held_losses, c.scores = state["held_losses"], state["scores"]
+        c.best_loss, c.best_score, c.waited = state["best_loss"], state["best_score"], state["waited"]
+        c.best = None if state["weights"] is None else Snapshot.of(state["weights"])
+
     def _improves(self, loss: float, score: float | None) -> bool:
         """Whether the epoch is the best so far; counts those that are not better by tol."""
         curves, improved = self.curves, False
@@ -280,7 +302,7 @@ def fit_stochastic(
         threads=s.threads,
         time_limit=s.time_limit,
         whole_first_epoch=True,
-        optimizer_state=solver.state,
+        optimizer_state=solver.carried,
     )
     try:
         fit.run()

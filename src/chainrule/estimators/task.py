@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,31 +57,51 @@ class Held:
 
     def evaluate(self, net: Network) -> tuple[Array, float]:
         """Ŷ and J: Σ_i w_i L_i / Σ w_i plus the penalties once."""
-        predictions, total, count = [], 0.0, 0.0
-        once, _ = penalty(net)
+        predictions, costs = [], PartCosts(net)
         for piece, rows in self.task.samples.chunks():
             w = None if self.weights is None else self.weights[piece]
             size = float(len(rows) if w is None else w.sum())
             if size == 0:
                 predictions.append(net.predict(rows))
                 continue
-            found, cost = net.predict_and_cost(rows, self.task.targets[piece], sample_weight=w)
-            predictions.append(found)
-            total += size * cost - once
-            count += size
-        return np.concatenate(predictions), (total + once) / count if count else float("nan")
+            prediction, cost = net.predict_and_cost(rows, self.task.targets[piece], sample_weight=w)
+            predictions.append(prediction)
+            costs.add(size, cost)
+        return np.concatenate(predictions), costs.mean()
 
 
-def penalty(net: Network) -> tuple[float, dict[str, Array]]:
-    """P = λ₁ Σ|W| + λ₂/2 Σ W², and its gradient by each parameter that it counts."""
-    l1, l2 = net.spec.l1, net.spec.l2
-    total, slopes = 0.0, {}
-    for name, W in net.parameters.items() if l1 or l2 else ():
-        if name.startswith("W"):
-            flat = W.ravel().astype(np.float64, copy=False)
-            total += l1 * float(np.abs(flat).sum()) + l2 / 2 * float(flat @ flat)
-            slopes[name] = l1 * np.sign(W) + l2 * W
-    return total, slopes
+class PartCosts:
+    """J of samples that come in C parts, of s_c samples (or weights) each: (Σ s_c J_c - (C - 1) P) / Σ s_c.
+
+    Each part's J holds the penalty P / s_c, of which there is to be one.  Gradients are added up in the same way.
+    """
+
+    def __init__(self, net: Network) -> None:
+        self.net = net
+        self.size = self.cost = 0.0
+        self.parts = 0
+        self.gradients: dict[str, Array] = {}
+
+    def add(self, size: float, cost: float, gradients: Mapping[str, Array] | None = None) -> None:
+        """A part's J, and its gradient by each parameter where it is asked for."""
+        self.parts += 1
+        self.size += size
+        self.cost += size * cost
+        for name, gradient in (gradients or {}).items():
+            so_far = self.gradients.get(name)
+            self.gradients[name] = size * gradient if so_far is None else so_far + size * gradient
+
+    def mean(self) -> float:
+        """J; `gradients` are its own from here on.  NaN where there was no part."""
+        if not self.parts:
+            return math.nan
+        if self.parts > 1:
+            penalty, slopes = self.net.penalty()
+            self.cost -= (self.parts - 1) * penalty
+            for name in slopes.keys() & self.gradients.keys():
+                self.gradients[name] = self.gradients[name] - (self.parts - 1) * slopes[name]
+        self.gradients = {name: gradient / self.size for name, gradient in self.gradients.items()}
+        return self.cost / self.size
 
 
 def scored(owner: Any, scorer: Callable[..., Any], held: Held) -> float:

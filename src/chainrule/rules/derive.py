@@ -19,7 +19,7 @@ from chainrule.errors import FormulaError, SpecError, expected, unknown_name
 from chainrule.program.builder import SIZE, Builder
 from chainrule.program.equation import Equation, Program, shape_of
 from chainrule.program.op import OneHot, Reduce
-from chainrule.program.scalar import ZERO, Constant, Expression, Variable, apply, replace, walk
+from chainrule.program.scalar import ONE, ZERO, Constant, Expression, Variable, apply, replace, walk
 from chainrule.program.symbol import BATCH, How, Label, Symbol, shape_text
 from chainrule.program.verify import verify
 from chainrule.rules.chain import backward
@@ -81,6 +81,30 @@ def derive(
             divisor=divisor,
         )
     )
+
+
+def derive_penalty(spec: NetworkSpec) -> Program:
+    """J = λ₁ Σ|W| + λ₂/2 Σ W² alone, and its gradient by each W: the penalties of the cost, as one sample's would be.
+
+    Whoever adds up the costs of parts of a batch has the penalties once for each part, and takes off what is too much.
+    """
+    builder = Builder()
+    output = forward(spec, builder)
+    cost_begin = len(builder.equations)
+    objective = builder.write(Symbol("J", (), "cost"), _penalties(builder, spec, ONE), rule="cost", shape=())
+    cost_end = len(builder.equations)
+    gradients = backward(builder, objective, [s for s in builder.given if s.penalised])
+    equations = builder.equations
+    program = Program(
+        given=tuple(builder.given),
+        forward=tuple(equations[:cost_begin]),
+        prediction=output.prediction,
+        cost=tuple(equations[cost_begin:cost_end]),
+        backward=tuple(equations[cost_end:]),
+        objective=objective,
+        gradients=tuple(gradients),
+    )
+    return verify(program).pruned([objective, *(g for _, g in gradients)], update=False)
 
 
 def _check(spec: object, optimizer: object, mode: str, targets: str) -> None:

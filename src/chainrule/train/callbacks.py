@@ -10,7 +10,7 @@ import csv
 import math
 import os
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, TextIO
 
 import numpy as np
@@ -43,6 +43,13 @@ class Callback:
 
     def on_batches_end(self, fit: FitState) -> None:
         """After the step that `next_stop` named; `fit.step` and the network's arrays are as of then."""
+
+    def state(self) -> dict[str, Any]:
+        """What a fit that is gone on with later needs of it: plain values, lists, arrays and dictionaries of these."""
+        return {}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Goes on from such a state; after `on_fit_begin`."""
 
     def on_fit_begin(self, fit: FitState) -> None:
         """Before the first step; the place to raise what would make the whole fit useless."""
@@ -138,6 +145,22 @@ class EarlyStopping(Callback):
             self._snapshot.restore(fit.network)
             self._snapshot = None
 
+    def state(self) -> dict[str, Any]:
+        """The best epoch, its value and weights, and how long it has been since."""
+        return {
+            "best_epoch": self.best_epoch,
+            "best_value": self.best_value,
+            "reference": self._reference,
+            "waited": self._waited,
+            "weights": None if self._snapshot is None else self._snapshot.arrays(),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Goes on from there."""
+        self.best_epoch, self.best_value = state["best_epoch"], state["best_value"]
+        self._reference, self._waited = state["reference"], state["waited"]
+        self._snapshot = None if state["weights"] is None else Snapshot.of(state["weights"])
+
     def _keep(self, fit: FitState) -> None:
         fit.refresh()
         if self._snapshot is None:
@@ -176,6 +199,14 @@ class WeightAverage(Callback):
         for name, view in _arrays(fit).items():
             mean = self._means.setdefault(name, np.zeros(view.shape, np.float64))
             mean += (view - mean) / self.count
+
+    def state(self) -> dict[str, Any]:
+        """How many were averaged, and their means."""
+        return {"count": self.count, "means": {name: mean.copy() for name, mean in self._means.items()}}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Goes on from there."""
+        self.count, self._means = state["count"], {name: mean.copy() for name, mean in state["means"].items()}
 
     def on_fit_end(self, fit: FitState) -> None:
         for name, view in _arrays(fit).items():
@@ -263,6 +294,14 @@ class LearningRateLog(Callback):
     def on_epoch_end(self, fit: FitState, record: EpochRecord) -> None:
         self.steps.append(fit.step)
         self.rates.append(record.learning_rate)
+
+    def state(self) -> dict[str, Any]:
+        """Both lists."""
+        return {"steps": [*self.steps], "rates": [*self.rates]}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Goes on from there."""
+        self.steps, self.rates = [*state["steps"]], [*state["rates"]]
 
 
 def _arrays(fit: FitState) -> dict[str, NDArray[Any]]:

@@ -20,23 +20,26 @@ from chainrule.files import replace_text
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """One epoch.
-
-    epoch: counted from 1.  cost: J of the training data, averaged over the epoch's batches (weighted by their samples).
-    metric: what `metric_name` says ("accuracy", a part of 1; or "error", the root of the mean squared error), or None.
-    validation_cost, validation_metric: the same of the validation data, after the epoch; None without such data.
-    learning_rate: of the epoch's last step.  seconds: of the epoch, by the clock.  samples_per_second: in training.
-    """
+    """One epoch."""
 
     epoch: int
+    """Counted from 1."""
     cost: float
+    """J of the training data, averaged over the epoch's batches (weighted by their samples)."""
     metric: float | None = None
+    """What `metric_name` says, of the training data; None where nobody asked."""
     validation_cost: float | None = None
+    """J of the validation data, after the epoch; None without such data."""
     validation_metric: float | None = None
+    """What `metric_name` says, of the validation data."""
     learning_rate: float = math.nan
+    """Of the epoch's last step."""
     seconds: float = math.nan
+    """That the epoch's steps took, by the clock."""
     samples_per_second: float = math.nan
+    """In training."""
     metric_name: str | None = None
+    """What it is: "accuracy" is a part of 1, "error" the root of the mean squared error; estimators have others."""
 
 
 COLUMNS = tuple(field.name for field in dataclasses.fields(EpochRecord))

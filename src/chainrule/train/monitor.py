@@ -118,6 +118,17 @@ class Monitor(Callback):
             self._worker = self._probe = None
             self._before = {}
 
+    def state(self) -> dict[str, Any]:
+        """The records, and the weights at the last of them."""
+        self._finish()
+        return {"records": [*self.records], "before": {name: array.copy() for name, array in self._before.items()}}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Goes on from there."""
+        self._finish()
+        self.records = [dict(record) for record in state["records"]]
+        self._before = {name: np.array(array) for name, array in state["before"].items()}
+
     def _submit(self, fit: FitState) -> None:
         """Takes a copy of the network, and looks at it while training goes on: machine code leaves Python free."""
         assert self._worker is not None

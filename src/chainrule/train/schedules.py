@@ -39,6 +39,12 @@ class RunningSchedule(Protocol):
     def observe(self, cost: float) -> None:
         """Tell the cost after an epoch: of the validation data where there are any."""
 
+    def state(self) -> dict[str, Any]:
+        """What it remembers beside the number of the step, as plain values."""
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Goes on from there."""
+
 
 @dataclass(frozen=True)
 class Schedule(ABC):
@@ -116,6 +122,13 @@ class _Fixed:
 
     def observe(self, cost: float) -> None:
         """Nothing: the formula does not ask for the cost."""
+
+    def state(self) -> dict[str, Any]:
+        """Nothing: the rates follow from the step."""
+        return {}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Nothing."""
 
 
 def _positive(value: float) -> bool:
@@ -313,6 +326,14 @@ class _Plateau:
         if self._waited > spec.patience:
             self._rate = max(self._rate * spec.factor, spec.minimum)
             self._waited = 0
+
+    def state(self) -> dict[str, Any]:
+        """The rate, the best cost, and the epochs since."""
+        return {"rate": self._rate, "best": self._best, "waited": self._waited}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Goes on from there."""
+        self._rate, self._best, self._waited = state["rate"], state["best"], state["waited"]
 
 
 Schedule.kinds = {

@@ -31,20 +31,32 @@ class Snapshot:
     """A copy of all parameters and all state of a network."""
 
     def __init__(self, network: Trainable) -> None:
-        self._parameters = {name: view.copy() for name, view in network.parameters.items()}
-        self._state = {name: view.copy() for name, view in network.state.items()}
+        self._arrays = {name: view.copy() for name, view in _views(network).items()}
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, NDArray[Any]]) -> Snapshot:
+        """A snapshot of a network that had these arrays."""
+        snapshot = cls.__new__(cls)
+        snapshot._arrays = {name: np.array(array) for name, array in arrays.items()}
+        return snapshot
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Copies of what it holds, by name."""
+        return {name: array.copy() for name, array in self._arrays.items()}
 
     def update(self, network: Trainable) -> None:
         """Copy again, into the same memory."""
-        for saved, views in ((self._parameters, network.parameters), (self._state, network.state)):
-            for name, view in views.items():
-                np.copyto(saved[name], view)
+        for name, view in _views(network).items():
+            np.copyto(self._arrays[name], view)
 
     def restore(self, network: Trainable) -> None:
         """Write the copy back into the network."""
-        for saved, views in ((self._parameters, network.parameters), (self._state, network.state)):
-            for name, view in views.items():
-                view[...] = saved[name]
+        for name, view in _views(network).items():
+            view[...] = self._arrays[name]
+
+
+def _views(network: Trainable) -> dict[str, NDArray[Any]]:
+    return {**network.parameters, **network.state}
 
 
 @dataclass
