@@ -94,6 +94,30 @@ def test_imports_run_one_way() -> None:
     assert not wrong, "\n".join(wrong)
 
 
+WINGS = ["engines.llvm", "engines.compiled.kernels", "engines.compiled.plan", "engines.compiled.lower"]
+"""The wings of the compiled engine: each may import from those before it; what stands above them from all."""
+
+
+def wing(module: str) -> int:
+    """The place of a module of the compiled engine in this list; past its end for what stands above."""
+    inside = [k for k, name in enumerate(WINGS) if f"{module}.".startswith(f"chainrule.{name}.")]
+    return inside[0] if inside else len(WINGS)
+
+
+def test_the_wings_of_the_compiled_engine_import_downwards() -> None:
+    """And LLVM's wing knows nothing of engines: other back ends will stand on it."""
+    wrong = [
+        f"{module} imports {other}"
+        for module, path in MODULES.items()
+        for other in imported(path)
+        if part(module) == part(other) == "engines"
+        and wing(module) < len(WINGS)
+        and (wing(other) > wing(module) and other != "chainrule.engines.base")
+    ]
+    assert not wrong, "\n".join(wrong)
+    assert {wing(module) for module in MODULES if part(module) == "engines"} == set(range(len(WINGS) + 1))
+
+
 def test_engines_notations_and_the_language_know_nothing_above() -> None:
     wrong = [
         f"{module} imports {other}"
