@@ -22,9 +22,9 @@ import numpy as np
 
 from chainrule.engines.compiled import pack
 from chainrule.engines.compiled.kernels import feature_product as matmul
+from chainrule.engines.compiled.kernels.panels import PanelLayout
 from chainrule.engines.llvm import jit, target, vecmath
 from chainrule.engines.llvm.emit import Function, Module, Value
-from chainrule.engines.llvm.target import Layout
 
 SIZES = [
     (32, 784, 256), (128, 784, 256), (256, 1024, 1024), (256, 784, 1024), (32, 30, 200), (32, 200, 27),
@@ -38,7 +38,7 @@ FUNCTIONS: dict[str, Callable[[Function, Value], Value]] = {
 P, L = ctypes.c_void_p, ctypes.c_int64
 
 
-def ceiling(layout: Layout) -> Callable[[], float]:
+def ceiling(layout: PanelLayout) -> Callable[[], float]:
     """Runs chains of multiply-adds that touch no memory; returns multiply-add instructions a second."""
     chains, turns = 12, 100_000
     module = Module(layout.target)
@@ -74,7 +74,7 @@ def seconds(call: Callable[[], None], least: float) -> float:
         count = max(count * 2, int(count * least / max(spent, 1e-9) * 1.1))
 
 
-def products(layout: Layout, k: int, n: int) -> tuple[jit.Code, float]:
+def products(layout: PanelLayout, k: int, n: int) -> tuple[jit.Code, float]:
     """forward, backward, batch (in-place update) and row, each repeated inside `times` times; seconds to compile."""
     module, real = Module(layout.target), layout.real
     start = time.thread_time()
@@ -127,7 +127,7 @@ def products(layout: Layout, k: int, n: int) -> tuple[jit.Code, float]:
     return code, time.thread_time() - start
 
 
-def measure(layout: Layout, repeats: int, least: float) -> None:
+def measure(layout: PanelLayout, repeats: int, least: float) -> None:
     """Print the table of products."""
     peak = ceiling(layout)
     speed = statistics.median(peak() for _ in range(9)) * layout.lanes * 2 / 1e9
@@ -139,7 +139,9 @@ def measure(layout: Layout, repeats: int, least: float) -> None:
         print(f"{f'{m}, {k}, {n}':>16} {measure_size(layout, peak, m, k, n, repeats, least)}", flush=True)
 
 
-def measure_size(layout: Layout, peak: Callable[[], float], m: int, k: int, n: int, repeats: int, least: float) -> str:
+def measure_size(
+    layout: PanelLayout, peak: Callable[[], float], m: int, k: int, n: int, repeats: int, least: float
+) -> str:
     """One line of the table."""
     rng = np.random.default_rng(0)
     code, compile_time = products(layout, k, n)
@@ -168,7 +170,7 @@ def measure_size(layout: Layout, peak: Callable[[], float], m: int, k: int, n: i
     return " ".join(f"{statistics.median(v):9.1%}" for v in shares) + f" {read:9.1f} {compile_time:9.3f}"
 
 
-def functions(layout: Layout, repeats: int, least: float) -> None:
+def functions(layout: PanelLayout, repeats: int, least: float) -> None:
     """Print the table of elementary functions."""
     peak = ceiling(layout)
     count = 256 * layout.lanes
@@ -190,7 +192,7 @@ def functions(layout: Layout, repeats: int, least: float) -> None:
         print(f"{name:>16} {statistics.median(cycles):14.1f} {statistics.median(nanoseconds):11.3f}", flush=True)
 
 
-def elementwise(layout: Layout, make: Callable[[Function, Value], Value]) -> Any:
+def elementwise(layout: PanelLayout, make: Callable[[Function, Value], Value]) -> Any:
     """The function over an array, two vectors a turn, the whole `times` times."""
     module = Module(layout.target)
     f = module.function("apply", ["ptr", "ptr", "i64", "i64"])
@@ -214,7 +216,7 @@ def main() -> None:
     parser.add_argument("--only", choices=["products", "functions"])
     parser.add_argument("--target", default="host", help="host, x86-64-v2 or x86-64-v3")
     choice = parser.parse_args()
-    layout = target.named(choice.target).layout(choice.dtype)
+    layout = PanelLayout(target.named(choice.target), choice.dtype)
     repeats, least = (5, 0.01) if choice.quick else (15, 0.02)
     if choice.only != "functions":
         measure(layout, repeats, least)

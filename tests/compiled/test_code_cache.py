@@ -203,13 +203,14 @@ def test_equal_programs_make_equal_code() -> None:
         from random_networks import make
         from chainrule.engines.llvm import target
         from chainrule.engines.compiled.lower.program import lower
+        from chainrule.engines.compiled.kernels.panels import PanelLayout
         from chainrule.engines.compiled.plan import Recipe, plan
 
         said = hashlib.sha256()
         for seed in range(12):
             case = make(seed)
             program = case.training_program(case.network())
-            steps = plan(program, Recipe(training=True), target.host().layout(case.dtype))
+            steps = plan(program, Recipe(training=True), PanelLayout(target.host(), case.dtype))
             said.update(lower(steps).text().encode())
         print(said.hexdigest())
     """

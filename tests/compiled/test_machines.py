@@ -10,6 +10,7 @@ from random_networks import make, train
 from test_random_networks import close, flat
 
 from chainrule.engines.compiled.engine import CompiledEngine
+from chainrule.engines.compiled.kernels.panels import PanelLayout
 from chainrule.engines.compiled.lower.program import lower
 from chainrule.engines.compiled.plan import Recipe, plan
 from chainrule.engines.llvm import jit, target
@@ -71,7 +72,7 @@ def test_code_is_emitted_for_other_machines(name: str, dtype: str, number: int) 
     X, y, w = fitting.data()
     _, kind = net._data(X, y, w)
     program = net.training_program(fitting.optimizer, targets=kind, weighted=w is not None)
-    layout = target.named(name).layout(dtype)
+    layout = PanelLayout(target.named(name), dtype)
     large = number in (7, 10)
     recipe = Recipe(training=True, large=large, nonzero=fitting.zeros > 0)
     assert len(jit.object_code(lower(plan(program, recipe, layout)))) > 1000

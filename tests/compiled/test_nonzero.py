@@ -8,6 +8,7 @@ from networks import FITTINGS, Fitting
 
 import chainrule as cr
 from chainrule.engines.compiled.kernels import nonzero
+from chainrule.engines.compiled.kernels.panels import PanelLayout
 from chainrule.engines.llvm import target
 
 pytestmark = pytest.mark.usefixtures("many_processors")
@@ -58,7 +59,7 @@ def test_same_bits_as_whole_products(
 @pytest.mark.parametrize("fitting", HOLLOW, ids=str)
 def test_lists_are_used_and_right(fitting: Fitting, monkeypatch: pytest.MonkeyPatch) -> None:
     X, y, _ = fitting.data()
-    assert nonzero.worthwhile(target.host().layout(fitting.dtype), X, True)
+    assert nonzero.worthwhile(PanelLayout(target.host(), fitting.dtype), X, True)
     found = answers(fitting, X, y, 1)
     monkeypatch.setattr(nonzero, "worthwhile", lambda layout, X, training: False)
     for name, value in answers(fitting, X, y, 1).items():
@@ -70,7 +71,7 @@ def test_a_weight_that_is_not_finite_ends_the_fit(where: str) -> None:
     fitting = HOLLOW[0]
     X, y, _ = fitting.data()
     X[:, 5] = 0 if where == "a feature that is 0 everywhere" else 1
-    assert nonzero.worthwhile(target.host().layout(fitting.dtype), X, True)
+    assert nonzero.worthwhile(PanelLayout(target.host(), fitting.dtype), X, True)
     for engine in ("compiled", "reference"):
         net = fitting.network(engine)
         net.parameters["W1"][5, 7] = np.inf
@@ -80,7 +81,7 @@ def test_a_weight_that_is_not_finite_ends_the_fit(where: str) -> None:
 
 
 def test_when_lists_are_worth_their_while() -> None:
-    layout, rng = target.host().layout("float32"), np.random.default_rng(3)
+    layout, rng = PanelLayout(target.host(), "float32"), np.random.default_rng(3)
     dense = rng.normal(size=(1000, 100)).astype(np.float32)
     columns = dense * (rng.random(100) < 0.3)
     for training in (True, False):

@@ -11,6 +11,7 @@ from networks import FITTINGS, Fitting
 from random_networks import make
 
 import chainrule as cr
+from chainrule.engines.compiled.kernels.panels import PanelLayout
 from chainrule.engines.compiled.plan import Plan, Recipe, plan
 from chainrule.engines.compiled.plan.stages import Load, Product, Stage
 from chainrule.engines.compiled.plan.steps import AddUp, Chunks, Meet, Run, runs, steps_of
@@ -22,7 +23,7 @@ from chainrule.program.op import Gather, Op
 from chainrule.program.parse import parse
 from chainrule.program.scalar import Expression
 
-LAYOUT = target.named("x86-64-v3").layout("float32")
+LAYOUT = PanelLayout(target.named("x86-64-v3"), "float32")
 RECIPES = [Recipe(training=True, large=large, nonzero=nonzero) for large in (False, True) for nonzero in (False, True)]
 
 

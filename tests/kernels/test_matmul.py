@@ -12,6 +12,7 @@ import pytest
 
 from chainrule.engines.compiled import pack
 from chainrule.engines.compiled.kernels import feature_product as matmul
+from chainrule.engines.compiled.kernels.panels import PanelLayout
 from chainrule.engines.llvm import jit, target
 from chainrule.engines.llvm.emit import Module, Value
 
@@ -32,7 +33,7 @@ def alive(whole: Any) -> bool:
     return bool((whole[:32] == CANARY).all() and (whole[-32:] == CANARY).all())
 
 
-def emit(layout: target.Layout, k: int, n: int) -> Module:
+def emit(layout: PanelLayout, k: int, n: int) -> Module:
     """forward, forward_rolled, backward, batch, row: (args..., m, tid, team)."""
     module = Module(layout.target)
     for name, backward, rolled in (("forward", False, False), ("rolled", False, True), ("backward", True, False)):
@@ -79,7 +80,7 @@ def emit(layout: target.Layout, k: int, n: int) -> Module:
 P, L = ctypes.c_void_p, ctypes.c_int64
 
 
-def check(layout: target.Layout, k: int, n: int, batches: list[int], rng: np.random.Generator) -> None:
+def check(layout: PanelLayout, k: int, n: int, batches: list[int], rng: np.random.Generator) -> None:
     code = jit.compile_module(emit(layout, k, n))
     feature = {name: code.function(name, P, P, P, L, L, L) for name in ("forward", "rolled", "backward")}
     batch = code.function("batch", P, P, P, P, P, L, L, L, ctypes.c_bool)
@@ -140,7 +141,7 @@ def check(layout: target.Layout, k: int, n: int, batches: list[int], rng: np.ran
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", TARGETS)
 def test_products_of_random_sizes(name: str, dtype: str) -> None:
-    layout = target.named(name).layout(dtype)
+    layout = PanelLayout(target.named(name), dtype)
     rng = np.random.default_rng(7)
     for _ in range(10 if name == "host" else 4):
         k, n = (int(x) for x in rng.integers(1, 71, 2))
@@ -149,13 +150,13 @@ def test_products_of_random_sizes(name: str, dtype: str) -> None:
 
 @pytest.mark.parametrize("size", [(1, 1), (300, 9), (785, 33), (33, 777), (8, 32), (32, 1), (3, 16)])
 def test_products_of_marked_sizes(size: tuple[int, int]) -> None:
-    check(target.host().layout("float32"), *size, [1, 16, 33, 130], np.random.default_rng(1))
+    check(PanelLayout(target.host(), "float32"), *size, [1, 16, 33, 130], np.random.default_rng(1))
 
 
 @pytest.mark.parametrize("name", ["x86-64-v4", "aarch64"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_code_for_other_machines_is_emitted_and_verified(name: str, dtype: str) -> None:
-    layout = target.named(name).layout(dtype)
+    layout = PanelLayout(target.named(name), dtype)
     for k, n in ((70, 50), (300, 1), (3, 9)):
         assert jit.object_code(emit(layout, k, n))[:4] == b"\x7fELF"
 

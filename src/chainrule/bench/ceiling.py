@@ -18,7 +18,7 @@ def ceiling() -> Callable[[], float]:
 
     x ← x s + s in 12 independent vectors: more than latency times units of any processor so far (4 cycles, two units).
     """
-    layout = target.host().layout("float32")
+    layout = target.RealType(target.host(), "float32")
     chains = 12 if layout.target.registers > 12 else 6
     module = Module(layout.target)
     f = module.function("peak", ["i64", layout.real], layout.real)

@@ -71,6 +71,7 @@ def run(options: DeriveOptions) -> None:
 
 def _plan(program: Program) -> Plan:
     """How the compiled engine runs it on this processor: a step of training, or without updates J and its gradients."""
+    from chainrule.engines.compiled.kernels.panels import PanelLayout
     from chainrule.engines.compiled.plan import Recipe, plan  # the compiler takes its time to load
     from chainrule.engines.llvm import target
 
@@ -81,7 +82,7 @@ def _plan(program: Program) -> Plan:
     else:
         wanted = [objective, *(gradient for _, gradient in program.gradients)]
         program, recipe = program.pruned(wanted), Recipe(tuple(s.name for s in wanted), large=True)
-    return plan(program, recipe, target.host().layout("float32"))
+    return plan(program, recipe, PanelLayout(target.host(), "float32"))
 
 
 def _numbers(options: DeriveOptions, notation: str, form: str, mean: Mean | None, optimizer: Optimizer | None) -> None:

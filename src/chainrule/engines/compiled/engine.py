@@ -14,12 +14,13 @@ from chainrule.engines.base import Array, Session, Values
 from chainrule.engines.compiled import pack
 from chainrule.engines.compiled.call import Call
 from chainrule.engines.compiled.kernels import nonzero
+from chainrule.engines.compiled.kernels.panels import PanelLayout
 from chainrule.engines.compiled.plan import Plan, Recipe, plan
 from chainrule.engines.compiled.plan.memory import GROUPS, RUN, Memory
 from chainrule.engines.compiled.session import CompiledSession
 from chainrule.engines.cost import operations
 from chainrule.engines.llvm import jit, target
-from chainrule.engines.llvm.target import Layout, Target
+from chainrule.engines.llvm.target import Target
 from chainrule.engines.processors import allowed, present
 from chainrule.engines.reference import Evaluate, evaluator
 from chainrule.program.equation import Program
@@ -77,7 +78,7 @@ class CompiledEngine:
 
     def __init__(self, dtype: np.dtype[Any], machine: Target | None = None) -> None:
         self.dtype = dtype
-        self.layout: Layout = (machine or target.host()).layout(dtype.name)
+        self.layout = PanelLayout(machine or target.host(), dtype.name)
         self._units: dict[object, Unit] = {}
         self._looked_at: dict[int, tuple[Program, weakref.ref[Array], bool]] = {}
         self._idle: list[Array] = []

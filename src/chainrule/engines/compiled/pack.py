@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from chainrule.engines.compiled.kernels.panels import PanelLayout
 from chainrule.engines.compiled.plan.kinds import Kind
-from chainrule.engines.llvm.target import Layout
 
 Array = npt.NDArray[Any]
 
@@ -30,7 +30,7 @@ def zeros(shape: int | tuple[int, ...], dtype: npt.DTypeLike) -> Array:
     return np.zeros(shape, dtype)
 
 
-def put(layout: Layout, kind: Kind, array: Array, into: Array) -> None:
+def put(layout: PanelLayout, kind: Kind, array: Array, into: Array) -> None:
     """An ordinary array into memory of its kind; what pads a weight is left as it is (0 in fresh memory)."""
     if kind != "weight":
         into[: array.size] = array.reshape(-1)
@@ -44,7 +44,7 @@ def put(layout: Layout, kind: Kind, array: Array, into: Array) -> None:
         panels[full, :, : n % layout.panel] = array[:, full * layout.panel :]
 
 
-def take(layout: Layout, kind: Kind, memory: Array, into: Array) -> None:
+def take(layout: PanelLayout, kind: Kind, memory: Array, into: Array) -> None:
     """The other way: from memory of its kind into an ordinary array."""
     if kind != "weight":
         into[...] = memory[: into.size].reshape(into.shape)
@@ -57,13 +57,13 @@ def take(layout: Layout, kind: Kind, memory: Array, into: Array) -> None:
         into[:, full * layout.panel :] = panels[full, :, : n % layout.panel]
 
 
-def _panels(layout: Layout, memory: Array, shape: tuple[int, ...]) -> Array:
+def _panels(layout: PanelLayout, memory: Array, shape: tuple[int, ...]) -> Array:
     """The memory of a weight (k, n) as [feature panel][p][NR]."""
     k, n = shape
     return memory[: layout.weight_size(k, n)].reshape(layout.panels(n), k, layout.panel)
 
 
-def batch_to_panels(layout: Layout, X: Array) -> Array:
+def batch_to_panels(layout: PanelLayout, X: Array) -> Array:
     """A batch value (m, n) in lane panels; the lanes past m repeat the last sample."""
     m, n = X.shape
     panels = layout.panels(m)
@@ -73,20 +73,20 @@ def batch_to_panels(layout: Layout, X: Array) -> Array:
     return flat
 
 
-def batch_from_panels(layout: Layout, flat: Array, m: int, n: int) -> Array:
+def batch_from_panels(layout: PanelLayout, flat: Array, m: int, n: int) -> Array:
     """The (m, n) array held in lane panels, as a copy."""
     stored = flat[: layout.batch_size(m, n)].reshape(-1, n, layout.panel)
     return np.ascontiguousarray(stored.transpose(0, 2, 1).reshape(-1, n)[:m])
 
 
-def weight_to_panels(layout: Layout, W: Array) -> Array:
+def weight_to_panels(layout: PanelLayout, W: Array) -> Array:
     """A weight (k, n) in feature panels; the features past n are 0."""
     flat = aligned(layout.weight_size(*W.shape), layout.dtype)
     put(layout, "weight", W, flat)
     return flat
 
 
-def weight_from_panels(layout: Layout, flat: Array, k: int, n: int) -> Array:
+def weight_from_panels(layout: PanelLayout, flat: Array, k: int, n: int) -> Array:
     """The (k, n) array held in feature panels, as a copy."""
     W = np.empty((k, n), layout.dtype)
     take(layout, "weight", flat, W)

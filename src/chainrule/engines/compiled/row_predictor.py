@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.engines.compiled import pack
+from chainrule.engines.compiled.kernels.panels import PanelLayout
 from chainrule.engines.compiled.plan import Plan
 from chainrule.engines.compiled.plan.memory import ROW
 from chainrule.engines.compiled.plan.stages import Flat, Lookup, PerSample, Product, Scalars
 from chainrule.engines.llvm import jit
 from chainrule.engines.llvm.emit import Module
-from chainrule.engines.llvm.target import Layout
 from chainrule.program.symbol import STORED
 
 Array = NDArray[Any]
@@ -52,7 +52,7 @@ class RowPredictor:
     call(X) is Ŷ (1, n), or None where the ordinary way has to say what is wrong with X.
     """
 
-    def __init__(self, plan: Plan, layout: Layout, dtype: np.dtype[Any], stored: dict[str, Array]) -> None:
+    def __init__(self, plan: Plan, layout: PanelLayout, dtype: np.dtype[Any], stored: dict[str, Array]) -> None:
         program = plan.program
         given = next(s for s in program.given if s.role == "input")
         inputs = int(given.shape[1])

@@ -278,14 +278,17 @@ class Function:
         element = element_of(type)
         if offset:
             pointer = self.emit("ptr", f"getelementptr {element}, ptr {pointer.text}, i64 {offset}")
-        return self.emit(type, f"load {type}, ptr {pointer.text}, align {align or bytes_of(element)}")
+        return self.emit(type, f"load {type}, ptr {pointer.text}, align {align or self._bytes(element)}")
+
+    def _bytes(self, element: str) -> int:
+        return self.module.target.pointer_bytes if element == "ptr" else bytes_of(element)
 
     def store(self, x: Value, pointer: Value, offset: int = 0, align: int = 0) -> None:
         """Store at `pointer` + `offset` elements; aligned as in `load`."""
         element = element_of(x.type)
         if offset:
             pointer = self.emit("ptr", f"getelementptr {element}, ptr {pointer.text}, i64 {offset}")
-        self.line(f"store {x.type} {x.text}, ptr {pointer.text}, align {align or bytes_of(element)}")
+        self.line(f"store {x.type} {x.text}, ptr {pointer.text}, align {align or self._bytes(element)}")
 
     def prefetch(self, pointer: Value, write: bool = False, locality: int = 3) -> None:
         """Ask for the cache line at `pointer`; locality 3: all levels, 2: from level 2 outwards."""
@@ -335,6 +338,8 @@ class Function:
         """True in lane l where first + l < count."""
         count = self.value(count)
         narrow = self.emit("i32", f"trunc i64 {count.text} to i32") if count.type == "i64" else count
+        if lanes == 1:
+            return self.icmp("slt", self.constant("i32", first), narrow)
         numbers = Value(f"<{lanes} x i32>", "<" + ", ".join(f"i32 {first + i}" for i in range(lanes)) + ">")
         return self.icmp("slt", numbers, self.splat(narrow, lanes))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from chainrule.engines.llvm import cache, dump
@@ -34,7 +34,7 @@ def _llvm(native: bool) -> Any:
 def _backend(target: Target) -> Any:
     from llvmlite import binding as llvm
 
-    return _llvm(target.triple.split("-", 1)[0] == llvm.get_process_triple().split("-", 1)[0])
+    return _llvm(target.architecture == replace(target, triple=llvm.get_process_triple()).architecture)
 
 
 def _machine(target: Target) -> Any:
@@ -44,18 +44,34 @@ def _machine(target: Target) -> Any:
     )
 
 
-def object_code(module: Module) -> bytes:
-    """The module as an object file for its target; raises RuntimeError when the IR does not hold together."""
-    llvm = _backend(module.target)
-    parsed = llvm.parse_assembly(module.text())
+def _parsed(module: Module, machine: Any) -> Any:
+    """LLVM's own form of the module, verified, with the sizes and alignments of its target."""
+    parsed = _backend(module.target).parse_assembly(module.text())
+    parsed.data_layout = str(machine.target_data)
     parsed.verify()
-    return bytes(_machine(module.target).emit_object(parsed))
+    return parsed
+
+
+def object_code(module: Module) -> bytes:
+    """The module as an object file for its target.  Raises RuntimeError if the IR does not hold together."""
+    machine = _machine(module.target)
+    return bytes(machine.emit_object(_parsed(module, machine)))
 
 
 def assembly(module: Module) -> str:
-    """The module as assembly text, for reading."""
-    llvm = _backend(module.target)
-    return str(_machine(module.target).emit_assembly(llvm.parse_assembly(module.text())))
+    """The module as assembly text.  Raises RuntimeError if the IR does not hold together."""
+    machine = _machine(module.target)
+    return str(machine.emit_assembly(_parsed(module, machine)))
+
+
+def has_backend(target: Target) -> bool:
+    """Whether this build of LLVM can make code for the target."""
+    llvm = _backend(target)
+    try:
+        llvm.Target.from_triple(target.triple)
+    except RuntimeError:
+        return False
+    return True
 
 
 class Code:

@@ -1,9 +1,10 @@
-"""The machine that code is made for: vector width, registers, multiply-add, caches; and the tile sizes it allows."""
+"""The machine that code is made for: vector width, registers, multiply-add, caches."""
 
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from chainrule.errors import unknown_name
@@ -13,34 +14,55 @@ REALS = {"float32": ("float", 4), "float64": ("double", 8)}
 
 @dataclass(frozen=True)
 class Target:
-    """A processor as the emitter sees it.
-
-    triple, cpu, features: LLVM's names; vector_bytes: width of a vector register; registers: how many of them;
-    fma: whether a fused multiply-add is one instruction; l1, l2: bytes of data cache of one core.
-    """
+    """A processor as the emitter sees it."""
 
     triple: str
+    """LLVM's name of the machine: x86_64-unknown-linux-gnu, wasm32-unknown-unknown."""
     cpu: str
+    """LLVM's name of the processor."""
     features: str
+    """Its features, +avx2,-sse4a, beside those that the processor's name stands for."""
     vector_bytes: int
+    """Width of a vector register; 0 where a register holds one number."""
     registers: int
+    """How many vector registers there are."""
     fma: bool
+    """Whether a fused multiply-add is one instruction."""
     l1: int = 32 << 10
+    """Bytes of data cache of one core, level 1."""
     l2: int = 512 << 10
+    """Bytes of cache of one core, level 2."""
 
-    def layout(self, dtype: str) -> Layout:
-        """The vector geometry for `dtype`, "float32" or "float64"."""
-        if dtype not in REALS:
-            raise ValueError(unknown_name("dtype", dtype, REALS))
-        return Layout(self, dtype)
+    @property
+    def architecture(self) -> str:
+        """The first word of the triple, by the name that LLVM's own back ends have."""
+        word = self.triple.split("-", 1)[0]
+        return _ALIASES.get(word, word)
+
+    @property
+    def pointer_bytes(self) -> int:
+        """Bytes of an address."""
+        return 4 if self.architecture in ("wasm32", "i686", "arm", "armv7", "nvptx") else 8
+
+
+_ALIASES = {"amd64": "x86_64", "arm64": "aarch64", "i386": "i686"}
 
 
 @dataclass(frozen=True)
-class Layout:
-    """How values of one dtype lie in memory on one target, and how large a register tile may be."""
+class RealType:
+    """Numbers of one dtype on one target: LLVM's types for one of them and for a vector register full.
+
+    Raises ValueError for another dtype than float32 and float64.
+    """
 
     target: Target
+    """The processor."""
     dtype: str
+    """float32 or float64."""
+
+    def __post_init__(self) -> None:
+        if self.dtype not in REALS:
+            raise ValueError(unknown_name("dtype", self.dtype, REALS))
 
     @functools.cached_property
     def real(self) -> str:
@@ -55,69 +77,47 @@ class Layout:
     @functools.cached_property
     def lanes(self) -> int:
         """Scalars in one vector register (VW)."""
-        return self.target.vector_bytes // self.itemsize
+        return max(1, self.target.vector_bytes // self.itemsize)
 
     @functools.cached_property
     def vector(self) -> str:
-        """LLVM's name of the vector type."""
-        return f"<{self.lanes} x {self.real}>"
-
-    @property
-    def vectors(self) -> int:
-        """Vectors side by side in a panel (nv)."""
-        return 2
-
-    @functools.cached_property
-    def panel(self) -> int:
-        """Scalars in one panel line (NR): samples of a batch value, features of a weight."""
-        return self.lanes * self.vectors
-
-    def panels(self, n: int) -> int:
-        """How many panels hold n samples or features."""
-        return -(-n // self.panel)
-
-    def padded(self, n: int) -> int:
-        """n rounded up to whole panels: the length of a bias, and of a row for row_predict."""
-        return self.panels(n) * self.panel
-
-    def batch_size(self, m: int, n: int) -> int:
-        """Scalars stored for a batch value of shape (m, n)."""
-        return self.panels(m) * n * self.panel
-
-    def weight_size(self, k: int, n: int) -> int:
-        """Scalars stored for a weight of shape (k, n)."""
-        return self.panels(n) * k * self.panel
-
-    def tile_rows(self, vectors: int) -> int:
-        """The most rows of a register tile `vectors` wide: the sums, the line of vectors, a broadcast or two."""
-        if not self.target.fma and self.target.registers <= 16:
-            return 4  # each product needs a register of its own before it is added
-        if self.target.vector_bytes <= 16 and self.target.registers > 16:
-            return 8  # sixteen sums fill four units, and broadcasts are loaded ahead into registers
-        spare = self.target.registers - vectors - (1 if self.target.registers <= 16 else 2)
-        return max(1, min(spare // vectors, 14))
-
-    @property
-    def chains(self) -> int:
-        """Independent sums that keep the multiply-add units busy (latency 4 cycles, two a cycle)."""
-        return 8
+        """LLVM's name of the vector type; of the scalar type where a register holds one number."""
+        return f"<{self.lanes} x {self.real}>" if self.lanes > 1 else self.real
 
 
-def _tuned(triple: str, cpu: str, features: str, known: dict[str, bool], l1: int, l2: int) -> Target:
-    arch = triple.split("-", 1)[0]
-    if arch in ("aarch64", "arm64", "aarch64_be"):
-        return Target(triple, cpu, features, 16, 32, True, l1, l2)
-    if arch in ("x86_64", "amd64", "i686", "i386"):
-        wide = known.get("avx512f", False) and known.get("avx512vl", False) and known.get("avx512dq", False)
-        if wide:
-            # Without this LLVM may stay with 256-bit vectors on machines whose tuning prefers them.
-            features = ",".join(filter(None, (features, "-prefer-256-bit")))
-            return Target(triple, cpu, features, 64, 32, True, l1, l2)
-        registers = 8 if arch in ("i686", "i386") else 16
-        if known.get("avx2", False) and known.get("fma", False):
-            return Target(triple, cpu, features, 32, registers, True, l1, l2)
-        return Target(triple, cpu, features, 16, registers, known.get("fma", False), l1, l2)
-    return Target(triple, cpu, features, 16, 32, arch.startswith(("riscv", "ppc64", "powerpc64")), l1, l2)
+def described(
+    triple: str,
+    cpu: str = "",
+    features: str = "",
+    *,
+    implied: Iterable[str] = (),
+    l1: int = 32 << 10,
+    l2: int = 512 << 10,
+) -> Target:
+    """The target of LLVM's names.
+
+    features: "+simd128,-avx"; implied: those that the processor's name stands for.
+    """
+    on = {*implied, *(word[1:] for word in features.split(",") if word.startswith("+"))}
+    bare = Target(triple, cpu, features, 16, 32, True, l1, l2)
+    match bare.architecture:
+        case "x86_64" | "i686":
+            registers = 8 if bare.architecture == "i686" else 16
+            if {"avx512f", "avx512vl", "avx512dq"} <= on:
+                # Without this LLVM may stay with 256-bit vectors on machines whose tuning prefers them.
+                features = ",".join(filter(None, (features, "-prefer-256-bit")))
+                return replace(bare, features=features, vector_bytes=64)
+            if {"avx2", "fma"} <= on:
+                return replace(bare, vector_bytes=32, registers=registers)
+            return replace(bare, registers=registers, fma="fma" in on)
+        case "aarch64" | "aarch64_be":
+            return bare
+        case "wasm32" | "wasm64":
+            return replace(bare, vector_bytes=16 if "simd128" in on else 0, fma=False)
+        case "nvptx64" | "nvptx" | "amdgcn":  # a thread is a lane
+            return replace(bare, vector_bytes=0, registers=255)
+        case other:
+            return replace(bare, fma=other.startswith(("riscv", "ppc64", "powerpc64")))
 
 
 def _cache_size(index: int, default: int) -> int:
@@ -137,23 +137,27 @@ def host() -> Target:
 
     known = dict(llvm.get_host_cpu_features())
     features = ",".join(("+" if on else "-") + name for name, on in sorted(known.items()))
-    cpu = llvm.get_host_cpu_name()
-    return _tuned(llvm.get_process_triple(), cpu, features, known, _cache_size(0, 32 << 10), _cache_size(2, 512 << 10))
+    l1, l2 = _cache_size(0, 32 << 10), _cache_size(2, 512 << 10)
+    return described(llvm.get_process_triple(), llvm.get_host_cpu_name(), features, l1=l1, l2=l2)
 
 
-_NAMED = {
-    "x86-64-v2": ("x86_64-unknown-linux-gnu", "x86-64-v2", ()),
-    "x86-64-v3": ("x86_64-unknown-linux-gnu", "x86-64-v3", ("avx2", "fma")),
-    "x86-64-v4": ("x86_64-unknown-linux-gnu", "x86-64-v4", ("avx2", "fma", "avx512f", "avx512vl", "avx512dq")),
-    "aarch64": ("aarch64-unknown-linux-gnu", "generic", ()),
+_LINUX = "unknown-linux-gnu"
+_NAMED: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
+    "x86-64-v2": (f"x86_64-{_LINUX}", "x86-64-v2", "", ()),
+    "x86-64-v3": (f"x86_64-{_LINUX}", "x86-64-v3", "", ("avx2", "fma")),
+    "x86-64-v4": (f"x86_64-{_LINUX}", "x86-64-v4", "", ("avx2", "fma", "avx512f", "avx512vl", "avx512dq")),
+    "aarch64": (f"aarch64-{_LINUX}", "generic", "", ()),
+    "wasm32": ("wasm32-unknown-unknown", "generic", "+simd128", ()),
+    "nvptx64": ("nvptx64-nvidia-cuda", "sm_80", "", ()),
 }
+"""By name: triple, processor, features, and those that the processor's name stands for."""
 
 
 def named(name: str) -> Target:
-    """A machine by name: "host", "x86-64-v2", "x86-64-v3", "x86-64-v4" or "aarch64"."""
+    """A machine by name: "host", or one of the table.  Raises ValueError for another."""
     if name == "host":
         return host()
     if name not in _NAMED:
         raise ValueError(unknown_name("target", name, ["host", *_NAMED]))
-    triple, cpu, known = _NAMED[name]
-    return _tuned(triple, cpu, "", dict.fromkeys(known, True), 32 << 10, 512 << 10)
+    triple, cpu, features, implied = _NAMED[name]
+    return described(triple, cpu, features, implied=implied)

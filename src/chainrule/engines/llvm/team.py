@@ -218,10 +218,10 @@ def meet(f: Function, state: Value, team: Int, give_way: Value) -> None:
 
 def _pause(f: Function) -> None:
     """Tell the core that this is a waiting loop."""
-    arch = f.module.target.triple.split("-", 1)[0]
-    if arch in ("x86_64", "amd64", "i686", "i386"):
+    architecture = f.module.target.architecture
+    if architecture in ("x86_64", "i686"):
         f.module.declarations["llvm.x86.sse2.pause"] = "declare void @llvm.x86.sse2.pause()"
         f.line("call void @llvm.x86.sse2.pause()")
-    elif arch in ("aarch64", "arm64"):
+    elif architecture == "aarch64":
         f.module.declarations["llvm.aarch64.hint"] = "declare void @llvm.aarch64.hint(i32)"
         f.line("call void @llvm.aarch64.hint(i32 1)")

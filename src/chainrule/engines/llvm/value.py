@@ -41,11 +41,12 @@ def like(type: str, element: str) -> str:
     return f"<{lanes_of(type)} x {element}>" if type[0] == "<" else element
 
 
-_BYTES = {"i8": 1, "i16": 2, "i32": 4, "i64": 8, "float": 4, "double": 8, "ptr": 8, "i1": 1}
+_BYTES = {"i8": 1, "i16": 2, "i32": 4, "i64": 8, "float": 4, "double": 8, "i1": 1}
 
 
 @functools.cache
 def bytes_of(element: str) -> int:
+    """The size of a number of this type."""
     return _BYTES[element]
 
 

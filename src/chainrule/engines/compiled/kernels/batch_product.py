@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from chainrule.engines.compiled.kernels.nonzero import INDEX, NonzeroLists
+from chainrule.engines.compiled.kernels.panels import PanelLayout
 from chainrule.engines.compiled.kernels.tile import (
     UNROLL,
     Epilogue,
@@ -22,14 +23,13 @@ from chainrule.engines.compiled.kernels.tile import (
     ways_of,
 )
 from chainrule.engines.llvm.emit import Function, Int, Value
-from chainrule.engines.llvm.target import Layout
 
 BiasEpilogue = Callable[[Int, list[Value]], None]
 
 
 def batch_product(
     f: Function,
-    layout: Layout,
+    layout: PanelLayout,
     *,
     values: Value,
     slopes: Value,
@@ -66,7 +66,7 @@ class _Batch:
     """One batch product under emission."""
 
     f: Function
-    layout: Layout
+    layout: PanelLayout
     values: Value
     slopes: Value
     scratch: Value
@@ -241,14 +241,14 @@ class _Batch:
         return f.shuffle(total, zero, [0, *[layout.lanes] * (layout.lanes - 1)])
 
 
-def batch_scratch(layout: Layout, m: int) -> int:
+def batch_scratch(layout: PanelLayout, m: int) -> int:
     """Scalars of scratch that one thread needs for batch_product with up to m samples."""
     return layout.padded(m) * layout.panel
 
 
 def pack_rows(
     f: Function,
-    layout: Layout,
+    layout: PanelLayout,
     *,
     values: Value,
     scratch: Value,

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from chainrule.engines.compiled.kernels.batch_product import batch_product, batch_scratch
 from chainrule.engines.compiled.kernels.nonzero import INDEX, NonzeroLists
+from chainrule.engines.compiled.kernels.panels import PanelLayout
 from chainrule.engines.compiled.kernels.tile import (
     UNROLL,
     Epilogue,
@@ -32,7 +33,6 @@ from chainrule.engines.compiled.kernels.tile import (
     ways_of,
 )
 from chainrule.engines.llvm.emit import Function, Int, Value
-from chainrule.engines.llvm.target import Layout
 
 __all__ = [
     "Epilogue",
@@ -58,7 +58,7 @@ class _Depth:
     ends: Value | bool
 
 
-def _depth_blocks(f: Function, layout: Layout, depth: int, body: Callable[[_Depth], None]) -> int:
+def _depth_blocks(f: Function, layout: PanelLayout, depth: int, body: Callable[[_Depth], None]) -> int:
     """Run `body` for each block of the depth."""
     size = depth_block(layout, depth)
     blocks = -(-depth // size)
@@ -111,7 +111,7 @@ def _rectangles(
 
 def feature_product(
     f: Function,
-    layout: Layout,
+    layout: PanelLayout,
     *,
     weight: Value,
     values: Value,
@@ -247,7 +247,7 @@ def feature_product(
 
 def row_predict(
     f: Function,
-    layout: Layout,
+    layout: PanelLayout,
     *,
     weight: Value,
     x: Value,

@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from chainrule.engines.compiled.kernels.panels import PanelLayout
 from chainrule.engines.compiled.kernels.tile import depth_block, row_segments
 from chainrule.engines.llvm.emit import Function, Int, Value
-from chainrule.engines.llvm.target import Layout
 
 INDEX = "i32"
 """LLVM's type of an entry."""
@@ -48,7 +48,7 @@ class NonzeroLists:
     feature on.  batch: the counts of all tiles, then for each tile as many entries as the workspace has lanes.
     """
 
-    layout: Layout
+    layout: PanelLayout
     form: str
     k: int
 
@@ -157,7 +157,7 @@ def nonzero_of_tiles(
         at += s.count
 
 
-def _bits(f: Function, layout: Layout, lines: list[Value], v: int) -> Value:
+def _bits(f: Function, layout: PanelLayout, lines: list[Value], v: int) -> Value:
     """Which lanes of the v-th vectors at `lines` hold anything but 0, one bit each, as i32."""
     lanes, size = layout.lanes, layout.lanes * layout.itemsize
     type = f"<{lanes} x i{8 * layout.itemsize}>"
@@ -170,7 +170,7 @@ def _bits(f: Function, layout: Layout, lines: list[Value], v: int) -> Value:
     return packed if lanes == 32 else f.convert("zext", packed, "i32")
 
 
-def _joined(f: Function, layout: Layout, bits: list[Value]) -> Value:
+def _joined(f: Function, layout: PanelLayout, bits: list[Value]) -> Value:
     """The bits of all vectors of a panel's row."""
     all_of_them = bits[0]
     for v, more in enumerate(bits[1:], 1):
@@ -183,7 +183,7 @@ def pays(*widths: int) -> bool:
     return min(widths) >= NARROWEST
 
 
-def worthwhile(layout: Layout, X: npt.NDArray[Any], training: bool) -> bool:
+def worthwhile(layout: PanelLayout, X: npt.NDArray[Any], training: bool) -> bool:
     """Whether products of these data are faster by lists, judged from some of the samples.
 
     What is left of the steps of forward products, and in training of the batch product too, decides.

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from chainrule.engines.compiled.kernels.panels import PanelLayout
 from chainrule.engines.llvm.emit import Function, Int, Value
-from chainrule.engines.llvm.target import Layout
 
 UNROLL = 4
 DEPTH_BYTES_PER_L1 = 1 / 2
@@ -59,7 +59,7 @@ def balanced(rows: int, most: int) -> tuple[int, ...]:
     return (small + 1,) * larger + (small,) * (count - larger)
 
 
-def panel_segments(layout: Layout, n: int, vectors: int) -> list[Segment]:
+def panel_segments(layout: PanelLayout, n: int, vectors: int) -> list[Segment]:
     """Rows = features of a weight, a unit = one of its panels: a 64-byte line is used up by neighbouring tiles."""
     NR, most = layout.panel, layout.tile_rows(vectors)
     full, rest = divmod(n, NR)
@@ -71,7 +71,7 @@ def panel_segments(layout: Layout, n: int, vectors: int) -> list[Segment]:
     return out
 
 
-def row_segments(layout: Layout, k: int, vectors: int) -> list[Segment]:
+def row_segments(layout: PanelLayout, k: int, vectors: int) -> list[Segment]:
     """Rows = input features, a unit = one tile."""
     sizes = balanced(k, layout.tile_rows(vectors))
     out, row = [], 0
@@ -82,7 +82,7 @@ def row_segments(layout: Layout, k: int, vectors: int) -> list[Segment]:
     return out
 
 
-def depth_block(layout: Layout, depth: int) -> int:
+def depth_block(layout: PanelLayout, depth: int) -> int:
     """Steps of a depth block of a feature product, a multiple of the panel where there are several; the last has fewer.
 
     A block of the streamed operand stays in the level 1 cache.
@@ -100,7 +100,7 @@ def share(f: Function, count: Int, tid: Int, team: Int) -> tuple[Int, Int]:
     return f.udiv(f.mul(count, tid), team), f.udiv(f.mul(count, f.add(tid, 1)), team)
 
 
-def ways_of(layout: Layout, rows: int, vectors: int) -> int:
+def ways_of(layout: PanelLayout, rows: int, vectors: int) -> int:
     """Partial sums over the depth for tiles too small to keep the arithmetic units busy."""
     ways = 1
     while rows * vectors * ways < layout.chains and ways < UNROLL:
@@ -125,7 +125,7 @@ class Operands:
 
 def accumulate_tile(
     f: Function,
-    layout: Layout,
+    layout: PanelLayout,
     rows: int,
     width: int,
     start: Sequence[Value],
@@ -200,7 +200,7 @@ class Steps:
 
 def accumulate_nonzero(
     f: Function,
-    layout: Layout,
+    layout: PanelLayout,
     rows: int,
     width: int,
     start: Sequence[Value],
@@ -231,7 +231,7 @@ def accumulate_nonzero(
     return f.if_(odd, lambda: steps(pairs, acc, 1), lambda: acc, results=len(acc))
 
 
-def load_rows(f: Function, layout: Layout, at: Value, rows: int, width: int) -> list[Value]:
+def load_rows(f: Function, layout: PanelLayout, at: Value, rows: int, width: int) -> list[Value]:
     """The vectors of `rows` consecutive rows, NR apart, flat."""
     size = layout.lanes * layout.itemsize
     return [
@@ -239,7 +239,7 @@ def load_rows(f: Function, layout: Layout, at: Value, rows: int, width: int) -> 
     ]
 
 
-def store_tile(f: Function, layout: Layout, buffer: Value, tile: Tile) -> None:
+def store_tile(f: Function, layout: PanelLayout, buffer: Value, tile: Tile) -> None:
     """Store the sums of a tile to its place in a buffer laid out as the product's result."""
     at = f.at(buffer, tile.offset, type=layout.real)
     for r, row in enumerate(tile.acc):

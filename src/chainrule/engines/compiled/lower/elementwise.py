@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+from chainrule.engines.compiled.kernels.panels import PanelLayout
 from chainrule.engines.compiled.lower.frame import Frame
 from chainrule.engines.compiled.plan.kinds import width_of
 from chainrule.engines.compiled.plan.memory import Word, size_of
@@ -12,7 +13,6 @@ from chainrule.engines.compiled.plan.stages import Flat, Masks, PerSample, Scala
 from chainrule.engines.llvm import philox
 from chainrule.engines.llvm.emit import Function, Int, Module, Value
 from chainrule.engines.llvm.expression import Evaluator
-from chainrule.engines.llvm.target import Layout
 from chainrule.program.equation import Equation
 from chainrule.program.op import Elementwise, Mask, Reduce
 from chainrule.program.symbol import STORED
@@ -124,7 +124,7 @@ def _masks(frame: Frame, equation: Equation) -> None:
     f.call(draw, place, words[Word.SEED], counter, op.stream, before, *frame.share(frame.panels))
 
 
-def _draw(module: Module, layout: Layout, columns: int, rate: float) -> Function:
+def _draw(module: Module, layout: PanelLayout, columns: int, rate: float) -> Function:
     """The function void draw(ptr mask, i64 seed, i32 step, i32 stream, i64 first, i64 lo, i64 hi), made once.
 
     It fills the lane panels lo, ..., hi - 1 of a mask, whose first sample is number `first` of the batch.  Ten rounds

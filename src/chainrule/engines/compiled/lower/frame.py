@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 
 from chainrule.engines.compiled.kernels.feature_product import share
 from chainrule.engines.compiled.kernels.nonzero import NonzeroLists
+from chainrule.engines.compiled.kernels.panels import PanelLayout
 from chainrule.engines.compiled.plan import Plan
 from chainrule.engines.compiled.plan.memory import Memory, Word, width
 from chainrule.engines.llvm.emit import Function, Int, Value
 from chainrule.engines.llvm.expression import Evaluator
-from chainrule.engines.llvm.target import Layout
 from chainrule.program.equation import Equation
 from chainrule.program.symbol import BATCH, STORED
 
@@ -122,7 +122,7 @@ class Frame:
         return self.plan.memory
 
     @property
-    def layout(self) -> Layout:
+    def layout(self) -> PanelLayout:
         """How values lie on the processor."""
         return self.plan.memory.layout
 

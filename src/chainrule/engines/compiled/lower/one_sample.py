@@ -7,13 +7,13 @@ reduction.
 
 from __future__ import annotations
 
+from chainrule.engines.compiled.kernels.panels import PanelLayout
 from chainrule.engines.compiled.lower.elementwise import combine, identity
 from chainrule.engines.compiled.plan import Plan
 from chainrule.engines.compiled.plan.memory import ROW
 from chainrule.engines.compiled.plan.stages import Lookup, PerSample, Product, loops_of
 from chainrule.engines.llvm.emit import Function, Int, Module, Value
 from chainrule.engines.llvm.expression import Evaluator
-from chainrule.engines.llvm.target import Layout
 from chainrule.program.equation import Equation
 from chainrule.program.op import Elementwise, Reduce
 from chainrule.program.symbol import BATCH, STORED, Symbol
@@ -31,7 +31,7 @@ MOST_NONZERO = 8192
 class _Row:
     """The lowering of one plan: every value is a contiguous row in the workspace."""
 
-    def __init__(self, f: Function, layout: Layout, plan: Plan, offsets: dict[str, int]) -> None:
+    def __init__(self, f: Function, layout: PanelLayout, plan: Plan, offsets: dict[str, int]) -> None:
         self.f, self.layout, self.plan = f, layout, plan
         self.symbols = plan.program.symbols
         stored, workspace, source = f.args
@@ -248,7 +248,7 @@ class _Row:
             self.numbers[e.target.name] = f.reduce(combine(f, e.op.kind), total)
 
 
-def _sound(f: Function, layout: Layout, inputs: int, vocabulary: int | None) -> Value:
+def _sound(f: Function, layout: PanelLayout, inputs: int, vocabulary: int | None) -> Value:
     """Whether all numbers are finite, or all tokens in the vocabulary."""
     source, zero = f.args[2], f.constant(layout.vector, 0.0)
 
@@ -264,7 +264,7 @@ def _sound(f: Function, layout: Layout, inputs: int, vocabulary: int | None) -> 
     return f.fcmp("oeq", f.reduce(f.fadd, f.loop(0, -(-inputs // layout.lanes), number, [zero])[0]), 0.0)
 
 
-def lower_row(plan: Plan, layout: Layout, offsets: dict[str, int]) -> Module:
+def lower_row(plan: Plan, layout: PanelLayout, offsets: dict[str, int]) -> Module:
     """i64 row(stored, workspace, x): 1, or 0 for an x that the checked door has to see."""
     module = Module(layout.target)
     given = next(s for s in plan.program.given if s.role == "input")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any
 
+from chainrule.engines.compiled.kernels.panels import PanelLayout
 from chainrule.engines.compiled.plan.listing import listing
 from chainrule.engines.compiled.plan.memory import Memory, memory
 from chainrule.engines.compiled.plan.planner import fuse
@@ -12,7 +13,6 @@ from chainrule.engines.compiled.plan.recipe import Recipe
 from chainrule.engines.compiled.plan.stages import Fusion
 from chainrule.engines.compiled.plan.steps import Step, steps_of
 from chainrule.engines.compiled.plan.verify import verify
-from chainrule.engines.llvm.target import Layout
 from chainrule.program.equation import Program
 
 __all__ = ["Plan", "Recipe", "plan"]
@@ -31,7 +31,7 @@ class Plan(Fusion):
         return listing(self, self.memory, self.steps)
 
 
-def plan(program: Program, recipe: Recipe, layout: Layout) -> Plan:
+def plan(program: Program, recipe: Recipe, layout: PanelLayout) -> Plan:
     """The plan of a program, run as the recipe says.  Raises ProgramError where an equation cannot be placed."""
     fusion = fuse(program, recipe)
     places = memory(fusion, layout)

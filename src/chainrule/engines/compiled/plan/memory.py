@@ -15,9 +15,9 @@ from enum import IntEnum
 from functools import cached_property
 
 from chainrule.engines.compiled.kernels.nonzero import NonzeroLists
+from chainrule.engines.compiled.kernels.panels import PanelLayout
 from chainrule.engines.compiled.plan.kinds import Kind
 from chainrule.engines.compiled.plan.stages import Fusion, Lookup, Scatter
-from chainrule.engines.llvm.target import Layout
 from chainrule.program.equation import Program
 from chainrule.program.symbol import STORED, Symbol
 
@@ -70,7 +70,7 @@ class Word(IntEnum):
 class Memory:
     """Where everything of a plan lies."""
 
-    layout: Layout
+    layout: PanelLayout
     """How values of the dtype lie on the processor."""
     kinds: dict[str, Kind]
     """How each symbol lies, by name."""
@@ -107,7 +107,7 @@ class Memory:
         return {a: {b for b, c, d in spans if c < last and first < d} for a, first, last in spans}
 
 
-def size_of(symbol: Symbol, kind: Kind, layout: Layout) -> int:
+def size_of(symbol: Symbol, kind: Kind, layout: PanelLayout) -> int:
     """Elements of a value without samples, whole cache lines."""
     shape = [int(d) for d in symbol.shape]
     match kind:
@@ -126,12 +126,14 @@ def width(symbol: Symbol) -> int:
     return int(symbol.shape[1]) if len(symbol.shape) == 2 else 1
 
 
-def stored_places(program: Program, kinds: Mapping[str, Kind], layout: Layout) -> tuple[dict[str, int], int]:
+def stored_places(program: Program, kinds: Mapping[str, Kind], layout: PanelLayout) -> tuple[dict[str, int], int]:
     """Offsets of parameters, slots and statistics, and the elements they take: the same for every plan of a program."""
     return _places({name: s for name, s in program.symbols.items() if s.role in STORED}, kinds, layout)
 
 
-def _places(symbols: Mapping[str, Symbol], kinds: Mapping[str, Kind], layout: Layout) -> tuple[dict[str, int], int]:
+def _places(
+    symbols: Mapping[str, Symbol], kinds: Mapping[str, Kind], layout: PanelLayout
+) -> tuple[dict[str, int], int]:
     """Offsets of values without samples, one after the other, each at the beginning of a cache line; and their end."""
     line, places, end = LINE // layout.itemsize, {}, 0
     for name, symbol in symbols.items():
@@ -140,7 +142,7 @@ def _places(symbols: Mapping[str, Symbol], kinds: Mapping[str, Kind], layout: La
     return places, end
 
 
-def memory(fusion: Fusion, layout: Layout) -> Memory:
+def memory(fusion: Fusion, layout: PanelLayout) -> Memory:
     """The places of everything that the plan keeps."""
     symbols = fusion.program.symbols
     stored, stored_size = stored_places(fusion.program, fusion.kinds, layout)
