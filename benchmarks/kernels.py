@@ -21,8 +21,10 @@ from typing import Any
 import numpy as np
 
 from chainrule.engines.compiled import pack
-from chainrule.engines.compiled.kernels import feature_product as matmul
+from chainrule.engines.compiled.kernels.batch_product import batch_product, batch_scratch
+from chainrule.engines.compiled.kernels.feature_product import feature_product
 from chainrule.engines.compiled.kernels.panels import PanelLayout
+from chainrule.engines.compiled.kernels.tile import Tile, store_tile
 from chainrule.engines.llvm import jit, target, vecmath
 from chainrule.engines.llvm.emit import Function, Module, Value
 
@@ -84,9 +86,9 @@ def products(layout: PanelLayout, k: int, n: int) -> tuple[jit.Code, float]:
 
         def once(_: Any, f: Function = f, backward: bool = backward) -> None:
             weight, values, out, m, _ = f.args
-            matmul.feature_product(
+            feature_product(
                 f, layout, weight=weight, values=values, out=out, k=k, n=n, m=m, backward=backward,
-                epilogue=lambda t: matmul.store_tile(f, layout, out, t),
+                epilogue=lambda t: store_tile(f, layout, out, t),
             )  # fmt: skip
 
         f.loop(0, times, once)
@@ -95,7 +97,7 @@ def products(layout: PanelLayout, k: int, n: int) -> tuple[jit.Code, float]:
     weight, values, slopes, scratch, m, times = g.args
     rate = g.constant(layout.vector, -1e-9)
 
-    def descend(t: matmul.Tile) -> None:
+    def descend(t: Tile) -> None:
         at = g.at(weight, t.offset, type=real)
         for r in range(t.rows):
             for v, x in enumerate(t.acc[r]):
@@ -105,24 +107,11 @@ def products(layout: PanelLayout, k: int, n: int) -> tuple[jit.Code, float]:
     g.loop(
         0,
         times,
-        lambda _: matmul.batch_product(
+        lambda _: batch_product(
             g, layout, values=values, slopes=slopes, scratch=scratch, out=weight, k=k, n=n, m=m, epilogue=descend
         ),
     )
     g.ret()
-    h = module.function("row", ["ptr", "ptr", "ptr", "i64"])
-
-    def keep(panel: Any, sums: list[Value]) -> None:
-        at = h.at(h.args[2], (panel, layout.panel), type=real)
-        for v, x in enumerate(sums):
-            h.store(x, at, v * layout.lanes)
-
-    h.loop(
-        0,
-        h.args[3],
-        lambda _: matmul.row_predict(h, layout, weight=h.args[0], x=h.args[1], k=k, n=n, epilogue=keep),
-    )
-    h.ret()
     code = jit.compile_module(module)
     return code, time.thread_time() - start
 
@@ -134,7 +123,7 @@ def measure(layout: PanelLayout, repeats: int, least: float) -> None:
     print(
         f"{layout.target.cpu}, {layout.dtype}: {speed:.0f} GFLOP/s of multiply-adds on one core; share of it reached:"
     )
-    print(f"{'m, k, n':>16} {'forward':>9} {'backward':>9} {'batch':>9} {'row GB/s':>9} {'compile s':>9}")
+    print(f"{'m, k, n':>16} {'forward':>9} {'backward':>9} {'batch':>9} {'compile s':>9}")
     for m, k, n in SIZES:
         print(f"{f'{m}, {k}, {n}':>16} {measure_size(layout, peak, m, k, n, repeats, least)}", flush=True)
 
@@ -148,12 +137,11 @@ def measure_size(
     W = pack.weight_to_panels(layout, rng.standard_normal((k, n)))
     A, D = (pack.batch_to_panels(layout, rng.standard_normal((m, x))) for x in (k, n))
     Z, B = (pack.aligned(layout.batch_size(m, x), layout.dtype) for x in (n, k))
-    scratch = pack.aligned(matmul.batch_scratch(layout, m), layout.dtype)
-    x, z = pack.aligned(layout.padded(k), layout.dtype), pack.aligned(layout.padded(n), layout.dtype)
+    scratch = pack.aligned(batch_scratch(layout, m), layout.dtype)
     inner = max(1, int(1e8 / (m * k * n)))
     forward, backward = (code.function(name, P, P, P, L, L) for name in ("forward", "backward"))
-    batch, row = code.function("batch", P, P, P, P, L, L), code.function("row", P, P, P, L)
-    w, a, d, zz, b, s, xx, z1 = (v.ctypes.data for v in (W, A, D, Z, B, scratch, x, z))
+    batch = code.function("batch", P, P, P, P, L, L)
+    w, a, d, zz, b, s = (v.ctypes.data for v in (W, A, D, Z, B, scratch))
     calls: list[Callable[[], None]] = [
         lambda: forward(w, a, zz, m, inner),
         lambda: backward(w, d, b, m, inner),
@@ -165,9 +153,7 @@ def measure_size(
             before = peak()
             spent = seconds(call, least) / inner
             kept.append(m * k * n / layout.lanes / spent / (before + peak()) * 2)
-    rows = [seconds(lambda: row(w, xx, z1, inner), least) / inner for _ in range(repeats)]
-    read = k * n * layout.itemsize / statistics.median(rows) / 1e9
-    return " ".join(f"{statistics.median(v):9.1%}" for v in shares) + f" {read:9.1f} {compile_time:9.3f}"
+    return " ".join(f"{statistics.median(v):9.1%}" for v in shares) + f" {compile_time:9.3f}"
 
 
 def functions(layout: PanelLayout, repeats: int, least: float) -> None:

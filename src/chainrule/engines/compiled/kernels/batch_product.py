@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from chainrule.engines.compiled.kernels.nonzero import INDEX, NonzeroLists
+from chainrule.engines.compiled.kernels.nonzero import PlacedLists
 from chainrule.engines.compiled.kernels.panels import PanelLayout
 from chainrule.engines.compiled.kernels.tile import (
     UNROLL,
     Epilogue,
     Operands,
     Segment,
-    Steps,
     Tile,
     accumulate_nonzero,
     accumulate_tile,
@@ -41,7 +40,7 @@ def batch_product(
     epilogue: Epilogue,
     bias_epilogue: BiasEpilogue | None = None,
     accumulate: bool | Value = False,
-    nonzero: tuple[NonzeroLists, Value, Int] | None = None,
+    nonzero: PlacedLists | None = None,
     tid: Int = 0,
     team: Int = 1,
 ) -> None:
@@ -51,8 +50,8 @@ def batch_product(
     out: where sums begin if `accumulate` (a bool, or an i1 value read at run time) holds; else they begin at 0.
     The epilogue is called once for each tile (of one or two vectors a row): it may store, or update weights in place.
     bias_epilogue(feature panel, vectors): the sums of dZ over the samples of this call, once for each panel.
-    nonzero: the lists of what is not 0 in A, their address and the lane panels that they have room for, to pass over
-    the rest (in full panels of output features).  The result has the same bits for any team.
+    nonzero: the lists of what is not 0 in A, to pass over the rest (in full panels of output features).  The result has
+    the same bits for any team.
     """
     product = _Batch(f, layout, values, slopes, scratch, out, k, n, m, epilogue, bias_epilogue, accumulate, nonzero)
     if n == 1:
@@ -77,7 +76,7 @@ class _Batch:
     epilogue: Epilogue
     bias_epilogue: BiasEpilogue | None
     accumulate: bool | Value
-    nonzero: tuple[NonzeroLists, Value, Int] | None
+    nonzero: PlacedLists | None
 
     def panels(self, tid: Int, team: Int) -> None:
         """Feature panels one after the other; within each, tiles of input features; shared as one row of tiles.
@@ -155,25 +154,11 @@ class _Batch:
         operands = Operands(self.scratch, f.at(self.values, (i, NR), type=layout.real), row=NR, jump=self.k * NR)
         start = self._start(offset, size, width)
         if self.nonzero is not None and width == layout.vectors and ways_of(layout, size, width) == 1:
-            acc = accumulate_nonzero(f, layout, size, width, start, operands, self._steps(number))
+            acc = accumulate_nonzero(f, layout, size, width, start, operands, self.nonzero.tile_steps(f, number))
         else:
             whole = f.mul(f.udiv(f.add(self.m, UNROLL - 1), UNROLL), UNROLL)
             acc = accumulate_tile(f, layout, size, width, start, operands, whole)
         self.epilogue(Tile(i, size, panel, fold(acc, width), offset))
-
-    def _steps(self, number: Int) -> Steps:
-        """The samples of a tile; an entry is a sample's number."""
-        f, NR = self.f, self.layout.panel
-        assert self.nonzero is not None
-        lists, address, room = self.nonzero
-        count, entries = lists.of_tile(f, address, number, room)
-
-        def places(sample: Value) -> tuple[Value, Value]:
-            lane = f.bits("and", sample, NR - 1)
-            panel = f.bits("lshr", sample, NR.bit_length() - 1)
-            return f.mul(sample, NR), f.add(f.mul(panel, self.k * NR), lane)
-
-        return Steps(f.convert("zext", f.load(INDEX, count), "i64"), entries, places)
 
     def _start(self, offset: Int, size: int, width: int) -> list[Value]:
         """What the sums of a tile begin with: 0, or what `out` holds."""

@@ -1,25 +1,22 @@
-"""The products of forward and backward propagation.
+"""The products with a weight, of forward and backward propagation; that over the samples is in batch_product.py.
 
 forward    Z  (m, n) = A W        rows are output features, vectors run along the samples
 backward   dA (m, k) = dZ W'      rows are input features, vectors run along the samples
 batch      dW (k, n) = A' dZ      rows are input features, vectors run along output features
-row        z  (n,)   = x W        one sample; vectors run along output features
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from chainrule.engines.compiled.kernels.batch_product import batch_product, batch_scratch
-from chainrule.engines.compiled.kernels.nonzero import INDEX, NonzeroLists
+from chainrule.engines.compiled.kernels.nonzero import PlacedLists
 from chainrule.engines.compiled.kernels.panels import PanelLayout
 from chainrule.engines.compiled.kernels.tile import (
     UNROLL,
     Epilogue,
     Operands,
     Segment,
-    Steps,
     Tile,
     accumulate_nonzero,
     accumulate_tile,
@@ -33,17 +30,6 @@ from chainrule.engines.compiled.kernels.tile import (
     ways_of,
 )
 from chainrule.engines.llvm.emit import Function, Int, Value
-
-__all__ = [
-    "Epilogue",
-    "Tile",
-    "batch_product",
-    "batch_scratch",
-    "feature_product",
-    "row_predict",
-    "share",
-    "store_tile",
-]
 
 
 @dataclass(frozen=True)
@@ -122,7 +108,7 @@ def feature_product(
     epilogue: Epilogue,
     backward: bool = False,
     rolled: bool = False,
-    nonzero: tuple[NonzeroLists, Value] | None = None,
+    nonzero: PlacedLists | None = None,
     tid: Int = 0,
     team: Int = 1,
 ) -> None:
@@ -131,171 +117,170 @@ def feature_product(
     weight: W in feature panels; values: A or dZ in lane panels; out: the place of the result, which also holds partial
     sums.  The epilogue is called once for each tile and must store what is wanted (`store_tile` stores it to `out`).
     rolled: the sums are stored to `out` first, and the epilogue is called, in a loop over the rows, with tiles of one
-    row: smaller code for a long epilogue.  nonzero: the lists of what is not 0 in A, and their address, for a forward
-    product that passes over the rest.  The result has the same bits for any team.
+    row: smaller code for a long epilogue.  nonzero: the lists of what is not 0 in A, for a forward product that passes
+    over the rest.  The result has the same bits for any team.
     """
-    NR, real, nv = layout.panel, layout.real, layout.vectors
-    depth, rows = (n, k) if backward else (k, n)
-    segments = (row_segments if backward else panel_segments)(layout, rows, nv)
-    units = sum(s.count for s in segments)
-    together = 4 if backward else 1  # units that reuse a block of `values` from the level 1 cache
-    zero = f.constant(layout.vector, 0.0)
+    _Feature(f, layout, weight, values, out, k, n, epilogue, backward, rolled, nonzero).run(m, tid, team)
 
-    def tile(size: int, i: Int, panel: Value, d: _Depth) -> None:
-        offset = f.mul(f.add(f.mul(panel, rows), i), NR)
-        at = f.at(out, offset, type=real)
-        if d.begins is True:
-            start = [zero] * (size * nv)
-        else:
-            assert isinstance(d.begins, Value)
-            start = f.if_(
-                d.begins,
-                lambda: [zero] * (size * nv),
-                lambda: load_rows(f, layout, at, size, nv),
-                results=size * nv,
-            )
-        plain = nonzero is None or ways_of(layout, size, nv) > 1  # partial sums would be others
-        first = d.first if plain else 0  # entries count from the beginning
-        vectors = f.at(values, (panel, depth * NR), (first, NR), type=real)
-        if backward:
-            scalars = f.at(weight, (first, k), (i, NR), type=real)
-            operands = Operands(vectors, scalars, row=NR, jump=k * NR)
-        else:
-            unit = f.udiv(i, NR)
-            inside = f.sub(i, f.mul(unit, NR))
-            scalars = f.at(weight, (unit, k * NR), inside, (first, NR), type=real)
-            operands = Operands(vectors, scalars, row=1, jump=0)
-        if plain:
-            tail_if = d.ends if isinstance(d.ends, Value) else None
-            acc = accumulate_tile(f, layout, size, nv, start, operands, d.whole, d.tail, tail_if)
-        else:
-            acc = accumulate_nonzero(f, layout, size, nv, start, operands, steps_of(panel, d))
-        done = Tile(i, size, panel, fold(acc, nv), offset)
-        if rolled:
-            store_tile(f, layout, out, done)
-        elif isinstance(d.ends, Value):
-            f.if_(d.ends, lambda: epilogue(done), lambda: store_tile(f, layout, out, done))
-        else:
-            epilogue(done)
 
-    def steps_of(panel: Value, d: _Depth) -> Steps:
-        assert nonzero is not None
-        lists, address = nonzero
-        count, entries = lists.of_panel(f, address, panel, d.index)
-        total = f.convert("zext", f.load(INDEX, count), "i64")
-        return Steps(total, entries, lambda entry: (entry, entry))
+@dataclass(frozen=True)
+class _Feature:
+    """One forward or backward product under emission.
 
-    def finish(row: Int, height: Int, panel: Value) -> None:
-        def one(r: Int) -> None:
-            i = f.add(row, r)
-            offset = f.mul(f.add(f.mul(panel, rows), i), NR)
-            row_sums = load_rows(f, layout, f.at(out, offset, type=real), 1, nv)
-            epilogue(Tile(i, 1, panel, fold(row_sums, nv), offset))
+    From the outside in: chunks of lane panels that stay in the level 2 cache, blocks of the depth, rectangles of units
+    and lane panels (a thread's share), groups of units, lane panels, the tiles of a unit.
+    """
 
-        f.loop(0, height, one)
+    f: Function
+    layout: PanelLayout
+    weight: Value
+    values: Value
+    out: Value
+    k: int
+    n: int
+    epilogue: Epilogue
+    backward: bool
+    rolled: bool
+    nonzero: PlacedLists | None
 
-    def unit_tiles(s: Segment, row: Int, panel: Value, d: _Depth) -> None:
-        at = 0
-        for size in sorted(set(s.tiles), reverse=True):
-            count = s.tiles.count(size)
-            begin = at
-            f.loop(0, count, lambda t, b=begin, z=size: tile(z, f.add(f.add(row, b), f.mul(t, z)), panel, d))
-            at += size * count
-        if rolled and d.ends is True:
-            finish(row, s.height, panel)
-        elif rolled:
-            assert isinstance(d.ends, Value)
-            f.if_(d.ends, lambda: finish(row, s.height, panel))
+    @property
+    def depth(self) -> int:
+        """What is summed over: the features of `values`."""
+        return self.n if self.backward else self.k
 
-    def rectangle(d: _Depth, lane0: Int, first: Int, end: Int, left: Int, right: Int) -> None:
+    @property
+    def rows(self) -> int:
+        """The features of the result."""
+        return self.k if self.backward else self.n
+
+    @property
+    def segments(self) -> list[Segment]:
+        """How the rows are cut into tiles."""
+        return (row_segments if self.backward else panel_segments)(self.layout, self.rows, self.layout.vectors)
+
+    @property
+    def together(self) -> int:
+        """Units that reuse a block of `values` from the level 1 cache."""
+        return 4 if self.backward else 1
+
+    def run(self, m: Int, tid: Int, team: Int) -> None:
+        """The whole product: a chunk of lane panels after the other."""
+        f, layout, NR = self.f, self.layout, self.layout.panel
+        units = sum(s.count for s in self.segments)
+        panels = f.udiv(f.add(m, NR - 1), NR)
+        chunk = max(1, layout.target.l2 // 2 // (min(self.depth, 256) * NR * layout.itemsize))
+
+        def lanes_chunk(lane0: Int) -> None:
+            width = f.imin(f.sub(panels, lane0), chunk)
+
+            def block(d: _Depth) -> None:
+                _rectangles(f, units, width, tid, team, lambda *r: self._rectangle(d, lane0, *r))
+
+            _depth_blocks(f, layout, self.depth, block)
+
+        f.loop(0, panels, lanes_chunk, step=chunk)
+
+    def _rectangle(self, d: _Depth, lane0: Int, first: Int, end: Int, left: Int, right: Int) -> None:
+        """The units [first, end) of the lane panels lane0 + [left, right)."""
+        f, together = self.f, self.together
         base = 0
-        for s in segments:
+        for s in self.segments:
             u0, u1 = f.imax(first, base), f.imin(end, base + s.count)
 
             def group(g: Int, s: Segment = s, u1: Int = u1, base: int = base) -> None:
                 stop = f.imin(f.add(g, together), u1) if together > 1 else f.add(g, 1)
 
+                def unit(u: Int, panel: Value) -> None:
+                    self._unit(s, f.add(s.row, f.mul(f.sub(u, base), s.height)), panel, d)
+
                 def lane(panel: Value) -> None:
                     if together == 1:
-                        unit_tiles(s, f.add(s.row, f.mul(f.sub(g, base), s.height)), panel, d)
+                        unit(g, panel)
                     else:
-                        f.loop(
-                            g,
-                            stop,
-                            lambda u: unit_tiles(s, f.add(s.row, f.mul(f.sub(u, base), s.height)), panel, d),
-                        )
+                        f.loop(g, stop, lambda u: unit(u, panel))
 
                 f.loop(f.add(lane0, left), f.add(lane0, right), lane)
 
             f.loop(u0, u1, group, step=together)
             base += s.count
 
-    panels = f.udiv(f.add(m, NR - 1), NR)
-    chunk = max(1, layout.target.l2 // 2 // (min(depth, 256) * NR * layout.itemsize))
+    def _unit(self, s: Segment, row: Int, panel: Value, d: _Depth) -> None:
+        """The tiles of a unit whose first row is `row`, those of one size in a loop."""
+        f, at = self.f, 0
+        for size in sorted(set(s.tiles), reverse=True):
+            count = s.tiles.count(size)
 
-    def lanes_chunk(lane0: Int) -> None:
-        width = f.imin(f.sub(panels, lane0), chunk)
-        _depth_blocks(
-            f,
-            layout,
-            depth,
-            lambda d: _rectangles(f, units, width, tid, team, lambda *r: rectangle(d, lane0, *r)),
-        )
+            def tile(t: Int, size: int = size, at: int = at) -> None:
+                self._tile(size, f.add(f.add(row, at), f.mul(t, size)), panel, d)
 
-    f.loop(0, panels, lanes_chunk, step=chunk)
+            f.loop(0, count, tile)
+            at += size * count
+        if self.rolled:
+            self._if_ends(d, lambda: self._finish(row, s.height, panel))
 
+    def _tile(self, size: int, i: Int, panel: Value, d: _Depth) -> None:
+        """A tile of `size` rows from the i-th on, through one block of the depth."""
+        f, layout, nv = self.f, self.layout, self.layout.vectors
+        offset = self._offset(i, panel)
+        start = self._start(size, offset, d)
+        listed = self.nonzero is not None and ways_of(layout, size, nv) == 1  # partial sums would be others
+        operands = self._operands(i, panel, 0 if listed else d.first)  # entries count from the beginning
+        if listed:
+            assert self.nonzero is not None
+            steps = self.nonzero.panel_steps(f, panel, d.index)
+            acc = accumulate_nonzero(f, layout, size, nv, start, operands, steps)
+        else:
+            tail_if = d.ends if isinstance(d.ends, Value) else None
+            acc = accumulate_tile(f, layout, size, nv, start, operands, d.whole, d.tail, tail_if)
+        tile = Tile(i, size, panel, fold(acc, nv), offset)
+        if self.rolled:
+            store_tile(f, layout, self.out, tile)
+        else:
+            self._if_ends(d, lambda: self.epilogue(tile), lambda: store_tile(f, layout, self.out, tile))
 
-def row_predict(
-    f: Function,
-    layout: PanelLayout,
-    *,
-    weight: Value,
-    x: Value,
-    k: int,
-    n: int,
-    epilogue: Callable[[Int, list[Value]], None],
-    tid: Int = 0,
-    team: Int = 1,
-) -> None:
-    """z (n,) = x (k,) W, for one sample, x contiguous; epilogue(feature panel, its vectors of z).  W is read once."""
-    NR, real, nv = layout.panel, layout.real, layout.vectors
-    size = layout.lanes * layout.itemsize
-    panels = layout.panels(n)
-    together = max(1, min(panels, layout.chains // nv))
-    zero = f.constant(layout.vector, 0.0)
+    def _finish(self, row: Int, height: Int, panel: Value) -> None:
+        """The epilogue for rows whose sums lie in `out`, one after the other."""
+        f, layout, nv = self.f, self.layout, self.layout.vectors
 
-    def group(panel: Int, width: int) -> None:
-        lines = f.at(weight, (panel, k * NR), type=real)
-        ways = ways_of(layout, width, nv)
-        count = width * nv
+        def one(r: Int) -> None:
+            i = f.add(row, r)
+            offset = self._offset(i, panel)
+            sums = load_rows(f, layout, f.at(self.out, offset, type=layout.real), 1, nv)
+            self.epilogue(Tile(i, 1, panel, fold(sums, nv), offset))
 
-        def steps(p: Int, acc: Sequence[Value], turns: int) -> list[Value]:
-            out = list(acc)
-            line, scalar = f.at(lines, (p, NR), type=real), f.at(x, p, type=real)
-            for u in range(turns):
-                s = f.broadcast(scalar, layout.vector, u)
-                for w in range(width):
-                    for v in range(nv):
-                        a = (u % ways) * count + w * nv + v
-                        out[a] = f.fma(
-                            s, f.load(layout.vector, line, (w * k + u) * NR + v * layout.lanes, size), out[a]
-                        )
-            return out
+        f.loop(0, height, one)
 
-        acc = [zero] * (count * ways)
-        tail = k % UNROLL
-        acc = f.loop(0, k - tail, lambda p, *a: steps(p, a, UNROLL), acc, step=UNROLL)
-        acc = steps(k - tail, acc, tail)
-        for way in range(1, ways):
-            acc[:count] = [f.fadd(t, a) for t, a in zip(acc[:count], acc[way * count :], strict=False)]
-        for w in range(width):
-            epilogue(f.add(panel, w), acc[w * nv : w * nv + nv])
+    def _if_ends(self, d: _Depth, then: Callable[[], object], otherwise: Callable[[], object] | None = None) -> None:
+        """What is done after the last block of the depth, and after the others."""
+        if isinstance(d.ends, Value):
+            self.f.if_(d.ends, then, otherwise)
+        else:
+            then()
 
-    groups, rest = divmod(panels, together)
-    lo, hi = share(f, groups + bool(rest), tid, team)
-    f.loop(lo, f.imin(hi, groups), lambda g: group(f.mul(g, together), together))
-    if rest and isinstance(hi, int):
-        group(groups * together, rest)
-    elif rest:
-        mine = f.bits("and", f.icmp("sle", lo, groups), f.icmp("sgt", hi, groups))
-        f.if_(mine, lambda: group(groups * together, rest))
+    def _offset(self, i: Int, panel: Value) -> Value:
+        """Of a row in the result."""
+        f, NR = self.f, self.layout.panel
+        offset: Value = f.mul(f.add(f.mul(panel, self.rows), i), NR)
+        return offset
+
+    def _start(self, size: int, offset: Value, d: _Depth) -> list[Value]:
+        """What the sums of a tile begin with: 0 in the first block of the depth, else what `out` holds."""
+        f, layout, nv = self.f, self.layout, self.layout.vectors
+        at = f.at(self.out, offset, type=layout.real)
+        blank = [f.constant(layout.vector, 0.0)] * (size * nv)
+        if d.begins is True:
+            return blank
+        assert isinstance(d.begins, Value)
+        return f.if_(d.begins, lambda: blank, lambda: load_rows(f, layout, at, size, nv), results=size * nv)
+
+    def _operands(self, i: Int, panel: Value, first: Int) -> Operands:
+        """Where a tile whose first row is the i-th finds its operands, from the first step on."""
+        f, NR, real = self.f, self.layout.panel, self.layout.real
+        vectors = f.at(self.values, (panel, self.depth * NR), (first, NR), type=real)
+        if self.backward:
+            scalars = f.at(self.weight, (first, self.k), (i, NR), type=real)
+            return Operands(vectors, scalars, row=NR, jump=self.k * NR)
+        unit = f.udiv(i, NR)
+        inside = f.sub(i, f.mul(unit, NR))
+        scalars = f.at(self.weight, (unit, self.k * NR), inside, (first, NR), type=real)
+        return Operands(vectors, scalars, row=1, jump=0)

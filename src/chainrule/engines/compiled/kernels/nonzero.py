@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from chainrule.engines.compiled.kernels.panels import PanelLayout
-from chainrule.engines.compiled.kernels.tile import depth_block, row_segments
+from chainrule.engines.compiled.kernels.tile import Steps, depth_block, row_segments
 from chainrule.engines.llvm.emit import Function, Int, Value
 
 INDEX = "i32"
@@ -49,8 +49,11 @@ class NonzeroLists:
     """
 
     layout: PanelLayout
+    """How X lies."""
     form: str
+    """The form of product that reads them: forward or batch."""
     k: int
+    """Features of X."""
 
     @property
     def block(self) -> int:
@@ -95,8 +98,39 @@ class NonzeroLists:
         return f.at(lists, tile, type=INDEX), f.at(lists, f.mul(room, tile), self.head, type=INDEX)
 
 
-def nonzero_of_panels(f: Function, lists: NonzeroLists, *, values: Value, to: Value, lo: Int, hi: Int) -> None:
-    """NonzeroLists the features of the lane panels [lo, hi) of X that are not 0 for all: entries p NR."""
+@dataclass(frozen=True)
+class PlacedLists:
+    """Lists in memory."""
+
+    lists: NonzeroLists
+    """How they lie."""
+    address: Value
+    """Where they begin."""
+    room: Int
+    """The lane panels of samples that there is room for; only those of a batch product have it."""
+
+    def panel_steps(self, f: Function, panel: Int, block: Int) -> Steps:
+        """What a lane panel takes of a depth block in a forward product."""
+        count, entries = self.lists.of_panel(f, self.address, panel, block)
+        total = f.convert("zext", f.load(INDEX, count), "i64")
+        return Steps(total, entries, lambda entry: (entry, entry))
+
+    def tile_steps(self, f: Function, tile: Int) -> Steps:
+        """The samples that a tile of features takes in a batch product."""
+        k, NR = self.lists.k, self.lists.layout.panel
+        count, entries = self.lists.of_tile(f, self.address, tile, self.room)
+
+        def places(sample: Value) -> tuple[Value, Value]:
+            lane = f.bits("and", sample, NR - 1)
+            panel = f.bits("lshr", sample, NR.bit_length() - 1)
+            return f.mul(sample, NR), f.add(f.mul(panel, k * NR), lane)
+
+        return Steps(f.convert("zext", f.load(INDEX, count), "i64"), entries, places)
+
+
+def nonzero_of_panels(f: Function, placed: PlacedLists, *, values: Value, lo: Int, hi: Int) -> None:
+    """Lists the features of the lane panels [lo, hi) of X that are not 0 for all: entries p NR."""
+    lists, to = placed.lists, placed.address
     layout, k = lists.layout, lists.k
     NR = layout.panel
 
@@ -119,13 +153,9 @@ def nonzero_of_panels(f: Function, lists: NonzeroLists, *, values: Value, to: Va
     f.loop(lo, hi, lambda panel: f.loop(0, lists.blocks, lambda b: block_of(panel, b)))
 
 
-def nonzero_of_tiles(
-    f: Function, lists: NonzeroLists, *, values: Value, to: Value, m: Int, room: Int, lo: Int, hi: Int
-) -> None:
-    """NonzeroLists for the tiles [lo, hi) of features the samples of X that have any: entries are the samples' numbers.
-
-    room: lane panels of the workspace.
-    """
+def nonzero_of_tiles(f: Function, placed: PlacedLists, *, values: Value, m: Int, lo: Int, hi: Int) -> None:
+    """Lists for the tiles [lo, hi) of features the samples of X that have any: entries are the samples' numbers."""
+    lists, to, room = placed.lists, placed.address, placed.room
     layout, k = lists.layout, lists.k
     NR = layout.panel
     panels = f.udiv(f.add(f.value(m), NR - 1), NR)

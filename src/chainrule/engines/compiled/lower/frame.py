@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from chainrule.engines.compiled.kernels.feature_product import share
-from chainrule.engines.compiled.kernels.nonzero import NonzeroLists
+from chainrule.engines.compiled.kernels.nonzero import NonzeroLists, PlacedLists
 from chainrule.engines.compiled.kernels.panels import PanelLayout
+from chainrule.engines.compiled.kernels.tile import share
 from chainrule.engines.compiled.plan import Plan
 from chainrule.engines.compiled.plan.memory import Memory, Word, width
 from chainrule.engines.llvm.emit import Function, Int, Value
@@ -138,9 +138,10 @@ class Frame:
         position = [s.name for s in self.memory.outputs].index(name)
         return self.words[Word.DATA + len(self.memory.data) + position]
 
-    def lists(self, name: str) -> tuple[NonzeroLists, Value]:
-        """How lists of what is not zero lie, and where."""
-        return NonzeroLists(self.layout, *self.plan.lists[name]), self.addresses[name]
+    def lists(self, name: str) -> PlacedLists:
+        """Lists of what is not zero."""
+        lists = NonzeroLists(self.layout, *self.plan.lists[name])
+        return PlacedLists(lists, self.addresses[name], self.words[Word.PANELS])
 
     # --- counts --------------------------------------------------------------------------------------------------
 

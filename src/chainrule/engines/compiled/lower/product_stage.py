@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from chainrule.engines.compiled.kernels import feature_product as matmul
-from chainrule.engines.compiled.kernels.feature_product import Tile
+from chainrule.engines.compiled.kernels.batch_product import batch_product
+from chainrule.engines.compiled.kernels.feature_product import feature_product
+from chainrule.engines.compiled.kernels.tile import Tile
 from chainrule.engines.compiled.lower.frame import Frame, Lanes
-from chainrule.engines.compiled.plan.memory import Word, width
+from chainrule.engines.compiled.plan.memory import width
 from chainrule.engines.compiled.plan.stages import Product
 from chainrule.engines.llvm.emit import Int, Value
 from chainrule.engines.llvm.expression import Evaluator, costly
@@ -58,7 +59,7 @@ def _feature(frame: Frame, stage: Product) -> None:
             for v in range(layout.vectors):
                 finish(tile, r, frame.vector(v), tile.acc[r][v], numbers)
 
-    matmul.feature_product(
+    feature_product(
         f,
         layout,
         weight=frame.addresses[weight.name],
@@ -152,7 +153,7 @@ def _batch(frame: Frame, stage: Product) -> None:
         accumulate = f.bits("xor", frame.part.first, f.constant("i1", 1))
     assert frame.part.scratch is not None
     place = out if out in frame.addresses else _stored_target(chain)
-    matmul.batch_product(
+    batch_product(
         f,
         layout,
         values=frame.addresses[values.name],
@@ -165,7 +166,7 @@ def _batch(frame: Frame, stage: Product) -> None:
         epilogue=epilogue,
         bias_epilogue=bias if stage.bias else None,
         accumulate=accumulate,
-        nonzero=None if stage.nonzero is None else (*frame.lists(stage.nonzero), frame.words[Word.PANELS]),
+        nonzero=None if stage.nonzero is None else frame.lists(stage.nonzero),
         tid=frame.part.tid,
         team=frame.part.team,
     )

@@ -98,14 +98,13 @@ def nonzero(frame: Frame, stage: Nonzero) -> None:
     """The lists of what is not zero in the data."""
     f, values = frame.f, frame.addresses[stage.symbol.name]
     for name, form in stage.lists.items():
-        lists, to = frame.lists(name)
+        placed = frame.lists(name)
         if form == "forward":
             lo, hi = frame.share(frame.panels)
-            nonzero_of_panels(f, lists, values=values, to=to, lo=lo, hi=hi)
+            nonzero_of_panels(f, placed, values=values, lo=lo, hi=hi)
         else:
-            lo, hi = frame.share(lists.tiles)
-            room = frame.words[Word.PANELS]
-            nonzero_of_tiles(f, lists, values=values, to=to, m=frame.part.m, room=room, lo=lo, hi=hi)
+            lo, hi = frame.share(placed.lists.tiles)
+            nonzero_of_tiles(f, placed, values=values, m=frame.part.m, lo=lo, hi=hi)
 
 
 def lookup(frame: Frame, stage: Lookup) -> None:

@@ -11,8 +11,11 @@ import numpy as np
 import pytest
 
 from chainrule.engines.compiled import pack
-from chainrule.engines.compiled.kernels import feature_product as matmul
+from chainrule.engines.compiled.kernels import tile
+from chainrule.engines.compiled.kernels.batch_product import batch_product, batch_scratch
+from chainrule.engines.compiled.kernels.feature_product import feature_product
 from chainrule.engines.compiled.kernels.panels import PanelLayout
+from chainrule.engines.compiled.kernels.tile import Tile, store_tile
 from chainrule.engines.llvm import jit, target
 from chainrule.engines.llvm.emit import Module, Value
 
@@ -34,17 +37,17 @@ def alive(whole: Any) -> bool:
 
 
 def emit(layout: PanelLayout, k: int, n: int) -> Module:
-    """forward, forward_rolled, backward, batch, row: (args..., m, tid, team)."""
+    """forward, forward_rolled, backward, batch: (args..., m, tid, team)."""
     module = Module(layout.target)
     for name, backward, rolled in (("forward", False, False), ("rolled", False, True), ("backward", True, False)):
         f = module.function(name, ["ptr", "ptr", "ptr", "i64", "i64", "i64"])
         weight, values, out, m, tid, team = f.args
 
-        def epilogue(t: matmul.Tile, f: Any = f, out: Value = out) -> None:
+        def epilogue(t: Tile, f: Any = f, out: Value = out) -> None:
             twice = tuple(tuple(f.fmul(x, 2.0) for x in row) for row in t.acc)
-            matmul.store_tile(f, layout, out, replace(t, acc=twice))
+            store_tile(f, layout, out, replace(t, acc=twice))
 
-        matmul.feature_product(
+        feature_product(
             f, layout, weight=weight, values=values, out=out, k=k, n=n, m=m, epilogue=epilogue,
             backward=backward, rolled=rolled, tid=tid, team=team,
         )  # fmt: skip
@@ -57,23 +60,12 @@ def emit(layout: PanelLayout, k: int, n: int) -> Module:
         for v, x in enumerate(sums):
             f.store(x, at, v * layout.lanes)
 
-    matmul.batch_product(
+    batch_product(
         f, layout, values=values, slopes=slopes, scratch=scratch, out=out, k=k, n=n, m=m,
-        epilogue=lambda t: matmul.store_tile(f, layout, out, t), bias_epilogue=keep_bias, accumulate=add,
+        epilogue=lambda t: store_tile(f, layout, out, t), bias_epilogue=keep_bias, accumulate=add,
         tid=tid, team=team,
     )  # fmt: skip
     f.ret()
-    g = module.function("row", ["ptr", "ptr", "ptr", "i64", "i64"])
-
-    def keep_row(panel: Any, sums: list[Value]) -> None:
-        at = g.at(g.args[2], (panel, layout.panel), type=layout.real)
-        for v, x in enumerate(sums):
-            g.store(x, at, v * layout.lanes)
-
-    matmul.row_predict(
-        g, layout, weight=g.args[0], x=g.args[1], k=k, n=n, epilogue=keep_row, tid=g.args[3], team=g.args[4]
-    )
-    g.ret()
     return module
 
 
@@ -84,7 +76,6 @@ def check(layout: PanelLayout, k: int, n: int, batches: list[int], rng: np.rando
     code = jit.compile_module(emit(layout, k, n))
     feature = {name: code.function(name, P, P, P, L, L, L) for name in ("forward", "rolled", "backward")}
     batch = code.function("batch", P, P, P, P, P, L, L, L, ctypes.c_bool)
-    row = code.function("row", P, P, P, L, L)
     eps = float(np.finfo(layout.dtype).eps)
     W = rng.standard_normal((k, n)).astype(layout.dtype)
     weight, wall_w = guarded(pack.weight_to_panels(layout, W))
@@ -110,7 +101,7 @@ def check(layout: PanelLayout, k: int, n: int, batches: list[int], rng: np.rando
             for add in (False, True):
                 G = rng.standard_normal((k, n)).astype(layout.dtype) if team == 1 else G  # noqa: F821
                 out, wall = guarded(pack.weight_to_panels(layout, G))
-                scratch, wall_s = guarded(np.full(matmul.batch_scratch(layout, m), np.nan, layout.dtype))
+                scratch, wall_s = guarded(np.full(batch_scratch(layout, m), np.nan, layout.dtype))
                 bias, wall_b = guarded(np.full(layout.padded(n), np.nan, layout.dtype))
                 for tid in range(team):
                     batch(
@@ -129,12 +120,6 @@ def check(layout: PanelLayout, k: int, n: int, batches: list[int], rng: np.rando
                     assert seen[f"batch {add}"] == out.tobytes()
                 seen.setdefault("bias", bias[:n].tobytes())
                 assert seen["bias"] == bias[:n].tobytes()
-            z, wall = guarded(np.full(layout.padded(n), np.nan, layout.dtype))
-            x, _ = guarded(A[0])
-            for tid in range(team):
-                row(weight.ctypes.data, x.ctypes.data, z.ctypes.data, tid, team)
-            assert (abs(z[:n] - A64[0] @ W64) <= eps * (4 + k) * (abs(A64[0]) @ abs(W64))).all()
-            assert alive(wall) and seen.setdefault("row", z[:n].tobytes()) == z[:n].tobytes()
         assert alive(wall_a) and alive(wall_d) and alive(wall_w)
 
 
@@ -162,6 +147,6 @@ def test_code_for_other_machines_is_emitted_and_verified(name: str, dtype: str) 
 
 
 def test_example_of_the_manual_runs() -> None:
-    manual = Path(target.__file__).with_name("KERNELS.md").read_text(encoding="utf-8")
+    manual = Path(tile.__file__).with_name("KERNELS.md").read_text(encoding="utf-8")
     example = manual[manual.index("## Example") :]
     exec(example.split("```python\n")[1].split("```")[0], {})
