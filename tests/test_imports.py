@@ -21,6 +21,7 @@ LAYERS = [
     {"data", "train", "glass"},
     {"network"},
     {"estimators", "language", "report", "bench"},
+    {"readers"},
     {"chainrule"},
     {"cli"},
 ]
@@ -51,7 +52,10 @@ MODULES = modules()
 
 
 def imported(path: Path, *, everywhere: bool = True) -> set[str]:
-    """The chainrule modules that a file imports; with everywhere=False only while it is imported itself."""
+    """The chainrule modules that a file imports; with everywhere=False only while it is imported itself.
+
+    A module's name in a string is an import as well.
+    """
     tree = ast.parse(path.read_text(encoding="utf-8"))
     skipped: set[ast.AST] = set()
     for node in ast.walk(tree):
@@ -69,7 +73,16 @@ def imported(path: Path, *, everywhere: bool = True) -> set[str]:
             if node.module and node.module.split(".")[0] == "chainrule":
                 names = {f"{node.module}.{a.name}" for a in node.names}
                 found |= {n if n in MODULES else node.module for n in names}
+        elif isinstance(node, ast.Constant) and node.value in MODULES and node.value != "chainrule":
+            found.add(node.value)  # import_module("chainrule.x"), or a table of such names
     return found
+
+
+def test_a_module_named_in_a_string_is_seen(tmp_path: Path) -> None:
+    late = tmp_path / "late.py"
+    late.write_text('from importlib import import_module\ndef f():\n    import_module("chainrule.notation.views")\n')
+    assert imported(late) == {"chainrule.notation.views"}
+    assert imported(late, everywhere=False) == set()
 
 
 def part(module: str) -> str:

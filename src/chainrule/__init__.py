@@ -27,6 +27,7 @@ from chainrule.errors import (
 from chainrule.network import Network
 from chainrule.program.equation import Program
 from chainrule.program.parse import functions
+from chainrule.readers import bind
 from chainrule.rules.derive import derive
 from chainrule.train.callbacks import Callback, CSVLog, EarlyStopping, LearningRateLog, WeightAverage
 from chainrule.train.history import EpochRecord, History
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from chainrule.report import plots as plot
     from chainrule.train.monitor import Monitor
 
+bind()
 __version__ = VERSION
 
 __all__ = [

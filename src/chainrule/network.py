@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -365,15 +364,10 @@ class Network(GlassBox):
         self.history = fit.history
         return fit.run()
 
-    def report(self, path: str | os.PathLike[str], X: ArrayLike, y: ArrayLike, **options: Any) -> Path:
-        """Writes an HTML page on this network and these data: derivation, numbers, check, curves and pictures.
+    if TYPE_CHECKING:  # Reports read networks and lie above them: the package's top binds the two (readers.py).
 
-        options: monitor, history, optimizer, notation, names, shape, title; see `chainrule.report.html.report`.
-        Raises DataError for a path that cannot be written or data that do not fit; MissingDependencyError.
-        """
-        # By its name: the report reads networks, and not the other way round.
-        written: Path = import_module("chainrule.report.html").report(self, path, X, y, **options)
-        return written
+        def report(self, path: str | os.PathLike[str], X: ArrayLike, y: ArrayLike, **options: Any) -> Path:
+            """Writes an HTML page on this network and these data: see `chainrule.report.html.report`."""
 
     # --- keeping it ----------------------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from chainrule.program.equation import Equation
+from chainrule.program.equation import Equation, Program
 
 RULES: Mapping[str, str] = {
     "dense": "dense layer: the values below times the weights, plus the bias",
@@ -40,16 +40,28 @@ RULES: Mapping[str, str] = {
     "identity with squared error": "squared error of the last layer's values",
     "tangent": "tangent: each operand's change times the slope by it, added up",
 }
-"""What each rule's name stands for; other names are those of activations and losses."""
+"""What each rule's name stands for."""
+
+_OTHERS: Mapping[str, str] = {"forward": "layer", "cost": "loss", "backward": "rule", "update": "update rule"}
+"""By section, what a rule that is not in the table is."""
 
 
-def reason(equation: Equation, texts: Mapping[str, str], *, loss: bool = False) -> str:
-    """Why the equation holds.  texts: the lines so far, by the name of every symbol they define; loss: whether a rule
-    that is not in the table is a loss (else an activation).
-    """
-    said = RULES.get(equation.rule)
-    if said is None:
-        said = f"{'loss' if loss else 'activation'}: {equation.rule}" if equation.rule else ""
-    names = [part.split(" ", 1)[0] for part in equation.through.split("\n") if part]
-    through = list(dict.fromkeys(texts.get(name, name) for name in names))
-    return f"{said}; through {' and '.join(through)}" if through else said
+class Reasons:
+    """Why the lines of one program hold."""
+
+    def __init__(self, program: Program) -> None:
+        made_by = {e.target: e.rule for e in program.forward}
+        self._activations = {made_by[a] for a, _ in program.activations if a in made_by}
+
+    def reason(self, section: str, equation: Equation, texts: Mapping[str, str]) -> str:
+        """Why the equation holds.  texts: the lines so far, by the name of every symbol they define."""
+        said = self._said(section, equation.rule)
+        names = [part.split(" ", 1)[0] for part in equation.through.split("\n") if part]
+        through = list(dict.fromkeys(texts.get(name, name) for name in names))
+        return f"{said}; through {' and '.join(through)}" if through else said
+
+    def _said(self, section: str, rule: str) -> str:
+        if not rule or rule in RULES:
+            return RULES.get(rule, "")
+        activation = section == "forward" and rule in self._activations
+        return f"{'activation' if activation else _OTHERS[section]}: {rule}"

@@ -12,7 +12,7 @@ from chainrule.notation.components import Components
 from chainrule.notation.lines import lines
 from chainrule.notation.matrices import Matrices
 from chainrule.notation.names import Names
-from chainrule.notation.reasons import reason
+from chainrule.notation.reasons import Reasons
 from chainrule.notation.rewrite import named_penalties
 from chainrule.notation.source import source, source_lines
 from chainrule.notation.tables import FORMATS, MATHEMATICAL, NOTATIONS, SOURCE, Notation
@@ -100,7 +100,7 @@ def _views(program: Program, table: Notation) -> list[EquationView]:
     if isinstance(writer, Components):
         writer.shown = frozenset(line.target.name for line in grouped)
     made: list[EquationView] = []
-    texts: dict[str, str] = {}
+    reasons, texts = Reasons(program), dict[str, str]()
     x = names.inputs
     if x is not None and not x.integers:
         shape = shape_text(_shape(names, x.name))
@@ -111,7 +111,7 @@ def _views(program: Program, table: Notation) -> list[EquationView]:
         *before, own = writer.relations(line)
         made += [_view(table, line.section, (), (), relation, "", "what the sign stands for") for relation in before]
         shape = shape_text(_shape(names, line.target.name))
-        why = reason(line.equation, texts, loss=line.section == "cost")
+        why = reasons.reason(line.section, line.equation, texts)
         made.append(_view(table, line.section, line.targets, line.operands, own, shape, why))
         short = _text(table, Relation(own.target, own.sides[:1], own.sign))
         texts.update(dict.fromkeys(line.targets, short))
@@ -161,14 +161,14 @@ def _view(
 
 def _source_views(program: Program) -> list[EquationView]:
     made = []
-    texts: dict[str, str] = {}
+    reasons, texts = Reasons(program), dict[str, str]()
     by_target = {(section, e.target.name): e for section, part in program.sections() for e in part}
     for line in source_lines(program):
         texts.update(dict.fromkeys(line.targets, line.code.split("\n")[0]))
         html = f"<pre>{line.code.replace('&', '&amp;').replace('<', '&lt;')}</pre>"
         latex_text = rf"\mathtt{{{line.code}}}"
         equation = by_target[line.section, line.targets[-1]]
-        why = reason(equation, texts, loss=line.section == "cost")
+        why = reasons.reason(line.section, equation, texts)
         made.append(
             EquationView(line.section, line.targets, line.operands, line.code, latex_text, html, line.shape, why)
         )

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from importlib import import_module
+from typing import TYPE_CHECKING, Literal
 
 from chainrule.program.op import Elementwise, Op, Reduce
 from chainrule.program.scalar import Expression, variables
@@ -126,16 +126,17 @@ class Program:
             gradients=tuple((s, g) for s, g in self.gradients if g.name in targets),
         )
 
-    def show(
-        self, notation: str = "row", format: str = "unicode", *, why: bool = False, mean_at: str | None = None
-    ) -> str:
-        """The derivation as a text writes it: see `chainrule.notation.show`.  Raises SpecError with the known names.
+    if TYPE_CHECKING:  # Notations read programs and lie above them: the package's top binds the two (readers.py).
 
-        Notations read programs and lie above them, as engines do, so nothing here imports one: the reader is looked
-        up by its name when it is asked for, and `chainrule.notation.show(program, ...)` is the same without that.
-        """
-        text: str = import_module("chainrule.notation").show(self, notation, format, why=why, mean_at=mean_at)
-        return text
+        def show(
+            self,
+            notation: str = "row",
+            format: str = "unicode",
+            *,
+            why: bool = False,
+            mean_at: Literal["weights", "cost"] | None = None,
+        ) -> str:
+            """The derivation as a text writes it: see `chainrule.notation.show`."""
 
     def __str__(self) -> str:
         return program_text(self)
