@@ -172,10 +172,8 @@ class BaseMLP(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # t
             dtype = np.asarray(self.coefs_[0]).dtype
             described = construct.spec(self, self.coefs_[0].shape[0], self._head(), dtype)
             net = self.network_ = construct.network(self, described, dtype)
-        parameters_ = net.parameters
-        for letter, arrays in (("W", self.coefs_), ("b", self.intercepts_)):
-            for k, array in enumerate(arrays):
-                view = parameters_[f"{letter}{k + 1}"]
+        for views, arrays in zip(construct.weights(net), (self.coefs_, self.intercepts_), strict=True):
+            for k, (view, array) in enumerate(zip(views, arrays, strict=True)):
                 if array is not view:
                     view[...] = array
                     arrays[k] = view

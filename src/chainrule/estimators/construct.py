@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,6 @@ from chainrule.describe.network import NetworkSpec
 from chainrule.estimators.heads import Head, named
 from chainrule.estimators.parameters import hidden_sizes, per_layer
 from chainrule.network import Network
-from chainrule.rules.forward import forward
 
 Array = NDArray[Any]
 
@@ -68,10 +68,9 @@ def hidden_symbol(net: Network, position: int) -> str:
 
 
 def weight_names(net: Network) -> tuple[list[str], list[str]]:
-    """W1, W2, ... and b1, b2, ..., of the dense layers."""
-    declared = forward(net.spec).declared
-    dense = [s for layer, own in zip(net.spec.layers, declared, strict=True) if isinstance(layer, Dense) for s in own]
-    return [s.name for s in dense if s.penalised], [s.name for s in dense if not s.penalised]
+    """W1, W2, ... and b1, b2, ...; an estimator's dense layers have a b each, which they declare after W."""
+    pairs = [(w, b) for w, b in pairwise(net.derive(mode="inference").parameters) if w.penalised]
+    return [w.name for w, _ in pairs], [b.name for _, b in pairs]
 
 
 def weights(net: Network) -> tuple[list[Array], list[Array]]:

@@ -178,14 +178,14 @@ def jacobian(spec: NetworkSpec, given: Mapping[str, Any], dtype: np.dtype[Any]) 
     program = derive(plain, mode="inference")
     if k <= n:
         case = Case(program, given, dtype)
-        gradient = next(g.name for s, g in program.gradients if s.name == "X")
+        gradient = next(g.name for s, g in program.gradients if s.role == "input")
         for output in range(k):
             chosen = np.zeros((m, k), dtype)
             chosen[:, output] = 1
             result[:, output, :] = case.run(program, (gradient,), {"Y": chosen})[gradient]
         return result
     forward = Program(program.given, program.forward, program.prediction)
-    x = program.symbols["X"]
+    x = next(s for s in program.given if s.role == "input")
     moving = tangent(forward, [x])
     name = program.prediction.tangent.name
     case = Case(moving, given, dtype)

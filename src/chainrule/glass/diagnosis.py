@@ -71,37 +71,30 @@ def _named_factor(c: float, equation: Equation, values: Mapping[str, Any]) -> st
     """2 times too large, the sign is wrong, a factor 1/m is missing ..."""
     if abs(c) < CLOSE:
         return "is 0, and should not be"
-    names = _names(equation, values)
+    factors = _factors(equation, values)
     sign = "the sign is wrong" if c < 0 else ""
     size = abs(c)
     if np.isclose(size, 1, rtol=CLOSE):
         return sign or "a difference too small to name"
     said = []
-    for name, value in names.items():
+    for factor, value in factors:
+        shown = factor if factor == f"{value:g}" else f"{factor} = {value:g}"
         if value != 1 and np.isclose(size, value, rtol=CLOSE):
-            said.append(f"too large by a factor of {name}: a factor of 1/{_bare(name)} is missing")
+            said.append(f"too large by a factor of {shown}: a factor of 1/{factor} is missing")
         if value != 1 and np.isclose(size, 1 / value, rtol=CLOSE):
-            said.append(f"too small by a factor of {name}: a factor of {_bare(name)} is missing")
+            said.append(f"too small by a factor of {shown}: a factor of {factor} is missing")
     text = " (or ".join(dict.fromkeys(said)) + ")" * (len(set(said)) - 1) if said else f"off by a factor of {c:.6g}"
     return f"{text}, and {sign}" if sign and said else text
 
 
-def _bare(name: str) -> str:
-    return name.split(" ")[0]
-
-
-def _names(equation: Equation, values: Mapping[str, Any]) -> dict[str, float]:
-    """The factors that mistakes are made of: m, 2, the widths in sight."""
-    names = {"2": 2.0}
+def _factors(equation: Equation, values: Mapping[str, Any]) -> list[tuple[str, float]]:
+    """The factors that mistakes are made of: 2, m, the widths in sight."""
+    factors = [("2", 2.0)]
     if BATCH in values:
         m = float(values[BATCH])
-        names[f"m = {m:g}"] = m
-        names[f"m² = {m * m:g}"] = m * m
-    for symbol in (equation.target, *equation.operands):
-        for dimension in symbol.shape[-1:]:
-            if isinstance(dimension, int) and dimension > 2:
-                names.setdefault(f"n = {dimension}", float(dimension))
-    return names
+        factors += [("m", m), ("m²", m * m)]
+    widths = (d for s in (equation.target, *equation.operands) for d in s.shape[-1:])
+    return factors + [("n", float(d)) for d in dict.fromkeys(widths) if isinstance(d, int) and d > 2]
 
 
 def _transposed(
