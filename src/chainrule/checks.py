@@ -11,10 +11,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from chainrule import frames
 from chainrule.describe.layers import Embedding
 from chainrule.describe.losses import LOSSES, Loss, Targets
 from chainrule.describe.network import NetworkSpec
-from chainrule.errors import DataError, SpecError, expected, unknown_name
+from chainrule.errors import DataError, SpecError, expected, shorten, shown, unknown_name
 
 Array = NDArray[Any]
 _LARGEST = float(np.finfo(np.float64).max)
@@ -22,8 +23,13 @@ _AS_MACHINE_CODE_READS: tuple[Literal["C", "A"], ...] = ("C", "A")
 """NumPy's letters for rows one after the other (C), each number at a multiple of its size (A)."""
 
 
-def inputs(spec: NetworkSpec, X: ArrayLike, dtype: DTypeLike) -> Array:
-    """X as (m, inputs) of the dtype, rows contiguous; tokens as int64.  Copied only if it must be."""
+def inputs(spec: NetworkSpec, X: ArrayLike, dtype: DTypeLike, names: tuple[str, ...] | None = None) -> Array:
+    """X as (m, inputs) of the dtype, rows contiguous; tokens as int64.  Copied only if it must be.
+
+    names: of the inputs, where they are known; the columns of a data frame are matched by them.
+    """
+    if type(X) is not np.ndarray and frames.is_frame(X):
+        X = frames.matrix(X, names)
     if spec.tokens:
         return _tokens(spec, X)
     array = _numbers("X", X, dtype)
@@ -140,6 +146,7 @@ def positive_integer(name: str, value: object) -> int:
 
 
 def _asarray(name: str, given: ArrayLike) -> Array:
+    given = _unwrapped(name, given)
     try:
         array = np.asanyarray(given)
         # Naming np.ma loads it, which takes longer than a small fit; who has a masked array has loaded it.
@@ -150,22 +157,60 @@ def _asarray(name: str, given: ArrayLike) -> Array:
         array = np.asarray(array)
     except DataError:
         raise
-    except (ValueError, TypeError, RuntimeError) as fault:  # ragged rows; what an array of another library refuses
-        raise DataError(f"{name} cannot be made an array: {str(fault).rstrip('.')}.") from None
-    if array.dtype == object or array.dtype.kind not in "biufc":
+    except (ValueError, TypeError, RuntimeError, AttributeError, LookupError) as fault:
+        # Ragged rows; what an array of another library refuses.
+        raise DataError(f"{name} cannot be made an array: {shorten(str(fault).rstrip('.'), 200)}.") from None
+    if array.dtype.kind not in "biufc":
+        if array.dtype.kind != "O" or any(isinstance(value, str | bytes) for value in array.flat):
+            raise DataError(_no_numbers(name, array))
         try:
-            if array.dtype.kind in "mM":
-                raise TypeError("dates and times")
             array = array.astype(np.float64)
         except OverflowError:
             raise DataError(f"{name} must hold numbers up to 1.8e308. Got a larger whole number.") from None
-        except (TypeError, ValueError):
-            raise DataError(
-                f"{name} must hold numbers. Got {array.dtype} ({type(given).__name__}); encode text columns first."
-            ) from None
+        except (TypeError, ValueError, AttributeError, RuntimeError, LookupError):
+            raise DataError(_no_numbers(name, array)) from None
     if array.dtype.kind == "c":
         raise DataError(f"{name} must hold real numbers. Got complex ones.")
     return array
+
+
+def _unwrapped(name: str, given: Any) -> Any:
+    """What NumPy makes an array of in the way that is meant.  Raises DataError for what it makes none of."""
+    if type(given) in (np.ndarray, list, tuple):
+        return given
+    if hasattr(given, "toarray") and hasattr(given, "nnz"):
+        raise DataError(
+            f"{name} must be dense. Got a sparse matrix ({type(given).__name__}): take {name}.toarray(), or "
+            "MLPClassifier and MLPRegressor, which take sparse ones."
+        )
+    if hasattr(given, "__next__"):
+        raise DataError(
+            f"{name} must be an array. Got a {type(given).__name__}, which gives its rows one by one: take "
+            f"np.array(list({name}))."
+        )
+    if isinstance(given, dict | set | frozenset | str | bytes | type(None)):
+        raise DataError(f"{name} must be an array, rows of numbers. Got {shown(given)} ({type(given).__name__}).")
+    if frames.is_frame(given):
+        return frames.matrix(given)
+    if hasattr(given, "to_numpy") and hasattr(given, "dtype"):  # a Series, of pandas or polars
+        cells = frames.cells(given)
+        if isinstance(cells, list) and None in cells:
+            raise DataError(f"{name} must hold numbers. Got none in row {cells.index(None)}: a missing value.")
+        return cells
+    return given
+
+
+def _no_numbers(name: str, array: Array) -> str:
+    """What an array holds instead of numbers, and where."""
+    for place in np.ndindex(array.shape):
+        value = array[place]
+        if not frames.is_number(value):
+            at = f" at [{', '.join(map(str, place))}]" if place else ""
+            if frames.is_missing(value):
+                return f"{name} must hold numbers. Got none{at} ({value}): remove or impute missing values first."
+            hint = "; encode text columns first" if isinstance(value, str | bytes) else ""
+            return f"{name} must hold numbers. Got {shown(value)}{at}, {frames.kind(value)}{hint}."
+    return f"{name} must hold numbers. Got {array.dtype}."
 
 
 def _numbers(name: str, given: ArrayLike, dtype: DTypeLike) -> Array:

@@ -5,14 +5,16 @@ A frame is what has `columns` and two dimensions; nothing else is asked of it th
 
 from __future__ import annotations
 
+import datetime
 import numbers
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.errors import DataError
+from chainrule.errors import DataError, DataWarning, shown
 
 
 def is_frame(data: object) -> bool:
@@ -55,7 +57,7 @@ def cells(series: Any) -> NDArray[Any] | list[Any]:
     objects = series.to_list() if hasattr(series, "to_list") else np.asarray(series, dtype=object).tolist()
     objects = [None if is_missing(value) else value for value in objects]
     present = [value for value in objects if value is not None]
-    if present and all(_is_real(value) for value in present):
+    if present and all(is_number(value) for value in present):
         if len(present) == len(objects) and all(isinstance(value, numbers.Integral) for value in present):
             whole = [int(value) for value in present]
             for kind in (np.int64, np.uint64):
@@ -66,6 +68,67 @@ def cells(series: Any) -> NDArray[Any] | list[Any]:
         except OverflowError:
             raise DataError("holds a whole number beyond 1.8e308") from None
     return objects
+
+
+def matrix(data: Any, known: tuple[str, ...] | None = None) -> NDArray[Any]:
+    """A frame's columns of numbers side by side, (m, n); of texts, dates and the like nothing can be made.
+
+    known: the names of the columns that are wanted, in order; they are found by name where the frame has names.  What
+    else the frame has is left out, with a DataWarning.
+    Raises DataError for columns that are not there or hold no numbers, and for missing values among whole numbers and
+    truth values (NaN among others is a number to NumPy).
+    """
+    own = names(data)
+    positions = list(range(len(data.columns)))
+    if known is not None and own is not None:
+        if absent := [name for name in known if name not in own]:
+            raise DataError(
+                f"X lacks the column{'s' if len(absent) > 1 else ''} {_some(absent)} that the network was fitted with. "
+                f"There are: {_some(list(own), 20)}."
+            )
+        if unused := [name for name in own if name not in known]:
+            warnings.warn(
+                f"X has columns that the network was not fitted with, and they are not used: {_some(unused)}.",
+                DataWarning,
+                stacklevel=2,
+            )
+        positions = [own.index(name) for name in known]
+    whole = np.asarray(data)
+    if whole.dtype.kind in "biufc" and whole.ndim == 2:
+        return whole if positions == list(range(whole.shape[1])) else whole[:, positions]
+    columns = [_numbers(column(data, k), str(list(data.columns)[k])) for k in positions]
+    return np.stack(columns, axis=1) if columns else np.empty((len(data), 0))
+
+
+def _numbers(cells: NDArray[Any] | list[Any], name: str) -> NDArray[Any]:
+    """A column's cells as numbers; truth values are 0 and 1.  Raises DataError where they are none."""
+    if isinstance(cells, np.ndarray):
+        return cells
+    row, value = next(((k, v) for k, v in enumerate(cells) if not isinstance(v, bool | np.bool_)), (0, True))
+    if value is True:
+        return np.array(cells, dtype=np.int64)
+    if value is None:
+        raise DataError(
+            f"X must hold numbers. The column {name!r} has no value in row {row}; remove or impute missing values."
+        )
+    raise DataError(
+        f"X must hold numbers. The column {name!r} holds {kind(value)} ({shown(value)} in row {row}); encode it, as "
+        "cr.data.from_frame does, or leave it out."
+    )
+
+
+def kind(value: object) -> str:
+    """What a cell is, in a word or two: "a text", "a date or time", "a list"."""
+    if isinstance(value, str | bytes):
+        return "texts"
+    if isinstance(value, datetime.date | datetime.time | datetime.timedelta | np.datetime64 | np.timedelta64):
+        return "dates or times"
+    return f"cells of the type {type(value).__name__}"
+
+
+def _some(names: Sequence[str], most: int = 5) -> str:
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(map(repr, names[:most])) + more
 
 
 def is_missing(value: object) -> bool:
@@ -104,8 +167,8 @@ def _text(value: Any) -> str:
     return str(value)
 
 
-def _is_real(value: object) -> bool:
-    """A number that is no truth value; of decimals too, which Python does not count among its real numbers."""
+def is_number(value: object) -> bool:
+    """Whether a cell is a number and no truth value; decimals too, which Python does not count among real numbers."""
     return (isinstance(value, numbers.Real) or type(value).__name__ == "Decimal") and not isinstance(
         value, bool | np.bool_
     )

@@ -20,7 +20,7 @@ from chainrule.describe.layers import LAYERS, Layer
 from chainrule.describe.network import NetworkSpec
 from chainrule.errors import DataError, shown
 from chainrule.files import reading, strict_json, tensors
-from chainrule.files.fields import AnyValue, Maybe, Object, Text, Whole, check_format
+from chainrule.files.fields import AnyValue, Listed, Maybe, Object, Text, Whole, check_format
 from chainrule.files.tensors import TensorFile
 from chainrule.rules.forward import forward
 
@@ -36,8 +36,13 @@ Array = NDArray[Any]
 
 _LANGUAGE = Object({"characters": Text(longest=LONGEST_NAME), "longest": Whole(0, LONGEST_WORD)}, others=True)
 _SETTINGS = Object(
-    {"dtype": Text(("float32", "float64"), what="dtype"), "seed": Whole(0), "language": Maybe(_LANGUAGE)},
-    absent={"language": None},
+    {
+        "dtype": Text(("float32", "float64"), what="dtype"),
+        "seed": Whole(0),
+        "language": Maybe(_LANGUAGE),
+        "feature_names": Maybe(Listed(Text(longest=LONGEST_NAME))),
+    },
+    absent={"language": None, "feature_names": None},
     others=True,
 )
 _ABOUT = Object(
@@ -57,6 +62,8 @@ class Saved:
     seed: int
     language: Mapping[str, Any] | None
     """A character model's "characters" and "longest"."""
+    feature_names: tuple[str, ...] | None
+    """Of the inputs, where the network was fitted to a data frame."""
     digest: str | None
     """Of all that the file says and holds; None in files of versions that had none."""
     file: TensorFile
@@ -109,7 +116,12 @@ def _checked(file: TensorFile, own_layers: Iterable[type[Layer]]) -> Saved:
     _check_count(file, about["spec"])
     spec = NetworkSpec.from_dict(about["spec"], own_layers)
     _check_same(file, _shapes(spec), settings["dtype"])
-    return Saved(spec, settings["dtype"], settings["seed"], settings["language"], about["digest"], file)
+    names = settings["feature_names"]
+    if names is not None and (len(names) != spec.inputs or len(set(names)) < len(names)):
+        raise DataError(
+            f"{file.path}: names {len(names)} features; the network has {spec.inputs} inputs, each with its own."
+        )
+    return Saved(spec, settings["dtype"], settings["seed"], settings["language"], names, about["digest"], file)
 
 
 def _about(file: TensorFile) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from chainrule import checks, storage
+from chainrule import checks, frames, storage
 from chainrule.describe.layers import Layer
 from chainrule.describe.losses import Cost, Loss, Targets
 from chainrule.describe.network import NetworkSpec, PenaltyPer, Reduction
@@ -98,6 +98,8 @@ class Network(GlassBox):
         self.dtype = np.dtype(str(_dtype_name(dtype)))
         self.seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else int(seed)
         self.history: History | None = None
+        self.feature_names: tuple[str, ...] | None = None
+        """Of the inputs, where the last fit was of a data frame with names: frames are matched by them."""
         self._fits = 0
         self._programs: dict[object, Program] = {}
         self._engines = Engines(engine, self.dtype)
@@ -170,13 +172,20 @@ class Network(GlassBox):
         arrays = {k: v.copy() for k, v in (self._parameters | self._state).items()}
         setup = (self.spec, self.dtype.name, self.seed, self._engines.name)
         fitted = (self._fits, self._engines.fitted)
-        return {"setup": setup, "arrays": arrays, "history": self.history, "fitted": fitted}
+        return {
+            "setup": setup,
+            "arrays": arrays,
+            "history": self.history,
+            "fitted": fitted,
+            "feature_names": self.feature_names,
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self._setup(*state["setup"])
         for name, array in (self._parameters | self._state).items():
             array[...] = state["arrays"][name]
         self.history = state["history"]
+        self.feature_names = state.get("feature_names")
         self._fits, self._engines.fitted = state["fitted"]
 
     def __repr__(self) -> str:
@@ -192,7 +201,7 @@ class Network(GlassBox):
             found = quick.call(X)
             if found is not None:
                 return found
-        checked = checks.inputs(self.spec, X, self.dtype)
+        checked = checks.inputs(self.spec, X, self.dtype, self.feature_names)
         program = self._pruned("predict", "inference", "values", False, ("prediction",))
         if len(checked) == 1 and quick is None and (engine := self._engines.for_call(program, 1)) is not self._asked:
             self._asked = engine
@@ -273,7 +282,7 @@ class Network(GlassBox):
 
         Raises DataError; SpecError for a name that the program does not have.
         """
-        checked = checks.inputs(self.spec, X, self.dtype)
+        checked = checks.inputs(self.spec, X, self.dtype, self.feature_names)
         program = self.derive(mode="inference")
         known = {e.target.name: e.target for e in program.forward}
         if name not in known:
@@ -336,8 +345,10 @@ class Network(GlassBox):
         stored = {**self._parameters, **self._state}
         if frozen := [name for name, array in stored.items() if not array.flags.writeable]:
             raise SpecError(f"{', '.join(frozen)} cannot be written, and a fit writes to every array of the network.")
-        data, targets = self._data(X, y, sample_weight)
-        validation = None if validation_data is None else self._validation(validation_data)
+        names = frames.names(X)
+        data, targets = self._data(X, y, sample_weight, names)
+        validation = None if validation_data is None else self._validation(validation_data, names)
+        self.feature_names = names
         program = self.training_program(optimizer, targets=targets, weighted=sample_weight is not None)
         samples = len(data["X"])
         batch_size = min(batch_size, samples)
@@ -376,7 +387,10 @@ class Network(GlassBox):
         from chainrule import model_file  # slow to load, and most networks are never saved
 
         arrays = {**self._parameters, **self._state}
-        model_file.save(path, self.spec, arrays, {"dtype": self.dtype.name, "seed": self.seed})
+        settings: dict[str, Any] = {"dtype": self.dtype.name, "seed": self.seed}
+        if self.feature_names is not None:
+            settings["feature_names"] = list(self.feature_names)
+        model_file.save(path, self.spec, arrays, settings)
 
     @classmethod
     def load(
@@ -397,14 +411,20 @@ class Network(GlassBox):
         """The network of an open file (see `model_file.opened`)."""
         net = cls.__new__(cls)
         net._setup(saved.spec, saved.dtype, saved.seed, engine)
+        net.feature_names = saved.feature_names
         saved.fill({**net._parameters, **net._state})
         return net
 
     # --- behind it -----------------------------------------------------------------------------------------------
 
-    def _data(self, X: ArrayLike, y: ArrayLike, w: ArrayLike | None = None) -> tuple[dict[str, Array], Targets]:
-        """X, the targets and the weights, checked, under their symbols' names."""
-        checked = checks.inputs(self.spec, X, self.dtype)
+    def _data(
+        self, X: ArrayLike, y: ArrayLike, w: ArrayLike | None = None, names: tuple[str, ...] | None = None
+    ) -> tuple[dict[str, Array], Targets]:
+        """X, the targets and the weights, checked, under their symbols' names.
+
+        names: of the inputs; those of the last fit where not given.
+        """
+        checked = checks.inputs(self.spec, X, self.dtype, names or self.feature_names)
         kind, target = checks.targets(self.spec, y, len(checked), self.dtype)
         data = {"X": checked, "y" if kind == "labels" else "Y": target}
         if w is not None:
@@ -420,12 +440,13 @@ class Network(GlassBox):
         found = self._run(program, data, (prediction, cost))
         return found[prediction], float(found[cost])
 
-    def _validation(self, given: Sequence[ArrayLike]) -> tuple[Array, ...]:
+    def _validation(self, given: Sequence[ArrayLike], names: tuple[str, ...] | None) -> tuple[Array, ...]:
         """(X, y) or (X, y, w), checked: what `evaluate` takes as it is, epoch after epoch."""
         if not isinstance(given, tuple | list) or len(given) not in (2, 3):
             raise SpecError(expected("validation_data", "(X, y) or (X, y, sample_weight)", type(given)))
         try:
-            return tuple(self._data(*given)[0].values())
+            X, y, w = (*given, None)[:3]
+            return tuple(self._data(X, y, w, names)[0].values())
         except DataError as fault:
             raise DataError(f"validation_data: {fault}") from None
 

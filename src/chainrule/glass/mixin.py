@@ -38,6 +38,7 @@ class GlassBox:
     spec: NetworkSpec
     dtype: np.dtype[Any]
     seed: int
+    feature_names: tuple[str, ...] | None
     _parameters: dict[str, Array]
     _state: dict[str, Array]
 
@@ -198,7 +199,7 @@ class GlassBox:
         """∂ŷ_i/∂x_i of every sample: (m, outputs, inputs), without dropout.  Raises DataError (for tokens as well)."""
         from chainrule.glass import beyond
 
-        checked = checks.inputs(self.spec, X, self.dtype)
+        checked = checks.inputs(self.spec, X, self.dtype, self.feature_names)
         return beyond.jacobian(self.spec, self._given({"X": checked}, 1), self.dtype)
 
     def hessian_vector(

@@ -70,7 +70,7 @@ def report(
     path = Path(path)
     check_report(path)
     check_notation(notation)
-    checked = checks.inputs(net.spec, X, net.dtype)
+    checked = checks.inputs(net.spec, X, net.dtype, net.feature_names)
     target = checks.targets(net.spec, y, len(checked), net.dtype)[1]
     if classifies(net):
         class_names(names, max(2, net.spec.outputs))

@@ -151,7 +151,7 @@ def activation_histograms(net: Network, X: ArrayLike, *, theme: str = "light") -
 
 def activations(net: Network, X: ArrayLike) -> dict[str, Array]:
     """The values that leave each layer by name: A1 (m, n1), ...; without dropout.  Raises DataError."""
-    checked = checks.inputs(net.spec, X, net.dtype)
+    checked = checks.inputs(net.spec, X, net.dtype, net.feature_names)
     program = net.derive(mode="inference")
     targets = [e.target for e in watched(program)]
     given = {**net.parameters, **net.state, "X": checked, BATCH: net.dtype.type(len(checked))}
