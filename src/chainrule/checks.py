@@ -209,6 +209,7 @@ def _no_numbers(name: str, array: Array) -> str:
             if frames.is_missing(value):
                 return f"{name} must hold numbers. Got none{at} ({value}): remove or impute missing values first."
             hint = "; encode text columns first" if isinstance(value, str | bytes) else ""
+            value = value.item() if isinstance(value, np.generic) else value
             return f"{name} must hold numbers. Got {shown(value)}{at}, {frames.kind(value)}{hint}."
     return f"{name} must hold numbers. Got {array.dtype}."
 

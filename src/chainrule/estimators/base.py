@@ -25,6 +25,7 @@ from chainrule.estimators.heads import Head
 from chainrule.estimators.lbfgs import fit_lbfgs
 from chainrule.estimators.solvers import Solver, solver_of
 from chainrule.estimators.stochastic import StochasticSettings, fit_stochastic
+from chainrule.estimators.tables import TableInput, target_cells
 from chainrule.estimators.task import Held, Task, scored
 from chainrule.network import Network
 from chainrule.train.state import Snapshot
@@ -32,7 +33,7 @@ from chainrule.train.state import Snapshot
 Array = NDArray[Any]
 
 
-class BaseMLP(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type: ignore[misc, call-arg]
+class BaseMLP(TableInput, TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type: ignore[misc, call-arg]
     """The base of both; a subclass says what targets are (`_encode`, `_decode`, `_default_score`, `_head`)."""
 
     # auto_wrap_output_keys=None: `transform` itself names its columns, as they depend on the layer.
@@ -77,7 +78,8 @@ class BaseMLP(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # t
         parameters.hidden_sizes(self)
         parameters.check_together(self)
         first = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
-        X, y = self._check_data(X, y, incremental=incremental, reset=first)
+        X = self._from_frame(X, reset=first)
+        X, y = self._check_data(X, target_cells(y), incremental=incremental, reset=first)
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X)
             if not sample_weight.any():
@@ -207,7 +209,7 @@ class BaseMLP(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # t
         if not isinstance(validation_data, tuple | list) or len(validation_data) not in (2, 3):
             raise ValueError("validation_data must be (X, y) or (X, y, sample_weight).")
         X, y, *rest = validation_data
-        X, y = self._check_held(X, y)
+        X, y = self._check_held(self._from_frame(X), target_cells(y))
         weights = None if not rest or rest[0] is None else _check_sample_weight(rest[0], X)
         task = self._task(net, Samples(X, net.dtype), self._encode(y)[1], weights)
         return Held(task, X, y, weights)
@@ -306,12 +308,14 @@ class BaseMLP(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # t
             and X.ndim == 2
             and X.shape[1] == net.spec.inputs
             and "feature_names_in_" not in state
+            and "encoder_" not in state
         ):
             try:
                 return self._bound().predict(X)
             except DataError:
                 pass  # in scikit-learn's words below
         check_is_fitted(self)
+        X = self._from_frame(X)
         X = validate_data(self, X, accept_sparse=["csr", "csc"], dtype=(np.float64, np.float32), reset=False)
         net = self._bound()
         return np.concatenate([net.predict(rows) for _, rows in Samples(X, net.dtype).chunks()])
@@ -323,7 +327,7 @@ class BaseMLP(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # t
         Returns (m, units of that layer), in the container that `set_output` asks for.
         """
         check_is_fitted(self)
-        original = X
+        original, X = X, self._from_frame(X)
         X = validate_data(self, X, accept_sparse=["csr", "csc"], dtype=(np.float64, np.float32), reset=False)
         position = self._layer(layer)
         net = self._bound()

@@ -107,7 +107,8 @@ class PartCosts:
 def scored(owner: Any, scorer: Callable[..., Any], held: Held) -> float:
     """A scorer's value on the samples held out; they are arrays without names, so names are not asked for."""
     nameless = copy.copy(owner)
-    vars(nameless).pop("feature_names_in_", None)
+    for name in ("feature_names_in_", "encoder_"):
+        vars(nameless).pop(name, None)
     if held.weights is None:
         return float(scorer(nameless, held.X, held.y))
     return float(scorer(nameless, held.X, held.y, sample_weight=held.weights))

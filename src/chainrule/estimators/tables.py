@@ -1,0 +1,109 @@
+"""Data frames for the estimators: one with texts or missing values becomes a matrix."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chainrule import frames
+from chainrule.data.columns import Survey, judge_columns
+from chainrule.data.encode import TableEncoder
+from chainrule.data.readers import frame_table
+from chainrule.data.standardize import Standardizer
+from chainrule.errors import DataError, DataWarning, shown
+
+
+class TableInput:
+    """The part of the estimators that knows frames.
+
+    encoder_, standardizer_: how a frame that is not numbers alone becomes X; only where one was fitted to.
+    """
+
+    encoder_: TableEncoder
+    standardizer_: Standardizer
+
+    def _from_frame(self, X: Any, *, reset: bool = False) -> Any:
+        """X as it is, or the matrix of a frame with texts or gaps: one-hot, medians, indicators, numbers standardised.
+
+        reset: learn that from this frame.  Where it was learned, columns are matched by name, and what differs from the
+        frame that was fitted to is a DataWarning.
+        Raises DataError for what is neither numbers nor categories, and as `TableEncoder`.
+        """
+        state = vars(self)
+        if reset:
+            state.pop("encoder_", None)
+            state.pop("standardizer_", None)
+        if "encoder_" not in state:
+            if not (type(X) is not np.ndarray and frames.is_frame(X)):
+                return X
+            texts, gaps = _contents(X)
+            if not reset:
+                if texts:
+                    frames.matrix(X)  # says which column is none of numbers
+                return X
+            if not texts and not gaps:
+                return X
+            return self._learn(X)
+        if not frames.is_frame(X):
+            raise DataError(
+                f"X must be a data frame, as {type(self).__name__} was fitted to one with texts or missing values. Got "
+                f"{type(X).__name__} instead."
+            )
+        table = frame_table(X)
+        columns, notes = self.encoder_.read(table)
+        if notes:
+            warnings.warn(f"X: {'; '.join(notes)}.", DataWarning, stacklevel=4)
+        return self.standardizer_.transform(self.encoder_.matrix(columns))
+
+    def _learn(self, X: Any) -> NDArray[np.float64]:
+        table = frame_table(X)
+        columns = judge_columns(Survey(table))
+        if columns.notes:
+            warnings.warn(f"X: {'; '.join(columns.notes)}.", DataWarning, stacklevel=5)
+        self.encoder_ = TableEncoder.fit(columns)
+        matrix = self.encoder_.matrix(columns)
+        self.standardizer_ = Standardizer.fit(matrix, self.encoder_.measured)
+        return self.standardizer_.transform(matrix)
+
+
+def _contents(X: Any) -> tuple[bool, bool]:
+    """(whether a column of a frame is not of numbers, whether a number is missing)"""
+    texts = gaps = False
+    for position in range(len(X.columns)):
+        cells = frames.column(X, position)
+        if isinstance(cells, np.ndarray):
+            gaps = gaps or (cells.dtype.kind == "f" and bool(np.isnan(cells).any()))
+        else:
+            texts = texts or not all(isinstance(cell, bool | np.bool_) for cell in cells)
+    return texts, gaps
+
+
+def target_cells(y: Any) -> Any:
+    """y as scikit-learn takes it: of a Series of a kind that NumPy has not, the array.
+
+    Raises DataError where some of y is missing, neither texts nor numbers, or some of it one and some the other.
+    """
+    if isinstance(y, list | tuple):
+        if not any(cell is None or isinstance(cell, str) for cell in y):
+            return y
+        array = np.array(y, dtype=object) if all(np.ndim(cell) == 0 for cell in y) else None
+    elif isinstance(y, np.ndarray):
+        array = y if y.dtype.kind in "OmM" else None
+    else:
+        array = np.asarray(y, dtype=object) if hasattr(y, "to_numpy") and hasattr(y, "dtype") else None
+    if array is None or array.ndim != 1:
+        return y
+    cells = frames.cells(y if hasattr(y, "to_numpy") else array)
+    if isinstance(cells, np.ndarray):
+        return cells
+    if None in cells:
+        raise DataError(f"y has no value in row {cells.index(None)}. Leave such rows out.")
+    texts = [isinstance(cell, str) for cell in cells]
+    if all(texts) or all(isinstance(cell, bool | np.bool_) for cell in cells):
+        return np.array(cells, dtype=object if any(texts) else None)
+    row = texts.index(False)
+    beside = f" beside texts ({cells[texts.index(True)]!r})" if any(texts) else ""
+    raise DataError(f"y must hold texts or numbers. Got {shown(cells[row])} in row {row}{beside}.")
