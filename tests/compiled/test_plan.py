@@ -6,22 +6,25 @@ import copy
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from networks import FITTINGS, Fitting
 from random_networks import make
 
 import chainrule as cr
+from chainrule.engines.compiled.engine import CompiledEngine
 from chainrule.engines.compiled.kernels.panels import PanelLayout
 from chainrule.engines.compiled.plan import Plan, Recipe, plan
 from chainrule.engines.compiled.plan.stages import Load, Product, Stage
 from chainrule.engines.compiled.plan.steps import AddUp, Chunks, Meet, Run, runs, steps_of
 from chainrule.engines.compiled.plan.verify import verify
 from chainrule.engines.llvm import target
+from chainrule.engines.reference import ReferenceEngine
 from chainrule.errors import ProgramError
 from chainrule.program import Elementwise, Equation, MatMul, Program, Reduce, Symbol
-from chainrule.program.op import Gather, Op
+from chainrule.program.op import Gather, Op, ScatterAdd
 from chainrule.program.parse import parse
-from chainrule.program.scalar import Expression
+from chainrule.program.scalar import Expression, Over
 
 LAYOUT = PanelLayout(target.named("x86-64-v3"), "float32")
 RECIPES = [Recipe(training=True, large=large, nonzero=nonzero) for large in (False, True) for nonzero in (False, True)]
@@ -186,11 +189,13 @@ def test_nothing_is_overwritten_from_chunk_to_chunk() -> None:
         verify(made, made.memory, steps)
 
 
-# --- what there is no code for -------------------------------------------------------------------------------------
+# --- what there is code for, and what not --------------------------------------------------------------------------
 
-X, W, V = Symbol("X", ("m", 4), "input"), Symbol("W", (4, 4), "parameter"), Symbol("V", (4, 4), "parameter")
-b, c = Symbol("b", (4,), "parameter"), Symbol("c", (1,), "parameter")
-TABLE, TOKENS = Symbol("E", (9, 4), "parameter"), Symbol("T", ("m", 1), "input", integers=True)
+M = 40  # two panels and a bit
+X, W, V = Symbol("X", ("m", 35), "input"), Symbol("W", (35, 35), "parameter"), Symbol("V", (35, 19), "parameter")
+b, c, r = Symbol("b", (35,), "parameter"), Symbol("c", (1,), "parameter"), Symbol("r", (35, 1), "parameter")
+TABLE, TOKENS = Symbol("E", (19, 35), "parameter"), Symbol("T", ("m", 2), "input", integers=True)
+SIZE = Symbol("m", (), "size")
 
 
 def program_of(*lines: tuple[str, Op, tuple[Symbol, ...]]) -> Program:
@@ -201,31 +206,70 @@ def program_of(*lines: tuple[str, Op, tuple[Symbol, ...]]) -> Program:
         assert shape is not None
         equations.append(Equation(Symbol(name, shape), op, operands))
     made = {e.target for e in equations}
-    given = dict.fromkeys(s for e in equations for s in e.operands if s not in made)
+    given = dict.fromkeys([*(s for e in equations for s in e.operands if s not in made), SIZE])
     return Program(tuple(given), tuple(equations), equations[-1].target)
 
 
 def scalar(text: str) -> Expression:
-    """A formula over the symbols below."""
-    return parse(text, ["X", "W", "b", "c", "m"])
+    """A formula over the symbols above."""
+    return parse(text, ["X", "W", "b", "c", "r", "m", "P", "Q"])
 
 
 def formula(text: str) -> Elementwise:
     return Elementwise(scalar(text))
 
 
-Z = Symbol("Z", ("m", 4))
-REFUSED: dict[str, tuple[Program, str]] = {
-    "two weights": (program_of(("P", MatMul(), (W, V)), ("Z", MatMul(), (X, Symbol("P", (4, 4))))), "P = W V"),
-    "samples by samples": (program_of(("G", MatMul(transpose_right=True), (X, X))), "G = X Xᵀ"),
-    "a table in a product": (
-        program_of(("Z", Gather(), (TABLE, TOKENS)), ("Y", MatMul(transpose_right=True), (Z, TABLE))),
-        "Y = Z Eᵀ",
+def total(over: Over, text: str, kind: str = "sum") -> Reduce:
+    return Reduce(kind, over, scalar(text))
+
+
+WW, ROW, Z2 = Symbol("P", (35, 35)), Symbol("P", (35,)), Symbol("Z", ("m", 70))
+PLACED = {
+    "two parameters": program_of(("P", MatMul(), (W, W)), ("Z", MatMul(), (X, WW))),
+    "one turned": program_of(("P", MatMul(transpose_left=True), (W, V)), ("Z", MatMul(), (X, Symbol("P", (35, 19))))),
+    "the other turned": program_of(("P", MatMul(transpose_right=True), (V, V)), ("Z", MatMul(), (X, WW))),
+    "both turned": program_of(("P", MatMul(True, True), (V, W)), ("Z", MatMul(transpose_right=True), (X, W))),
+    "a parameter by itself, turned": program_of(("P", MatMul(transpose_left=True), (W, W)), ("Z", MatMul(), (X, WW))),
+    "rows of a weight": program_of(("P", total("rows", "W ** 2"), (W,)), ("Q", total("all", "P"), (ROW,))),
+    "the largest of each row": program_of(("P", total("columns", "W - b", "max"), (W, b))),
+    "all of shapes that repeat": program_of(("P", total("all", "W * r + b"), (W, r, b))),
+    "a weight and vectors": program_of(("P", formula("W * b - r / c"), (W, b, r, c)), ("Z", MatMul(), (X, WW))),
+    "a long and a short vector": program_of(("P", formula("b + c"), (b, c)), ("Z", formula("X * P"), (X, ROW))),
+    "rows that are looked up and multiplied": program_of(
+        ("Z", Gather(), (TABLE, TOKENS)),
+        ("Y", MatMul(transpose_right=True), (X, TABLE)),
+        ("G", MatMul(transpose_left=True), (Symbol("Y", ("m", 19)), X)),
+        ("D", ScatterAdd(19), (Z2, TOKENS)),
+        ("S", Elementwise(parse("G + D", ["G", "D"])), (Symbol("G", (19, 35)), Symbol("D", (19, 35)))),
     ),
-    "the rows of a weight": (program_of(("s", Reduce("sum", "rows", scalar("W")), (W,))), "s = Σ W"),
-    "a weight and a vector": (program_of(("P", formula("W * b"), (W, b))), "P = W b"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("case", PLACED)
+def test_whatever_is_placed_is_right(case: str, dtype: str) -> None:
+    program = PLACED[case]
+    rng = np.random.default_rng(3)
+    values: dict[str, np.ndarray] = {}
+    for s in program.given:
+        shape = [M if d == "m" else int(d) for d in s.shape]
+        values[s.name] = rng.integers(0, 19, shape) if s.integers else rng.normal(size=shape).astype(dtype)
+    values["m"] = np.asarray(M, dtype)
+    names = tuple(e.target.name for e in program.equations)
+    exact = ReferenceEngine(np.dtype("float64")).run(program, values, names)
+    engine = CompiledEngine(np.dtype(dtype))
+    found = {**engine.run(program, values, names), **engine.run(program, values, names[-1:])}
+    for name in names:
+        np.testing.assert_allclose(found[name], exact[name], rtol=2e-4, atol=1e-4, err_msg=f"{name} of\n{program}")
+
+
+REFUSED = {
+    "samples by samples": (program_of(("G", MatMul(transpose_right=True), (X, X))), "G = X Xᵀ"),
     "a short vector beside samples": (program_of(("Z", formula("X * c"), (X, c))), "Z = X c"),
-    "a sum of scalars": (program_of(("s", Reduce("sum", "all", scalar("m")), (Symbol("m", (), "size"),))), "s = Σ m"),
+    "a row of a matrix beside samples": (
+        program_of(("Z", formula("X * b"), (X, Symbol("b", (1, 35), "parameter")))),
+        "Z = X b",
+    ),
 }
 
 

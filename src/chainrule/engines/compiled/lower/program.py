@@ -13,7 +13,7 @@ import functools
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from chainrule.engines.compiled.lower import elementwise, samples
+from chainrule.engines.compiled.lower import elementwise, plain, samples
 from chainrule.engines.compiled.lower.frame import Frame, Part
 from chainrule.engines.compiled.lower.product_stage import product
 from chainrule.engines.compiled.plan import Plan
@@ -25,6 +25,7 @@ from chainrule.engines.compiled.plan.stages import (
     Masks,
     Nonzero,
     PerSample,
+    Plain,
     Product,
     Scalars,
     Scatter,
@@ -48,6 +49,7 @@ _EMIT: dict[type[Stage], Callable[..., None]] = {
     Sums: elementwise.sums,
     Flat: elementwise.flat,
     Scalars: elementwise.scalars,
+    Plain: plain.plain,
     Product: product,
 }
 """From each kind of stage to its code."""

@@ -117,7 +117,7 @@ def _lookup(frame: Frame, equation: Equation) -> None:
     f, layout = frame.f, frame.layout
     table, tokens = equation.operands
     c, d = int(tokens.shape[1]), int(table.shape[1])
-    source, entries = frame.data(tokens.name), frame.addresses[table.name]
+    source = frame.data(tokens.name)
     out = frame.addresses[equation.target.name]
 
     def one(panel: Int) -> None:
@@ -127,14 +127,31 @@ def _lookup(frame: Frame, equation: Equation) -> None:
             place = f.at(out, (panel, c * d * layout.panel), v * layout.lanes, type=layout.real)
 
             def at_place(p: Int, samples: list[Value] = samples, place: Value = place) -> None:
-                found = [_token(frame, f.at(s, p, type="i64"), table) for s in samples]
-                rows = [f.at(entries, (token, d), type=layout.real) for token in found]
+                rows = [_token(frame, f.at(s, p, type="i64"), table) for s in samples]
                 to = f.at(place, (p, d * layout.panel), type=layout.real)
-                _turn(frame, rows, d, to, 0, d // layout.lanes)
+                _turn_entries(frame, table, rows, to)
 
             f.loop(0, c, at_place)
 
     f.loop(*frame.share(frame.panels), one)
+
+
+def _turn_entries(frame: Frame, table: Symbol, rows: list[Value], to: Value) -> None:
+    """A table's rows of these numbers, one for each lane, to rows of lanes."""
+    f, layout, NR = frame.f, frame.layout, frame.layout.panel
+    v, d = (int(n) for n in table.shape)
+    start = frame.addresses[table.name]
+    if frame.plan.kinds[table.name] == "table":
+        _turn(frame, [f.at(start, (row, d), type=layout.real) for row in rows], d, to, 0, d // layout.lanes)
+        return
+
+    def panel(q: Int, features: int) -> None:
+        entries = [f.at(start, (q, v * NR), (row, NR), type=layout.real) for row in rows]
+        _turn(frame, entries, features, f.at(to, (q, NR * NR), type=layout.real), 0, features // layout.lanes)
+
+    f.loop(0, d // NR, lambda q: panel(q, NR))
+    if d % NR:
+        panel(d // NR, d % NR)
 
 
 def _token(frame: Frame, place: Value, table: Symbol) -> Value:
@@ -154,7 +171,7 @@ def _scatter(frame: Frame, equation: Equation) -> None:
     pieces, tokens = equation.operands
     target = equation.target
     out = frame.addresses[target.name]
-    count = size_of(target, "table", layout) // layout.lanes
+    count = size_of(target, frame.plan.kinds[target.name], layout) // layout.lanes
     wide = int(pieces.shape[1])
 
     def clear() -> None:
@@ -189,10 +206,21 @@ def _entries(frame: Frame, table: Symbol, tokens: Symbol, sample: Int, body: Cal
     c, d = int(tokens.shape[1]), int(table.shape[1])
     row = f.at(frame.data(tokens.name), (_row(frame, sample), c), type="i64")
 
+    start, NR, v = frame.addresses[table.name], layout.panel, int(table.shape[0])
+
     def place(p: Int) -> None:
         token = _token(frame, f.at(row, p, type="i64"), table)
-        entries = f.at(frame.addresses[table.name], (token, d), type=layout.real)
-        f.loop(0, d, lambda e: body(f.add(f.mul(p, d), e), f.at(entries, e, type=layout.real)))
+
+        def entry(e: Int) -> None:
+            feature = f.add(f.mul(p, d), e)
+            if frame.plan.kinds[table.name] == "table":
+                entries = f.at(start, (token, d), type=layout.real)
+                body(feature, f.at(entries, e, type=layout.real))
+            else:
+                q = f.udiv(e, NR)
+                body(feature, f.at(start, (q, v * NR), (token, NR), f.sub(e, f.mul(q, NR)), type=layout.real))
+
+        f.loop(0, d, entry)
 
     f.loop(0, c, place)
 

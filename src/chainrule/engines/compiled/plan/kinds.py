@@ -27,7 +27,28 @@ FORMS: Mapping[tuple[Kind, Kind, bool, bool], Form] = {
 
 
 def kinds_of(program: Program) -> dict[str, Kind]:
-    """How each symbol lies in memory; parameters of an embedding are tables, as is all that meets them."""
+    """How each symbol lies in memory; parameters of an embedding are tables, as is all that meets them.
+
+    A table that is also a factor of a product with samples lies as a weight does.
+    """
+    tables = _tables(program)
+    if any(s.name in tables for e in program.equations if _with_samples(e) for s in (e.target, *e.operands)):
+        tables = set()
+    kinds: dict[str, Kind] = {}
+    for name, symbol in program.symbols.items():
+        if symbol.integers and len(symbol.shape) == 2:
+            kinds[name] = "tokens"
+        elif symbol.batched:
+            kinds[name] = "batch"
+        elif len(symbol.shape) == 2:
+            kinds[name] = "table" if name in tables else "weight"
+        else:
+            kinds[name] = "vector" if symbol.shape else "scalar"
+    return kinds
+
+
+def _tables(program: Program) -> set[str]:
+    """Names of what rows are looked up in or added to, and of all that meets it element by element."""
     tables = set()
     for equation in program.equations:
         if isinstance(equation.op, Gather):
@@ -41,17 +62,18 @@ def kinds_of(program: Program) -> dict[str, Kind]:
             matrices = [s for s in (equation.target, *equation.operands) if len(s.shape) == 2 and not s.batched]
             if isinstance(equation.op, Elementwise) and any(s.name in tables for s in matrices):
                 tables |= {s.name for s in matrices}
-    kinds: dict[str, Kind] = {}
-    for name, symbol in program.symbols.items():
-        if symbol.integers and len(symbol.shape) == 2:
-            kinds[name] = "tokens"
-        elif symbol.batched:
-            kinds[name] = "batch"
-        elif len(symbol.shape) == 2:
-            kinds[name] = "table" if name in tables else "weight"
-        else:
-            kinds[name] = "vector" if symbol.shape else "scalar"
-    return kinds
+    return tables
+
+
+def _with_samples(equation: Equation) -> bool:
+    """Whether it is a product with values of the samples."""
+    return isinstance(equation.op, MatMul) and any(s.batched for s in equation.operands)
+
+
+def in_one_shape(equation: Equation, kinds: Mapping[str, Kind]) -> bool:
+    """Whether an equation without samples runs over memory of one shape and kind, its end as well if it has one."""
+    symbols = equation.operands if isinstance(equation.op, Reduce) else (equation.target, *equation.operands)
+    return len({(s.shape, kinds[s.name]) for s in symbols if s.shape}) == 1
 
 
 def form_of(product: Equation, kinds: Mapping[str, Kind]) -> Form | None:
@@ -79,21 +101,13 @@ def _fault(equation: Equation, kinds: Mapping[str, Kind], one_hot: set[str]) -> 
     """What keeps an equation from being compiled; None for nothing."""
     match equation.op:
         case MatMul():
-            stored = [s for s in equation.operands if s.name not in one_hot]
-            if len(stored) < 2:
+            if any(s.name in one_hot for s in equation.operands):
                 return "a product of one-hot rows: these are compared with their labels and lie nowhere"
-            if form_of(equation, kinds) is None:
-                return "a product must be A W, dZ Wᵀ or Aᵀ dZ, of values of the samples and a weight. " + _they(
+            if _with_samples(equation) and form_of(equation, kinds) is None:
+                return "a product with values of the samples must be A W, dZ Wᵀ or Aᵀ dZ. " + _they(
                     equation.operands, kinds
                 )
-        case Elementwise():
-            return _misfit(equation, kinds, one_hot)
-        case Reduce(over=over):
-            if not any(s.batched for s in equation.operands):
-                if over != "all":
-                    return "what has no samples is reduced over all of its elements only"
-                if not any(s.shape for s in equation.operands):
-                    return "a reduction of scalars"
+        case Elementwise() | Reduce():
             return _misfit(equation, kinds, one_hot)
         case OneHot():
             if equation.operands[0].role not in ("input", "target"):
@@ -109,12 +123,7 @@ def _misfit(equation: Equation, kinds: Mapping[str, Kind], one_hot: set[str]) ->
     if equation.target.batched and len(equation.target.shape) != 2:
         return "values of the samples must be a matrix, a row a sample"
     symbols = [s for s in (equation.target, *equation.operands) if s.shape]
-    over_samples = [s for s in symbols if s.batched]
-    if not over_samples:
-        largest = max(symbols, key=lambda s: len(s.shape), default=None)
-        for s in symbols[isinstance(equation.op, Reduce) :]:
-            if largest is not None and (s.shape, kinds[s.name]) != (largest.shape, kinds[largest.name]):
-                return f"without samples, all but scalars must have one shape. {_they((s, largest), kinds)}"
+    if not any(s.batched for s in symbols):
         return None
     width = width_of(equation)
     for s in symbols:

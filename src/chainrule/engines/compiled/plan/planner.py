@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from chainrule.engines.base import rate_scalars
 from chainrule.engines.compiled.kernels.nonzero import pays
-from chainrule.engines.compiled.plan.kinds import Form, check_kinds, form_of, kinds_of
+from chainrule.engines.compiled.plan.kinds import Form, check_kinds, form_of, in_one_shape, kinds_of
 from chainrule.engines.compiled.plan.recipe import Recipe
 from chainrule.engines.compiled.plan.stages import (
     Flat,
@@ -14,6 +14,7 @@ from chainrule.engines.compiled.plan.stages import (
     Masks,
     Nonzero,
     PerSample,
+    Plain,
     Product,
     Scalars,
     Scatter,
@@ -132,7 +133,7 @@ class _Planner:
         return any(_column_sums(equation, p.operands[1]) for p in self.pending if self._is_batch_product(p))
 
     def _is_batch_product(self, equation: Equation) -> bool:
-        return isinstance(equation.op, MatMul) and equation.op.transpose_left
+        return isinstance(equation.op, MatMul) and form_of(equation, self.kinds) == "batch"
 
     def _waits(self, product: Equation) -> bool:
         """Whether a product that could update its weight in place should let others read that weight first."""
@@ -150,22 +151,26 @@ class _Planner:
     def _class(self, equation: Equation) -> type[Stage]:
         op, target = equation.op, equation.target
         match op:
-            case MatMul():
-                return Product
             case Gather():
                 return Lookup
             case ScatterAdd():
                 return Scatter
             case Mask():
                 return Masks
-            case Reduce():
-                if not any(s.batched for s in equation.operands):
-                    return Flat
+            case MatMul() if any(s.batched for s in equation.operands):
+                return Product
+            case Reduce() if any(s.batched for s in equation.operands):
                 return PerSample if op.over == "columns" else Sums
+            case Reduce():
+                return Flat if op.over == "all" and in_one_shape(equation, self.kinds) else Plain
+            case Elementwise() if target.batched:
+                return PerSample
+            case Elementwise() if not target.shape:
+                return Scalars
+            case Elementwise() if in_one_shape(equation, self.kinds):
+                return Flat
             case _:
-                if target.batched:
-                    return PerSample
-                return Flat if target.shape else Scalars
+                return Plain
 
     def _take(self, equation: Equation) -> None:
         kind = self._class(equation)

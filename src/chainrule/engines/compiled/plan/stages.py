@@ -10,6 +10,7 @@ A stage is one loop nest, shared among the threads; between stages that depend o
     Sums       a reduction over the samples
     Flat       element-wise equations and reductions over parameters
     Scalars    element-wise equations over scalars
+    Plain      an equation without samples that fits nowhere else: products of parameters, sums of rows
     Lookup, Scatter, Masks    embeddings and dropout
 
 Equations move only past others that neither write what they touch nor read what they write.
@@ -130,6 +131,10 @@ class Sums(Stored):
 
 class Flat(Stage):
     """Equations over parameters of one kind and shape."""
+
+
+class Plain(Stored):
+    """One equation without samples, number by number."""
 
 
 class Scalars(Stored):

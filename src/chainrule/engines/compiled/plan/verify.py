@@ -25,6 +25,7 @@ from chainrule.engines.compiled.plan.stages import (
     Masks,
     Nonzero,
     PerSample,
+    Plain,
     Product,
     Scalars,
     Scatter,
@@ -234,6 +235,14 @@ def _flat(stage: Flat, fusion: Fusion) -> Iterator[str]:
             yield f"{e} cannot be run beside the others"
 
 
+def _plain(stage: Plain, fusion: Fusion) -> Iterator[str]:
+    for e in stage.equations:
+        if any(s.batched for s in (e.target, *e.operands)) or not isinstance(e.op, Elementwise | Reduce | MatMul):
+            yield f"{e} is not over parameters"
+    if len(stage.equations) != 1:
+        yield "it is not one equation"
+
+
 def _scalars(stage: Scalars, fusion: Fusion) -> Iterator[str]:
     for e in stage.equations:
         if not isinstance(e.op, Elementwise) or any(s.shape for s in (e.target, *e.operands)):
@@ -256,6 +265,7 @@ _CODE: dict[type[Stage], Callable[..., Iterator[str]]] = {
     PerSample: _per_sample,
     Sums: _sums,
     Flat: _flat,
+    Plain: _plain,
     Scalars: _scalars,
     Lookup: _of(Gather),
     Scatter: _of(ScatterAdd),
