@@ -34,7 +34,7 @@ LIGHT = {
     "describe": {"program", "errors", "files"},
     "rules": {"program", "errors", "describe"},
     "data": {"errors", "files", "frames"},
-    "train": {"errors", "files", "engines", "program", "describe", "rules"},
+    "train": {"errors", "files", "engines", "program", "describe", "rules", "model_file"},
 }
 """All that these packages may import beside themselves."""
 

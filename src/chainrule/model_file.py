@@ -45,9 +45,16 @@ _SETTINGS = Object(
     absent={"language": None, "feature_names": None},
     others=True,
 )
+_FIT = Object({"arrays": Listed(Text(longest=1000), 0, 1_000_000), "state": AnyValue()})
 _ABOUT = Object(
-    {"format": Text(), "spec": AnyValue(), "settings": _SETTINGS, "digest": Maybe(Text(longest=64))},
-    absent={"digest": None},
+    {
+        "format": Text(),
+        "spec": AnyValue(),
+        "settings": _SETTINGS,
+        "digest": Maybe(Text(longest=64)),
+        "fit": Maybe(_FIT),
+    },
+    absent={"digest": None, "fit": None},
     others=True,
 )
 
@@ -67,26 +74,55 @@ class Saved:
     digest: str | None
     """Of all that the file says and holds; None in files of versions that had none."""
     file: TensorFile
+    fit: Mapping[str, Any] | None = None
+    """Of a checkpoint, the fit that it was written in: its "state", and the names of the "arrays" that are its own."""
 
     def fill(self, into: Mapping[str, Array]) -> None:
         """Reads the arrays into the network's own, which have the same names and shapes.
 
         Raises DataError where names or shapes differ, or the digest is that of another content.
         """
-        _check_same(self.file, {name: array.shape for name, array in into.items()}, self.dtype)
+        _check_same(self.file, {name: array.shape for name, array in into.items()}, self.dtype, self._beside)
         for name, array in into.items():
             self.file.read(name, array)
-        if self.digest is not None and _digest(self.file.metadata[KEY], self.digest, into) != self.digest:
+        self._check_digest({**self.fit_arrays(), **into})
+
+    def fit_arrays(self) -> dict[str, Array]:
+        """The arrays of a checkpoint's fit, beside the network's own."""
+        arrays = {}
+        for name in self._beside:
+            tensor = self.file.tensors[name]
+            arrays[name] = np.empty(tensor.shape, tensor.dtype)
+            self.file.read(name, arrays[name])
+        return arrays
+
+    @property
+    def _beside(self) -> frozenset[str]:
+        return frozenset() if self.fit is None else frozenset(self.fit["arrays"])
+
+    def _check_digest(self, arrays: Mapping[str, Array]) -> None:
+        if self.digest is not None and _digest(self.file.metadata[KEY], self.digest, arrays) != self.digest:
             raise DataError(
                 f"{self.file.path} is damaged: it does not hold what was saved (its digest is that of another content)."
             )
 
 
 def save(
-    path: str | os.PathLike[str], spec: NetworkSpec, arrays: Mapping[str, Array], settings: Mapping[str, Any]
+    path: str | os.PathLike[str],
+    spec: NetworkSpec,
+    arrays: Mapping[str, Array],
+    settings: Mapping[str, Any],
+    fit: tuple[object, Mapping[str, Array]] | None = None,
 ) -> None:
-    """Writes a safetensors file whose metadata holds the spec; beside it first, then moved into place."""
+    """Writes a safetensors file whose metadata holds the spec; beside it first, then moved into place.
+
+    fit: of a checkpoint, the state of its fit as JSON-ready data, and the arrays that are the fit's own.
+    """
     about = {"format": f"{KIND} {VERSION}", "digest": _NONE, "spec": spec.to_dict(), "settings": dict(settings)}
+    if fit is not None:
+        state, beside = fit
+        about["fit"] = {"arrays": sorted(beside), "state": state}
+        arrays = {**arrays, **beside}
     text = strict_json.dumps(about)
     digest = _digest(text, _NONE, arrays)
     tensors.write(path, arrays, {KEY: text.replace(_NONE, digest, 1)})
@@ -115,13 +151,18 @@ def _checked(file: TensorFile, own_layers: Iterable[type[Layer]]) -> Saved:
     settings = about["settings"]
     _check_count(file, about["spec"])
     spec = NetworkSpec.from_dict(about["spec"], own_layers)
-    _check_same(file, _shapes(spec), settings["dtype"])
+    beside = frozenset() if about["fit"] is None else frozenset(about["fit"]["arrays"])
+    _check_same(file, _shapes(spec), settings["dtype"], beside)
+    if missing := sorted(beside - file.tensors.keys()):
+        raise DataError(f"{file.path} does not hold the fit's array {shown(missing[0])}.")
     names = settings["feature_names"]
     if names is not None and (len(names) != spec.inputs or len(set(names)) < len(names)):
         raise DataError(
             f"{file.path}: names {len(names)} features; the network has {spec.inputs} inputs, each with its own."
         )
-    return Saved(spec, settings["dtype"], settings["seed"], settings["language"], names, about["digest"], file)
+    return Saved(
+        spec, settings["dtype"], settings["seed"], settings["language"], names, about["digest"], file, about["fit"]
+    )
 
 
 def _about(file: TensorFile) -> dict[str, Any]:
@@ -155,9 +196,11 @@ def _check_count(file: TensorFile, spec: object) -> None:
             )
 
 
-def _check_same(file: TensorFile, needed: Mapping[str, tuple[int, ...]], dtype: str) -> None:
-    """Names, shapes and dtypes, before anything is allocated."""
-    held = {name: (tensor.shape, tensor.dtype) for name, tensor in file.tensors.items()}
+def _check_same(
+    file: TensorFile, needed: Mapping[str, tuple[int, ...]], dtype: str, beside: frozenset[str] = frozenset()
+) -> None:
+    """Names, shapes and dtypes of all but those beside, before anything is allocated."""
+    held = {name: (tensor.shape, tensor.dtype) for name, tensor in file.tensors.items() if name not in beside}
     wrong = sorted(name for name in held.keys() | needed.keys() if held.get(name) != (needed.get(name), dtype))
     if wrong:
         name = wrong[0]

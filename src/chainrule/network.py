@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -32,6 +33,7 @@ from chainrule.train.loop import Fit
 from chainrule.train.policies import Judge, SeededOrders, Validating, Whole
 from chainrule.train.progress import Progress
 from chainrule.train.schedules import as_schedule
+from chainrule.train.state import Ended
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -101,6 +103,7 @@ class Network(GlassBox):
         self.feature_names: tuple[str, ...] | None = None
         """Of the inputs, where the last fit was of a data frame with names: frames are matched by them."""
         self._fits = 0
+        self._before: Ended | None = None
         self._programs: dict[object, Program] = {}
         self._engines = Engines(engine, self.dtype)
         self._one_row: OneRow | None = None
@@ -323,6 +326,10 @@ class Network(GlassBox):
         verbose: bool | Literal["auto"] = "auto",
         threads: int | None = None,
         time_limit: float | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
+        every: int | str = 1,
+        resume: bool = False,
+        continue_: bool = False,
     ) -> History:
         """Trains by mini-batches and returns a record of every epoch.
 
@@ -331,8 +338,13 @@ class Network(GlassBox):
         epoch, from the seed.  sample_weight (m,).  validation_data: (X, y) or (X, y, sample_weight), evaluated after
         each epoch.  verbose: a progress bar; "auto" shows it on a terminal.  threads: at most so many (None: what is
         worth it); the result does not depend on it.  time_limit: seconds after which the fit ends, between two batches.
+        checkpoint: a folder into which the fit is written down after `every` so many epochs, or seconds ("60s"), at an
+        interrupt and at the end.  resume: goes on from what the folder holds, to the same bits as a fit that was never
+        interrupted, or starts; without it a folder that holds checkpoints is refused.  continue_: goes on where the fit
+        before ended, with the optimizer's moments and counters, the history and the order of the epochs; else moments
+        begin at 0 anew.
         Raises DataError, SpecError; DivergedError when the cost is no longer finite (the last finite parameters are
-        kept).  Ctrl-C leaves the network usable.
+        kept).  Ctrl-C and SIGTERM leave the network as of the last finished batch.
         """
         optimizer = as_optimizer(optimizer)
         checks.positive_integer("epochs", epochs)
@@ -353,27 +365,59 @@ class Network(GlassBox):
         samples = len(data["X"])
         batch_size = min(batch_size, samples)
         steps = -(-samples // batch_size)
-        self._fits += 1
-        seeds = (self.seed, self._fits)
+        before = self._ended(optimizer) if continue_ else Ended(_rule(optimizer), fit=self._fits + 1)
+        checkpoints, resumed = None, None
+        if checkpoint is not None:
+            from chainrule.train.network_checkpoints import checkpoints_of  # slow to load
+
+            settings = {"optimizer": optimizer.to_dict(), "batch size": batch_size, "shuffle": shuffle}
+            held_out = () if validation is None else validation
+            origin = {"seed": self.seed, "fit": before.fit}
+            checkpoints = checkpoints_of(checkpoint, every, self.spec, self.dtype, origin, data, held_out, settings)
+            if (resumed := checkpoints.begin(resume)) is not None:  # with the seed of the fit that began
+                origin = checkpoints.origin = resumed[1]["origin"]
+                self.seed, before = origin["seed"], replace(before, fit=origin["fit"])
+        self._fits = before.fit
+        seeds, total = (self.seed, self._fits), before.epochs + epochs
         fit = Fit(
             network=self,
             engine=self._engines.for_fit(program, samples, epochs, batch_size),
             program=program,
             source=Whole(data),
-            orders=SeededOrders(seeds, samples, epochs, shuffle),
-            schedule=schedule.start(steps, steps * epochs),
+            orders=SeededOrders(seeds, samples, total, shuffle),
+            schedule=schedule.start(steps, steps * total),
             judge=Judge() if validation is None else Validating(self, validation),
             epochs=epochs,
             batch_size=batch_size,
             mask_seed=int(np.random.SeedSequence([*seeds, 1]).generate_state(1, np.uint64)[0]),
             callbacks=hooks,
+            history=History(before.records),
             data=data,
             check=lambda probe, wanted: self._data(probe, wanted)[0],
             threads=threads,
             time_limit=time_limit,
+            optimizer_state=before.optimizer,
+            checkpoints=checkpoints,
+            resumed=resumed,
+            first_epoch=before.epochs + 1,
         )
         self.history = fit.history
-        return fit.run()
+        try:
+            return fit.run()
+        finally:
+            self._before = replace(before, epochs=len(fit.history), records=tuple(fit.history))
+
+    def _ended(self, optimizer: Optimizer) -> Ended:
+        """How the fit before ended.  Raises SpecError where there was none, or another optimizer."""
+        before = self._before
+        if before is None:
+            raise SpecError("continue_=True goes on where a fit ended, and this network has not been fitted yet.")
+        if before.rule != _rule(optimizer):
+            raise SpecError(
+                f"continue_=True goes on with the optimizer of the fit before; {type(optimizer).__name__} with these "
+                "settings is another. Only the learning rate may change."
+            )
+        return before
 
     if TYPE_CHECKING:  # Reports read networks and lie above them: the package's top binds the two (readers.py).
 

@@ -85,12 +85,21 @@ class Session(ABC):
     calls of `epoch`, that is between any two batches (see `Epoch.part`); never two of them at the same time.
     """
 
+    calls: int = 0
+    """Calls of `epoch` that have begun: a call counts itself as soon as `last` is about it."""
+
     @abstractmethod
     def epoch(self, epoch: Epoch, stop: Callable[[], bool] | None = None) -> EpochResult:
         """Trains one epoch.  stop is asked now and then between steps; True ends the epoch early.
 
-        If it raises (KeyboardInterrupt), the stored arrays are as of the last step that was done.
+        If it raises (KeyboardInterrupt), the stored arrays are as of the last step that was done, and `last` says
+        which that was.
         """
+
+    @property
+    @abstractmethod
+    def last(self) -> EpochResult:
+        """What the last call of `epoch` has done, also where it was left by an exception."""
 
     @abstractmethod
     def run(self, given: Values, wanted: tuple[str, ...]) -> dict[str, Array]:

@@ -231,22 +231,36 @@ class ReferenceEngine:
 
 
 class _ReferenceSession(Session):
-    """The stored arrays as they are, overwritten in place."""
+    """The stored arrays as they are."""
 
     def __init__(self, engine: ReferenceEngine, program: Program, stored: Values) -> None:
         self.engine, self.program = engine, program
-        self.stored = {
+        self._now: tuple[dict[str, Array], tuple[float, ...]] = ({}, ())
+        """What is stored, and the costs of the epoch so far: one step changes both at once, whatever interrupts it."""
+        arrays = {
             s.name: np.array(stored[s.name], engine.dtype)
             if s.name in stored or s.role != "slot"
             else np.zeros([int(d) for d in s.shape], engine.dtype)
             for s in program.stored
         }
+        self._now = (arrays, ())
+
+    @property
+    def stored(self) -> dict[str, Array]:
+        """What is stored, by name."""
+        return self._now[0]
+
+    @property
+    def last(self) -> EpochResult:
+        """The costs so far."""
+        return EpochResult(np.array(self._now[1]))
 
     def epoch(self, epoch: Epoch, stop: Callable[[], bool] | None = None) -> EpochResult:
         """Trains one epoch, a batch at a time."""
         assert self.program.objective is not None
         objective, dtype = self.program.objective.name, self.engine.dtype
-        costs: list[float] = []
+        self._now = (self.stored, ())
+        self.calls += 1
         for k in range(epoch.steps):
             if stop is not None and stop():
                 break
@@ -254,25 +268,27 @@ class _ReferenceSession(Session):
             values: dict[str, Any] = {**self.stored, **{name: array[rows] for name, array in epoch.data.items()}}
             values[BATCH] = dtype.type(len(rows))
             values.update(lr=epoch.rates[k], t=epoch.first_step + k, seed=epoch.seed)
-            finite = self._step(values, objective)
-            costs.append(float(values[objective]))
-            if not finite:
+            if not self._step(values, objective):
                 break
-        return EpochResult(np.array(costs))
+        return self.last
 
     def _step(self, values: dict[str, Any], objective: str) -> bool:
         """One step; False, with nothing overwritten, if the cost is not finite."""
-        steps = self.engine.steps(self.program)
+        steps, (stored, costs) = self.engine.steps(self.program), self._now
+        overwritten: dict[str, Array] = {}
         with np.errstate(all="ignore"):
             self.engine.rates(steps, values)
             for name, overwrites, value in steps.equations:
                 result = value(values)
                 if overwrites:
-                    values[name][...] = result
-                else:
-                    values[name] = result
-                    if name == objective and not math.isfinite(result):
-                        return False
+                    overwritten[name] = np.empty_like(stored[name])
+                    overwritten[name][...] = result
+                    result = overwritten[name]
+                values[name] = result
+                if name == objective and not math.isfinite(result):
+                    self._now = (stored, (*costs, float(result)))
+                    return False
+        self._now = ({**stored, **overwritten}, (*costs, float(values[objective])))
         return True
 
     def run(self, given: Values, wanted: tuple[str, ...]) -> dict[str, Array]:

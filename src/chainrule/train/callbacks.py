@@ -237,16 +237,20 @@ class CSVLog(Callback):
         header = ",".join(COLUMNS)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            going_on = self.append and self.path.exists() and self.path.stat().st_size > 0
+            there = self.path.exists() and self.path.stat().st_size > 0
+            going_on = (self.append or fit.resumed) and there
             if going_on:
                 with open(self.path, encoding="utf-8", errors="replace") as stream:
                     first = stream.readline().strip()
                 if first != header:
                     raise DataError(f"{self.path}: holds something else than a log of epochs; choose another file.")
             # Kept open over the whole fit: opening anew for every epoch could fail at every epoch.
-            self._stream = open(self.path, "a" if self.append else "w", encoding="utf-8", newline="")  # noqa: SIM115
+            self._stream = open(self.path, "r+" if going_on else "w", encoding="utf-8", newline="")  # noqa: SIM115
+            self._stream.seek(0, os.SEEK_END)
             if not going_on:
                 self._stream.write(header + "\n")
+                for record in fit.history:  # of a fit that is gone on with, where its log is not there
+                    csv.writer(self._stream, lineterminator="\n").writerow(csv_row(record))
                 self._stream.flush()
         except OSError as error:
             self._close()
@@ -262,6 +266,17 @@ class CSVLog(Callback):
             self._close()
             reason = describe_os_error(error)
             warnings.warn(f"{self.path}: the log ends here: {reason}. Training goes on.", RuntimeWarning, stacklevel=2)
+
+    def state(self) -> dict[str, Any]:
+        """How long the log is, in bytes."""
+        return {"length": None if self._stream is None else self._stream.tell()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Cuts off the epochs after it."""
+        length, stream = state["length"], self._stream
+        if stream is not None and length is not None and stream.tell() > length:
+            stream.seek(length)
+            stream.truncate()
 
     def on_fit_end(self, fit: FitState) -> None:
         self._close()

@@ -16,20 +16,24 @@ from __future__ import annotations
 import contextlib
 import math
 import time
+import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.engines.base import Engine, Epoch, Session
-from chainrule.errors import DivergedError, SpecError, expected
+from chainrule.errors import DataError, DivergedError, SpecError, expected
 from chainrule.program.equation import Program
 from chainrule.train.callbacks import Callback
+from chainrule.train.checkpoint import Checkpoints
 from chainrule.train.history import EpochRecord, History
 from chainrule.train.policies import Judge, Orders, Source, Validation
+from chainrule.train.position import Position, recall, remembered, restore_history
 from chainrule.train.schedules import RunningSchedule
+from chainrule.train.signals import Terminated, terminable
 from chainrule.train.state import FitState, OptimizerState, Trainable, do_nothing
 
 Array = NDArray[Any]
@@ -75,11 +79,18 @@ class Fit:
     """Whether the first epoch is done whatever the time limit."""
     optimizer_state: OptimizerState | None = None
     """The slots and steps to begin with, and those to end with; None to begin anew and forget them."""
+    checkpoints: Checkpoints | None = None
+    """Where the fit is written down as it goes."""
+    resumed: tuple[Mapping[str, Array], Mapping[str, Any]] | None = None
+    """What an interrupted fit has left to go on from: the network's arrays, and its state."""
+    first_epoch: int = 1
+    """The number of the first epoch; above 1 where epochs of fits before are counted on."""
 
     def run(self) -> History:
         """All epochs; hooks are told of the end whatever happens.
 
-        Raises DivergedError (see `Judge.raises`), SpecError for a schedule whose rates are none, and what hooks raise.
+        Raises DivergedError (see `Judge.raises`), SpecError for a schedule whose rates are none, DataError where a
+        checkpoint cannot be written, and what hooks raise.
         """
         steps = -(-self.source.samples // self.batch_size)
         state = FitState(
@@ -95,15 +106,19 @@ class Fit:
             data={name: _to_look_at(array) for name, array in self.data.items()},
             mask_seed=self.mask_seed,
             check=self.check,
+            resumed=self.resumed is not None,
         )
+        if self.resumed is not None:
+            restore_history(self.history, self.resumed[1])
         begun: list[Callback] = []
         try:
-            for callback in self.callbacks:
-                begun.append(callback)
-                callback.on_fit_begin(state)
-            self._train(state)
-        except KeyboardInterrupt:
-            self.history.stopped = "interrupted"
+            with terminable():
+                for callback in self.callbacks:
+                    begun.append(callback)
+                    callback.on_fit_begin(state)
+                self._train(state)
+        except (KeyboardInterrupt, Terminated) as end:
+            self.history.stopped = "interrupted" if isinstance(end, KeyboardInterrupt) else "terminated"
             raise
         finally:
             if state.stop_reason is not None:
@@ -122,8 +137,17 @@ class Fit:
             run = _Run(self, state, session, arrays, carried.step)
             state.refresh = run.refresh
             try:
+                if self.resumed is not None:
+                    run.resume(*self.resumed)
                 run.epochs()
+            except (KeyboardInterrupt, Terminated):
+                try:
+                    run.write_down()
+                except DataError as fault:  # the interrupt is what the caller waits for
+                    warnings.warn(f"No checkpoint was written: {fault}", RuntimeWarning, stacklevel=2)
+                raise
             finally:
+                run.behind = True
                 run.refresh()
                 state.refresh = do_nothing
                 if self.optimizer_state is not None:
@@ -148,17 +172,91 @@ class _Run:
         """Whether the network's arrays are older than the session's."""
         self.touched = False
         """Whether somebody may have written into the network's arrays since the session has them."""
+        self.position = Position(epoch=fit.first_epoch)
+        """Where the fit stands, as of the last moment at which all that remembers something agreed."""
+        self.remembered: Mapping[str, Any] = {}
+        """What they remembered then; nothing where no checkpoints are asked for."""
 
     def epochs(self) -> None:
         """All epochs, unless something ends the fit before."""
         fit, state = self.fit, self.state
-        for number in range(1, fit.epochs + 1):
-            state.epoch = number
-            self._tell(lambda callback: callback.on_epoch_begin(state))
-            if not self._epoch(number) or state.stop_reason is not None:
+        last = fit.first_epoch + fit.epochs - 1
+        while self.position.epoch <= last and state.stop_reason is None:
+            number, begun = self.position.epoch, self.position.begun
+            state.epoch = number - fit.first_epoch + 1
+            if not begun:
+                self._agree(Position(number))
+                self._save_if_due(number - 1)
+                self._tell(lambda callback: callback.on_epoch_begin(state))
+            if not self._epoch(number):
                 break
-            if number < fit.epochs and (late := self._late(number)) is not None and late():
+            self.position = Position(number + 1)
+            if state.stop_reason is None and number < last and (late := self._late(number)) is not None and late():
                 break
+        self._agree(Position(self.position.epoch))
+        if fit.checkpoints is not None:
+            self.write_down()
+
+    # --- checkpoints -----------------------------------------------------------------------------------------------
+
+    def resume(self, stored: Mapping[str, Array], saved: Mapping[str, Any]) -> None:
+        """Goes on where the fit stood that left these."""
+        self.session.write({**stored, **saved["slots"]})
+        self.behind, self.step = True, saved["step"]
+        self.state.step = self.step
+        self.position = Position.of(saved["position"])
+        self.state.stop_reason = saved["stop_reason"]
+        recall(self.fit, saved["remembered"])
+        self.refresh()
+        self.remembered = remembered(self.fit)
+
+    def _agree(self, position: Position) -> None:
+        """Nothing is half done: what is remembered now belongs to this position."""
+        self._write()
+        if self.fit.checkpoints is not None:
+            self.remembered = remembered(self.fit)
+        self.position = position
+
+    def _save_if_due(self, epochs: int) -> None:
+        checkpoints = self.fit.checkpoints
+        if checkpoints is not None and epochs >= self.fit.first_epoch and checkpoints.due(epochs):
+            self.write_down()
+
+    def write_down(self) -> None:
+        """Writes a checkpoint, if they are asked for: the steps so far, and what was remembered at its position."""
+        fit, position = self.fit, self.position
+        if fit.checkpoints is None:
+            return
+        costs, taken = position.costs, position.taken
+        if position.call is not None and self.session.calls == position.call:
+            more = self.session.last.costs
+            costs, taken = np.concatenate([costs, more]), taken + len(more)
+        stored = self.session.read()
+        step = self.step_at_epoch + taken if position.begun else self.step
+        history = fit.history.to_dicts()[: self.remembered["records"]]
+        value = None
+        if not position.begun and history:
+            last = history[-1]
+            value = last["cost"] if last["validation_cost"] is None else last["validation_cost"]
+        fit.checkpoints.save(
+            {name: array for name, array in stored.items() if name in self.arrays},
+            {
+                "slots": {name: array for name, array in stored.items() if name not in self.arrays},
+                "step": step,
+                "position": replace(position, costs=costs, taken=taken, call=None).saved(),
+                "history": history,
+                "stopped": fit.history.stopped,
+                "stop_reason": None if position.begun else self.state.stop_reason,
+                "remembered": self.remembered,
+            },
+            step=step,
+            value=value,
+        )
+
+    @property
+    def step_at_epoch(self) -> int:
+        """Steps taken before the epoch that is under way."""
+        return self.position.step_before
 
     # --- the network's arrays and the session's --------------------------------------------------------------------
 
@@ -179,11 +277,12 @@ class _Run:
     # --- an epoch --------------------------------------------------------------------------------------------------
 
     def _epoch(self, number: int) -> bool:
-        """An epoch and all that follows from it; False if there was no time for a batch of it."""
-        fit, state = self.fit, self.state
+        """An epoch, or the rest of one, and all that follows from it; False if there was no time for a batch of it."""
+        fit, state, before = self.fit, self.state, self.position.step_before if self.position.begun else self.step
         order = fit.orders.draw(number)
-        rates = _rates(fit.schedule, self.step, self.steps, self.dtype)
-        self._write()
+        rates = _rates(fit.schedule, before, self.steps, self.dtype)
+        if not self.position.begun:
+            self._agree(Position(number, begun=True, step_before=before))
         if fit.judge.raises:
             self.session.mark()
         costs, seconds = self._steps(order, rates, self._late(number))
@@ -214,12 +313,15 @@ class _Run:
             self.touched = False
 
     def _steps(
-        self, order: NDArray[np.int64], rates: NDArray[np.float64], stop: Callable[[], bool] | None
+        self, order: NDArray[np.int64], rates: NDArray[np.float64], late: Callable[[], bool] | None
     ) -> tuple[NDArray[np.float64], float]:
         """The costs of an epoch's steps and the seconds they took, with a pause wherever a callback asks for one."""
         fit, state = self.fit, self.state
-        costs: list[NDArray[np.float64]] = []
-        seconds, done = 0.0, 0
+        checkpoints = fit.checkpoints if fit.checkpoints is not None and fit.checkpoints.every.epochs is None else None
+        stop = late if checkpoints is None else lambda: checkpoints.due_now() or (late is not None and late())
+        seconds, done = self.position.seconds, 0
+        if self.position.pending:
+            self._pause([fit.callbacks[k] for k in self.position.pending])
         for data, within in fit.source.parts(order, fit.batch_size):
             steps = -(-len(within) // fit.batch_size)
             part = Epoch(
@@ -227,36 +329,49 @@ class _Run:
                 order=within,
                 batch_size=fit.batch_size,
                 rates=rates[done : done + steps],
-                first_step=self.step + 1,
+                first_step=self.position.step_before + done + 1,
                 seed=fit.mask_seed,
                 threads=fit.threads,
             )
-            first = 0
-            while first < steps:
+            while (first := self.position.taken - done) < steps:
                 stops = [(callback, callback.next_stop(self.step)) for callback in fit.callbacks]
                 nearest = min((at for _, at in stops if at is not None), default=self.step + steps)
                 count = min(steps - first, max(1, nearest - self.step))
                 self._write()
                 start = time.perf_counter()
                 self.behind = True
+                self.position = replace(self.position, call=self.session.calls + 1, pending=())
                 some = self.session.epoch(part.part(first, count), stop).costs
                 seconds += time.perf_counter() - start
-                costs.append(some)
-                first += count
+                taken, costs = self.position.taken + len(some), np.concatenate([self.position.costs, some])
+                self.position = replace(self.position, taken=taken, costs=costs, call=None, seconds=seconds)
                 self.step += len(some)
                 state.step = self.step
-                if len(some) < count or not np.isfinite(some).all():
-                    return np.concatenate(costs), seconds
-                state.learning_rate = float(part.rates[first - 1])
-                called = tuple(callback for callback, at in stops if at == self.step)
-                self._tell(lambda callback: callback.on_batches_end(state), called)
+                if not np.isfinite(some).all():
+                    return costs, seconds
+                if checkpoints is not None and checkpoints.due_now():
+                    self.write_down()
+                elif len(some) < count:
+                    return costs, seconds
+                if len(some):
+                    state.learning_rate = float(part.rates[first + len(some) - 1])
+                called = [callback for callback, at in stops if at == self.step]
+                if called and len(some) == count:
+                    self._pause(called)
             done += steps
-        return np.concatenate(costs), seconds
+        return self.position.costs, seconds
+
+    def _pause(self, called: list[Callback]) -> None:
+        """The hooks of a pause; left by an exception, they are called again where a fit goes on from there."""
+        pending = tuple(k for k, callback in enumerate(self.fit.callbacks) if callback in called)
+        self.position = replace(self.position, pending=pending)
+        self._tell(lambda callback: callback.on_batches_end(self.state), tuple(called))
+        self._agree(replace(self.position, pending=()))
 
     def _late(self, number: int) -> Callable[[], bool] | None:
         """Whether the time limit has passed; asked between batches.  None where nobody need ask."""
         limit = self.fit.time_limit
-        if limit is None or (number == 1 and self.fit.whole_first_epoch):
+        if limit is None or (number == self.fit.first_epoch and self.fit.whole_first_epoch):
             return None
 
         def late() -> bool:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from chainrule.engines.base import Engine
 from chainrule.program.equation import Program
-from chainrule.train.history import History
+from chainrule.train.history import EpochRecord, History
 
 
 class Trainable(Protocol):
@@ -69,6 +69,22 @@ class OptimizerState:
     """Steps taken."""
 
 
+@dataclass(frozen=True)
+class Ended:
+    """Where a fit has ended: what `continue_` goes on from."""
+
+    rule: object
+    """The optimizer's, without its learning rate."""
+    fit: int
+    """Its number."""
+    epochs: int = 0
+    """How many were done."""
+    records: tuple[EpochRecord, ...] = ()
+    """Of these."""
+    optimizer: OptimizerState = field(default_factory=OptimizerState)
+    """Slots and steps."""
+
+
 def do_nothing() -> None:
     """The network's arrays are up to date."""
 
@@ -110,6 +126,8 @@ class FitState:
     """Of the dropout masks."""
     check: Callable[[Any, Any], Mapping[str, NDArray[Any]]] | None = None
     """check(X, y): other data under the same symbols' names; raises DataError where they do not fit the network."""
+    resumed: bool = False
+    """Whether this fit goes on where one that was interrupted stood; `history` has that one's records."""
     refresh: Callable[[], None] = field(default=do_nothing, repr=False)
     """Brings the network's arrays up to date, for a callback that does not `look` at them at every hook."""
 

@@ -90,13 +90,14 @@ class Call:
         """
         w, memory = self.words, self.unit.memory
         steps = -(-len(order) // batch_size)
-        self.costs = pack.zeros(steps, np.float64)
-        self.done[0] = self.stop[0] = self.halt[0] = 0
+        # New ones for each call: what a call has done is read off them at any time, also when it was interrupted.
+        self.costs, self.done = pack.zeros(steps, np.float64), pack.zeros(1, np.int64)
+        self.stop[0] = self.halt[0] = 0
         self.barrier[:] = 0
         w[Word.STORED], w[Word.ORDER] = stored.ctypes.data, order.ctypes.data
         w[Word.SAMPLES], w[Word.BATCH], w[Word.STEPS] = len(order), batch_size, steps
         w[Word.SEED], w[Word.FIRST_STEP] = _word(seed), first_step
-        w[Word.COSTS] = self.costs.ctypes.data
+        w[Word.COSTS], w[Word.DONE] = self.costs.ctypes.data, self.done.ctypes.data
         self._fill_rates(rates, steps, first_step)
         keep = []  # alive until the code is done with them
         for k, symbol in enumerate((*memory.data, *memory.outputs)):
@@ -107,7 +108,17 @@ class Call:
         with _watching(stop, self.stop):
             team.run(self.unit.address, w.ctypes.data, self.threads, self._interrupt)
         self.engine.give_back(workspace)
-        return self.costs[: int(self.done[0])].copy()
+        return self.costs_done
+
+    def forget(self) -> None:
+        """Nothing is done of the call that comes."""
+        self.costs, self.done = pack.zeros(0, np.float64), pack.zeros(1, np.int64)
+
+    @property
+    def costs_done(self) -> NDArray[np.float64]:
+        """The costs of the steps that the last call has done."""
+        done = int(self.done[0])
+        return self.costs[:done].copy()
 
     def rate(self, name: str) -> Array:
         """A scalar of the table, in the only step of the last call."""

@@ -33,12 +33,21 @@ class CompiledSession(Session):
         self.packed = pack.aligned(size, engine.dtype)
         self._as_marked = pack.aligned(0, engine.dtype)
         self._call: Call | None = None
+        self._running: Call | None = None
+        """The call of the last epoch; None before machine code began."""
         missing = [s.name for s in program.stored if s.role != "slot" and s.name not in stored]
         assert not missing, f"nothing is given for {', '.join(missing)}"
         self.write(stored)
 
+    @property
+    def last(self) -> EpochResult:
+        """What machine code says it has done."""
+        return EpochResult(np.zeros(0) if self._running is None else self._running.costs_done)
+
     def epoch(self, epoch: Epoch, stop: Callable[[], bool] | None = None) -> EpochResult:
         """One call of machine code."""
+        self._running = None
+        self.calls += 1
         engine, program = self.engine, self.program
         nonzero = engine.nonzero(program, epoch.data)
         unit = engine.unit(program, Recipe(training=True, large=epoch.batch_size > SINGLE, nonzero=nonzero))
@@ -47,6 +56,8 @@ class CompiledSession(Session):
         if self._call is None or not self._call.serves(unit, batch, threads):
             assert unit.memory.stored == self.places
             self._call = Call(engine, unit, batch, threads)
+        self._call.forget()
+        self._running = self._call
         costs = self._call.run(
             self.packed,
             epoch.data,

@@ -1,0 +1,35 @@
+"""SIGTERM as an exception: a process that is asked to end comes out of its fit as it does at Ctrl-C."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+from types import FrameType
+
+
+class Terminated(SystemExit):
+    """The process was asked to end (SIGTERM); unless somebody catches it, it does so with the status 143."""
+
+    def __init__(self) -> None:
+        super().__init__(128 + signal.SIGTERM)
+
+
+def raise_terminated(number: int, frame: FrameType | None) -> None:
+    """A handler of SIGTERM."""
+    raise Terminated
+
+
+@contextlib.contextmanager
+def terminable() -> Iterator[None]:
+    """While it lasts, SIGTERM raises `Terminated` where nobody has said otherwise: a handler of the user's stays."""
+    there = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    if not there:
+        yield
+        return
+    signal.signal(signal.SIGTERM, raise_terminated)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
