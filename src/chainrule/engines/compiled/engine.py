@@ -55,11 +55,11 @@ class Unit:
     @cached_property
     def rates(self) -> list[tuple[str, Evaluate]]:
         """What follows from rates and counters alone, in float64: names and functions."""
-        found = []
+        functions = []
         for equation in self.plan.rates:
             assert isinstance(equation.op, Elementwise)
-            found.append((equation.target.name, evaluator(equation.op.expression, np.dtype(np.float64))))
-        return found
+            functions.append((equation.target.name, evaluator(equation.op.expression, np.dtype(np.float64))))
+        return functions
 
     def operations(self, batch: int) -> int:
         """Operations of a batch of so many samples, beside those of products a few for each equation."""
@@ -109,9 +109,9 @@ class CompiledEngine:
         if given is None or given not in data:
             return False
         X = np.asarray(data[given])
-        known = self._looked_at.get(id(program))
-        if known is not None and known[0] is program and known[1]() is X:
-            return known[2]
+        before = self._looked_at.get(id(program))
+        if before is not None and before[0] is program and before[1]() is X:
+            return before[2]
         gains = self._gains(program, X)
         self._looked_at[id(program)] = (program, weakref.ref(X), gains)
         return gains
@@ -126,10 +126,10 @@ class CompiledEngine:
     def borrow(self, size: int) -> Array:
         """A workspace of at least that size that nobody else is using."""
         try:
-            found = self._idle.pop()  # one step for the interpreter: two threads never get the same
+            workspace = self._idle.pop()  # one step for the interpreter: two threads never get the same
         except IndexError:
-            found = pack.aligned(0, self.dtype)
-        return found if found.size >= size else pack.aligned(size, self.dtype)
+            workspace = pack.aligned(0, self.dtype)
+        return workspace if workspace.size >= size else pack.aligned(size, self.dtype)
 
     def give_back(self, workspace: Array) -> None:
         """Keeps a workspace for the next call."""

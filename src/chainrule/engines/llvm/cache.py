@@ -125,8 +125,8 @@ def write(name: str, code: bytes) -> None:
 def _prune(place: Path) -> None:
     """Removes old entries where there are too many, and what a process that was killed left unfinished."""
     entries = []
-    with os.scandir(place) as found:
-        for entry in found:
+    with os.scandir(place) as listed:
+        for entry in listed:
             with contextlib.suppress(OSError):  # another process may prune as well
                 if entry.name.endswith(".o"):
                     entries.append((entry.stat().st_mtime_ns, entry.path))

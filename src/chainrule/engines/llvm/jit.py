@@ -86,16 +86,16 @@ class Code:
 
     def address(self, name: str) -> int:
         """The address of a function."""
-        found = int(self._engine.get_function_address(name))
-        if not found:
+        address = int(self._engine.get_function_address(name))
+        if not address:
             raise LookupError(f"no function {name!r} in the machine code")
-        return found
+        return address
 
     def function(self, name: str, *params: Any, returns: Any = None) -> Any:
         """A callable made with ctypes; calling it releases the interpreter lock."""
-        made: Any = ctypes.CFUNCTYPE(returns, *params)(self.address(name))
-        made._keep = self
-        return made
+        function: Any = ctypes.CFUNCTYPE(returns, *params)(self.address(name))
+        function._keep = self
+        return function
 
 
 def compile_module(module: Module) -> Code:

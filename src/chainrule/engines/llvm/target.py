@@ -135,8 +135,8 @@ def host() -> Target:
     """This machine."""
     from llvmlite import binding as llvm
 
-    known = dict(llvm.get_host_cpu_features())
-    features = ",".join(("+" if on else "-") + name for name, on in sorted(known.items()))
+    flags = dict(llvm.get_host_cpu_features())
+    features = ",".join(("+" if on else "-") + name for name, on in sorted(flags.items()))
     l1, l2 = _cache_size(0, 32 << 10), _cache_size(2, 512 << 10)
     return described(llvm.get_process_triple(), llvm.get_host_cpu_name(), features, l1=l1, l2=l2)
 

@@ -180,9 +180,8 @@ def barrier(module: Module) -> Function:
     state: 64 bytes of their own, an i64 that is 0 before the team starts and only counts upwards: the wait is over when
     the count reaches the next multiple of `team`.  Waits by spinning a little, then by giving way (`yield_address`).
     """
-    known = module.shared.get("barrier")
-    if known is not None:
-        return known
+    if "barrier" in module.shared:
+        return module.shared["barrier"]
     f = module.function("chainrule_barrier", ["ptr", "i64", "ptr"], internal=True)
     module.shared["barrier"] = f
     state, team, give_way = f.args

@@ -215,8 +215,8 @@ class _Batch:
         offset = f.mul(i, NR)
         start = self._start(offset, rows, 1)
         blank = [layout.lanes] * (layout.lanes - 1)
-        found = [f.fadd(s, f.shuffle(sums, zero, [r, *blank])) for r, s in enumerate(start)]
-        self.epilogue(Tile(i, rows, 0, fold(found, 1), offset))
+        totals = [f.fadd(s, f.shuffle(sums, zero, [r, *blank])) for r, s in enumerate(start)]
+        self.epilogue(Tile(i, rows, 0, fold(totals, 1), offset))
 
     def _column_bias(self) -> Value:
         f, layout = self.f, self.layout

@@ -34,14 +34,20 @@ from chainrule.engines.llvm.emit import Function, Int, Value
 
 @dataclass(frozen=True)
 class _Depth:
-    """One depth block of a feature product, the index-th: steps [first, first + whole) and the tail."""
+    """One block of the depth."""
 
     index: Int
+    """Its number."""
     first: Int
+    """Its first step."""
     whole: Int
+    """Its steps, a multiple of UNROLL, without the tail."""
     tail: int
+    """Steps left over at the end of the depth."""
     begins: Value | bool
+    """Whether it is the first block."""
     ends: Value | bool
+    """Whether it is the last, which has the tail."""
 
 
 def _depth_blocks(f: Function, layout: PanelLayout, depth: int, body: Callable[[_Depth], None]) -> int:

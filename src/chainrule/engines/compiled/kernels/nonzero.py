@@ -139,16 +139,16 @@ def nonzero_of_panels(f: Function, placed: PlacedLists, *, values: Value, lo: In
         first = f.mul(block, lists.block)
         line = f.at(values, (panel, k * NR), type=layout.real)
 
-        def feature(p: Int, found: Value) -> list[Value]:
+        def feature(p: Int, filled: Value) -> list[Value]:
             step = f.mul(p, NR)
-            f.store(f.convert("trunc", f.value(step), INDEX), f.at(entries, found, type=INDEX))
+            f.store(f.convert("trunc", f.value(step), INDEX), f.at(entries, filled, type=INDEX))
             bits = [_bits(f, layout, [f.at(line, step, type=layout.real)], v) for v in range(layout.vectors)]
             some = f.convert("zext", f.icmp("ne", _joined(f, layout, bits), 0), "i64")
-            return [f.value(f.add(found, some))]
+            return [f.value(f.add(filled, some))]
 
         end = f.imin(f.add(first, lists.block), k)
-        (found,) = f.loop(first, end, feature, [f.constant("i64", 0)], unguarded=True)
-        f.store(f.convert("trunc", found, INDEX), count)
+        (filled,) = f.loop(first, end, feature, [f.constant("i64", 0)], unguarded=True)
+        f.store(f.convert("trunc", filled, INDEX), count)
 
     f.loop(lo, hi, lambda panel: f.loop(0, lists.blocks, lambda b: block_of(panel, b)))
 
@@ -163,19 +163,19 @@ def nonzero_of_tiles(f: Function, placed: PlacedLists, *, values: Value, m: Int,
     def tile(number: Int, first: Int, height: int) -> None:
         count, entries = lists.of_tile(f, to, number, room)
 
-        def lane_panel(q: Int, found: Value) -> list[Value]:
+        def lane_panel(q: Int, filled: Value) -> list[Value]:
             start = f.at(values, (q, k * NR), (first, NR), type=layout.real)
             rows = [f.at(start, r * NR, type=layout.real) for r in range(height)]
             some = _joined(f, layout, [_bits(f, layout, rows, v) for v in range(layout.vectors)])
             sample = f.convert("trunc", f.value(f.mul(q, NR)), INDEX)
             for lane in range(NR):
-                f.store(f.add(sample, lane), f.at(entries, found, type=INDEX))
+                f.store(f.add(sample, lane), f.at(entries, filled, type=INDEX))
                 one = f.bits("and", f.bits("lshr", some, lane), 1)
-                found = f.value(f.add(found, f.convert("zext", one, "i64")))
-            return [found]
+                filled = f.value(f.add(filled, f.convert("zext", one, "i64")))
+            return [filled]
 
-        (found,) = f.loop(0, panels, lane_panel, [f.constant("i64", 0)])
-        f.store(f.convert("trunc", found, INDEX), count)
+        (filled,) = f.loop(0, panels, lane_panel, [f.constant("i64", 0)])
+        f.store(f.convert("trunc", filled, INDEX), count)
 
     at = 0
     for s in row_segments(layout, k, layout.vectors):

@@ -19,18 +19,18 @@ DEPTH_BYTES_PER_L1 = 1 / 2
 
 @dataclass(frozen=True)
 class Tile:
-    """A finished register tile, as an epilogue sees it.
-
-    i: its first row; rows: how many; panel: its lane panel (feature products) or feature panel (batch product);
-    acc[r][v]: the sums, a vector each; offset: of its first scalar in any buffer laid out as the product's result,
-    in elements; row r follows at offset + r*NR.
-    """
+    """A finished register tile, as an epilogue sees it."""
 
     i: Int
+    """Its first row."""
     rows: int
+    """How many rows it has."""
     panel: Int
+    """Its lane panel (feature products) or feature panel (batch product)."""
     acc: tuple[tuple[Value, ...], ...]
+    """acc[r][v]: the sums, a vector each."""
     offset: Int
+    """Of its first scalar in any buffer laid out as the product's result, in elements; row r at offset + r NR."""
 
 
 Epilogue = Callable[[Tile], None]
@@ -38,15 +38,20 @@ Epilogue = Callable[[Tile], None]
 
 @dataclass(frozen=True)
 class Segment:
-    """A run of `count` units from row `row`, each `height` rows cut into `tiles`."""
+    """A run of units of equal height."""
 
     row: int
+    """The first row."""
     count: int
+    """How many units there are."""
     height: int
+    """Rows of each."""
     tiles: tuple[int, ...]
+    """The heights of the tiles that each is cut into."""
 
 
 def fold(acc: Sequence[Value], width: int) -> tuple[tuple[Value, ...], ...]:
+    """A flat list of sums as rows of `width` vectors."""
     return tuple(tuple(acc[x : x + width]) for x in range(0, len(acc), width))
 
 
@@ -110,17 +115,18 @@ def ways_of(layout: PanelLayout, rows: int, vectors: int) -> int:
 
 @dataclass(frozen=True)
 class Operands:
-    """Where one tile finds its operands, at the first step of a depth block.
-
-    vectors: V, its rows NR apart.  scalars: S(0, .); S(r, .) lies `row` scalars further.  Along the depth the scalars
-    are NR apart (jump = 0), or neighbours inside panels of NR that begin `jump` apart.
-    """
+    """Where one tile finds its operands, at the first step of a depth block."""
 
     vectors: Value
+    """V, its rows NR apart."""
     scalars: Value
+    """S(0, .), for the first row of the tile."""
     row: int
+    """S(r + 1, .) lies so many scalars after S(r, .)."""
     jump: int
+    """Along the depth the scalars are NR apart (0), or neighbours inside panels of NR that begin `jump` apart."""
     ahead: int = 0
+    """Scalars that are asked for so many elements before they are read; 0: not at all."""
 
 
 def accumulate_tile(
@@ -188,14 +194,14 @@ def accumulate_tile(
 
 @dataclass(frozen=True)
 class Steps:
-    """The steps that a tile takes: `count` (i64) entries (i32) at `entries`.
-
-    places: from an entry to the offsets of the line of vectors and of the first scalar.
-    """
+    """The steps that a tile takes of a product that passes over zeros."""
 
     count: Value
+    """How many (i64)."""
     entries: Value
+    """The address of as many entries (i32)."""
     places: Callable[[Value], tuple[Value, Value]]
+    """From an entry to the offsets of the line of vectors and of the first scalar."""
 
 
 def accumulate_nonzero(

@@ -35,7 +35,7 @@ def per_sample(frame: Frame, stage: PerSample) -> None:
     lo, hi = frame.share(frame.panels)
 
     def panel_body(panel: Int) -> None:
-        known: dict[str, Value] = {}  # one number a sample, in registers
+        registers: dict[str, Value] = {}  # one number a sample, in registers
         for width, equations in loops_of(stage):
             reduced = [e for e in equations if isinstance(e.op, Reduce)] if width > 1 else []
             start = [f.constant(frame.type_of(row), identity(e.op.kind)) for e in reduced]  # type: ignore[union-attr]
@@ -44,7 +44,7 @@ def per_sample(frame: Frame, stage: PerSample) -> None:
                 feature: Int, *sums: Value, equations: list[Equation] = equations, reduced: list[Equation] = reduced
             ) -> list[Value]:
                 out = list(sums)
-                evaluate = frame.at_sample(panel, feature, row, splats, known)
+                evaluate = frame.at_sample(panel, feature, row, splats, registers)
                 for e in equations:
                     assert isinstance(e.op, Elementwise | Reduce)
                     value = evaluate(e.op.expression)
@@ -54,14 +54,14 @@ def per_sample(frame: Frame, stage: PerSample) -> None:
                         continue
                     evaluate.set(e.target.name, value)
                     if e.target.shape[1] == 1:
-                        known[e.target.name] = value
+                        registers[e.target.name] = value
                     if e.target.name in plan.kept:
                         frame.store_batch(value, e.target.name, panel, feature, row)
                 return out
 
             sums = f.loop(0, width, body, start)
             for e, total in zip(reduced, sums, strict=True):
-                known[e.target.name] = total
+                registers[e.target.name] = total
                 if e.target.name in plan.kept:
                     frame.store_batch(total, e.target.name, panel, 0, row)
 
@@ -245,16 +245,16 @@ def scalars(frame: Frame, stage: Scalars) -> None:
     f, layout = frame.f, frame.layout
 
     def body() -> None:
-        known: dict[str, Value] = {}
+        numbers: dict[str, Value] = {}
 
         def leaf(name: str) -> Value:
-            return known[name] if name in known else frame.scalar(name)
+            return numbers[name] if name in numbers else frame.scalar(name)
 
         evaluate = Evaluator(f, layout.real, leaf)
         for e in stage.equations:
             assert isinstance(e.op, Elementwise)
-            known[e.target.name] = evaluate(e.op.expression)
-            evaluate.set(e.target.name, known[e.target.name])
-            f.store(known[e.target.name], frame.addresses[e.target.name])
+            numbers[e.target.name] = evaluate(e.op.expression)
+            evaluate.set(e.target.name, numbers[e.target.name])
+            f.store(numbers[e.target.name], frame.addresses[e.target.name])
 
     frame.alone(body)

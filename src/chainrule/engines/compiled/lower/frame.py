@@ -186,12 +186,12 @@ class Frame:
 
         What the equations themselves compute is left out.
         """
-        made = {e.target.name for e in equations}
+        computed = {e.target.name for e in equations}
         names = dict.fromkeys(
             s.name
             for e in equations
             for s in e.operands
-            if s.shape == () and s.name not in made and s.role not in STORED
+            if s.shape == () and s.name not in computed and s.role not in STORED
         )
         return {name: self.scalar(name) for name in names}
 
@@ -237,17 +237,17 @@ class Frame:
         self.f.store(value, address, align=self.layout.lanes * self.layout.itemsize)
 
     def at_sample(
-        self, panel: Int, feature: Int, lanes: Lanes, splats: dict[str, Value], known: dict[str, Value]
+        self, panel: Int, feature: Int, lanes: Lanes, splats: dict[str, Value], registers: dict[str, Value]
     ) -> Evaluator:
         """Evaluates expressions for lanes of samples at one feature.
 
-        splats: scalars, as scalars.  known: values that are in registers already.
+        splats: scalars, as scalars.  registers: values that are in registers already.
         """
         f, layout, type = self.f, self.layout, self.type_of(lanes)
 
         def leaf(name: str) -> Value:
-            if name in known:
-                return known[name]
+            if name in registers:
+                return registers[name]
             if name in splats:
                 return f.splat(splats[name], lanes.count)
             if self.plan.kinds[name] == "vector":

@@ -52,13 +52,13 @@ class _Row:
         """Vectors that hold so many features."""
         return -(-width // self.layout.lanes)
 
-    def evaluator(self, index: Int, known: dict[str, Value]) -> Evaluator:
+    def evaluator(self, index: Int, registers: dict[str, Value]) -> Evaluator:
         """Evaluates at the index-th vector of a row."""
         f, layout = self.f, self.layout
 
         def leaf(name: str) -> Value:
-            if name in known:
-                return known[name]
+            if name in registers:
+                return registers[name]
             if name in self.numbers:
                 return f.splat(self.numbers[name], layout.lanes)
             symbol = self.symbols[name]
@@ -145,7 +145,7 @@ class _Row:
     def wide(self, x: Value, w: Value, k: int, n: int, count: int, place: Value) -> None:
         """z grows in the cache while rows of W stream past, a few at a time; those where x is 0 are passed over."""
         f, layout = self.f, self.layout
-        listed, found = self.nonzero(x, k) if k <= MOST_NONZERO else (None, f.constant("i64", k))
+        listed, terms = self.nonzero(x, k) if k <= MOST_NONZERO else (None, f.constant("i64", k))
 
         def row_of(entry: Int) -> Int:
             if listed is None:
@@ -178,24 +178,24 @@ class _Row:
 
         zero = f.constant(layout.vector, 0.0)
         f.loop(0, count, lambda i: f.store(zero, f.at(place, (i, layout.lanes), type=layout.real)))
-        whole = f.bits("and", found, -ROWS)
+        whole = f.bits("and", terms, -ROWS)
         f.loop(0, whole, lambda e: rows(e, ROWS), step=ROWS)
-        f.loop(whole, found, lambda e: rows(e, 1))
+        f.loop(whole, terms, lambda e: rows(e, 1))
 
     def nonzero(self, x: Value, k: int) -> tuple[Value, Value]:
         """(address of the numbers of the elements of x that are not 0, i32; how many)."""
         f, real = self.f, self.layout.real
         entries = f.alloca("i32", k + AHEAD)
 
-        def element(p: Int, found: Value) -> list[Value]:
-            f.store(f.convert("trunc", f.value(p), "i32"), f.at(entries, found, type="i32"))
+        def element(p: Int, filled: Value) -> list[Value]:
+            f.store(f.convert("trunc", f.value(p), "i32"), f.at(entries, filled, type="i32"))
             some = f.fcmp("une", f.load(real, f.at(x, p, type=real)), 0.0)
-            return [f.value(f.add(found, f.convert("zext", some, "i64")))]
+            return [f.value(f.add(filled, f.convert("zext", some, "i64")))]
 
-        (found,) = f.loop(0, k, element, [f.constant("i64", 0)])
+        (filled,) = f.loop(0, k, element, [f.constant("i64", 0)])
         for past in range(AHEAD):  # rows that are asked for and never read
-            f.store(f.constant("i32", 0), f.at(entries, f.add(found, past), type="i32"))
-        return entries, found
+            f.store(f.constant("i32", 0), f.at(entries, f.add(filled, past), type="i32"))
+        return entries, filled
 
     def lookup(self, equation: Equation) -> None:
         """Rows of the embedding, side by side."""

@@ -37,5 +37,5 @@ def plan(program: Program, recipe: Recipe, layout: PanelLayout) -> Plan:
     places = memory(fusion, layout)
     steps = steps_of(fusion, places)
     verify(fusion, places, steps)
-    found: dict[str, Any] = {field.name: getattr(fusion, field.name) for field in fields(fusion)}
-    return Plan(**found, memory=places, steps=steps)
+    fused: dict[str, Any] = {field.name: getattr(fusion, field.name) for field in fields(fusion)}
+    return Plan(**fused, memory=places, steps=steps)

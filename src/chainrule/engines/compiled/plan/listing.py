@@ -68,7 +68,7 @@ def _head(fusion: Fusion, memory: Memory) -> str:
         f"workspace: {memory.batch_units} features a sample",
     ]
     if fusion.rates:
-        text.append(f"made outside, once a step: {_names(fusion.rates)}")
+        text.append(f"computed outside, once a step: {_names(fusion.rates)}")
     if fusion.labels:
         text.append(
             "compared, not stored: "

@@ -197,8 +197,8 @@ class _Planner:
         return self.kinds[matrix.name], matrix.shape
 
     def _same_flat(self, stage: Flat, equation: Equation) -> bool:
-        made = {e.target.name for e in stage.equations if isinstance(e.op, Reduce)}
-        if any(s.name in made for s in equation.operands):
+        reduced = {e.target.name for e in stage.equations if isinstance(e.op, Reduce)}
+        if any(s.name in reduced for s in equation.operands):
             return False
         return self._flat_domain(stage.equations[0]) == self._flat_domain(equation)
 

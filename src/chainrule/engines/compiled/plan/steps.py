@@ -102,13 +102,13 @@ def steps_of(fusion: Fusion, memory: Memory) -> tuple[Step, ...]:
 
 def runs(steps: Iterable[Step]) -> list[Run]:
     """The stages in the order in which they run."""
-    found: list[Run] = []
+    chosen: list[Run] = []
     for step in steps:
         if isinstance(step, Chunks):
-            found += runs(step.steps)
+            chosen += runs(step.steps)
         elif isinstance(step, Run):
-            found.append(step)
-    return found
+            chosen.append(step)
+    return chosen
 
 
 HALT = "halt"

@@ -112,11 +112,11 @@ def _order(fusion: Fusion, memory: Memory, order: list[Run]) -> Faults:
             here = position.get(id(equation), -1)
             for operand in equation.operands:
                 name = operand.name
-                made = writer.get(name)
-                if made is None or made is equation:
+                maker = writer.get(name)
+                if maker is None or maker is equation:
                     if name not in given:
                         yield run.number, f"{equation} reads {name}, which nobody makes"
-                elif operand.role in STORED and (here > position[id(made)]) != (name in done):
+                elif operand.role in STORED and (here > position[id(maker)]) != (name in done):
                     when = "before" if name not in done else "after"
                     yield run.number, f"{equation} reads {name} {when} it is overwritten"
                 elif operand.role not in STORED and name not in done:
@@ -206,7 +206,7 @@ def _per_sample(stage: PerSample, fusion: Fusion) -> Iterator[str]:
     for e in stage.equations:
         fits = isinstance(e.op, Elementwise) or (isinstance(e.op, Reduce) and e.op.over == "columns")
         if not fits or not e.target.batched:
-            yield f"{e} is not made sample by sample"
+            yield f"{e} is not computed sample by sample"
     for width, equations in loops_of(stage):
         reduced = {e.target.name for e in equations if isinstance(e.op, Reduce)} if width > 1 else set()
         for e in equations:
