@@ -33,7 +33,7 @@ from chainrule.data.cells import (
     settle,
 )
 from chainrule.data.table import Cells, Table
-from chainrule.errors import DataError
+from chainrule.errors import DataError, shorten
 
 MOST_CATEGORIES = 1000
 FEW_CATEGORIES = 50
@@ -73,8 +73,9 @@ class Columns:
 class Survey:
     """A table, and what is found out about its columns, once and together.
 
-    comma: whether the fraction of a number stands behind a comma in this table, as columns show that leave no doubt
-    (or, where there are none, as its semicolons suggest); None where there is no telling.
+    comma: whether the fraction of a number stands behind a comma in this table, as columns show that leave no doubt;
+    None where there is no telling.  doubtful: columns whose points may stand between thousands: 950, 1.250, 12.500
+    between semicolons, where nothing in the table says otherwise.
     """
 
     def __init__(self, table: Table) -> None:
@@ -90,6 +91,9 @@ class Survey:
             else:
                 self._verdicts[name] = judge(count(cells))
         self.comma = self._decimal_comma()
+        self.doubtful = set()
+        if table.delimiter == ";" and self.comma is None:
+            self.doubtful = {name for name in self._plain if _may_be_thousands(table.columns[name])}
         if self.comma and any(v.kind == "number" for v in self._verdicts.values()):
             # 1.234 among decimal commas: what looks plain may be thousands.
             for name in [name for name in self._plain if _all_thousands(table.columns[name])]:
@@ -120,6 +124,8 @@ class Survey:
             return Numbers(cells.astype(np.float64))
         if prior is not None and prior != PLAIN and _all_of(cells, prior):
             return Numbers(as_numbers(cells, prior), prior)
+        if name in self.doubtful and prior is None:
+            raise DataError(self.doubt(name))
         if name in self._plain:
             return Numbers(self._plain[name])
         verdict = self._verdicts[name]
@@ -144,6 +150,14 @@ class Survey:
             )
         return Numbers(as_numbers(cells, style), style)
 
+    def doubt(self, name: str) -> str:
+        """The sentence that says what may be thousands."""
+        row, cell = next((r, c) for r, c in enumerate(texts_of(self.table.columns[name])) if "." in c)
+        return (
+            f"{cell!r} ({self.table.place(row)}) in the column {name!r} may have a decimal point or one between "
+            "thousands, and the other cells fit both. Write numbers with a decimal point and nothing between thousands."
+        )
+
     def _by_delimiter(self, verdict: Verdict, cells: list[str]) -> Style | None:
         """Semicolons stand between cells where commas stand in numbers, and quoted commas between thousands."""
         if self.table.delimiter == ";" and all("," in cell for cell in cells if cell not in MISSING):
@@ -163,12 +177,15 @@ class Survey:
         return as_texts(texts_of(self.table.columns[name]))
 
     def where(self, name: str, cells: Collection[str]) -> str:
-        """The first places of these cells in a column: "line 7: 'x'", "lines 7 and 12: 'x', 'y'" and so on."""
+        """Where these cells of a column stand, each once: "'x' (line 7), 'y' (line 12) and 3 more"."""
         column = texts_of(self.table.columns[name])
         wanted = set(cells)
         rows = [row for row, cell in enumerate(column) if cell in wanted]
-        shown = ", ".join(f"{column[row]!r} ({self.table.place(row)})" for row in rows[:_SHOWN])
-        return shown + (f" and {len(rows) - _SHOWN} more" if len(rows) > _SHOWN else "")
+        first = {column[row]: row for row in reversed(rows)}
+        listed = sorted(first.items(), key=lambda item: item[1])[:_SHOWN]
+        shown = ", ".join(f"{shortened(cell)!r} ({self.table.place(row)})" for cell, row in listed)
+        more = len(rows) - len(listed)
+        return shown + (f" and {more:,} more" if more else "")
 
 
 def judge_columns(survey: Survey, left_out: Iterable[str] = ()) -> Columns:
@@ -221,7 +238,7 @@ def judge_columns(survey: Survey, left_out: Iterable[str] = ()) -> Columns:
     if too_many:
         faults.append(_no_categories(too_many))
     if faults:
-        raise DataError(f"{table.path}: {joined(faults)}")
+        raise DataError(shorten(f"{table.path}: {joined(faults)}"))
     return Columns(table.path, len(table), named, tuple(notes))
 
 
@@ -246,6 +263,11 @@ def infinite(survey: Survey, name: str, numbers: Numbers) -> str:
     return f"{cell!r} ({survey.table.place(int(rows[0]))}) in the column {name!r} is not finite."
 
 
+def shortened(text: str) -> str:
+    """A name or cell for a message."""
+    return text if len(text) <= _LONG else f"{text[:_LONG]}..."
+
+
 def joined(sentences: Sequence[str]) -> str:
     """Sentences for one message: not more than a few."""
     more = f" And {len(sentences) - _SHOWN} more." if len(sentences) > _SHOWN else ""
@@ -254,7 +276,7 @@ def joined(sentences: Sequence[str]) -> str:
 
 def some(names: Sequence[str], shown: int = _SHOWN) -> str:
     """Names for a message: not more than a few, none of them long."""
-    listed = ", ".join(repr(name if len(name) <= _LONG else f"{name[:_LONG]}...") for name in names[:shown])
+    listed = ", ".join(repr(shortened(name)) for name in names[:shown])
     return listed + (f" and {len(names) - shown:,} more" if len(names) > shown else "")
 
 
@@ -298,13 +320,15 @@ def _why(verdict: Verdict, texts: Texts) -> str:
         return f"{different}, codes such as {_code(texts)!r}"
     if verdict.numbers:
         return f"{different}, some of them numbers with {verdict.styles[0]}"
+    if all(any(map(str.isdigit, word)) and not any(map(str.isalpha, word)) for word in texts.words):
+        return f"{different}, which look like numbers ({shortened(texts.words[0])!r}) written in no way that is known"
     return different
 
 
 def _no_categories(columns: Mapping[str, str]) -> str:
-    named = [f"{name!r} ({why})" for name, why in list(columns.items())[:_SHOWN]]
+    named = [f"{shortened(name)!r} ({why})" for name, why in list(columns.items())[:_SHOWN]]
     more = f" and {len(columns) - _SHOWN} more" if len(columns) > _SHOWN else ""
-    options = " ".join(f"--ignore {shlex.quote(name)}" for name in columns)
+    options = " ".join(f"--ignore {shlex.quote(name)}" for name in list(columns)[:_SHOWN])
     one = len(columns) == 1
     return (
         f"The column{'' if one else 's'} {', '.join(named)}{more} {'is' if one else 'are'} no categories. Leave "
@@ -347,6 +371,13 @@ def _all_of(cells: list[str], style: Style) -> bool:
 def _has_fractions(cells: Cells) -> bool:
     """Whether a column of plain numbers shows that its point is a decimal point."""
     return any("." in cell and not fits(cell, _THOUSANDS) for cell in itertools.islice(cells, 1000))
+
+
+def _may_be_thousands(cells: Cells) -> bool:
+    """Whether some of the numbers have a point, always three digits before the end, and some smaller ones have none."""
+    pointed = [("." in cell, cell) for cell in cells if cell not in MISSING]
+    some_of_each = {has for has, _ in pointed} == {True, False}
+    return some_of_each and all(fits(cell, _THOUSANDS) for _, cell in pointed)
 
 
 def _all_thousands(cells: Cells) -> bool:

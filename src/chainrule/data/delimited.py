@@ -35,6 +35,7 @@ _OTHER_FILES = {
     b"SQLite format 3": "an SQLite database",
     b"\x93NUMPY": "a NumPy array (.npy)",
     b"%PDF": "a PDF document",
+    b"\x1f\x8b": "a gzip file within a gzip file",
     b"BZh": "a bzip2 file",
     b"\xfd7zXZ": "an xz file",
     b"\x28\xb5\x2f\xfd": "a Zstandard file",
@@ -178,15 +179,18 @@ def _delimiter(records_by: Callable[[str], Iterator[tuple[int, list[str]]]], fir
     """The delimiter by which the first records have as many cells as the header, more than one.
 
     Where several do: the one that leaves the fewest of the others in the cells, then the one that makes most cells.
-    Where none does: the commonest in the header, so that the line that does not agree is named.
+    Where none does: one by which all lines have a single cell; else the commonest in the header, so that the line that
+    does not agree is named.
     """
     best: tuple[float, float] | None = None
-    chosen = ""
+    chosen = single = ""
     for delimiter in DELIMITERS:
         try:
             records = [cells for _, cells in itertools.islice(records_by(delimiter), _SAMPLE) if cells != [""]]
         except DataError:
             continue
+        if all(len(cells) == 1 for cells in records):
+            single = single or delimiter
         named = len(_named(records[0])) if records else 0
         if named < 2 or any(not named <= len(_trimmed(cells, named)) <= len(records[0]) for cells in records):
             continue
@@ -195,8 +199,8 @@ def _delimiter(records_by: Callable[[str], Iterator[tuple[int, list[str]]]], fir
         rank = (foreign / len(records), -len(records[0]))
         if best is None or rank < best:
             best, chosen = rank, delimiter
-    if chosen:
-        return chosen
+    if chosen or single:
+        return chosen or single
     outside = re.sub(r'"[^"]*"', "", first.splitlines()[0] if first.strip() else first)
     return max(DELIMITERS, key=outside.count)
 
@@ -301,10 +305,20 @@ def _without_the_rest(
     filled = [k for k in nameless if any(columns[k])]
     if filled:
         raise DataError(f"{path}: column {filled[0] + 1 + len(notes)} has no name in the header.")
+    if len(names) == 1 and _spaced(names[0], columns[0]):
+        raise DataError(
+            f"{path}: the cells seem to be separated by spaces. Separate them by commas, semicolons, tabs or bars."
+        )
     kept: dict[str, Cells] = {name: cells for name, cells in zip(names, columns, strict=True) if name}
     if not kept:
         raise DataError(f"{path}: there are no columns.")
     return Table(path, kept, lines, delimiter, tuple(notes))
+
+
+def _spaced(name: str, cells: list[str]) -> bool:
+    """Whether a single column is several, with spaces between them."""
+    width = len(name.split())
+    return width > 1 and all(len(cell.split()) == width for cell in cells)
 
 
 def _counts_rows(column: list[str]) -> bool:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from chainrule.data.cells import PLAIN, STYLE, Numbers, Style, Texts, written
 from chainrule.data.columns import Columns, Survey, infinite, joined, no_numbers, some
 from chainrule.data.table import Table
-from chainrule.errors import DataError
+from chainrule.errors import DataError, shorten
 from chainrule.files import fields
 from chainrule.files.fields import Flag, Listed, Number, Object, Tagged, Text
 
@@ -151,7 +151,7 @@ class TableEncoder:
         absent = [name for name in names if name not in table.columns]
         if absent:
             what = f"column{'s' if len(absent) > 1 else ''} {some(absent)}"
-            raise DataError(f"{table.path}: lacks the {what}. There are: {', '.join(list(table.columns)[:20])}.")
+            raise DataError(shorten(f"{table.path}: lacks the {what}. There are: {', '.join(table.columns)}."))
         survey = Survey(Table(table.path, {name: table.columns[name] for name in names}, table.lines, table.delimiter))
         named: dict[str, Numbers | Texts] = {}
         faults: list[str] = []
@@ -165,7 +165,7 @@ class TableEncoder:
             named[column.name] = cells
             told += _differences(column, cells)
         if faults:
-            raise DataError(f"{table.path}: {joined(faults)}")
+            raise DataError(shorten(f"{table.path}: {joined(faults)}"))
         if [name for name in table.columns if name in named] != names:
             told.append("the columns stand in another order and are matched by name")
         unused = [name for name in table.columns if name not in {*names, *self.ignored, target}]

@@ -145,6 +145,8 @@ def _dataset(
         raise DataError(f"{table.path}: the column {target!r} cannot both be the target and be left out.")
     survey = Survey(table)
     values = table.columns[target]
+    if target in survey.doubtful and task != "classification":
+        raise DataError(f"{table.path}: {survey.doubt(target)}")
     classes = TargetEncoder.fit(values, table.where, task, target, survey.comma)
     y = classes.encode(values, table.where, survey.comma)
     columns = judge_columns(survey, (*left_out, target))

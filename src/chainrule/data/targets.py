@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from decimal import Decimal
 from typing import Any, Literal
 
 import numpy as np
@@ -196,10 +197,10 @@ class TargetEncoder:
         if self.names is None:
             return ()
         told = [f"{some(words)} is read as the name of a class" for words in [self._missing_words()] if words]
-        by_value: dict[float, list[str]] = {}
+        by_value: dict[Decimal, list[str]] = {}
         for name in self.names:
             if is_number(name):
-                by_value.setdefault(float(name), []).append(name)
+                by_value.setdefault(Decimal(name), []).append(name)
         told += [f"{some(alike)} are different classes, as they print" for alike in by_value.values() if len(alike) > 1]
         return tuple(told)
 
