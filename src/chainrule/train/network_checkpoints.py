@@ -48,15 +48,15 @@ def checkpoints_of(
         with model_file.opened(path, tuple({type(layer) for layer in spec.layers})) as saved:
             if saved.fit is None:
                 raise DataError(f"{path} is a network, but no checkpoint of a fit.")
-            if saved.spec != spec or saved.dtype != dtype.name:
-                raise OtherFitError(f"{path} is a checkpoint of another network. Use another folder to start anew.")
-            beside = frozenset(saved.fit["arrays"])
-            stored = {
-                name: np.empty(tensor.shape, tensor.dtype)
-                for name, tensor in saved.file.tensors.items()
-                if name not in beside
-            }
-            saved.fill(stored)
-            return stored, saved.fit["state"], saved.fit_arrays()
+            if saved.spec == spec and saved.dtype == dtype.name:
+                beside = frozenset(saved.fit["arrays"])
+                stored = {
+                    name: np.empty(tensor.shape, tensor.dtype)
+                    for name, tensor in saved.file.tensors.items()
+                    if name not in beside
+                }
+                saved.fill(stored)
+                return stored, saved.fit["state"], saved.fit_arrays()
+        raise OtherFitError(f"{path} is a checkpoint of another network. Use another folder to start anew.")
 
     return Checkpoints(Path(folder), Every.of(every), identity, write, read, origin)
