@@ -16,13 +16,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.describe.layers import LAYERS, Layer
+from chainrule.describe.activations import ACTIVATIONS
+from chainrule.describe.layers import LAYERS, Layer, Place
 from chainrule.describe.network import NetworkSpec
 from chainrule.errors import DataError, shown
 from chainrule.files import reading, strict_json, tensors
 from chainrule.files.fields import AnyValue, Listed, Maybe, Object, Text, Whole, check_format
 from chainrule.files.tensors import TensorFile
-from chainrule.rules.forward import forward
+from chainrule.program.builder import Builder
+from chainrule.program.symbol import BATCH, STORED, Symbol
 
 KEY = "chainrule"
 """Of the file's metadata: the format, the spec and the settings as JSON."""
@@ -134,8 +136,10 @@ def opened(path: str | os.PathLike[str], own_layers: Iterable[type[Layer]] = ())
 
     own_layers: classes beside chainrule's that it may name.  Raises DataError.
     """
-    with reading(path), tensors.opened(path, "a network", key=KEY) as file:
-        yield _checked(file, own_layers)
+    with contextlib.ExitStack() as stack:
+        with reading(path):
+            saved = _checked(stack.enter_context(tensors.opened(path, "a network", key=KEY)), own_layers)
+        yield saved
 
 
 def digest(path: str | os.PathLike[str]) -> str | None:
@@ -226,6 +230,14 @@ def _digest(text: str, own: str, arrays: Mapping[str, Array]) -> str:
 
 
 def _shapes(spec: NetworkSpec) -> dict[str, tuple[int, ...]]:
-    """Of all arrays that the layers declare as they write their forward equations; nothing is derived yet."""
-    declared = [symbol for symbols in forward(spec).declared for symbol in symbols]
-    return {symbol.name: tuple(int(d) for d in symbol.shape) for symbol in declared}
+    """Of all arrays that the layers need: each writes its equations for itself alone, and nothing is derived."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    width = spec.inputs
+    for layer, label in zip(spec.layers, spec.labels, strict=True):
+        write = Builder()
+        below = write.give(Symbol("X", (BATCH, width), "input", integers=layer.tokens))
+        layer.equations(write, below, Place(label, False, 0, False, ACTIVATIONS["identity"]))
+        stored = [symbol for symbol in write.given if symbol.role in STORED]
+        shapes |= {symbol.name: tuple(int(d) for d in symbol.shape) for symbol in stored}
+        width = layer.width(width)
+    return shapes

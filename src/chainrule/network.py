@@ -21,6 +21,7 @@ from chainrule.engines.choose import Engines
 from chainrule.engines.reference import ReferenceEngine
 from chainrule.engines.table import engine_names, listed
 from chainrule.errors import DataError, SpecError, expected, unknown_name
+from chainrule.files import reading
 from chainrule.glass.mixin import GlassBox
 from chainrule.initialise import initialise
 from chainrule.program.equation import Program
@@ -452,11 +453,14 @@ class Network(GlassBox):
 
     @classmethod
     def of_saved(cls, saved: Saved, *, engine: str = "auto") -> Network:
-        """The network of an open file (see `model_file.opened`)."""
+        """The network of an open file (see `model_file.opened`).  Raises DataError; SpecError for the engine's name."""
+        if faults := _faults(saved.dtype, saved.seed, engine):
+            raise SpecError(faults)
         net = cls.__new__(cls)
-        net._setup(saved.spec, saved.dtype, saved.seed, engine)
-        net.feature_names = saved.feature_names
-        saved.fill({**net._parameters, **net._state})
+        with reading(saved.file.path):
+            net._setup(saved.spec, saved.dtype, saved.seed, engine)
+            net.feature_names = saved.feature_names
+            saved.fill({**net._parameters, **net._state})
         return net
 
     # --- behind it -----------------------------------------------------------------------------------------------

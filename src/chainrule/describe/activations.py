@@ -13,7 +13,10 @@ from dataclasses import dataclass, field
 from chainrule.describe import initialisers
 from chainrule.errors import FormulaError, SpecError, expected, is_number, unknown_name
 from chainrule.program.parse import formula, parse, source
-from chainrule.program.scalar import Expression, Reduction, differentiate, walk
+from chainrule.program.scalar import Expression, Reduction, Variable, differentiate, walk
+
+
+_Z = Variable("z")
 
 
 @dataclass(frozen=True, init=False)
@@ -68,7 +71,7 @@ class Activation:
     @property
     def identity(self) -> bool:
         """Whether a = z."""
-        return self.expression == parse("z", ("z",))
+        return self.expression == _Z
 
     def __str__(self) -> str:
         return self.name

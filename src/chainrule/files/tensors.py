@@ -102,21 +102,22 @@ def opened(path: str | os.PathLike[str], what: str, *, key: str) -> Iterator[Ten
     Raises DataError where it cannot be read, is something else, or claims what it does not hold.
     """
     path = Path(path)
-    try:
-        # A pipe of that name must not keep the reader waiting.
-        handle = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0))
-        with open(handle, "rb", buffering=0) as stream:
+    refusal = f"{path} is not {what} saved by chainrule"
+    with contextlib.ExitStack() as stack:
+        try:
+            # A pipe of that name must not keep the reader waiting.
+            handle = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0))
+            stream = stack.enter_context(open(handle, "rb", buffering=0))
             about = os.fstat(handle)
-            if stat.S_ISDIR(about.st_mode):
-                raise IsADirectoryError
             if not stat.S_ISREG(about.st_mode):
-                raise DataError(f"{path} is not {what} saved by chainrule: it is no file.")
-            yield _checked(path, stream, about.st_size, f"{path} is not {what} saved by chainrule", key)
-    except FileNotFoundError:
-        raise DataError(f"{path} cannot be read: there is no such file.") from None
-    except OSError as error:
-        reason = "it is a folder" if path.is_dir() else describe_os_error(error)
-        raise DataError(f"{path} cannot be read: {reason}.") from None
+                raise DataError(f"{refusal}: it is no file.")
+            file = _checked(path, stream, about.st_size, refusal, key)
+        except FileNotFoundError:
+            raise DataError(f"{path} cannot be read: there is no such file.") from None
+        except OSError as error:
+            reason = "it is a folder" if path.is_dir() else describe_os_error(error)
+            raise DataError(f"{path} cannot be read: {reason}.") from None
+        yield file
 
 
 def _checked(path: Path, stream: FileIO, size: int, refusal: str, key: str) -> TensorFile:
