@@ -12,9 +12,8 @@ from dataclasses import dataclass, field
 
 from chainrule.describe import initialisers
 from chainrule.errors import FormulaError, SpecError, expected, is_number, unknown_name
-from chainrule.program.parse import formula, parse, source
+from chainrule.program.parse import formula, source
 from chainrule.program.scalar import Expression, Reduction, Variable, differentiate, walk
-
 
 _Z = Variable("z")
 
