@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
-from functools import cached_property
 
 from chainrule.engines.compiled.kernels.nonzero import NonzeroLists
 from chainrule.engines.compiled.kernels.panels import PanelLayout
@@ -100,11 +99,12 @@ class Memory:
         """Words in the arguments' record."""
         return Word.DATA + len(self.data) + len(self.outputs)
 
-    @cached_property
-    def sharing(self) -> dict[str, set[str]]:
-        """By name of a batch value, those that have a unit in common with it, at other times."""
-        spans = [(name, at, at + self.widths[name]) for name, at in self.batch.items()]
-        return {a: {b for b, c, d in spans if c < last and first < d} for a, first, last in spans}
+    def share(self, name: str, other: str) -> bool:
+        """Whether these are one value, or values of the samples with a unit in common, at other times."""
+        if name == other or name not in self.batch or other not in self.batch:
+            return name == other
+        a, b = self.batch[name], self.batch[other]
+        return a < b + self.widths[other] and b < a + self.widths[name]
 
 
 def size_of(symbol: Symbol, kind: Kind, layout: PanelLayout) -> int:
@@ -188,18 +188,19 @@ def _spans(fusion: Fusion, names: Iterable[str]) -> dict[str, tuple[int, int]]:
 
 def _units(widths: dict[str, int], spans: dict[str, tuple[int, int]]) -> tuple[dict[str, int], int]:
     """Units for the batch values and lists of these widths, by the stages in which they live: first fit; how many."""
-    placed: list[tuple[int, int, int, int]] = []  # (first unit, past unit, first stage, last stage)
+    placed: list[tuple[int, int, int]] = []  # (first unit, past unit, last stage)
     units: dict[str, int] = {}
     top = 0
     for name, (first, last) in spans.items():
         n = widths[name]
-        busy = sorted((a, b) for a, b, s, e in placed if s <= last and first <= e)
+        placed = [place for place in placed if place[2] >= first]  # who is over by now is over for all that follow
+        busy = sorted((a, b) for a, b, _ in placed)
         at = 0
         for a, b in busy:
             if at + n <= a:
                 break
             at = max(at, b)
         units[name] = at
-        placed.append((at, at + n, first, last))
+        placed.append((at, at + n, last))
         top = max(top, at + n)
     return units, top

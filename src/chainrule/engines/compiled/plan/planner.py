@@ -5,6 +5,7 @@ from __future__ import annotations
 from chainrule.engines.base import rate_scalars
 from chainrule.engines.compiled.kernels.nonzero import pays
 from chainrule.engines.compiled.plan.kinds import Form, check_kinds, form_of, in_one_shape, kinds_of
+from chainrule.engines.compiled.plan.pending import Pending
 from chainrule.engines.compiled.plan.recipe import Recipe
 from chainrule.engines.compiled.plan.stages import (
     Flat,
@@ -43,13 +44,19 @@ class _Planner:
         self.rates = rate_scalars(program)
         hoisted = {id(e) for e in self.rates}
         self.labels: dict[str, Symbol] = {}
-        self.pending: list[Equation] = []
+        equations: list[Equation] = []
         for equation in program.equations:
             if isinstance(equation.op, OneHot):
                 self.labels[equation.target.name] = equation.operands[0]
             elif id(equation) not in hoisted:
-                self.pending.append(equation)
-        self.available = {s.name for s in program.given} | {e.target.name for e in self.rates} | set(self.labels)
+                equations.append(equation)
+        outside = [*(s.name for s in program.given), *(e.target.name for e in self.rates), *self.labels]
+        self.pending = Pending(equations, outside)
+        self.classes = {id(e): self._class(e) for e in equations}
+        self.products = {id(e): e for e in equations if isinstance(e.op, MatMul) and form_of(e, self.kinds) == "batch"}
+        self.by_slopes: dict[str, list[Equation]] = {}
+        for product in self.products.values():
+            self.by_slopes.setdefault(product.operands[1].name, []).append(product)
         self.stages: list[Stage] = []
 
     def run(self) -> Fusion:
@@ -96,55 +103,43 @@ class _Planner:
 
     # --- the order -----------------------------------------------------------------------------------------------
 
-    def _ready(self) -> list[Equation]:
-        """Equations that may run now, before the pending ones above them.
-
-        What they read is there, and neither of two overwrites what the other reads or writes.
-        """
-        ready = []
-        wrote: set[str] = set()
-        read: set[str] = set()
-        for equation in self.pending:
-            target, operands = equation.target, [s.name for s in equation.operands]
-            stored = target.role in STORED
-            free = wrote.isdisjoint((target.name, *operands)) and not (stored and target.name in read)
-            if free and self.available.issuperset(operands):
-                ready.append(equation)
-            if stored:
-                wrote.add(target.name)
-            read.update(operands)
-        return ready
-
     def _next(self) -> Equation:
-        ready = self._ready()
-        assert ready, f"no equation can run: {self.pending[0]}"
+        """The next equation to run, of those that may."""
         last = self.stages[-1] if self.stages else None
         if isinstance(last, PerSample):  # what can join the loops over the samples in the lanes goes on there
-            for equation in ready:
-                if self._class(equation) is PerSample:
+            for equation in self.pending.ready():
+                if self.classes[id(equation)] is PerSample:
                     return equation
-        for equation in ready:
-            if not (self._is_batch_product(equation) and self._waits(equation)) and not self._comes_along(equation):
+        behind: Equation | None = None
+        for equation in self.pending.ready():
+            if self._comes_along(equation):
+                continue
+            if not self._waits(equation):
                 return equation
-        return next((e for e in ready if not self._comes_along(e)), ready[0])
+            behind = behind or equation
+        chosen = behind or next(self.pending.ready(), None)
+        assert chosen is not None, f"no equation can run: {next(iter(self.pending))}"
+        return chosen
 
     def _comes_along(self, equation: Equation) -> bool:
         """Whether these are the column sums of a dZ whose product is still to come, and makes them on its way."""
-        return any(_column_sums(equation, p.operands[1]) for p in self.pending if self._is_batch_product(p))
-
-    def _is_batch_product(self, equation: Equation) -> bool:
-        return isinstance(equation.op, MatMul) and form_of(equation, self.kinds) == "batch"
-
-    def _waits(self, product: Equation) -> bool:
-        """Whether a product that could update its weight in place should let others read that weight first."""
-        if not self.fuse_updates:
+        if not isinstance(equation.op, Reduce) or len(equation.operands) != 1:
             return False
-        grown = {product.target.name}
-        for equation in self.pending:
-            if isinstance(equation.op, Elementwise) and any(s.name in grown for s in equation.operands):
-                grown.add(equation.target.name)
-        readers = [e for e in self.pending if isinstance(e.op, MatMul | Gather)]
-        return any(s.name in grown and s.role in STORED for e in readers for s in e.operands)
+        (slopes,) = equation.operands
+        later = any(product in self.pending for product in self.by_slopes.get(slopes.name, ()))
+        return later and _column_sums(equation, slopes)
+
+    def _waits(self, equation: Equation) -> bool:
+        """Whether a product that could update its weight in place should let others read that weight first."""
+        if id(equation) not in self.products or not self.fuse_updates:
+            return False
+        grown, new = {equation.target.name}, [equation.target.name]
+        while new:
+            equations = [e for e in self.pending.readers(new) if isinstance(e.op, Elementwise)]
+            new = [e.target.name for e in equations if e.target.name not in grown]
+            grown.update(new)
+        stored = [name for name in grown if self.program.symbols[name].role in STORED]
+        return any(isinstance(e.op, MatMul | Gather) for e in self.pending.readers(stored))
 
     # --- the stages ----------------------------------------------------------------------------------------------
 
@@ -173,8 +168,8 @@ class _Planner:
                 return Plain
 
     def _take(self, equation: Equation) -> None:
-        kind = self._class(equation)
-        self._remove(equation)
+        kind = self.classes[id(equation)]
+        self.pending.remove(equation)
         last = self.stages[-1] if self.stages else None
         if kind is Product:
             self._product(equation)
@@ -185,10 +180,6 @@ class _Planner:
             last.equations.append(equation)
         else:
             self.stages.append(kind([equation]))
-
-    def _remove(self, equation: Equation) -> None:
-        self.pending = [e for e in self.pending if e is not equation]
-        self.available.add(equation.target.name)
 
     def _flat_domain(self, equation: Equation) -> tuple[object, ...]:
         """The kind and shape that a flat stage runs over."""
@@ -219,38 +210,37 @@ class _Planner:
         while (equation := self._next_in_tile(head, inside)) is not None:
             chain.append(equation)
             inside.add(equation.target.name)
-            self._remove(equation)
+            self.pending.remove(equation)
 
     def _next_in_tile(self, head: Symbol, inside: set[str]) -> Equation | None:
         """The first equation that can run in a tile of the head, next to what is inside already."""
-        for equation in self.pending:
+        for equation in self.pending.readers(inside):
             fits = (
                 isinstance(equation.op, Elementwise)
                 and equation.target.shape == head.shape
                 and self.kinds[equation.target.name] == self.kinds[head.name]
-                and any(s.name in inside for s in equation.operands)
             )
             if fits:
                 self._draw_masks(equation)
-                if any(e is equation for e in self._ready()):
+                if self.pending.is_ready(equation):
                     return equation
         return None
 
     def _draw_masks(self, equation: Equation) -> None:
         """Draws the masks that the equation needs before the product; always possible, they depend on counters only."""
         for operand in equation.operands:
-            for pending in self.pending:
-                if pending.target == operand and isinstance(pending.op, Mask):
-                    self._remove(pending)
-                    self.stages.insert(len(self.stages) - 1, Masks([pending]))
+            mask = self.pending.maker(operand.name)
+            if mask is not None and isinstance(mask.op, Mask):
+                self.pending.remove(mask)
+                self.stages.insert(len(self.stages) - 1, Masks([mask]))
 
     def _bias(self, stage: Product, product: Equation) -> None:
         """Takes the column sums of the product's dZ, and the update of the bias, along."""
         slopes = product.operands[1]
-        for equation in self.pending:
+        for equation in self.pending.readers([slopes.name]):
             if _column_sums(equation, slopes):
                 stage.bias.append(equation)
-                self._remove(equation)
+                self.pending.remove(equation)
                 if self.fuse_updates:
                     self._follow(stage.bias, equation.target)
                 return

@@ -162,9 +162,8 @@ class _Order:
 
     def touch(self, reads: set[str], writes: set[str]) -> None:
         """A barrier where one is needed."""
-        sharing = self.memory.sharing
-        touched = writes.union(*(sharing[n] for n in writes if n in sharing))
-        if (reads & self.written) or (touched & (self.read | self.written)):
+        busy = self.read | self.written
+        if (reads & self.written) or any(self.memory.share(name, other) for name in writes for other in busy):
             self.meet()
         self.read |= reads
         self.written |= writes

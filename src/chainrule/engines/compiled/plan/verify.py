@@ -10,6 +10,7 @@ a barrier stands between stages of which one touches what the other writes
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 
@@ -288,19 +289,29 @@ def _apart(fusion: Fusion, memory: Memory, order: list[Run]) -> Faults:
     first: dict[str, int] = {}
     last: dict[str, int] = {}
     for run in order:
-        for name in fusion.touched(run.stage.reads() | run.stage.writes()) & memory.batch.keys():
+        for name in _new(fusion, run) & memory.batch.keys():
             first.setdefault(name, run.number)
             last[name] = run.number
     for symbol in memory.outputs:
         last[symbol.name] = len(order) + 1
+    lying: list[tuple[int, int, str]] = []
     for run in order:
-        living = [name for name in first if first[name] <= run.number <= last[name]]
-        if run.number in first.values():  # something new came: nobody else may lie there
-            places = [(memory.batch[n], memory.batch[n] + memory.widths[n], n) for n in living]
-            yield from ((run.number, fault) for fault in _overlaps(places))
+        lying = [place for place in lying if last[place[2]] >= run.number]
+        for name in sorted(name for name in _new(fusion, run) if first.get(name) == run.number):
+            place = (memory.batch[name], memory.batch[name] + memory.widths[name], name)
+            at = bisect_left(lying, place)
+            for other in lying[max(0, at - 1) : at + 1]:
+                if other[0] < place[1] and place[0] < other[1]:
+                    yield run.number, f"{other[2]} and {name} lie in the same place"
+            lying.insert(at, place)
     for name, at in memory.batch.items():
         if at + memory.widths[name] > memory.batch_units:
             yield first.get(name, 0), f"{name} lies past the end of the workspace"
+
+
+def _new(fusion: Fusion, run: Run) -> set[str]:
+    """What a stage may bring to life."""
+    return fusion.touched(run.stage.reads() | run.stage.writes())
 
 
 def _overlaps(places: Iterable[tuple[int, int, str]]) -> Iterator[str]:
@@ -314,15 +325,8 @@ def _overlaps(places: Iterable[tuple[int, int, str]]) -> Iterator[str]:
 
 def _barriers(fusion: Fusion, memory: Memory, steps: tuple[Step, ...]) -> Faults:
     """Between two barriers no thread touches what another writes."""
-    spans = {name: (at, at + memory.widths[name]) for name, at in memory.batch.items()}
     read: dict[str, int] = {}
     wrote: dict[str, int] = {}
-
-    def same(a: str, b: str) -> bool:
-        if a in spans and b in spans:
-            return spans[a][0] < spans[b][1] and spans[b][0] < spans[a][1]
-        return a == b
-
     number = 0
     for step in steps:
         if isinstance(step, Meet):
@@ -333,7 +337,7 @@ def _barriers(fusion: Fusion, memory: Memory, steps: tuple[Step, ...]) -> Faults
         for name in sorted(reads | writes):
             others = wrote if name not in writes else {**read, **wrote}
             for other, before in others.items():
-                if same(name, other):
+                if memory.share(name, other):
                     yield number, f"no barrier between it and stage {before}, which touches {other}; {name} is touched"
         read |= dict.fromkeys(reads, number)
         wrote |= dict.fromkeys(writes, number)
