@@ -369,12 +369,14 @@ class Network(GlassBox):
         before = self._ended(optimizer) if continue_ else Ended(_rule(optimizer), fit=self._fits + 1)
         checkpoints, resumed = None, None
         if checkpoint is not None:
-            from chainrule.train.network_checkpoints import checkpoints_of  # slow to load
+            from chainrule.train.checkpoint import Asked  # slow to load, and most fits ask for none
+            from chainrule.train.network_checkpoints import checkpoints_of
 
             settings = {"optimizer": optimizer.to_dict(), "batch size": batch_size, "shuffle": shuffle}
             held_out = () if validation is None else validation
             origin = {"seed": self.seed, "fit": before.fit}
-            checkpoints = checkpoints_of(checkpoint, every, self.spec, self.dtype, origin, data, held_out, settings)
+            asked = Asked(checkpoint, every, resume)
+            checkpoints = checkpoints_of(asked, self.spec, self.dtype, origin, data, held_out, settings)
             if (resumed := checkpoints.begin(resume)) is not None:  # with the seed of the fit that began
                 origin = checkpoints.origin = resumed[1]["origin"]
                 self.seed, before = origin["seed"], replace(before, fit=origin["fit"])

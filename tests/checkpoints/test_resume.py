@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import chainrule as cr
+from chainrule.language import CharacterModel
 from checkpoints.fits import data, digest, fit, network
 
 
@@ -156,3 +157,40 @@ def test_continue_goes_on_with_moments_order_and_history(engine: str) -> None:
         parts.fit(X, y, epochs=1, continue_=True, optimizer="sgd", verbose=False)
     with pytest.raises(cr.SpecError, match="has not been fitted yet"):
         network(engine).fit(X, y, epochs=1, continue_=True, verbose=False)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"solver": "sgd", "learning_rate": "adaptive", "early_stopping": True}, {"optimizer": cr.Adam(cr.Cosine(0.01))}],
+)
+def test_an_estimator_goes_on_to_the_same_curves(options: dict[str, Any], tmp_path: Path) -> None:
+    X, y = data()
+
+    def estimator(epoch: int | None) -> cr.MLPClassifier:
+        return cr.MLPClassifier(
+            hidden_layer_sizes=(8,), max_iter=12, random_state=3, callbacks=[Pauses(epoch=epoch)], **options
+        )
+
+    with pytest.warns():  # scikit-learn's own: not converged
+        whole = estimator(None).fit(X, y)
+    with pytest.warns(UserWarning, match="interrupted"):
+        estimator(5).fit(X, y, checkpoint=tmp_path)
+    with pytest.warns():
+        resumed = estimator(None).fit(X, y, checkpoint=tmp_path, resume=True)
+    assert resumed.loss_curve_ == whole.loss_curve_ and resumed.t_ == whole.t_
+    for left, right in zip(resumed.coefs_, whole.coefs_, strict=True):
+        np.testing.assert_array_equal(left, right)
+    with pytest.raises(ValueError, match="random_state to be an integer"):
+        cr.MLPClassifier().fit(X, y, checkpoint=tmp_path)
+
+
+def test_a_character_model_goes_on(tmp_path: Path) -> None:
+    names = ["anna", "emma", "noah", "liam", "mia", "ben"] * 10
+    sizes: dict[str, Any] = {"context": 2, "embedding": 3, "hidden": (8,)}
+    options: dict[str, Any] = {"epochs": 6, "verbose": False, "average": 2}
+    whole = CharacterModel(**sizes).fit(names, callbacks=[Pauses()], **options)
+    with pytest.raises(KeyboardInterrupt):
+        CharacterModel(**sizes).fit(names, callbacks=[Pauses(epoch=5)], checkpoint=tmp_path, **options)
+    again = CharacterModel(**sizes).fit(names, callbacks=[Pauses()], checkpoint=tmp_path, resume=True, **options)
+    assert again.sample(5, seed=1) == whole.sample(5, seed=1)
+    np.testing.assert_array_equal(again.embedding_, whole.embedding_)

@@ -1,28 +1,51 @@
 """The `chainrule` command.
 
 Exit codes: 0 done; 2 the call, the data or a file is wrong (one line on standard error); 130 interrupted (Ctrl-C);
-141 the reader of the output has gone; 1 a fault of chainrule itself (set CHAINRULE_TRACEBACK=1 to see where).
+143 asked to end (SIGTERM); 141 the reader of the output has gone; 1 a fault of chainrule itself (set
+CHAINRULE_TRACEBACK=1 to see where).
 """
 
 from __future__ import annotations
 
 import io
 import os
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 
 USAGE_ERROR = 2
 INTERRUPTED = 130
 CLOSED_PIPE = 141
+TERMINATED = 143
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command with the given words (by default the process's own); the exit code."""
     try:
+        _listen()
         return _run(list(sys.argv[1:] if arguments is None else arguments))
     except KeyboardInterrupt:
         print("chainrule: interrupted", file=sys.stderr)
         return INTERRUPTED
+    except SystemExit as end:
+        if end.code != TERMINATED:
+            raise
+        print("chainrule: asked to end", file=sys.stderr)
+        return TERMINATED
+
+
+def _listen() -> None:
+    """SIGTERM ends the command as Ctrl-C does: with what was done so far kept, and nothing half written."""
+    main_thread = threading.current_thread() is threading.main_thread()
+    if main_thread and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, lambda number, frame: _end())
+
+
+def _end() -> None:
+    from chainrule.train.signals import Terminated
+
+    raise Terminated
 
 
 def _run(words: list[str]) -> int:

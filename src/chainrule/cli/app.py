@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from chainrule.cli.bench import bench
+from chainrule.cli.checkpoint_options import CheckpointEvery, CheckpointFolder, Resume
 from chainrule.cli.names import names
 from chainrule.engines.table import listed
 from chainrule.errors import SpecError
@@ -144,6 +145,9 @@ def train(
     progress: Annotated[
         bool | None, typer.Option(help="By default on a terminal only.", rich_help_panel=_MACHINE)
     ] = None,
+    checkpoint: CheckpointFolder = None,
+    checkpoint_every: CheckpointEvery = "1",
+    resume: Resume = False,
     out: Annotated[
         Path | None, typer.Option(help="The folder for the run; by default runs/NAME, numbered.", show_default=False)
     ] = None,
@@ -158,8 +162,9 @@ def train(
     "test error 0.1234", the root of the mean squared error, in the target's own units.
 
     The run's folder gets model.safetensors, history.json, history.csv and settings.json. Ctrl-C keeps what has been
-    learned so far.
+    learned so far; with --checkpoint a training that was interrupted, or killed, goes on with --resume.
     """
+    from chainrule.cli.choices import asked
     from chainrule.cli.train import TrainOptions, run
 
     options = TrainOptions(
@@ -186,6 +191,7 @@ def train(
         dtype=dtype,
         engine=engine,
         threads=threads,
+        checkpoints=asked(checkpoint, checkpoint_every, resume),
     )
     raise typer.Exit(run(options, out=out, force=force, progress=progress, report=report))
 

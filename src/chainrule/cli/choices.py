@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from chainrule.describe.layers import Dense, Dropout, Layer
 from chainrule.describe.losses import LOSSES
 from chainrule.describe.optimizers import Optimizer, as_optimizer
 from chainrule.errors import SpecError, expected, unknown_name
+from chainrule.train.checkpoint import Asked, Every
 from chainrule.train.schedules import Constant, Cosine, OneCycle, Schedule
 
 # For each task, the losses that fit it, and the last layer's activation that goes with each.
@@ -94,3 +96,13 @@ def make_optimizer(name: str, learning_rate: float | None, schedule: str = "cons
     rate: Any = plain.learning_rate
     scheduled: Schedule = SCHEDULES[schedule](rate)
     return kind(scheduled)
+
+
+def asked(folder: Path | None, every: str, resume: bool) -> Asked | None:
+    """Where checkpoints are written, if they are.  Raises SpecError."""
+    if folder is None:
+        if resume or every != "1":
+            raise SpecError("--resume and --checkpoint-every go with --checkpoint FOLDER, where the training is kept.")
+        return None
+    Every.of(every)
+    return Asked(folder, every, resume)

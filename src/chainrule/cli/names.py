@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from chainrule.cli.checkpoint_options import CheckpointEvery, CheckpointFolder, Resume
 from chainrule.engines.table import listed
 
 names = typer.Typer(
@@ -81,6 +82,9 @@ def train(
     progress: Annotated[
         bool | None, typer.Option(help="By default on a terminal only.", rich_help_panel=_MACHINE)
     ] = None,
+    checkpoint: CheckpointFolder = None,
+    checkpoint_every: CheckpointEvery = "1",
+    resume: Resume = False,
     out: Annotated[
         Path | None, typer.Option(help="The folder for the run; by default runs/NAME, numbered.", show_default=False)
     ] = None,
@@ -94,6 +98,7 @@ def train(
     The run's folder gets model.safetensors, history.json, history.csv and settings.json. Ctrl-C keeps what has been
     learned so far.
     """
+    from chainrule.cli.choices import asked
     from chainrule.cli.names_train import NamesOptions, run
 
     options = NamesOptions(
@@ -115,6 +120,7 @@ def train(
         dtype=dtype,
         engine=engine,
         threads=threads,
+        checkpoints=asked(checkpoint, checkpoint_every, resume),
     )
     raise typer.Exit(run(options, out=out, force=force, progress=progress))
 

@@ -18,8 +18,10 @@ from chainrule.describe.optimizers import OPTIMIZERS, Optimizer
 from chainrule.errors import ChainruleError, DivergedError, SpecError, expected
 from chainrule.language import CharacterModel, Preset, Vocabulary, load_names, preset, split_names
 from chainrule.train.callbacks import Callback, CSVLog
+from chainrule.train.checkpoint import Asked
 from chainrule.train.history import History, describe_record
 from chainrule.train.schedules import Schedule
+from chainrule.train.signals import Terminated, exit_code
 
 SAMPLES = 1000
 """How many names are invented to see how many are new."""
@@ -50,10 +52,11 @@ class NamesOptions:
     dtype: str
     engine: str
     threads: int | None
+    checkpoints: Asked | None = None
 
 
 def run(options: NamesOptions, out: Path | None, force: bool, progress: bool | None) -> int:
-    """Train, tell and save; the exit code: 0, or 130 after Ctrl-C.
+    """Train, tell and save; the exit code: 0, 130 after Ctrl-C, or 143 after SIGTERM.
 
     Raises SpecError and DataError before anything is trained or written, KeyboardInterrupt before the first step, and
     DivergedError after the last finite weights have been saved.
@@ -76,11 +79,11 @@ def run(options: NamesOptions, out: Path | None, force: bool, progress: bool | N
     first = model.embedding_
     began = time.perf_counter()
     try:
-        failure = _fit(chosen, model, train, dev, [CSVLog(place.log)], progress, options.threads)
+        failure = _fit(chosen, model, train, dev, [CSVLog(place.log)], progress, options)
         # Ctrl-C within the first epoch leaves a model that has learned something; before it, while compiling, none.
         if failure is not None and not model.history and np.array_equal(first, model.embedding_):
             raise failure
-    except (ChainruleError, KeyboardInterrupt):
+    except (ChainruleError, KeyboardInterrupt, Terminated):
         place.give_up()
         raise
     seconds = time.perf_counter() - began
@@ -91,7 +94,7 @@ def run(options: NamesOptions, out: Path | None, force: bool, progress: bool | N
         there = set(names)
         new = sum(name not in there for name in invented) / SAMPLES
         record = {
-            "options": dataclasses.asdict(options),
+            "options": {k: v for k, v in dataclasses.asdict(options).items() if k != "checkpoints"},
             "data": {
                 "name": name,
                 "source": None if options.file is None else str(Path(options.file).resolve()),
@@ -122,7 +125,7 @@ def run(options: NamesOptions, out: Path | None, force: bool, progress: bool | N
     print(f"of {SAMPLES:,} invented names {new:.1%} are new (not in the file)")
     print(f"saved in {folder}")
     print(f"train cost {costs['train']:.4f}, dev cost {costs['dev']:.4f} nats per character")
-    return 0 if failure is None else 130
+    return exit_code(failure)
 
 
 def choose(options: NamesOptions) -> Preset:
@@ -184,8 +187,8 @@ def _fit(
     dev: list[str],
     callbacks: list[Callback],
     progress: bool | None,
-    threads: int | None,
-) -> KeyboardInterrupt | DivergedError | None:
+    options: NamesOptions,
+) -> KeyboardInterrupt | Terminated | DivergedError | None:
     """Train; what ended the training early, if anything did and the model is still of use."""
     try:
         chosen.fit(
@@ -194,9 +197,10 @@ def _fit(
             validation=dev,
             callbacks=callbacks,
             verbose="auto" if progress is None else progress,
-            threads=threads,
+            threads=options.threads,
+            asked=options.checkpoints,
         )
-    except (KeyboardInterrupt, DivergedError) as failure:
+    except (KeyboardInterrupt, Terminated, DivergedError) as failure:
         return failure
     return None
 

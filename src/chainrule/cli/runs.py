@@ -207,9 +207,9 @@ def find_model(model: Path) -> tuple[Path, Settings | None]:
 
 @contextlib.contextmanager
 def uninterrupted() -> Iterator[None]:
-    """A second Ctrl-C must not take what the first one left to save."""
+    """A second Ctrl-C, or a SIGTERM after it, must not take what the first one left to save."""
     try:
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
     except ValueError:
         # Not the main thread: signals do not arrive here.
         yield
@@ -217,4 +217,5 @@ def uninterrupted() -> Iterator[None]:
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

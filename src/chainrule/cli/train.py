@@ -31,8 +31,10 @@ from chainrule.errors import ChainruleError, DivergedError, SpecError, expected
 from chainrule.files import printable
 from chainrule.network import Network
 from chainrule.train.callbacks import Callback, CSVLog, EarlyStopping
+from chainrule.train.checkpoint import Asked, kept
 from chainrule.train.history import History, describe_record
 from chainrule.train.monitor import Monitor
+from chainrule.train.signals import Terminated, exit_code
 
 RECORDS = 200
 """Of the monitor over a whole fit, for a report."""
@@ -65,6 +67,7 @@ class TrainOptions:
     dtype: str
     engine: str
     threads: int | None
+    checkpoints: Asked | None = None
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,7 @@ class Prepared:
 
 
 def run(options: TrainOptions, out: Path | None, force: bool, progress: bool | None, report: bool = False) -> int:
-    """Train, test and save; the exit code: 0, or 130 after Ctrl-C.
+    """Train, test and save; the exit code: 0, 130 after Ctrl-C, or 143 after SIGTERM.
 
     report: also write report.html, on the test part.
     Raises MissingDependencyError, SpecError and DataError before anything is trained or written; DivergedError after
@@ -130,7 +133,7 @@ def run(options: TrainOptions, out: Path | None, force: bool, progress: bool | N
         same = all(np.array_equal(array, first[name]) for name, array in network.parameters.items())
         if failure is not None and not network.history and (same or isinstance(failure, DivergedError)):
             raise failure
-    except (ChainruleError, KeyboardInterrupt):
+    except (ChainruleError, KeyboardInterrupt, Terminated):
         place.give_up()
         raise
     del first
@@ -159,7 +162,7 @@ def run(options: TrainOptions, out: Path | None, force: bool, progress: bool | N
     if data.target_names is None:
         print(beside_the_mean(result, prepared.y_test, data.y))
     print(score_line("test", data.target, result))
-    return 0 if failure is None else 130
+    return exit_code(failure)
 
 
 def _report(
@@ -189,6 +192,11 @@ def _report(
 
 def _widths(network: Network) -> list[int]:
     return [layer.units for layer in network.spec.layers if isinstance(layer, Dense)]
+
+
+def _plain(options: TrainOptions) -> dict[str, Any]:
+    """The options that decide the result."""
+    return {name: value for name, value in dataclasses.asdict(options).items() if name != "checkpoints"}
 
 
 def default_epochs(samples: int) -> int:
@@ -285,7 +293,7 @@ def _fit(
     optimizer: Optimizer,
     callbacks: list[Callback],
     progress: bool | None,
-) -> KeyboardInterrupt | DivergedError | None:
+) -> KeyboardInterrupt | Terminated | DivergedError | None:
     """Train; what ended the training early, if anything did and the network is still of use."""
     try:
         network.fit(
@@ -298,8 +306,9 @@ def _fit(
             callbacks=callbacks,
             verbose="auto" if progress is None else progress,
             threads=options.threads,
+            **kept(options.checkpoints),
         )
-    except (KeyboardInterrupt, DivergedError) as failure:
+    except (KeyboardInterrupt, Terminated, DivergedError) as failure:
         return failure
     return None
 
@@ -348,7 +357,7 @@ def _record(
 ) -> dict[str, Any]:
     """The part of settings.json that is for people."""
     return {
-        "options": {**dataclasses.asdict(options), "data": printable(options.data)},
+        "options": {**_plain(options), "data": printable(options.data)},
         "data": {
             "name": printable(data.name),
             "source": printable(Path(options.data).resolve() if Path(options.data).exists() else options.data),

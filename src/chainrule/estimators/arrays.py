@@ -39,6 +39,13 @@ class Samples:
     def __len__(self) -> int:
         return self.shape[0]
 
+    @property
+    def content(self) -> dict[str, Array]:
+        """The arrays that hold the samples, to know them again by."""
+        if self.dense is not None:
+            return {"X": self.dense}
+        return {"values": self._sparse.data, "columns": self._sparse.indices, "rows": self._sparse.indptr}
+
     def rows(self, index: Any = slice(None)) -> Array:
         """These rows, dense."""
         if self.dense is not None:

@@ -28,6 +28,7 @@ from chainrule.estimators.stochastic import StochasticSettings, fit_stochastic
 from chainrule.estimators.tables import TableInput, target_cells
 from chainrule.estimators.task import Held, Task, scored
 from chainrule.network import Network
+from chainrule.train.checkpoint import Asked
 from chainrule.train.state import Snapshot
 
 Array = NDArray[Any]
@@ -73,10 +74,19 @@ class BaseMLP(TableInput, TransformerMixin, BaseEstimator, auto_wrap_output_keys
     # --- fitting -----------------------------------------------------------------------------------------------
 
     def _fit(
-        self, X: Any, y: Any, sample_weight: Any = None, validation_data: Any = None, *, incremental: bool
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        validation_data: Any = None,
+        *,
+        incremental: bool,
+        asked: Asked | None = None,
     ) -> BaseMLP:
         parameters.hidden_sizes(self)
         parameters.check_together(self)
+        if asked is not None:
+            parameters.check_checkpoints(self)
         first = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
         X = self._from_frame(X, reset=first)
         X, y = self._check_data(X, target_cells(y), incremental=incremental, reset=first)
@@ -104,7 +114,7 @@ class BaseMLP(TableInput, TransformerMixin, BaseEstimator, auto_wrap_output_keys
                 for name, array in net.parameters.items():
                     array[...] = working.parameters[name]
         else:
-            self._fit_stochastic(X, y, targets, task, net, validation_data, incremental=incremental)
+            self._fit_stochastic(X, y, targets, task, net, validation_data, incremental=incremental, asked=asked)
         self._bind(net)
         if not all(np.isfinite(array).all() for array in net.parameters.values()) or not np.isfinite(self.loss_):
             if stochastic and self.early_stopping:
@@ -215,7 +225,16 @@ class BaseMLP(TableInput, TransformerMixin, BaseEstimator, auto_wrap_output_keys
         return Held(task, X, y, weights)
 
     def _fit_stochastic(
-        self, X: Any, y: Any, targets: Array, task: Task, net: Network, validation_data: Any, *, incremental: bool
+        self,
+        X: Any,
+        y: Any,
+        targets: Array,
+        task: Task,
+        net: Network,
+        validation_data: Any,
+        *,
+        incremental: bool,
+        asked: Asked | None,
     ) -> None:
         chosen = np.arange(X.shape[0], dtype=np.int64)
         held = None
@@ -257,7 +276,7 @@ class BaseMLP(TableInput, TransformerMixin, BaseEstimator, auto_wrap_output_keys
         score, name, random = self._score_held, self._score_name(), self._random_state
         try:
             self.stopped_ = fit_stochastic(
-                net, task, chosen, held, solver, random, settings, curves, score, name, check
+                net, task, chosen, held, solver, random, settings, curves, score, name, check, asked
             )
         finally:  # what was done stays done, however it ended
             curves.onto(self)

@@ -176,3 +176,14 @@ def check_together(owner: Any) -> None:
                 "normalisation='batch' does not go with solver='lbfgs', which has no running means. "
                 "Use normalisation='layer', solver='adam' or 'sgd', or an optimizer."
             )
+
+
+def check_checkpoints(owner: Any) -> None:
+    """Raises ValueError where a fit could not go on to the same numbers from a checkpoint."""
+    if owner.solver == "lbfgs" and owner.optimizer is None:
+        raise ValueError("checkpoint= goes with a solver that trains by batches: solver='adam' or 'sgd'. Got 'lbfgs'.")
+    if not isinstance(owner.random_state, int | np.integer):
+        raise ValueError(
+            "checkpoint= needs random_state to be an integer, so that a fit that goes on draws the same numbers. "
+            f"Got {owner.random_state!r}."
+        )

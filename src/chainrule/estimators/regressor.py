@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,6 +18,7 @@ from chainrule.estimators import construct, heads
 from chainrule.estimators.base import BaseMLP
 from chainrule.estimators.parameters import LOSS, OURS, REGRESSOR_LOSSES, THEIRS, keep
 from chainrule.network import Network
+from chainrule.train.checkpoint import Asked
 
 Array = NDArray[Any]
 
@@ -97,12 +99,25 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         keep(self, locals())
 
     @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, validation_data: Any = None) -> MLPRegressor:
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        validation_data: Any = None,
+        *,
+        checkpoint: str | os.PathLike[str] | None = None,
+        every: int | str = 1,
+        resume: bool = False,
+    ) -> MLPRegressor:
         """Fits to X (m, n), dense or sparse, and y (m,) or (m, outputs).
 
         sample_weight (m,).  validation_data: (X, y) or (X, y, sample_weight), in the place of a part of X.
+        checkpoint: a folder into which the fit is written down after `every` so many epochs, or seconds ("60s"), and
+        at an interrupt; resume: goes on from what it holds, or starts.  The same random_state must be an integer.
         """
-        self._fit(X, y, sample_weight, validation_data, incremental=False)
+        asked = None if checkpoint is None else Asked(checkpoint, every, resume)
+        self._fit(X, y, sample_weight, validation_data, incremental=False, asked=asked)
         return self
 
     @available_if(lambda self: self._check_solver())  # type: ignore[untyped-decorator]

@@ -20,8 +20,10 @@ from chainrule.estimators.solvers import Solver
 from chainrule.estimators.task import Held, Task
 from chainrule.network import Network
 from chainrule.train.callbacks import Callback
+from chainrule.train.checkpoint import Asked
 from chainrule.train.history import EpochRecord, History
 from chainrule.train.loop import Fit
+from chainrule.train.network_checkpoints import checkpoints_of
 from chainrule.train.policies import Judge, Order, Validation
 from chainrule.train.progress import Progress
 from chainrule.train.state import Snapshot
@@ -251,13 +253,14 @@ def fit_stochastic(
     score: Callable[[Held], tuple[float, float]],
     score_name: str,
     check: Callable[[Any, Any], Mapping[str, Array]],
+    asked: Asked | None = None,
 ) -> str | None:
     """One call of fit or partial_fit; why it ended before max_iter, or None.
 
     chosen: the samples to train on (those not held out).  held: what is scored after each epoch, or None.  solver,
     curves: where the calls before have led to; they and the network are what this one changes, however it ends.
     random: scikit-learn's stream of random numbers.  score: (what early stopping goes by, J) of samples held out.
-    check: for callbacks that bring data of their own.
+    check: for callbacks that bring data of their own.  asked: for checkpoints.
     """
     s, samples = settings, len(chosen)
     epochs = 1 if s.incremental else s.max_iter
@@ -284,6 +287,16 @@ def fit_stochastic(
         keeps_best=s.restore_best,
         lines=lines,
     )
+    checkpoints, resumed = None, None
+    if asked is not None:
+        data = {**task.samples.content, "y": task.targets, "chosen": chosen}
+        weights = [] if task.weights is None else [task.weights]
+        others = [] if held is None else [*held.task.samples.content.values(), held.task.targets]
+        same = {"optimizer": solver.optimizer.to_dict(), "batch size": s.batch_size, "shuffle": s.shuffle}
+        same |= {"early stopping": [s.early_stopping, s.tol, s.n_iter_no_change, s.restore_best], "masks": seed}
+        origin = {"seed": net.seed, "fit": 1}
+        checkpoints = checkpoints_of(asked, net.spec, net.dtype, origin, data, [*weights, *others], same)
+        resumed = checkpoints.begin(asked.resume)
     fit = Fit(
         network=net,
         engine=net.engines.for_fit(program, samples, s.max_iter, s.batch_size),
@@ -303,6 +316,8 @@ def fit_stochastic(
         time_limit=s.time_limit,
         whole_first_epoch=True,
         optimizer_state=solver.carried,
+        checkpoints=checkpoints,
+        resumed=resumed,
     )
     try:
         fit.run()

@@ -146,6 +146,9 @@ class CharacterModel:
         callbacks: Iterable[Callback] = (),
         verbose: bool | Literal["auto"] = "auto",
         threads: int | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
+        every: int | str = 1,
+        resume: bool = False,
     ) -> CharacterModel:
         """Learns from the names, every character of each (and its end) being one sample; a second fit goes on.
 
@@ -179,6 +182,9 @@ class CharacterModel:
                 callbacks=[*callbacks, *([WeightAverage(average)] if average else [])],
                 verbose=verbose,
                 threads=threads,
+                checkpoint=checkpoint,
+                every=every,
+                resume=resume,
             )
         finally:
             self.history = self.network.history

@@ -11,6 +11,7 @@ from chainrule.errors import SpecError, unknown_name
 from chainrule.language.model import CharacterModel, Normalisation
 from chainrule.language.vocabulary import Vocabulary
 from chainrule.train.callbacks import Callback
+from chainrule.train.checkpoint import Asked, kept
 from chainrule.train.schedules import Cosine, StepDecay
 
 
@@ -63,8 +64,9 @@ class Preset:
         callbacks: Iterable[Callback] = (),
         verbose: bool | Literal["auto"] = "auto",
         threads: int | None = None,
+        asked: Asked | None = None,
     ) -> CharacterModel:
-        """Trains the model as the preset says.  Raises DataError, SpecError."""
+        """Trains the model as the preset says; asked: for checkpoints.  Raises DataError, SpecError."""
         return model.fit(
             names,
             validation=validation,
@@ -75,6 +77,7 @@ class Preset:
             callbacks=callbacks,
             verbose=verbose,
             threads=threads,
+            **kept(asked),
         )
 
 

@@ -68,6 +68,20 @@ class Every:
         raise SpecError(expected("every", "a whole number of epochs, or seconds such as '60s'", given))
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What a user asks for: where checkpoints are written, how often, and whether a fit goes on from there."""
+
+    folder: str | os.PathLike[str]
+    every: int | str = 1
+    resume: bool = False
+
+
+def kept(asked: Asked | None) -> dict[str, Any]:
+    """As the arguments of `Network.fit`."""
+    return {} if asked is None else {"checkpoint": asked.folder, "every": asked.every, "resume": asked.resume}
+
+
 @dataclass
 class Checkpoints:
     """The checkpoints of one fit in a folder."""
@@ -139,8 +153,8 @@ class Checkpoints:
         files = self.files()
         if files and not resume:
             raise DataError(
-                f"{self.folder} holds checkpoints already ({files[0].name} is the newest). Use resume=True to go on "
-                "from there, or another folder."
+                f"{self.folder} holds checkpoints already ({files[0].name} is the newest). Use resume=True (--resume) to "
+                "go on from there, or another folder."
             )
         for path in files:
             try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,14 +13,13 @@ from chainrule import model_file
 from chainrule.describe.network import NetworkSpec
 from chainrule.errors import DataError
 from chainrule.files import strict_json
-from chainrule.train.checkpoint import Checkpoints, Every, OtherFitError, digest_of
+from chainrule.train.checkpoint import Asked, Checkpoints, Every, OtherFitError, digest_of
 
 Array = NDArray[Any]
 
 
 def checkpoints_of(
-    folder: str | os.PathLike[str],
-    every: object,
+    asked: Asked,
     spec: NetworkSpec,
     dtype: np.dtype[Any],
     origin: Mapping[str, int],
@@ -29,10 +27,11 @@ def checkpoints_of(
     held_out: Iterable[Array],
     settings: Mapping[str, object],
 ) -> Checkpoints:
-    """The checkpoints of a fit in a folder.
+    """The checkpoints of a fit.
 
     origin: "seed" of the network, and number of its "fit".  data, held_out: by their digest a fit knows them again.
-    settings: what else must be the same, in words -> what can be written as JSON.  Raises SpecError for `every`.
+    settings: what else must be the same, in words -> what can be written as JSON.  Raises SpecError for what
+    `every` cannot be.
     """
     identity = {
         "layers, loss or penalties": strict_json.dumps(spec.to_dict()),
@@ -59,4 +58,4 @@ def checkpoints_of(
                 return stored, saved.fit["state"], saved.fit_arrays()
         raise OtherFitError(f"{path} is a checkpoint of another network. Use another folder to start anew.")
 
-    return Checkpoints(Path(folder), Every.of(every), identity, write, read, origin)
+    return Checkpoints(Path(asked.folder), Every.of(asked.every), identity, write, read, origin)

@@ -21,6 +21,13 @@ def raise_terminated(number: int, frame: FrameType | None) -> None:
     raise Terminated
 
 
+def exit_code(end: BaseException | None) -> int:
+    """Of a command whose training ended so: 0, 130 after Ctrl-C, 143 after SIGTERM."""
+    if end is None:
+        return 0
+    return 128 + (signal.SIGTERM if isinstance(end, Terminated) else signal.SIGINT)
+
+
 @contextlib.contextmanager
 def terminable() -> Iterator[None]:
     """While it lasts, SIGTERM raises `Terminated` where nobody has said otherwise: a handler of the user's stays."""
