@@ -292,6 +292,20 @@ def test_what_a_callback_writes_counts_from_the_next_step_on(hook: str, engine: 
         assert not any(array.any() for array in net.parameters.values())
 
 
+def test_a_callback_that_writes_need_not_look(engine: str) -> None:
+    X, y = data()
+
+    class Zero(cr.Callback):
+        looks = False
+
+        def on_epoch_end(self, fit: cr.FitState, record: cr.EpochRecord) -> None:
+            fit.network.parameters["b2"][...] = 0
+
+    net, first = network(engine), network(engine).parameters["W1"].copy()
+    net.fit(X, y, epochs=1, batch_size=BATCH_SIZE, callbacks=[Zero()], verbose=False)
+    assert not net.parameters["b2"].any() and not np.array_equal(net.parameters["W1"], first)
+
+
 def test_the_data_that_callbacks_see_cannot_be_changed(engine: str) -> None:
     X, y = data()
     net, other = network(engine), network(engine)

@@ -269,7 +269,7 @@ class _Run:
     def _tell(self, hook: Callable[[Callback], None], callbacks: tuple[Callback, ...] | None = None) -> None:
         """Calls a hook of all callbacks, or of these."""
         for callback in self.fit.callbacks if callbacks is None else callbacks:
-            if callback.looks:
+            if callback.looks or callback.writes:  # who writes some of them must not undo the steps of the others
                 self.refresh()
             self.touched |= callback.writes
             hook(callback)
