@@ -153,8 +153,8 @@ class Checkpoints:
         files = self.files()
         if files and not resume:
             raise DataError(
-                f"{self.folder} holds checkpoints already ({files[0].name} is the newest). Use resume=True (--resume) to "
-                "go on from there, or another folder."
+                f"{self.folder} holds checkpoints already ({files[0].name} is the newest). Use resume=True (--resume) "
+                "to go on from there, or another folder."
             )
         for path in files:
             try:
