@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from chainrule import frames
-from chainrule.describe.layers import Embedding
-from chainrule.describe.losses import LOSSES, Loss, Targets
+from chainrule.describe.losses import Loss, Targets, loss_of
 from chainrule.describe.network import NetworkSpec
 from chainrule.errors import DataError, SpecError, expected, shorten, shown, unknown_name
 
@@ -45,11 +44,9 @@ def inputs(spec: NetworkSpec, X: ArrayLike, dtype: DTypeLike, names: tuple[str, 
 
 def _tokens(spec: NetworkSpec, X: ArrayLike) -> Array:
     array = _asarray("X", X)
-    layer = spec.layers[0]
-    assert isinstance(layer, Embedding)
     if array.ndim != 2 or array.shape[1] != spec.inputs:
         raise DataError(expected("X", f"of shape (m, {spec.inputs}), {spec.inputs} tokens a sample", array.shape))
-    return _integers("X", array, layer.vocabulary, "tokens")
+    return _integers("X", array, spec.layers[0].vocabulary, "tokens")
 
 
 def targets(spec: NetworkSpec, y: ArrayLike, samples: int, dtype: DTypeLike) -> tuple[Targets, Array]:
@@ -59,17 +56,17 @@ def targets(spec: NetworkSpec, y: ArrayLike, samples: int, dtype: DTypeLike) -> 
         size = "none" if array.ndim == 0 else len(array)
         raise DataError(f"y must have one entry per sample. Got {size} for {samples} samples.")
     loss, n = spec.loss, spec.outputs
-    if isinstance(loss, Loss) and loss.classes and (array.ndim == 1 or (array.ndim == 2 and array.shape[1] == 1 != n)):
+    if loss.classes and (array.ndim == 1 or (array.ndim == 2 and array.shape[1] == 1 != n)):
         return "labels", _integers("y", array.reshape(-1), n, "labels")
     values = _numbers("y", array, dtype)
     if values.ndim == 1 and n == 1:
         values = values.reshape(-1, 1)
     if values.shape != (samples, n):
         allowed = f"of shape ({samples}, {n})" + (f" or ({samples},)" if n == 1 else "")
-        hint = "Labels go with cross_entropy." if values.ndim == 1 and n > 1 else ""
+        hint = f"Labels go with {loss_of('classes')}." if values.ndim == 1 and n > 1 else ""
         raise DataError(expected("y", allowed, values.shape, hint))
     _finite("y", values)
-    if isinstance(loss, Loss) and loss.expression == LOSSES["hinge"].expression and (np.abs(values) != 1).any():
+    if loss.kind == "signs" and (np.abs(values) != 1).any():
         where = int(np.argmax((np.abs(values) != 1).any(1)))
         raise DataError(f"y must be -1 or 1 for {loss.name}. Got {values[where].tolist()} in row {where}.")
     between = loss.between if isinstance(loss, Loss) else None
@@ -79,7 +76,7 @@ def targets(spec: NetworkSpec, y: ArrayLike, samples: int, dtype: DTypeLike) -> 
             where = int(np.argmax((values < between[0]).any(1) | (values > between[1]).any(1)))
             upto = f"between {between[0]:g} and {between[1]:g}" if between[1] < np.inf else f"at least {between[0]:g}"
             raise DataError(f"y must be {upto} for {loss.name}. Got {values[where].tolist()} in row {where}.")
-    if isinstance(loss, Loss) and loss.classes:
+    if loss.classes:
         sums = values.sum(axis=1, dtype=np.float64)
         wrong = np.flatnonzero(np.abs(sums - 1) > 1e-3)
         if wrong.size:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.describe.losses import LOSSES, Loss
+from chainrule.describe.losses import Loss
 from chainrule.describe.network import NetworkSpec
 from chainrule.program.symbol import shape_text
 from chainrule.rules.forward import forward
@@ -24,19 +24,16 @@ def metric(spec: NetworkSpec, prediction: Array, target: Array | None, w: Array 
     """
     assert target is not None
     weight, loss = None if w is None else w[:, 0], spec.loss
-    # By formula, not by name: an own formula may bear any name.
-    middles = {LOSSES["binary_cross_entropy"].expression: 0.5, LOSSES["hinge"].expression: 0.0}
-    middle = middles.get(loss.expression) if isinstance(loss, Loss) else None
     right: Array
-    if isinstance(loss, Loss) and loss.classes:
+    if loss.classes:
         right = prediction.argmax(axis=1) == (target if target.ndim == 1 else target.argmax(axis=1))
-    elif middle is not None:
-        yes = target > middle
+    elif isinstance(loss, Loss) and loss.decides:
+        yes = target > loss.middle
         one_class = target.shape[1] > 1 and bool((yes.sum(axis=1) == 1).all())
         if one_class:
             right = prediction.argmax(axis=1) == yes.argmax(axis=1)
         else:
-            right = ((prediction > middle) == yes).mean(axis=1)
+            right = ((prediction > loss.middle) == yes).mean(axis=1)
     else:
         square = np.square(prediction.astype(np.float64) - target).mean(axis=1)
         return "error", math.sqrt(float(np.average(square, weights=weight)))

@@ -5,29 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from chainrule.describe.layers import Dense, Dropout, Layer
-from chainrule.describe.losses import LOSSES
+from chainrule.describe.losses import LOSSES, Cost, Loss
 from chainrule.describe.optimizers import Optimizer, as_optimizer
 from chainrule.errors import SpecError, expected, unknown_name
 from chainrule.train.checkpoint import Asked, Every
 from chainrule.train.schedules import Constant, Cosine, OneCycle, Schedule
-
-# For each task, the losses that fit it, and the last layer's activation that goes with each.
-OUTPUT_ACTIVATIONS = {
-    "classification": {
-        "cross_entropy": "softmax",
-        "binary_cross_entropy": "sigmoid",
-        "squared_error": "sigmoid",
-        "hinge": "identity",
-    },
-    "regression": {
-        "squared_error": "identity",
-        "absolute_error": "identity",
-        "huber": "identity",
-        "quantile": "identity",
-        "poisson": "softplus",
-    },
-}
 
 DEFAULT_LOSS = {"classification": "cross_entropy", "regression": "squared_error"}
 
@@ -72,13 +58,39 @@ def output_activation(loss: str, task: str | None = None) -> str:
     """
     if loss not in LOSSES:
         raise SpecError(unknown_name("loss", loss, LOSSES))
+    known = LOSSES[loss]
     if task is None:
-        task = "classification" if loss in ("cross_entropy", "binary_cross_entropy", "hinge") else "regression"
-    known = OUTPUT_ACTIVATIONS[task]
-    if loss not in known:
+        return known.natural
+    fitting = {name: last for name, k in LOSSES.items() if (last := _last(k, task)) is not None}
+    if loss not in fitting:
         things = "classes" if task == "classification" else "numbers"
-        raise SpecError(f"The loss {loss} does not fit a target of {things}. For these: {', '.join(known)}.")
-    return known[loss]
+        raise SpecError(f"The loss {loss} does not fit a target of {things}. For these: {', '.join(fitting)}.")
+    return fitting[loss]
+
+
+def _last(loss: Loss, task: str) -> str | None:
+    """The last layer's activation for a loss in a task; None where they do not go together.
+
+    Classes under a loss of values are targets of 0 and 1: that is for losses whose outputs are probabilities then.
+    """
+    if task != "classification":
+        return None if loss.decides else loss.natural
+    if loss.decides:
+        return loss.natural
+    return "sigmoid" if loss.kind == "values" and loss.proper else None
+
+
+def class_outputs(loss: Loss | Cost, classes: int) -> int:
+    """The outputs for so many classes: two are one output under a loss of yes and no."""
+    return 1 if classes == 2 and loss.kind in ("yes/no", "signs") else classes
+
+
+def encode_classes(labels: NDArray[Any], loss: Loss | Cost, outputs: int) -> NDArray[Any]:
+    """Class numbers (m,) as the loss takes them: as they are; or (m, outputs) of 0 and 1, or of -1 and 1."""
+    if loss.classes:
+        return labels
+    yes = labels[:, None] == (np.arange(outputs) if outputs > 1 else np.array([1]))
+    return np.where(yes, 1.0, loss.low if isinstance(loss, Loss) else 0.0)
 
 
 def make_optimizer(name: str, learning_rate: float | None, schedule: str = "constant") -> Optimizer:

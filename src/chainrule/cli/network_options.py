@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.cli.choices import DEFAULT_LOSS, hidden_layers, output_activation
+from chainrule.cli.choices import DEFAULT_LOSS, class_outputs, encode_classes, hidden_layers, output_activation
 from chainrule.cli.runs import MODEL, SETTINGS, find_model
 from chainrule.cli.scores import tell
 from chainrule.data import Dataset, Standardizer
 from chainrule.data.readers import read, read_new
-from chainrule.describe.layers import Dense, Embedding
+from chainrule.describe.layers import Dense
 from chainrule.describe.losses import Loss
+from chainrule.describe.losses import loss as loss_named
 from chainrule.describe.network import NetworkSpec
 from chainrule.errors import DataError, SpecError, expected
 from chainrule.network import Network
@@ -82,11 +83,7 @@ def make_network(options: SpecOptions, model: str | None) -> Network:
     """The saved network, or a new one as the options say, in float64.  Raises SpecError, DataError."""
     if model is not None:
         return Network.load(find_model(Path(model))[0], engine="reference")
-    spec = options.spec()
-    return Network(
-        spec.inputs, spec.layers, spec.loss, l1=spec.l1, l2=spec.l2, reduction=spec.reduction, dtype="float64",
-        engine="reference",
-    )  # fmt: skip
+    return Network.from_spec(options.spec(), dtype="float64", engine="reference")
 
 
 def with_data(
@@ -119,8 +116,7 @@ def _fitted(options: SpecOptions, data: Dataset) -> SpecOptions:
     if data.target_names is None:
         outputs = 1 if data.y.ndim == 1 else data.y.shape[1]
     else:
-        outputs = len(data.target_names)
-        outputs = 1 if loss in ("binary_cross_entropy", "hinge") and outputs == 2 else outputs
+        outputs = class_outputs(loss_named(loss), len(data.target_names))
     sizes = (("--inputs", options.inputs, data.X.shape[1]), ("--outputs", options.outputs, outputs))
     for option, chosen, needed in sizes:
         if chosen not in (None, needed):
@@ -153,24 +149,19 @@ def _saved(model: str, source: str, samples: int) -> tuple[Network, Array, Array
 
 def _encoded(spec: NetworkSpec, y: Array) -> Array:
     """Class numbers as the loss takes them."""
-    loss = spec.loss
-    if y.ndim > 1 or (isinstance(loss, Loss) and loss.classes) or y.dtype.kind == "f":
-        return y
-    one_hot = y[:, None] == (np.arange(spec.outputs) if spec.outputs > 1 else np.array([1]))
-    return np.where(one_hot, 1.0, -1.0 if loss.name == "hinge" else 0.0)
+    return y if y.ndim > 1 or y.dtype.kind == "f" else encode_classes(y, spec.loss, spec.outputs)
 
 
 def _random(spec: NetworkSpec, samples: int) -> tuple[Array, Array]:
     """Data of the network's shape, the same every time."""
     rng = np.random.default_rng(0)
-    first = spec.layers[0]
     X: Array
-    if isinstance(first, Embedding):
-        X = rng.integers(0, first.vocabulary, (samples, spec.inputs))
+    if spec.tokens:
+        X = rng.integers(0, spec.layers[0].vocabulary, (samples, spec.inputs))
     else:
         X = rng.normal(size=(samples, spec.inputs))
     loss = spec.loss
-    if isinstance(loss, Loss) and loss.classes:
+    if loss.classes:
         return X, rng.integers(0, spec.outputs, samples)
     low, high = loss.between if isinstance(loss, Loss) and loss.between is not None else (-np.inf, np.inf)
     if np.isfinite(low) and np.isfinite(high):

@@ -16,7 +16,6 @@ from chainrule.cli.runs import SETTINGS, Settings, find_model
 from chainrule.cli.scores import decode, score, score_line, tell
 from chainrule.data import TargetEncoder
 from chainrule.data.readers import read_new
-from chainrule.describe.losses import Loss
 from chainrule.errors import DataError
 from chainrule.files import replace_text
 from chainrule.network import Network
@@ -49,7 +48,7 @@ def run(model: Path, data: str, out: Path | None, probabilities: bool, engine: s
         settings.target,
         outputs,
         predicted,
-        probabilities and network.spec.last_activation.name != "identity",
+        probabilities and not network.spec.last_activation.identity,
         "," if out is None else DELIMITERS[out.suffix.lower()],
     )
     if out is None:
@@ -91,10 +90,7 @@ def _print(text: str) -> None:
 def _bare(network: Network) -> Settings:
     """What can be said of a network that was saved without settings: its classes are numbers."""
     outputs = network.spec.outputs
-    classes = isinstance(network.spec.loss, Loss) and network.spec.loss.name in (
-        "cross_entropy",
-        "binary_cross_entropy",
-    )
+    classes = network.spec.loss.kind in ("classes", "yes/no")
     names = tuple(str(number) for number in range(max(outputs, 2)))
     target = TargetEncoder("classification", names) if classes else TargetEncoder("regression")
     return Settings(None, None, target, None, {})

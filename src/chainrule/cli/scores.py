@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.data import Standardizer, TargetEncoder
+from chainrule.describe.losses import Loss
 from chainrule.describe.network import NetworkSpec
 
 
@@ -22,7 +23,7 @@ def decode(
         return outputs if standardizer is None else standardizer.inverse(outputs)
     if outputs.shape[1] == 1:
         # A single output for two classes: a probability of the second, or a margin.
-        middle = 0.5 if spec.last_activation.name == "sigmoid" else 0.0
+        middle = spec.loss.middle if isinstance(spec.loss, Loss) else 0.0
         return (outputs[:, 0] > middle).astype(np.int64)
     classes: NDArray[np.int64] = outputs.argmax(axis=1)
     return classes

@@ -12,7 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.cli.choices import DEFAULT_LOSS, hidden_layers, make_optimizer, output_activation
+from chainrule.cli.choices import (
+    DEFAULT_LOSS,
+    class_outputs,
+    encode_classes,
+    hidden_layers,
+    make_optimizer,
+    output_activation,
+)
 from chainrule.cli.runs import (
     REPORT,
     Settings,
@@ -26,6 +33,7 @@ from chainrule.data import Dataset, Standardizer, TargetEncoder
 from chainrule.data.dataset import split_rows
 from chainrule.data.readers import read
 from chainrule.describe.layers import Dense
+from chainrule.describe.losses import LOSSES
 from chainrule.describe.optimizers import Optimizer
 from chainrule.errors import ChainruleError, DivergedError, SpecError, expected
 from chainrule.files import printable
@@ -185,13 +193,9 @@ def _report(
         monitor=monitor,
         optimizer=optimizer,
         names=names,
-        title=f"{data.name}: {'-'.join(str(n) for n in (network.spec.inputs, *_widths(network)))}",
+        title=f"{data.name}: {'-'.join(str(n) for n in network.spec.widths)}",
         settings=about,
     )
-
-
-def _widths(network: Network) -> list[int]:
-    return [layer.units for layer in network.spec.layers if isinstance(layer, Dense)]
 
 
 def _plain(options: TrainOptions) -> dict[str, Any]:
@@ -234,8 +238,7 @@ def _outputs(data: Dataset, loss: str) -> int:
     """The width of the last layer."""
     if data.target_names is None:
         return 1 if data.y.ndim == 1 else int(data.y.shape[1])
-    # Two classes under a loss of yes and no are one output.
-    return 1 if loss in ("binary_cross_entropy", "hinge") and len(data.target_names) == 2 else len(data.target_names)
+    return class_outputs(LOSSES[loss], len(data.target_names))
 
 
 def _prepare(data: Dataset, options: TrainOptions, loss: str, outputs: int) -> Prepared:
@@ -251,7 +254,7 @@ def _prepare(data: Dataset, options: TrainOptions, loss: str, outputs: int) -> P
     standardizer = Standardizer.fit(X, data.measured) if options.standardize and data.measured.any() else None
     target_standardizer = None
     # Counts stay counts; other numbers are brought to the size that the initial weights are made for.
-    if data.target_names is None and loss != "poisson":
+    if data.target_names is None and LOSSES[loss].kind != "counts":
         target_standardizer = Standardizer.fit(y.reshape(len(y), -1))
 
     def inputs(values: NDArray[Any]) -> NDArray[Any]:
@@ -261,7 +264,7 @@ def _prepare(data: Dataset, options: TrainOptions, loss: str, outputs: int) -> P
         if data.target_names is None:
             columns = values.reshape(len(values), -1)
             return columns if target_standardizer is None else target_standardizer.transform(columns)
-        return _encode_classes(values, loss, outputs)
+        return encode_classes(values, LOSSES[loss], outputs)
 
     if options.validation > 0:
         validation = (inputs(held_X), targets(held_y))
@@ -275,14 +278,6 @@ def _prepare(data: Dataset, options: TrainOptions, loss: str, outputs: int) -> P
         standardizer,
         target_standardizer,
     )
-
-
-def _encode_classes(labels: NDArray[Any], loss: str, outputs: int) -> NDArray[Any]:
-    """Class numbers as the loss takes them: (m,) as they are; (m, outputs) as 0 and 1, or as -1 and 1 (hinge)."""
-    if loss == "cross_entropy":
-        return labels
-    one_hot = labels[:, None] == (np.arange(outputs) if outputs > 1 else np.array([1]))
-    return np.where(one_hot, 1.0, -1.0 if loss == "hinge" else 0.0)
 
 
 def _fit(

@@ -37,6 +37,12 @@ class Activation:
     """g' as a formula in a and z, only to spare work; the derivative is derived without it."""
     initialiser: str = field(compare=False)
     """Of the weights before it, where they do not name one."""
+    aliases: tuple[str, ...] = field(default=(), compare=False)
+    """What others call it."""
+    logarithms: bool = field(default=False, compare=False)
+    """Whether its values are logarithms of probabilities."""
+    entries: tuple[str, tuple[tuple[str, str], ...]] | None = field(default=None, compare=False)
+    """∂a_p/∂z_j of one over a whole row as texts write it, in a: (an element's own part, products (at p, at j))."""
 
     def __init__(
         self,
@@ -99,14 +105,19 @@ def elu(alpha: float = 1.0) -> Activation:
     return Activation(f"where(z > 0, z, {alpha} * expm1(z))", name=name, slope=value_slope, initialiser=_RECTIFIED)
 
 
-def _named(name: str, text: str, slope: str | None = None, initialiser: str = "glorot_uniform") -> Activation:
-    return Activation(text, name=name, slope=slope, initialiser=initialiser)
+def _named(
+    name: str, text: str, slope: str | None = None, initialiser: str = "glorot_uniform", **more: object
+) -> Activation:
+    activation = Activation(text, name=name, slope=slope, initialiser=initialiser)
+    for key, value in more.items():
+        object.__setattr__(activation, key, value)
+    return activation
 
 
 _SHIFTED = "exp(z - stop(max(z)))"
 _ALL = (
-    _named("identity", "z"),
-    _named("sigmoid", "sigmoid(z)"),
+    _named("identity", "z", aliases=("linear",)),
+    _named("sigmoid", "sigmoid(z)", aliases=("logistic",)),
     _named("tanh", "tanh(z)"),
     _named("relu", "max(z, 0)", "where(a > 0, 1, 0)", _RECTIFIED),
     leaky_relu(),
@@ -121,16 +132,23 @@ _ALL = (
     _named(
         "gelu_tanh", "0.5 * z * (1 + tanh(0.7978845608028654 * (z + 0.044715 * z * z * z)))", initialiser=_RECTIFIED
     ),
-    _named("silu", "z * sigmoid(z)", initialiser=_RECTIFIED),
+    _named("silu", "z * sigmoid(z)", initialiser=_RECTIFIED, aliases=("swish",)),
     _named("mish", "z * tanh(softplus(z))", initialiser=_RECTIFIED),
     _named("softplus", "softplus(z)", initialiser=_RECTIFIED),
     _named("softsign", "z / (1 + abs(z))", "(1 - abs(a)) ** 2"),
     _named("hard_sigmoid", "min(max(z / 6 + 0.5, 0), 1)", "where(a > 0, where(a < 1, 1 / 6, 0), 0)"),
-    _named("softmax", f"{_SHIFTED} / sum({_SHIFTED})"),
-    _named("log_softmax", f"z - stop(max(z)) - log(sum({_SHIFTED}))"),
+    _named("softmax", f"{_SHIFTED} / sum({_SHIFTED})", entries=("a", (("-a", "a"),))),
+    _named(
+        "log_softmax",
+        f"z - stop(max(z)) - log(sum({_SHIFTED}))",
+        logarithms=True,
+        entries=("1", (("-1", "exp(a)"),)),
+    ),
 )
 ACTIVATIONS: Mapping[str, Activation] = {a.name: a for a in _ALL}
-ALIASES: Mapping[str, str] = {"linear": "identity", "logistic": "sigmoid", "swish": "silu"}
+"""By name."""
+ALIASES: Mapping[str, str] = {alias: a.name for a in _ALL for alias in a.aliases}
+"""Other names -> ours."""
 
 
 def activation(given: str | Activation | Callable[..., object]) -> Activation:

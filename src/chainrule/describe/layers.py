@@ -50,6 +50,8 @@ class Layer:
     """Whether it draws random bits in training."""
     tokens: ClassVar[bool] = False
     """Whether it reads tokens, and so must be the first."""
+    vocabulary: int
+    """Of a layer that reads tokens: they are 0 … vocabulary - 1."""
     passes: ClassVar[bool] = False
     """Whether a feature that comes in is the same feature when it leaves (normalisation, dropout)."""
     ends: ClassVar[bool] = True

@@ -7,8 +7,8 @@ the samples: J = (1/m) Σ_i L_i, Σ_i L_i with reduction="sum", or Σ w_i L_i / 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field, fields
+from typing import ClassVar, Literal, get_args
 
 from chainrule.errors import SpecError, expected, is_number, unknown_name
 from chainrule.program.parse import formula, parse, source
@@ -18,6 +18,9 @@ TINY = 1e-37
 """The least probability whose logarithm is taken: near the smallest normal float32, so that log never meets 0."""
 
 Targets = Literal["values", "labels"]
+Kind = Literal["values", "classes", "yes/no", "signs", "counts"]
+"""What a target is: any numbers; one of several classes (a label, or a row of probabilities); 0 or 1 an output; -1 or
+1; numbers of at least 0."""
 
 
 @dataclass(frozen=True, init=False)
@@ -28,19 +31,30 @@ class Loss:
         Loss("sqrt(sum((yhat - y) ** 2) + 1e-12)")      reduces over the outputs itself
         Loss(lambda yhat, y: functions.log(1 + (yhat - y) ** 2))
 
-    classes: whether y may be an integer label, standing for a one-hot row.  fits: the activations of the last layer
-    that it is meant for (None: any; an own activation always may).  smoothing: the share ε of a label that is spread
-    evenly, Y ← (1 - ε) Y + ε/n.  between: the least and largest y allowed.  cap: where given, a canonical pair reports
-    at most this for a term, while its slope stays that of the loss itself: scikit-learn's clipped probabilities.
+    A loss says what it is for: `kind` of target, `fits`, `natural`.  Whoever scores, checks, draws or chooses reads it
+    here.  A formula that is chainrule's own, whatever it is called, is of that kind unless it says otherwise.
+    Raises FormulaError; SpecError for a kind that is not known.
     """
 
     expression: Expression
+    """L, a formula in yhat and y."""
     name: str
-    classes: bool = False
+    """Shown in the summary."""
+    kind: Kind = "values"
+    """What a target is; classes=True is short for kind="classes"."""
     fits: frozenset[str] | None = None
+    """The activations of the last layer that it is meant for; None: any.  An own activation always may."""
     smoothing: float = 0.0
+    """The share ε of a label that is spread evenly, Y ← (1 - ε) Y + ε/n."""
     between: tuple[float, float] | None = None
+    """The least and largest y allowed."""
     cap: float | None = None
+    """Where given, a canonical pair reports at most this for a term, while its slope stays that of the loss itself:
+    scikit-learn's clipped probabilities."""
+    natural: str = field(default="identity", compare=False)
+    """The activation of the last layer that goes with it, where nobody chooses one."""
+    proper: bool = field(default=False, compare=False)
+    """Whether its mean is least at the mean of y, so that outputs for targets of 0 and 1 are probabilities."""
 
     def __init__(
         self,
@@ -48,20 +62,61 @@ class Loss:
         *,
         name: str | None = None,
         classes: bool = False,
+        kind: Kind | None = None,
         fits: frozenset[str] | None = None,
         between: tuple[float, float] | None = None,
+        natural: str | None = None,
+        proper: bool = False,
     ) -> None:
         expression = formula(given, ("yhat", "y"))
+        if kind is not None and kind not in get_args(Kind):
+            raise SpecError(unknown_name("kind of target", str(kind), get_args(Kind)))
+        if classes and kind not in (None, "classes"):
+            raise SpecError(expected("The kind of a loss with classes=True", "'classes', or left out", kind))
         object.__setattr__(self, "expression", expression)
         object.__setattr__(self, "name", name or (given if isinstance(given, str) else source(expression)))
-        object.__setattr__(self, "classes", classes)
+        object.__setattr__(self, "kind", kind or ("classes" if classes else _kind_of(expression)))
         object.__setattr__(self, "fits", fits)
         object.__setattr__(self, "smoothing", 0.0)
         object.__setattr__(self, "between", between)
         object.__setattr__(self, "cap", None)
+        object.__setattr__(self, "natural", natural or _natural(fits))
+        object.__setattr__(self, "proper", proper)
+
+    @property
+    def classes(self) -> bool:
+        """Whether y may be an integer label, standing for a one-hot row."""
+        return self.kind == "classes"
+
+    @property
+    def decides(self) -> bool:
+        """Whether its targets are classes, or yes and no: predictions are right or wrong."""
+        return self.kind in ("classes", "yes/no", "signs")
+
+    @property
+    def low(self) -> float:
+        """What stands for no in a target; yes is 1."""
+        return -1.0 if self.kind == "signs" else 0.0
+
+    @property
+    def middle(self) -> float:
+        """Above it, one output for two classes means the second."""
+        return (self.low + 1) / 2
 
     def __str__(self) -> str:
         return self.name
+
+
+def _kind_of(expression: Expression) -> Kind:
+    """That of chainrule's loss with this formula; of classes only those that say so."""
+    kinds = (known.kind for known in LOSSES.values() if known.expression == expression)
+    return next((kind for kind in kinds if kind != "classes"), "values")
+
+
+def _natural(fits: frozenset[str] | None) -> str:
+    """The first of the activations that it is meant for."""
+    preferred = ("identity", "sigmoid", "softmax")
+    return next((a for a in preferred if fits is None or a in fits), min(fits or preferred))
 
 
 @dataclass(frozen=True, init=False)
@@ -75,7 +130,15 @@ class Cost:
     """
 
     expression: Expression
+    """f, a formula in yhat, y and m."""
     name: str
+    """Shown in the summary."""
+    kind: ClassVar[Kind] = "values"
+    """What a target is."""
+    classes: ClassVar[bool] = False
+    """Labels are not for a Cost."""
+    decides: ClassVar[bool] = False
+    """Nor are yes and no."""
 
     def __init__(self, given: str | Expression | Callable[..., object], *, name: str | None = None) -> None:
         names = ("yhat", "y", "m") if isinstance(given, str | Expression) else ("yhat", "y")
@@ -92,7 +155,7 @@ def huber(delta: float = 1.0) -> Loss:
     if not (is_number(delta) and delta > 0):
         raise SpecError(expected("The delta of huber", "a finite number above 0", delta))
     text = f"where(abs(yhat - y) <= {delta}, 0.5 * (yhat - y) ** 2, {delta} * (abs(yhat - y) - {delta / 2}))"
-    return Loss(text, name="huber" if delta == 1 else f"huber({delta})")
+    return Loss(text, name="huber" if delta == 1 else f"huber({delta})", kind="values")
 
 
 def quantile(level: float = 0.5) -> Loss:
@@ -100,7 +163,7 @@ def quantile(level: float = 0.5) -> Loss:
     if not (is_number(level) and 0 < level < 1):
         raise SpecError(expected("The quantile's level", "between 0 and 1", level))
     text = f"max({level} * (y - yhat), ({level} - 1) * (y - yhat))"
-    return Loss(text, name="quantile" if level == 0.5 else f"quantile({level})")
+    return Loss(text, name="quantile" if level == 0.5 else f"quantile({level})", kind="values")
 
 
 def cross_entropy(label_smoothing: float = 0.0) -> Loss:
@@ -116,33 +179,59 @@ def cross_entropy(label_smoothing: float = 0.0) -> Loss:
 def replace_loss(loss: Loss, **changes: object) -> Loss:
     """The loss with some fields changed."""
     made = object.__new__(Loss)
-    for name in ("expression", "name", "classes", "fits", "smoothing", "between", "cap"):
-        object.__setattr__(made, name, changes.get(name, getattr(loss, name)))
+    for item in fields(Loss):
+        object.__setattr__(made, item.name, changes.get(item.name, getattr(loss, item.name)))
     return made
 
 
 _PROBABILITIES = frozenset({"softmax", "log_softmax"})
 _ALL = (
-    Loss("(yhat - y) ** 2", name="squared_error"),
-    Loss("abs(yhat - y)", name="absolute_error"),
+    Loss("(yhat - y) ** 2", name="squared_error", kind="values", proper=True),
+    Loss("abs(yhat - y)", name="absolute_error", kind="values"),
     huber(),
     Loss(
         f"-(y * log(max(yhat, {TINY})) + (1 - y) * log(max(1 - yhat, {TINY})))",
         name="binary_cross_entropy",
+        kind="yes/no",
+        proper=True,
         fits=frozenset({"sigmoid", "hard_sigmoid"}),
         between=(0.0, 1.0),
     ),
-    Loss(f"-(y * log(max(yhat, {TINY})))", name="cross_entropy", classes=True, fits=_PROBABILITIES, between=(0.0, 1.0)),
+    Loss(
+        f"-(y * log(max(yhat, {TINY})))",
+        name="cross_entropy",
+        kind="classes",
+        proper=True,
+        fits=_PROBABILITIES,
+        between=(0.0, 1.0),
+    ),
     Loss(
         f"yhat - y * log(max(yhat, {TINY}))",
         name="poisson",
+        kind="counts",
+        proper=True,
+        natural="softplus",
         fits=frozenset({"softplus", "sigmoid", "softmax"}),
         between=(0.0, float("inf")),
     ),
-    Loss("max(1 - y * yhat, 0)", name="hinge", between=(-1.0, 1.0)),
+    Loss("max(1 - y * yhat, 0)", name="hinge", kind="signs", between=(-1.0, 1.0)),
     quantile(),
 )
 LOSSES: Mapping[str, Loss] = {loss.name: loss for loss in _ALL}
+"""By name."""
+
+
+def loss_for(activation: str) -> Loss:
+    """The loss that goes with a last activation: one that it is natural for, else one that it fits."""
+    meant = [k for k in LOSSES.values() if k.natural == activation] + [
+        k for k in LOSSES.values() if k.fits is not None and activation in k.fits
+    ]
+    return next(iter(meant), LOSSES["squared_error"])
+
+
+def loss_of(kind: Kind) -> Loss:
+    """The first loss of that kind of target."""
+    return next(known for known in LOSSES.values() if known.kind == kind)
 
 
 def loss(given: str | Loss | Cost | Callable[..., object]) -> Loss | Cost:
@@ -160,15 +249,16 @@ def loss(given: str | Loss | Cost | Callable[..., object]) -> Loss | Cost:
 
 @dataclass(frozen=True)
 class CanonicalPair:
-    """A named rule: with this activation last and this loss, value and gradient are said in terms of Z_L.
-
-    value: L of one sample in z, a and y, safe where a underflows (None: the loss's own formula).
-    slope: ∂L/∂z in a and y.
-    """
+    """A named rule: with this activation last and this loss, value and gradient are said in terms of Z_L."""
 
     name: str
+    """The two, as a text says them."""
     value: Expression | None
+    """L of one sample in z, a and y, safe where a underflows; None: the loss's own formula."""
     slope: Expression
+    """∂L/∂z in a and y."""
+    written: Expression | None = None
+    """L in a and y as texts write it, where `value` is another way to compute it."""
 
 
 _SCOPE = ("z", "a", "y")
@@ -178,12 +268,19 @@ CANONICAL: Mapping[tuple[str, str], CanonicalPair] = {
         # L = -Σ y log a = (max z + log Σ exp(z - max z)) Σ y - Σ y z, and Σ y = 1 for a row of probabilities
         parse("max(z) + log(sum(exp(z - stop(max(z))))) - sum(y * z)", _SCOPE),
         parse("a - y", _SCOPE),
+        parse("-sum(y * log(a))", _SCOPE),
     ),
     ("log_softmax", "cross_entropy"): CanonicalPair(
-        "log-softmax with cross entropy", parse("-(y * a)", _SCOPE), parse("exp(a) - y", _SCOPE)
+        "log-softmax with cross entropy",
+        parse("-(y * a)", _SCOPE),
+        parse("exp(a) - y", _SCOPE),
+        parse("-sum(y * a)", _SCOPE),
     ),
     ("sigmoid", "binary_cross_entropy"): CanonicalPair(
-        "sigmoid with binary cross entropy", parse("softplus(z) - y * z", _SCOPE), parse("a - y", _SCOPE)
+        "sigmoid with binary cross entropy",
+        parse("softplus(z) - y * z", _SCOPE),
+        parse("a - y", _SCOPE),
+        parse("-sum(y * log(a) + (1 - y) * log(1 - a))", _SCOPE),
     ),
     ("identity", "squared_error"): CanonicalPair("identity with squared error", None, parse("2 * (a - y)", _SCOPE)),
 }

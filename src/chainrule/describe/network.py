@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from chainrule.describe.activations import ACTIVATIONS, Activation
 from chainrule.describe.layers import LAYERS, Layer
-from chainrule.describe.losses import Cost, Loss, loss
+from chainrule.describe.losses import Cost, Loss, loss, loss_for, loss_of
 from chainrule.describe.settings import count, keep, not_negative
 from chainrule.errors import DataError, SpecError, expected
 from chainrule.program.symbol import Label
@@ -188,20 +188,12 @@ def _misfit(spec: NetworkSpec) -> list[str]:
     if from_table and last.name not in spec.loss.fits:
         faults.append(
             f"The loss {spec.loss.name} does not fit the last layer's activation {last.name}. "
-            f"It fits {' or '.join(sorted(spec.loss.fits))}; for {last.name} there is {_suggest(last.name)}."
+            f"It fits {' or '.join(sorted(spec.loss.fits))}; for {last.name} there is {loss_for(last.name)}."
         )
     if spec.loss.classes and spec.outputs == 1:
+        other = loss_of("yes/no")
         faults.append(
             f"{spec.loss.name} needs at least 2 outputs, one per class. Got 1; for one output use "
-            f"Dense(1, 'sigmoid') with binary_cross_entropy."
+            f"Dense(1, {other.natural!r}) with {other}."
         )
     return faults
-
-
-def _suggest(last: str) -> str:
-    return {
-        "softmax": "cross_entropy",
-        "log_softmax": "cross_entropy",
-        "sigmoid": "binary_cross_entropy",
-        "softplus": "poisson",
-    }.get(last, "squared_error")

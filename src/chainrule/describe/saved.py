@@ -14,11 +14,12 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 from chainrule.describe.activations import ACTIVATIONS, Activation, activation
 from chainrule.describe.layers import Layer
 from chainrule.describe.losses import Cost, Loss, loss, replace_loss
+from chainrule.describe.losses import Kind as TargetKind
 from chainrule.errors import ChainruleError, SpecError
 from chainrule.files.fields import AnyValue, Either, Flag, Kind, Listed, Maybe, Number, Object, Tagged, Text, Whole
 from chainrule.program.parse import LONGEST, parse, source
@@ -55,12 +56,13 @@ _LOSS = Either(
                     "formula": _FORMULA,
                     "name": _NAME,
                     "classes": Flag(),
+                    "kind": Maybe(Text(get_args(TargetKind), what="kind of target")),
                     "fits": Maybe(Listed(_NAME, most=1000)),
                     "smoothing": Number(least=0, below=1),
                     "between": Maybe(Listed(Number(words=True), 2, 2)),
                     "cap": Maybe(Number()),
                 },
-                absent={"cap": None},
+                absent={"cap": None, "kind": None},
             ),
         },
         "kind of loss",
@@ -146,6 +148,7 @@ def loss_to_dict(given: Loss | Cost) -> str | dict[str, Any]:
         "formula": source(given.expression),
         "name": given.name,
         "classes": given.classes,
+        "kind": given.kind,
         "fits": None if given.fits is None else sorted(given.fits),
         "smoothing": given.smoothing,
         "between": None
@@ -163,5 +166,5 @@ def loss_from(said: str | tuple[str, dict[str, Any]]) -> Loss | Cost:
     if kind == "Cost":
         return Cost(parse(fields["formula"], ("yhat", "y", "m")), name=fields["name"])
     fits = None if fields["fits"] is None else frozenset(fields["fits"])
-    options = {"name": fields["name"], "classes": fields["classes"], "fits": fits, "between": fields["between"]}
-    return replace_loss(Loss(fields["formula"], **options), smoothing=fields["smoothing"], cap=fields["cap"])
+    options = {name: fields[name] for name in ("name", "classes", "kind", "between")}
+    return replace_loss(Loss(fields["formula"], fits=fits, **options), smoothing=fields["smoothing"], cap=fields["cap"])

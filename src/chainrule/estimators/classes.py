@@ -13,7 +13,7 @@ from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
 from sklearn.utils.validation import validate_data
 
-from chainrule.describe.losses import Loss
+from chainrule.describe.losses import LOSSES, Loss
 from chainrule.estimators import heads
 
 Array = NDArray[Any]
@@ -185,7 +185,8 @@ class ClassTargets:
 
     def _check_probabilities(self, raises: bool = True) -> bool:
         """Whether outputs are probabilities: not those of a hinge, which are signs."""
-        signs = self.loss == "hinge" or (isinstance(self.loss, Loss) and self.loss.between == (-1.0, 1.0))  # type: ignore[attr-defined]
+        loss: Any = self.loss  # type: ignore[attr-defined]
+        signs = getattr(LOSSES.get(loss) if isinstance(loss, str) else loss, "kind", "values") == "signs"
         if signs and raises:
             raise AttributeError(
                 "predict_proba is not available with the hinge loss: its outputs are no probabilities."

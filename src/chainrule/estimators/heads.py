@@ -50,7 +50,7 @@ class Head:
     @property
     def threshold(self) -> float:
         """Above it an output means yes."""
-        return (self.low + self.high) / 2 if self.name == "identity" else 0.5
+        return (self.low + self.high) / 2 if self.activation.identity else 0.5
 
 
 def named(activation: Activation) -> str:
@@ -70,6 +70,7 @@ def half_squared_error(outputs: int) -> Loss:
 HALF_POISSON_DEVIANCE = Loss(
     f"where(y > 0, y * log(max(y, {TINY}) / max(yhat, {TINY})), 0) - y + yhat",
     name="poisson",
+    kind="counts",
     between=(0.0, float("inf")),
 )
 
@@ -81,8 +82,7 @@ def for_regression(given: GivenLoss, outputs: int) -> Head:
     if given == "poisson":
         return Head(outputs, EXP, HALF_POISSON_DEVIANCE, "exp")
     made = loss(given)
-    fits = made.fits if isinstance(made, Loss) else None
-    return _head(outputs, _first(fits, ("identity", "sigmoid", "softmax")), made)
+    return _head(outputs, made.natural if isinstance(made, Loss) else "identity", made)
 
 
 def for_classification(given: GivenLoss, kind: Kind, counts: Sequence[int], smoothing: float) -> Head:
@@ -100,20 +100,19 @@ def for_classification(given: GivenLoss, kind: Kind, counts: Sequence[int], smoo
             return _head(outputs, "softmax", cross_entropy(smoothing), labels=True, clipped=smoothing == 0)
         return _head(outputs, "sigmoid", LOSSES["binary_cross_entropy"], clipped=smoothing == 0)
     made = loss(given)
-    if isinstance(made, Loss) and made.between == (-1.0, 1.0):
+    if isinstance(made, Loss) and made.kind == "signs":
         if smoothing:
             raise ValueError(f"label_smoothing does not go with the loss {made.name}, whose targets are -1 and 1.")
-        return _head(outputs, "identity", made, low=-1.0, high=1.0)
+        return _head(outputs, made.natural, made, low=made.low)
     preferred = ("softmax", "sigmoid") if kind == "multiclass" else ("sigmoid", "softmax")
     activation = _first(made.fits if isinstance(made, Loss) else None, preferred)
     if activation == "softmax" and kind == "multilabel-indicator":
         raise ValueError(f"The loss {made.name} is of one class a sample, not of several labels.")
     if activation == "softmax" and kind == "binary":
         outputs = 2
-    labels = isinstance(made, Loss) and made.classes
-    if isinstance(made, Loss) and labels and smoothing:
+    if isinstance(made, Loss) and made.classes and smoothing:
         made = replace_loss(made, smoothing=smoothing)
-    return _head(outputs, activation, made, labels=labels)
+    return _head(outputs, activation, made, labels=made.classes)
 
 
 def _first(fits: frozenset[str] | None, preferred: Sequence[str]) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from chainrule.describe.activations import ACTIVATIONS
 from chainrule.notation.activations import Activated
 from chainrule.notation.lines import familiar_name
 from chainrule.program.parse import parse
@@ -29,11 +30,6 @@ from chainrule.program.scalar import (
 )
 
 Terms = tuple[tuple[Expression, Expression], ...]
-_KNOWN: Mapping[str, tuple[str, tuple[tuple[str, str], ...]]] = {
-    "softmax": ("a", (("-a", "a"),)),
-    "log_softmax": ("1", (("-1", "exp(a)"),)),
-}
-"""The entries as texts write them, in a; a test holds them to the derived ones."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +43,9 @@ class Jacobian:
 def jacobian(activation: Activated, a: str, shown: Mapping[Expression, Expression]) -> Jacobian:
     """The entries ∂a_p/∂z_j of an activation with the value a.  shown: parts of its formula that have a name."""
     name = familiar_name(activation.formula)
-    if name is not None:
-        local, terms = _KNOWN[name]
+    entries = None if name is None else ACTIVATIONS[name].entries
+    if entries is not None:
+        local, terms = entries
 
         def bound(text: str) -> Expression:
             return replace(parse(text, ("a",)), {Variable("a"): Variable(a)})

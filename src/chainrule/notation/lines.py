@@ -9,24 +9,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from chainrule.describe.activations import ACTIVATIONS
+from chainrule.describe.losses import CANONICAL
 from chainrule.program.equation import Equation, Program
 from chainrule.program.op import Elementwise, MatMul, Reduce
-from chainrule.program.parse import parse
 from chainrule.program.scalar import Apply, Expression, Reduction, Variable, children, replace, walk
 from chainrule.program.symbol import Symbol
 
-_SHIFTED = "exp(z - stop(max(z)))"
-FAMILIAR: Mapping[str, Expression] = {
-    "softmax": parse(f"{_SHIFTED} / sum({_SHIFTED})", ("z",)),
-    "log_softmax": parse(f"z - stop(max(z)) - log(sum({_SHIFTED}))", ("z",)),
-}
-"""Functions with a name of their own; a test holds the table to the activations'."""
+FAMILIAR: Mapping[str, Expression] = {a.name: a.expression for a in ACTIVATIONS.values() if a.entries is not None}
+"""Functions of a whole row with a name of their own."""
 
-USUAL: Mapping[str, Expression] = {
-    "softmax with cross entropy": parse("-sum(y * log(a))", ("a", "y")),
-    "log-softmax with cross entropy": parse("-sum(y * a)", ("a", "y")),
-    "sigmoid with binary cross entropy": parse("-sum(y * log(a) + (1 - y) * log(1 - a))", ("a", "y")),
-}
+USUAL: Mapping[str, Expression] = {p.name: p.written for p in CANONICAL.values() if p.written is not None}
 """The loss as texts write it, where a canonical pair computes it another way; the first member of its line."""
 
 

@@ -163,9 +163,7 @@ def decision_regions(
 
 def classifies(net: Network) -> bool:
     """Whether the outputs are classes."""
-    loss = net.spec.loss
-    yes_or_no = isinstance(loss, Loss) and loss.name in ("binary_cross_entropy", "hinge") and net.spec.outputs == 1
-    return (isinstance(loss, Loss) and loss.classes) or yes_or_no
+    return net.spec.loss.classes or (net.spec.loss.decides and net.spec.outputs == 1)
 
 
 def classify(net: Network, X: ArrayLike, y: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.int64], Array]:
@@ -188,7 +186,7 @@ def decide(net: Network, outputs: Array) -> tuple[NDArray[np.int64], Array]:
         guess = (outputs[:, 0] > _middle(net)).astype(np.int64)
         p = outputs[:, 0] if _middle(net) else 1 / (1 + np.exp(-outputs[:, 0].astype(np.float64)))
         return guess, np.where(guess == 1, p, 1 - p)
-    values = np.exp(outputs) if net.spec.last_activation.name == "log_softmax" else outputs
+    values = np.exp(outputs) if net.spec.last_activation.logarithms else outputs
     return values.argmax(axis=1), values.max(axis=1)
 
 
@@ -202,7 +200,7 @@ def class_names(names: Sequence[str] | None, count: int) -> list[str]:
 
 
 def _middle(net: Network) -> float:
-    return 0.5 if getattr(net.spec.loss, "name", "") == "binary_cross_entropy" else 0.0
+    return net.spec.loss.middle if isinstance(net.spec.loss, Loss) else 0.0
 
 
 def _tinted(best: Array, sure: Array, lines: Sequence[str], paper: str) -> Array:
