@@ -59,6 +59,9 @@ def _run(words: list[str]) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A terminal that cannot show Σ shows ? instead of failing.
         sys.stdout.reconfigure(errors="replace")
+    if isinstance(sys.stderr, io.TextIOWrapper):
+        # The name of a file need not be UTF-8.
+        sys.stderr.reconfigure(errors="backslashreplace")
     try:
         code = 0
         try:

@@ -179,8 +179,8 @@ def _delimiter(records_by: Callable[[str], Iterator[tuple[int, list[str]]]], fir
     """The delimiter by which the first records have as many cells as the header, more than one.
 
     Where several do: the one that leaves the fewest of the others in the cells, then the one that makes most cells.
-    Where none does: one by which all lines have a single cell; else the commonest in the header, so that the line that
-    does not agree is named.
+    Where none does: one by which all lines have a single cell, if the header has no mark; else the commonest in the
+    header, so that the line that does not agree is named.
     """
     best: tuple[float, float] | None = None
     chosen = single = ""
@@ -189,7 +189,7 @@ def _delimiter(records_by: Callable[[str], Iterator[tuple[int, list[str]]]], fir
             records = [cells for _, cells in itertools.islice(records_by(delimiter), _SAMPLE) if cells != [""]]
         except DataError:
             continue
-        if all(len(cells) == 1 for cells in records):
+        if all(len(cells) == 1 for cells in records) and not any(mark in first for mark in DELIMITERS):
             single = single or delimiter
         named = len(_named(records[0])) if records else 0
         if named < 2 or any(not named <= len(_trimmed(cells, named)) <= len(records[0]) for cells in records):
