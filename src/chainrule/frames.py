@@ -139,6 +139,8 @@ def is_missing(value: object) -> bool:
         return False
     try:
         return bool(value != value)
+    except ArithmeticError:  # a Decimal that is a signalling NaN
+        return True
     except (TypeError, ValueError):
         # pandas' NA says of itself that it cannot tell; an array of several values says so too.
         return type(value).__name__ == "NAType"
@@ -162,7 +164,7 @@ def _text(value: Any) -> str:
             return value.decode().strip()
         except UnicodeDecodeError:
             raise DataError(f"holds bytes that are no UTF-8 text ({value[:20]!r})") from None
-    if hasattr(value, "__len__") or hasattr(value, "__next__"):
+    if hasattr(value, "__len__") or hasattr(value, "__next__") or isinstance(value, complex | np.complexfloating):
         raise DataError(f"holds a {type(value).__name__} in a cell ({str(value)[:40]})")
     return str(value)
 

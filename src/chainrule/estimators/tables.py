@@ -86,10 +86,11 @@ def target_cells(y: Any) -> Any:
 
     Raises DataError where some of y is missing, neither texts nor numbers, or some of it one and some the other.
     """
+    array: NDArray[Any] | None
     if isinstance(y, list | tuple):
-        if not any(cell is None or isinstance(cell, str) for cell in y):
+        if all(isinstance(cell, int | float | np.number | np.bool_) for cell in y) or any(map(np.ndim, y)):
             return y
-        array = np.array(y, dtype=object) if all(np.ndim(cell) == 0 for cell in y) else None
+        array = np.fromiter(y, dtype=object, count=len(y))
     elif isinstance(y, np.ndarray):
         array = y if y.dtype.kind in "OmM" else None
     else:
