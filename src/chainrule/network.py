@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from chainrule.model_file import Saved
 
 Array = NDArray[Any]
+_SEEDS = 10**1000
+"""More than any has digits, and few enough for a file (`files/strict_json.py`)."""
 _DTYPES = ("float32", "float64")
 
 
@@ -533,8 +535,9 @@ def _faults(dtype: object, seed: object, engine: object) -> list[str]:
         faults.append(expected("dtype", "'float32' or 'float64'", dtype))
     if engine not in engine_names():
         faults.append(expected("engine", listed(quoted=True), engine))
-    if seed is not None and (not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0):
-        faults.append(expected("seed", "None or a whole number of at least 0", seed))
+    whole = isinstance(seed, int | np.integer) and not isinstance(seed, bool)
+    if seed is not None and not (whole and 0 <= seed < _SEEDS):  # type: ignore[operator]
+        faults.append(expected("seed", "None or a whole number of at least 0 (and at most 1,000 digits)", seed))
     return faults
 
 

@@ -137,9 +137,10 @@ class NetworkSpec:
 
         kinds = {**LAYERS, **{kind.__name__: kind for kind in own_layers}}
         try:
-            said = saved.network_kind(kinds).read(data, "network")
+            said = saved.network_kind(kinds).read(data, "network: spec")
         except DataError as fault:
-            raise SpecError(f"This is not a description of a network: {fault}") from None
+            told = str(fault).removeprefix("network: ")
+            raise SpecError(f"This is not a description of a network: {told}") from None
         layers, loss = saved.layers_from(said.pop("layers"), kinds), saved.loss_from(said.pop("loss"))
         return cls(said.pop("inputs"), layers, loss, **said)
 

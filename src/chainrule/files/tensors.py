@@ -171,5 +171,5 @@ def write(path: str | os.PathLike[str], arrays: Mapping[str, NDArray[Any]], meta
     """
     from safetensors.numpy import save as to_bytes
 
-    content = to_bytes({name: np.ascontiguousarray(array) for name, array in arrays.items()}, dict(metadata))
+    content = to_bytes({name: np.asarray(array, order="C") for name, array in arrays.items()}, dict(metadata))
     replace_file(path, lambda temporary: temporary.write_bytes(content))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -31,11 +32,11 @@ class Vocabulary:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "characters", tuple(self.characters))
-        wrong = [c for c in self.characters if not isinstance(c, str) or len(c) != 1 or _normal(c) != c]
+        wrong = [c for c in self.characters if not isinstance(c, str) or len(c) != 1 or _normal(c) != c or _half(c)]
         if wrong:
             raise DataError(expected("A vocabulary", "of single characters in canonical composition", wrong[0]))
         if len(set(self.characters)) != len(self.characters):
-            twice = next(c for c in self.characters if self.characters.count(c) > 1)
+            twice = next(c for c, times in Counter(self.characters).items() if times > 1)
             raise DataError(f"A vocabulary holds each character once. Got {twice!r} twice.")
         if len(self.characters) < 2:
             only = "".join(self.characters)
@@ -131,6 +132,11 @@ def checked(names: Iterable[str]) -> list[str]:
 def _normal(text: str) -> str:
     """é as one character, however it was typed."""
     return text if unicodedata.is_normalized("NFC", text) else unicodedata.normalize("NFC", text)
+
+
+def _half(character: str) -> bool:
+    """Whether it is half of a surrogate pair: no character, and nothing that a file can say."""
+    return 0xD800 <= ord(character) < 0xE000
 
 
 def _codes(text: str) -> NDArray[np.uint32]:
