@@ -15,6 +15,7 @@ from chainrule import Network
 from chainrule.cli import main
 from chainrule.cli.runs import Settings
 from chainrule.files.folder import PENDING
+from chainrule.train.history import History
 
 FILES = ["history.csv", "history.json", "model.safetensors", "settings.json"]
 OPTIONS = ("--hidden", "4", "--epochs", "2", "--engine", "reference")
@@ -65,6 +66,19 @@ def test_killed_while_it_is_saved_it_leaves_the_old_run(run: Path, when: str) ->
     assert main(["predict", "run", "a.csv"]) == 0
     assert main(["train", "b.csv", "--out", "run", "--force", *OPTIONS]) == 0
     assert sorted(os.listdir(run)) == FILES and content(run)["model.safetensors"] != before["model.safetensors"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="SIGKILL")
+def test_a_training_that_was_killed_goes_on_in_its_folder(run: Path) -> None:
+    """Its log alone is no run, and asks for no --force."""
+    killed = "from chainrule.train.callbacks import CSVLog; import os; end = CSVLog.on_epoch_end; "
+    killed += "CSVLog.on_epoch_end = lambda s, f, r: (end(s, f, r), r.epoch == 3 and os.kill(os.getpid(), 9)); "
+    killed += "import sys; from chainrule.cli import main; sys.exit(main(sys.argv[1:]))"
+    words = ["train", "a.csv", "--out", "new", "--checkpoint", "kept", "--hidden", "4", "--epochs", "5"]
+    assert subprocess.run([sys.executable, "-c", killed, *words], capture_output=True, timeout=100).returncode == -9
+    assert os.listdir("new") == ["history.csv"]
+    assert main([*words, "--resume"]) == 0
+    assert sorted(os.listdir("new")) == FILES and len(History.load_json("new/history.json")) == 5
 
 
 def test_what_is_the_users_own_stays(run: Path) -> None:

@@ -18,8 +18,9 @@ from chainrule.cli import main
 from chainrule.describe.layers import Dense
 from chainrule.language import CharacterModel, load_names, split_names
 from chainrule.network import Network
-from chainrule.train.history import History
-from chainrule.train.loop import Fit
+from chainrule.train.callbacks import CSVLog
+from chainrule.train.history import EpochRecord, History
+from chainrule.train.state import FitState
 
 FEW = ["anna", "hanna", "jana", "nana", "johan", "jon", "joan", "hal", "alan", "lana", "noah", "jonah"] * 4
 RUN_FILES = ["history.csv", "history.json", "model.safetensors", "settings.json"]
@@ -130,14 +131,14 @@ class TestTrain:
         assert trained(*words).code == 0 and sorted(os.listdir("runs")) == ["few", "few-2"]
 
     def test_an_interrupt_keeps_what_was_learned(self, names: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-        record = Fit._record
+        end = CSVLog.on_epoch_end
 
-        def interrupted(self: Fit, number: int, *others: Any) -> Any:
-            if number == 3:
+        def interrupted(self: CSVLog, fit: FitState, record: EpochRecord) -> None:
+            end(self, fit, record)
+            if record.epoch == 2:
                 raise KeyboardInterrupt
-            return record(self, number, *others)
 
-        monkeypatch.setattr(Fit, "_record", interrupted)
+        monkeypatch.setattr(CSVLog, "on_epoch_end", interrupted)
         result = names("train", "few.txt", "--hidden", 8)
         assert result.code == 130
         assert result.err == "chainrule: interrupted; what was learned until then is in runs/few\n"
@@ -148,10 +149,11 @@ class TestTrain:
         """What its steps have learned is kept; there is no learning curve yet."""
         pytest.importorskip("matplotlib", reason="matplotlib is not installed")
 
-        def interrupted(*given: Any) -> Any:
+        def interrupted(*given: Any, **named: Any) -> Any:
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(Fit, "_record", interrupted)
+        # What validates after the epoch's steps.
+        monkeypatch.setattr(Network, "evaluate", interrupted)
         result = names("train", "few.txt", "--hidden", 8)
         assert result.code == 130 and "\n0 epochs in" in result.out and "stopped: interrupted" in result.out
         drawn = names("plot", "runs/few")
@@ -161,7 +163,7 @@ class TestTrain:
         def interrupted(*given: Any) -> Any:
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(Fit, "_steps", interrupted)
+        monkeypatch.setattr(CSVLog, "on_epoch_begin", interrupted)
         result = names("train", "few.txt", "--hidden", 8)
         assert result.code == 130 and result.err == "chainrule: interrupted\n" and os.listdir("runs") == []
 

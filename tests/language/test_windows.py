@@ -129,7 +129,13 @@ class TestVocabulary:
             Vocabulary.from_names(names)
 
     @pytest.mark.parametrize(
-        ("characters", "words"), [(("ab", "c"), "Got 'ab'"), (("a", "a"), "'a' twice"), (("\u0301", "e"), None)]
+        ("characters", "words"),
+        [
+            (("ab", "c"), "Got 'ab'"),
+            (("a", "a"), "'a' twice"),
+            (("\u0301", "e"), None),
+            (("a", "\ud800"), "single characters"),
+        ],
     )
     def test_characters_that_are_none(self, characters: tuple[str, ...], words: str | None) -> None:
         if words is None:

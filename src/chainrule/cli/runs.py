@@ -176,8 +176,8 @@ def claim(out: Path | None, name: str) -> RunFolder:
 
 
 def _held(folder: Path) -> list[str]:
-    """The files of a run that is there already."""
-    return [name for name in (MODEL, SETTINGS, HISTORY, LOG) if member(folder, name).exists()]
+    """The files of a run that is there already; a log alone is that of a training that was killed, and may go on."""
+    return [name for name in (MODEL, SETTINGS, HISTORY) if member(folder, name).exists()]
 
 
 def find_model(model: Path) -> tuple[Path, Settings | None]:

@@ -126,14 +126,14 @@ def run(options: TrainOptions, out: Path | None, force: bool, progress: bool | N
         seed=options.seed,
         engine=options.engine,
     )
-    place = claim(out, data.name)
-    folder = place.folder
-    print(_describe(data, prepared))
-    print(network.summary(), flush=True)
     steps = epochs * -(-len(prepared.X) // options.batch_size)
     watching = [Monitor(every=max(1, steps // RECORDS))] if report else []
     first = {name: array.copy() for name, array in network.parameters.items()}
+    place = claim(out, data.name)
+    folder = place.folder
     try:
+        print(_describe(data, prepared))
+        print(network.summary(), flush=True)
         failure = _fit(
             network, prepared, options, epochs, optimizer, [CSVLog(place.log), *stopping, *watching], progress
         )
