@@ -369,3 +369,17 @@ class TestWeightAverage:
     def test_what_it_refuses(self, last: Any) -> None:
         with pytest.raises(SpecError, match="'last' of WeightAverage must be an integer of at least 1"):
             WeightAverage(last)
+
+
+def test_early_stopping_may_begin_at_a_later_epoch() -> None:
+    stopping = EarlyStopping(patience=2, start_from_epoch=3)
+    fit = FitState(Weights(), 20, 1, 1, 1)
+    stopping.on_fit_begin(fit)
+    for epoch, cost in enumerate([1.0, 2.0, 3.0, 5.0, 4.0, 4.5, 4.5, 4.5], 1):
+        fit.epoch = epoch
+        stopping.on_epoch_end(fit, EpochRecord(epoch, cost, learning_rate=0.1, seconds=1, samples_per_second=1))
+        if fit.stop_reason:
+            break
+    assert (fit.epoch, stopping.best_epoch, stopping.best_value) == (7, 5, 4.0)
+    with pytest.raises(SpecError, match="start_from_epoch"):
+        EarlyStopping(start_from_epoch=-1)

@@ -14,7 +14,7 @@ ROOT = Path(chainrule.__file__).parent
 LAYERS = [
     {"errors", "files", "frames", "version"},
     {"program"},
-    {"describe"},
+    {"describe", "spec"},
     {"rules"},
     {"engines", "notation"},
     {"checks", "initialise", "model_file", "storage"},

@@ -54,3 +54,12 @@ def test_what_is_no_network_is_refused(metadata: dict[str, str] | None, tmp_path
     save_file({"W1": np.zeros((2, 2), np.float32)}, tmp_path / "other.safetensors", metadata)
     with pytest.raises(cr.DataError, match="is not a network saved by chainrule"):
         cr.Network.load(tmp_path / "other.safetensors")
+
+
+def test_what_version_0_1_0_had_elsewhere_is_still_found_there() -> None:
+    """Its pickles name these modules."""
+    from chainrule.rules import activations, losses, optimizers
+    from chainrule.spec import Dense, NetworkSpec
+
+    assert (Dense, NetworkSpec) == (cr.Dense, cr.NetworkSpec)
+    assert (activations.Activation, losses.Loss, optimizers.Adam) == (cr.Activation, cr.Loss, cr.Adam)

@@ -8,6 +8,7 @@ import math
 import numpy as np
 import pytest
 
+import chainrule as cr
 from chainrule.errors import SpecError
 from chainrule.train.schedules import (
     Constant,
@@ -223,3 +224,18 @@ def test_a_schedule_goes_on_from_its_state() -> None:
                 again.observe(cost)
         assert again.rates(9, 2).tolist() == whole.rates(9, 2).tolist() and again.state() == whole.state()
     assert Cosine(0.1).start(2, 20).state() == {}
+
+
+def test_epochs_of_a_cooldown_do_not_count() -> None:
+    def rates(cooldown: int) -> list[float]:
+        schedule = cr.OnPlateau(1.0, factor=0.5, patience=1, cooldown=cooldown).start(1, 100)
+        seen = []
+        for _ in range(9):
+            schedule.observe(1.0)  # the first is the best, no other improves
+            seen.append(float(schedule.rates(0, 1)[0]))
+        return seen
+
+    assert rates(0) == [1, 1, 0.5, 0.5, 0.25, 0.25, 0.125, 0.125, 0.0625]
+    assert rates(2) == [1, 1, 0.5, 0.5, 0.5, 0.5, 0.25, 0.25, 0.25]
+    with pytest.raises(cr.SpecError, match="cooldown"):
+        cr.OnPlateau(1.0, cooldown=-1)

@@ -35,7 +35,7 @@ class Activation:
     """Shown in the summary."""
     slope: Expression | None
     """g' as a formula in a and z, only to spare work; the derivative is derived without it."""
-    initialiser: str = field(compare=False)
+    initialiser: str = field(default="glorot_uniform", compare=False)
     """Of the weights before it, where they do not name one."""
     aliases: tuple[str, ...] = field(default=(), compare=False)
     """What others call it."""

@@ -83,6 +83,8 @@ class EarlyStopping(Callback):
     restore_best: at the end of the fit, also when it was not stopped, the network gets the weights of its best epoch
     back; a gain below `min_delta` counts for that.
 
+    start_from_epoch: so many first epochs are passed by: they count neither as the best nor as without improvement.
+
     After the fit: `best_epoch` (None if no value was finite), `best_value`.
     Raises SpecError for settings that cannot be, and at the beginning of a fit that has no such value.
     """
@@ -92,13 +94,21 @@ class EarlyStopping(Callback):
     MONITORS = ("cost", "validation_cost", "validation_metric")
 
     def __init__(
-        self, patience: int = 10, min_delta: float = 0.0, monitor: str | None = None, restore_best: bool = True
+        self,
+        patience: int = 10,
+        min_delta: float = 0.0,
+        monitor: str | None = None,
+        restore_best: bool = True,
+        start_from_epoch: int = 0,
     ) -> None:
         faults = []
         if isinstance(patience, bool) or not isinstance(patience, int) or patience < 1:
             faults.append(expected("The 'patience' of EarlyStopping", "an integer of at least 1 (epochs)", patience))
         if not isinstance(min_delta, int | float) or not (math.isfinite(min_delta) and min_delta >= 0):
             faults.append(expected("The 'min_delta' of EarlyStopping", "a finite number, 0 or more", min_delta))
+        if isinstance(start_from_epoch, bool) or not isinstance(start_from_epoch, int) or start_from_epoch < 0:
+            allowed = "an integer of at least 0 (epochs)"
+            faults.append(expected("The 'start_from_epoch' of EarlyStopping", allowed, start_from_epoch))
         if monitor is not None and monitor not in self.MONITORS:
             faults.append(unknown_name("value for EarlyStopping to monitor", str(monitor), self.MONITORS))
         if faults:
@@ -107,6 +117,7 @@ class EarlyStopping(Callback):
         self.min_delta = float(min_delta)
         self.monitor = monitor
         self.restore_best = restore_best
+        self.start_from_epoch = start_from_epoch
         self.best_epoch: int | None = None
         self.best_value = math.nan
         self._snapshot: Snapshot | None = None
@@ -125,6 +136,8 @@ class EarlyStopping(Callback):
         self._waited = 0
 
     def on_epoch_end(self, fit: FitState, record: EpochRecord) -> None:
+        if fit.epoch <= self.start_from_epoch:
+            return
         value = getattr(record, self._name)
         if value is not None and math.isfinite(value):
             if self.best_epoch is None or improves(record, self._name, self.best_value):

@@ -275,7 +275,8 @@ class OnPlateau(Schedule):
     """η, multiplied by `factor` whenever the cost has not improved for more than `patience` epochs in a row.
 
     An epoch improves when its cost is below best - threshold · |best|; a cost that is not finite never improves.
-    After a reduction the count starts anew.  minimum: no rate below it.
+    After a reduction the count starts anew.  minimum: no rate below it.  cooldown: epochs after a reduction that do not
+    count.
     """
 
     rate: float
@@ -283,12 +284,14 @@ class OnPlateau(Schedule):
     patience: int = 10
     minimum: float = 0.0
     threshold: float = 1e-4
+    cooldown: int = 0
 
     def _conditions(self) -> list[tuple[str, str, bool]]:
         return [
             ("rate", _RATE, _positive(self.rate)),
             ("factor", "above 0 and below 1", 0 < self.factor < 1),
             ("patience", "an integer of at least 0 (epochs)", self.patience >= 0),
+            ("cooldown", "an integer of at least 0 (epochs)", self.cooldown >= 0),
             ("minimum", f"from 0 to the rate, {self.rate}", 0 <= self.minimum <= self.rate),
             ("threshold", "a finite number, 0 or more", math.isfinite(self.threshold) and self.threshold >= 0),
         ]
@@ -310,6 +313,7 @@ class _Plateau:
         self._rate = spec.rate
         self._best = math.inf
         self._waited = 0
+        self._cooling = 0
 
     def rates(self, first_step: int, count: int) -> Rates:
         return np.full(count, max(self._rate, _SMALLEST_RATE))
@@ -321,19 +325,21 @@ class _Plateau:
         if math.isfinite(cost) and cost < limit:
             self._best = cost
             self._waited = 0
-            return
-        self._waited += 1
+        elif not self._cooling:
+            self._waited += 1
+        self._cooling = max(0, self._cooling - 1)
         if self._waited > spec.patience:
             self._rate = max(self._rate * spec.factor, spec.minimum)
-            self._waited = 0
+            self._waited, self._cooling = 0, spec.cooldown
 
     def state(self) -> dict[str, Any]:
-        """The rate, the best cost, and the epochs since."""
-        return {"rate": self._rate, "best": self._best, "waited": self._waited}
+        """The rate, the best cost, the epochs since, and those that are not counted yet."""
+        return {"rate": self._rate, "best": self._best, "waited": self._waited, "cooling": self._cooling}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Goes on from there."""
-        self._rate, self._best, self._waited = state["rate"], state["best"], state["waited"]
+        self._rate, self._best = state["rate"], state["best"]
+        self._waited, self._cooling = state["waited"], state["cooling"]
 
 
 Schedule.kinds = {
