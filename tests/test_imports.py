@@ -19,6 +19,7 @@ LAYERS = [
     {"engines", "notation"},
     {"checks", "initialise", "model_file", "storage"},
     {"data", "train", "glass"},
+    {"fitting"},
     {"network"},
     {"estimators", "language", "report", "bench"},
     {"readers"},

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import chainrule as cr
-from chainrule.engines.reference import random_words
+from chainrule.engines.philox import random_words
 
 KNOWN = [
     # counter, key, words: philox4x32-10 of Random123's kat_vectors

@@ -11,29 +11,26 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from chainrule import checks, frames, storage
+from chainrule import checks, storage
 from chainrule.describe.layers import Layer
 from chainrule.describe.losses import Cost, Loss, Targets
 from chainrule.describe.network import NetworkSpec, PenaltyPer, Reduction
-from chainrule.describe.optimizers import Optimizer, as_optimizer
+from chainrule.describe.optimizers import Optimizer
 from chainrule.engines.base import Engine, OneRow, Values
 from chainrule.engines.choose import Engines
 from chainrule.engines.reference import ReferenceEngine
 from chainrule.engines.table import engine_names, listed
-from chainrule.errors import DataError, SpecError, expected, unknown_name
+from chainrule.errors import SpecError, expected, unknown_name
 from chainrule.files import reading
+from chainrule.fitting import prepared, rule_of
 from chainrule.glass.mixin import GlassBox
 from chainrule.initialise import initialise
 from chainrule.program.equation import Program
 from chainrule.program.layout import ParameterLayout
 from chainrule.program.symbol import BATCH
 from chainrule.rules.derive import Mode, derive, derive_penalty
-from chainrule.train.callbacks import Callback, as_callbacks
+from chainrule.train.callbacks import Callback
 from chainrule.train.history import History
-from chainrule.train.loop import Fit
-from chainrule.train.policies import Judge, SeededOrders, Validating, Whole
-from chainrule.train.progress import Progress
-from chainrule.train.schedules import as_schedule
 from chainrule.train.state import Ended
 
 if TYPE_CHECKING:
@@ -149,7 +146,7 @@ class Network(GlassBox):
         canonical: bool = True,
     ) -> Program:
         """The program of this network with these choices (see `chainrule.derive`); derived once."""
-        key = (_rule(optimizer), mode, targets, weighted, canonical)
+        key = (rule_of(optimizer), mode, targets, weighted, canonical)
         if key not in self._programs:
             self._programs[key] = derive(
                 self.spec, optimizer=optimizer, mode=mode, targets=targets, weighted=weighted, canonical=canonical
@@ -158,7 +155,7 @@ class Network(GlassBox):
 
     def training_program(self, optimizer: Optimizer, *, targets: Targets = "values", weighted: bool = False) -> Program:
         """One step of training, the cost and the update, without what neither of them needs; made once."""
-        key = ("training step", _rule(optimizer), targets, weighted)
+        key = ("training step", rule_of(optimizer), targets, weighted)
         if key not in self._programs:
             program = self.derive(optimizer=optimizer, targets=targets, weighted=weighted)
             self._programs[key] = program.pruned([program.objective] if program.objective else [])
@@ -349,80 +346,13 @@ class Network(GlassBox):
         Raises DataError, SpecError; DivergedError when the cost is no longer finite (the last finite parameters are
         kept).  Ctrl-C and SIGTERM leave the network as of the last finished batch.
         """
-        optimizer = as_optimizer(optimizer)
-        checks.positive_integer("epochs", epochs)
-        checks.positive_integer("batch_size", batch_size)
-        if threads is not None:
-            checks.positive_integer("threads", threads)
-        if time_limit is not None:
-            checks.positive_number("time_limit", time_limit)
-        hooks, schedule = (*as_callbacks(callbacks), Progress(verbose)), as_schedule(optimizer.learning_rate)
-        stored = {**self._parameters, **self._state}
-        if frozen := [name for name, array in stored.items() if not array.flags.writeable]:
-            raise SpecError(f"{', '.join(frozen)} cannot be written, and a fit writes to every array of the network.")
-        names = frames.names(X)
-        data, targets = self._data(X, y, sample_weight, names)
-        validation = None if validation_data is None else self._validation(validation_data, names)
-        self.feature_names = names
-        program = self.training_program(optimizer, targets=targets, weighted=sample_weight is not None)
-        samples = len(data["X"])
-        batch_size = min(batch_size, samples)
-        steps = -(-samples // batch_size)
-        before = self._ended(optimizer) if continue_ else Ended(_rule(optimizer), fit=self._fits + 1)
-        checkpoints, resumed = None, None
-        if checkpoint is not None:
-            from chainrule.train.checkpoint import Asked  # slow to load, and most fits ask for none
-            from chainrule.train.network_checkpoints import checkpoints_of
-
-            settings = {"optimizer": optimizer.to_dict(), "batch size": batch_size, "shuffle": shuffle}
-            held_out = () if validation is None else validation
-            origin = {"seed": self.seed, "fit": before.fit}
-            asked = Asked(checkpoint, every, resume)
-            checkpoints = checkpoints_of(asked, self.spec, self.dtype, origin, data, held_out, settings)
-            if (resumed := checkpoints.begin(resume)) is not None:  # with the seed of the fit that began
-                origin = checkpoints.origin = resumed[1]["origin"]
-                self.seed, before = origin["seed"], replace(before, fit=origin["fit"])
-        self._fits = before.fit
-        seeds, total = (self.seed, self._fits), before.epochs + epochs
-        fit = Fit(
-            network=self,
-            engine=self._engines.for_fit(program, samples, epochs, batch_size),
-            program=program,
-            source=Whole(data),
-            orders=SeededOrders(seeds, samples, total, shuffle),
-            schedule=schedule.start(steps, steps * total),
-            judge=Judge() if validation is None else Validating(self, validation),
-            epochs=epochs,
-            batch_size=batch_size,
-            mask_seed=int(np.random.SeedSequence([*seeds, 1]).generate_state(1, np.uint64)[0]),
-            callbacks=hooks,
-            history=History(before.records),
-            data=data,
-            check=lambda probe, wanted: self._data(probe, wanted)[0],
-            threads=threads,
-            time_limit=time_limit,
-            optimizer_state=before.optimizer,
-            checkpoints=checkpoints,
-            resumed=resumed,
-            first_epoch=before.epochs + 1,
-        )
+        options: dict[str, Any] = {k: v for k, v in locals().items() if k != "self"}
+        fit, before = prepared(self, **options)
         self.history = fit.history
         try:
             return fit.run()
         finally:
             self._before = replace(before, epochs=len(fit.history), records=tuple(fit.history))
-
-    def _ended(self, optimizer: Optimizer) -> Ended:
-        """How the fit before ended.  Raises SpecError where there was none, or another optimizer."""
-        before = self._before
-        if before is None:
-            raise SpecError("continue_=True goes on where a fit ended, and this network has not been fitted yet.")
-        if before.rule != _rule(optimizer):
-            raise SpecError(
-                f"continue_=True goes on with the optimizer of the fit before; {type(optimizer).__name__} with these "
-                "settings is another. Only the learning rate may change."
-            )
-        return before
 
     if TYPE_CHECKING:  # Reports read networks and lie above them: the package's top binds the two (readers.py).
 
@@ -492,16 +422,6 @@ class Network(GlassBox):
         found = self._run(program, data, (prediction, cost))
         return found[prediction], float(found[cost])
 
-    def _validation(self, given: Sequence[ArrayLike], names: tuple[str, ...] | None) -> tuple[Array, ...]:
-        """(X, y) or (X, y, w), checked: what `evaluate` takes as it is, epoch after epoch."""
-        if not isinstance(given, tuple | list) or len(given) not in (2, 3):
-            raise SpecError(expected("validation_data", "(X, y) or (X, y, sample_weight)", type(given)))
-        try:
-            X, y, w = (*given, None)[:3]
-            return tuple(self._data(X, y, w, names)[0].values())
-        except DataError as fault:
-            raise DataError(f"validation_data: {fault}") from None
-
     def _counters(self, step: int) -> dict[str, Any]:
         return {"seed": self.seed, "t": checks.positive_integer("step", step)}
 
@@ -539,13 +459,6 @@ def _faults(dtype: object, seed: object, engine: object) -> list[str]:
     if seed is not None and not (whole and 0 <= seed < _SEEDS):  # type: ignore[operator]
         faults.append(expected("seed", "None or a whole number of at least 0 (and at most 1,000 digits)", seed))
     return faults
-
-
-def _rule(optimizer: Optimizer | None) -> object:
-    """What a program has of its optimizer: the same for any learning rate, which is given to it step by step."""
-    if isinstance(optimizer, Optimizer):
-        return type(optimizer).__name__, optimizer.rule(), optimizer.clip_norm
-    return optimizer
 
 
 def _mode(training: bool) -> Mode:

@@ -25,16 +25,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.engines.base import Engine, Epoch, Session
-from chainrule.errors import DataError, DivergedError, SpecError, expected
+from chainrule.errors import DataError, DivergedError
 from chainrule.program.equation import Program
 from chainrule.train.callbacks import Callback
 from chainrule.train.checkpoint import Checkpoints
 from chainrule.train.history import EpochRecord, History
 from chainrule.train.policies import Judge, Orders, Source, Validation
 from chainrule.train.position import Position, recall, remembered, restore_history
-from chainrule.train.schedules import RunningSchedule
+from chainrule.train.schedules import RunningSchedule, rates_of
 from chainrule.train.signals import Terminated, terminable
-from chainrule.train.state import FitState, OptimizerState, Trainable, do_nothing
+from chainrule.train.state import FitState, OptimizerState, Trainable, do_nothing, read_only
 
 Array = NDArray[Any]
 
@@ -103,7 +103,7 @@ class Fit:
             has_validation=self.judge.validates,
             engine=self.engine,
             program=self.program,
-            data={name: _to_look_at(array) for name, array in self.data.items()},
+            data={name: read_only(array) for name, array in self.data.items()},
             mask_seed=self.mask_seed,
             check=self.check,
             resumed=self.resumed is not None,
@@ -280,7 +280,7 @@ class _Run:
         """An epoch, or the rest of one, and all that follows from it; False if there was no time for a batch of it."""
         fit, state, before = self.fit, self.state, self.position.step_before if self.position.begun else self.step
         order = fit.orders.draw(number)
-        rates = _rates(fit.schedule, before, self.steps, self.dtype)
+        rates = rates_of(fit.schedule, before, self.steps, self.dtype)
         if not self.position.begun:
             self._agree(Position(number, begun=True, step_before=before))
         if fit.judge.raises:
@@ -409,27 +409,3 @@ class _Run:
             seconds=seconds,
             samples_per_second=self.fit.source.samples / seconds if seconds > 0 else math.inf,
         )
-
-
-def _to_look_at(array: Array) -> Array:
-    """The same numbers, which nobody can change by this array, nor how machine code reads them."""
-    view = array.view()
-    view.flags.writeable = False
-    return view
-
-
-def _rates(schedule: RunningSchedule, step: int, steps: int, dtype: np.dtype[Any]) -> NDArray[np.float64]:
-    """The learning rate of each step of an epoch, finite in the dtype too; an own schedule may say anything.
-
-    Raises SpecError.
-    """
-    rates = np.asarray(schedule.rates(step, steps), np.float64)
-    if rates.shape != (steps,):
-        raise SpecError(expected("The schedule's rates", f"of shape ({steps},)", rates.shape))
-    with np.errstate(invalid="ignore"):
-        wrong = np.flatnonzero(~((rates > 0) & (rates <= np.finfo(dtype).max)))
-    if wrong.size:
-        where = f"step {step + int(wrong[0]) + 1}"
-        allowed = f"a finite number above 0 in {dtype}"
-        raise SpecError(expected(f"The learning rate of {where}", allowed, float(rates[wrong[0]])))
-    return rates

@@ -377,3 +377,20 @@ def as_schedule(learning_rate: object) -> Schedule:
     if isinstance(learning_rate, bool) or not isinstance(learning_rate, Real) or not _positive(float(learning_rate)):
         raise SpecError(expected("The learning rate", f"{_RATE}, or a schedule", learning_rate))
     return Constant(float(learning_rate))
+
+
+def rates_of(schedule: RunningSchedule, step: int, steps: int, dtype: np.dtype[Any]) -> Rates:
+    """The learning rate of each step of an epoch, finite in the dtype too; an own schedule may say anything.
+
+    Raises SpecError.
+    """
+    rates = np.asarray(schedule.rates(step, steps), np.float64)
+    if rates.shape != (steps,):
+        raise SpecError(expected("The schedule's rates", f"of shape ({steps},)", rates.shape))
+    with np.errstate(invalid="ignore"):
+        wrong = np.flatnonzero(~((rates > 0) & (rates <= np.finfo(dtype).max)))
+    if wrong.size:
+        where = f"step {step + int(wrong[0]) + 1}"
+        allowed = f"a finite number above 0 in {dtype}"
+        raise SpecError(expected(f"The learning rate of {where}", allowed, float(rates[wrong[0]])))
+    return rates

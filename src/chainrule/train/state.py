@@ -85,6 +85,13 @@ class Ended:
     """Slots and steps."""
 
 
+def read_only(array: NDArray[Any]) -> NDArray[Any]:
+    """The same numbers, which nobody can change by this array, nor how machine code reads them."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
 def do_nothing() -> None:
     """The network's arrays are up to date."""
 

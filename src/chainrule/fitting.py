@@ -1,0 +1,139 @@
+"""From a call of `Network.fit` to a fit that can be run: everything is checked here, once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from chainrule import checks, frames
+from chainrule.describe.optimizers import Optimizer, as_optimizer
+from chainrule.errors import DataError, SpecError, expected
+from chainrule.train.callbacks import Callback, as_callbacks
+from chainrule.train.history import History
+from chainrule.train.loop import Fit
+from chainrule.train.policies import Judge, SeededOrders, Validating, Whole
+from chainrule.train.progress import Progress
+from chainrule.train.schedules import as_schedule
+from chainrule.train.state import Ended
+
+if TYPE_CHECKING:
+    from chainrule.network import Network
+
+Array = NDArray[Any]
+
+
+def prepared(
+    net: Network,
+    X: ArrayLike,
+    y: ArrayLike,
+    *,
+    epochs: int,
+    batch_size: int,
+    optimizer: str | Optimizer | None,
+    shuffle: bool,
+    sample_weight: ArrayLike | None,
+    validation_data: tuple[ArrayLike, ...] | None,
+    callbacks: Iterable[Callback],
+    verbose: bool | Literal["auto"],
+    threads: int | None,
+    time_limit: float | None,
+    checkpoint: str | os.PathLike[str] | None,
+    every: int | str,
+    resume: bool,
+    continue_: bool,
+) -> tuple[Fit, Ended]:
+    """The fit, and where the one before has ended.  Raises DataError, SpecError; see `Network.fit`."""
+    optimizer = as_optimizer(optimizer)
+    checks.positive_integer("epochs", epochs)
+    checks.positive_integer("batch_size", batch_size)
+    if threads is not None:
+        checks.positive_integer("threads", threads)
+    if time_limit is not None:
+        checks.positive_number("time_limit", time_limit)
+    hooks, schedule = (*as_callbacks(callbacks), Progress(verbose)), as_schedule(optimizer.learning_rate)
+    stored = {**net._parameters, **net._state}
+    if frozen := [name for name, array in stored.items() if not array.flags.writeable]:
+        raise SpecError(f"{', '.join(frozen)} cannot be written, and a fit writes to every array of the network.")
+    names = frames.names(X)
+    data, targets = net._data(X, y, sample_weight, names)
+    validation = None if validation_data is None else _validation(net, validation_data, names)
+    net.feature_names = names
+    program = net.training_program(optimizer, targets=targets, weighted=sample_weight is not None)
+    samples = len(data["X"])
+    batch_size = min(batch_size, samples)
+    steps = -(-samples // batch_size)
+    before = _ended(net, optimizer) if continue_ else Ended(rule_of(optimizer), fit=net._fits + 1)
+    checkpoints, resumed = None, None
+    if checkpoint is not None:
+        from chainrule.train.checkpoint import Asked  # slow to load, and most fits ask for none
+        from chainrule.train.network_checkpoints import checkpoints_of
+
+        settings = {"optimizer": optimizer.to_dict(), "batch size": batch_size, "shuffle": shuffle}
+        held_out = () if validation is None else validation
+        origin = {"seed": net.seed, "fit": before.fit}
+        asked = Asked(checkpoint, every, resume)
+        checkpoints = checkpoints_of(asked, net.spec, net.dtype, origin, data, held_out, settings)
+        if (resumed := checkpoints.begin(resume)) is not None:  # with the seed of the fit that began
+            origin = checkpoints.origin = resumed[1]["origin"]
+            net.seed, before = origin["seed"], replace(before, fit=origin["fit"])
+    net._fits = before.fit
+    seeds, total = (net.seed, net._fits), before.epochs + epochs
+    fit = Fit(
+        network=net,
+        engine=net._engines.for_fit(program, samples, epochs, batch_size),
+        program=program,
+        source=Whole(data),
+        orders=SeededOrders(seeds, samples, total, shuffle),
+        schedule=schedule.start(steps, steps * total),
+        judge=Judge() if validation is None else Validating(net, validation),
+        epochs=epochs,
+        batch_size=batch_size,
+        mask_seed=int(np.random.SeedSequence([*seeds, 1]).generate_state(1, np.uint64)[0]),
+        callbacks=hooks,
+        history=History(before.records),
+        data=data,
+        check=lambda probe, wanted: net._data(probe, wanted)[0],
+        threads=threads,
+        time_limit=time_limit,
+        optimizer_state=before.optimizer,
+        checkpoints=checkpoints,
+        resumed=resumed,
+        first_epoch=before.epochs + 1,
+    )
+    return fit, before
+
+
+def _ended(net: Network, optimizer: Optimizer) -> Ended:
+    """How the fit before ended.  Raises SpecError where there was none, or another optimizer."""
+    before = net._before
+    if before is None:
+        raise SpecError("continue_=True goes on where a fit ended, and this network has not been fitted yet.")
+    if before.rule != rule_of(optimizer):
+        raise SpecError(
+            f"continue_=True goes on with the optimizer of the fit before; {type(optimizer).__name__} with these "
+            "settings is another. Only the learning rate may change."
+        )
+    return before
+
+
+def _validation(net: Network, given: Sequence[ArrayLike], names: tuple[str, ...] | None) -> tuple[Array, ...]:
+    """(X, y) or (X, y, w), checked: what `evaluate` takes as it is, epoch after epoch."""
+    if not isinstance(given, tuple | list) or len(given) not in (2, 3):
+        raise SpecError(expected("validation_data", "(X, y) or (X, y, sample_weight)", type(given)))
+    try:
+        X, y, w = (*given, None)[:3]
+        return tuple(net._data(X, y, w, names)[0].values())
+    except DataError as fault:
+        raise DataError(f"validation_data: {fault}") from None
+
+
+def rule_of(optimizer: Optimizer | None) -> object:
+    """What a program has of its optimizer: the same for any learning rate, which is given to it step by step."""
+    if isinstance(optimizer, Optimizer):
+        return type(optimizer).__name__, optimizer.rule(), optimizer.clip_norm
+    return optimizer
