@@ -155,6 +155,7 @@ _SINGLE = [
 _OWN = [
     Problem("own activation, text", 4, _two(cr.Activation("z * sigmoid(1.5 * z)")), "squared_error"),
     Problem("own activation, lambda", 4, _two(lambda z: f.where(z > 0, f.log1p(abs(z)), -(z**2))), "squared_error"),
+    Problem("own activation, erf", 4, _two(cr.Activation("z * erf(z)")), "squared_error"),
     Problem("own activation, constant", 4, _two(cr.Activation("z * 0")), "squared_error"),
     Problem("own softmax, hidden", 4, _two(cr.Activation(_SOFTMAX)), "squared_error"),
     Problem("own softmax, last", 4, _two("tanh", last=cr.Activation(_SOFTMAX)), "cross_entropy", "labels", True),

@@ -44,6 +44,7 @@ MEANING: dict[str, Callable[..., float]] = {
     "softplus": lambda a: max(a, 0.0) + math.log1p(math.exp(-abs(a))),
     "sqrt": math.sqrt,
     "erf": math.erf,
+    "erfc": math.erfc,
     "abs": abs,
     "sign": lambda a: float((a > 0) - (a < 0)),
     "minimum": min,

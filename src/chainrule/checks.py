@@ -18,6 +18,8 @@ from chainrule.errors import DataError, SpecError, expected, shorten, shown, unk
 
 Array = NDArray[Any]
 _LARGEST = float(np.finfo(np.float64).max)
+_AS_ROUNDED = 1e-6
+"""How far from 1 the sum of a row of probabilities may be without being brought there: float32's rounding."""
 _AS_MACHINE_CODE_READS: tuple[Literal["C", "A"], ...] = ("C", "A")
 """NumPy's letters for rows one after the other (C), each number at a multiple of its size (A)."""
 
@@ -83,6 +85,8 @@ def targets(spec: NetworkSpec, y: ArrayLike, samples: int, dtype: DTypeLike) -> 
             raise DataError(
                 f"Each row of y must be probabilities that add up to 1. Row {wrong[0]} adds up to {sums[wrong[0]]:g}."
             )
+        if values.size and np.abs(sums - 1).max() > _AS_ROUNDED:  # the slope A - Y is that of rows that add up to 1
+            values = (values / sums[:, None]).astype(dtype, copy=False)
     return "values", values
 
 

@@ -128,10 +128,9 @@ _ALL = (
         f"where(a > 0, {_SELU_SCALE}, a + {_SELU_SCALE * _SELU_ALPHA})",
         "lecun_normal",
     ),
-    _named("gelu", "0.5 * z * (1 + erf(z / 1.4142135623730951))", initialiser=_RECTIFIED),
-    _named(
-        "gelu_tanh", "0.5 * z * (1 + tanh(0.7978845608028654 * (z + 0.044715 * z * z * z)))", initialiser=_RECTIFIED
-    ),
+    # 1 + erf(z/√2) = erfc(-z/√2) and 1 + tanh(u) = 2 sigmoid(2 u), which keep their digits where they are small
+    _named("gelu", "0.5 * z * erfc(-z / 1.4142135623730951)", initialiser=_RECTIFIED),
+    _named("gelu_tanh", "z * sigmoid(1.5957691216057308 * (z + 0.044715 * z * z * z))", initialiser=_RECTIFIED),
     _named("silu", "z * sigmoid(z)", initialiser=_RECTIFIED, aliases=("swish",)),
     _named("mish", "z * tanh(softplus(z))", initialiser=_RECTIFIED),
     _named("softplus", "softplus(z)", initialiser=_RECTIFIED),

@@ -36,6 +36,12 @@ def _erf(x: Array) -> Array:
     return np.asarray(erf(x))
 
 
+def _erfc(x: Array) -> Array:
+    from scipy.special import erfc
+
+    return np.asarray(erfc(x))
+
+
 def _number(compare: np.ufunc) -> Callable[..., Array]:
     """A comparison as 1 or 0 in its operands' type."""
     return lambda a, b: compare(a, b).astype(np.result_type(a, b))
@@ -57,6 +63,7 @@ SCALAR: Mapping[str, Callable[..., Any]] = {
     "softplus": _softplus,
     "sqrt": np.sqrt,
     "erf": _erf,
+    "erfc": _erfc,
     "abs": np.abs,
     "sign": np.sign,
     "minimum": np.minimum,

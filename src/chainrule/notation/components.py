@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from chainrule.notation.activations import Activated, Activations
 from chainrule.notation.jacobian import Jacobian, jacobian
-from chainrule.notation.lines import FAMILIAR, USUAL, Line, expanded
+from chainrule.notation.lines import FAMILIAR, STABLE, USUAL, Line, expanded, uncut
 from chainrule.notation.names import Names
 from chainrule.notation.tables import Notation
 from chainrule.notation.tree import Apply, Call, Delta, Fold, Leaf, Math, Number, Phrase, Relation
@@ -77,7 +77,9 @@ class Components:
         sides = [self._right(line.equation, place)]
         before: list[Relation] = []
         if line.equation.rule in USUAL and target.role == "loss":
-            sides.insert(0, self._usual(line, place))
+            sides.insert(0, self._said(USUAL[line.equation.rule], place))
+            if line.equation.rule in STABLE and uncut(line):
+                sides[1] = self._said(STABLE[line.equation.rule], place)
         activation = self.activations.of(target.name)
         if activation is not None and line.section == "forward":
             sides = self._activated(line, sides, place)
@@ -172,12 +174,17 @@ class Components:
             calls.append(Call(word, (whole,), FAMILIAR[line.named], array=False, over=(place.node, "p")))
         return [*calls, *sides]
 
-    def _usual(self, line: Line, place: Place) -> Math:
-        said = USUAL[line.equation.rule]
-        y = self.names.targets
+    def _said(self, said: Expression, place: Place) -> Math:
+        """The loss as texts write it, in the a, z and y of this network."""
+        y, a = self.names.targets, self.program.prediction
         assert y is not None
-        bound = exchange(said, {Variable("a"): Variable(self.program.prediction.name), Variable("y"): Variable(y.name)})
-        return self._expression(bound, place)
+        z = next((z for value, z in self.program.activations if value == a), a)
+        bound: dict[Expression, Expression] = {
+            Variable("a"): Variable(a.name),
+            Variable("z"): Variable(z.name),
+            Variable("y"): Variable(y.name),
+        }
+        return self._expression(exchange(said, bound), place)
 
     # --- letters -----------------------------------------------------------------------------------------------
 

@@ -22,6 +22,9 @@ FAMILIAR: Mapping[str, Expression] = {a.name: a.expression for a in ACTIVATIONS.
 USUAL: Mapping[str, Expression] = {p.name: p.written for p in CANONICAL.values() if p.written is not None}
 """The loss as texts write it, where a canonical pair computes it another way; the first member of its line."""
 
+STABLE: Mapping[str, Expression] = {p.name: p.stable for p in CANONICAL.values() if p.stable is not None}
+"""The form that is computed, without the steps that only keep digits (the 1 among the exponentials is added last)."""
+
 
 @dataclass(frozen=True)
 class Line:
@@ -54,6 +57,14 @@ class Line:
         inner = {e.target.name for e in self.inside}
         names = [s.name for e in (*self.inside, self.equation) for s in e.operands]
         return tuple(dict.fromkeys(n for n in names if n not in inner and n not in own))
+
+
+def uncut(line: Line) -> bool:
+    """Whether the line's loss is a canonical pair's own value, not one that is reported up to a cap only."""
+    op = line.equation.op
+    return not (
+        isinstance(op, Elementwise) and isinstance(op.expression, Apply) and op.expression.function == "minimum"
+    )
 
 
 def lines(program: Program, *, jacobians: bool = False) -> list[Line]:
@@ -159,7 +170,7 @@ def _familiar(
             continue
         own = {id(e) for e in group} | {id(equation)} | covered
         outside = [u for e in group for u in users.get(e.target.name, []) if id(u) not in own]
-        if all(u.target.role == "loss" and u.rule in USUAL for u in outside):
+        if all(u.rule in USUAL for u in outside):
             found[equation.target.name] = (group, name)
     return found
 

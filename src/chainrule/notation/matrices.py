@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from chainrule.notation.activations import Activations
-from chainrule.notation.lines import FAMILIAR, USUAL, Line
+from chainrule.notation.lines import FAMILIAR, STABLE, USUAL, Line, uncut
 from chainrule.notation.names import Names
 from chainrule.notation.tables import Notation
 from chainrule.notation.tree import (
@@ -69,7 +69,9 @@ class Matrices:
         sides = [self._right(line.equation, want)]
         before: list[Relation] = []
         if line.equation.rule in USUAL and target.role == "loss":
-            sides.insert(0, self._usual(line, want))
+            sides.insert(0, self._said(USUAL[line.equation.rule], want))
+            if line.equation.rule in STABLE and uncut(line):
+                sides[1] = self._said(STABLE[line.equation.rule], want)
         activation = self.activations.of(target.name)
         if activation is not None and line.section == "forward":
             sides = self._activated(line, sides, want)
@@ -112,13 +114,17 @@ class Matrices:
         """Whether the letter of an activation carries its layer: always for g, for σ only if there are several."""
         return self.notation.labelled or self.activations.several
 
-    def _usual(self, line: Line, want: bool) -> Math:
-        """The loss as texts write it."""
-        said = USUAL[line.equation.rule]
-        y = self.names.targets
+    def _said(self, said: Expression, want: bool) -> Math:
+        """The loss as texts write it, in the a, z and y of this network."""
+        y, a = self.names.targets, self.program.prediction
         assert y is not None
-        bound = exchange(said, {Variable("a"): Variable(self.program.prediction.name), Variable("y"): Variable(y.name)})
-        return self._expression(bound, want)
+        z = next((z for value, z in self.program.activations if value == a), a)
+        bound: dict[Expression, Expression] = {
+            Variable("a"): Variable(a.name),
+            Variable("z"): Variable(z.name),
+            Variable("y"): Variable(y.name),
+        }
+        return self._expression(exchange(said, bound), want)
 
     def _step(self, line: Line, own: Leaf, want: bool) -> list[Relation] | None:
         """W := W + dW after dW = -(rate) ∂E/∂W."""

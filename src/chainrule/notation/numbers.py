@@ -23,6 +23,7 @@ _MEANING: Mapping[str, Callable[..., float]] = {
     "softplus": lambda a: math.log1p(math.exp(a)),
     "sqrt": math.sqrt,
     "erf": math.erf,
+    "erfc": math.erfc,
     "abs": abs,
     "sign": lambda a: float((a > 0) - (a < 0)),
     "minimum": min,

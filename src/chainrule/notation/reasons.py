@@ -37,6 +37,9 @@ RULES: Mapping[str, str] = {
     "softmax with cross entropy": "softmax with cross entropy, taken together: log Σ exp is computed without overflow",
     "log-softmax with cross entropy": "log-softmax with cross entropy, taken together",
     "sigmoid with binary cross entropy": "sigmoid with binary cross entropy, taken together",
+    "softplus with Poisson": "softplus with the Poisson loss, taken together: log and slope go on where exp(z) is 0",
+    "sigmoid with Poisson": "sigmoid with the Poisson loss, taken together",
+    "softmax with Poisson": "softmax with the Poisson loss, taken together",
     "identity with squared error": "squared error of the last layer's values",
     "tangent": "tangent: each operand's change times the slope by it, added up",
 }

@@ -19,8 +19,8 @@ _INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/"}
 _COMPARE = {"lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!="}
 _CALLS = {
     "exp": "np.exp", "expm1": "np.expm1", "log": "np.log", "log1p": "np.log1p", "tanh": "np.tanh",
-    "sigmoid": "sigmoid", "softplus": "softplus", "sqrt": "np.sqrt", "erf": "erf", "abs": "np.abs", "sign": "np.sign",
-    "minimum": "np.minimum", "maximum": "np.maximum", "pow": "np.power",
+    "sigmoid": "sigmoid", "softplus": "softplus", "sqrt": "np.sqrt", "erf": "erf", "erfc": "erfc", "abs": "np.abs",
+    "sign": "np.sign", "minimum": "np.minimum", "maximum": "np.maximum", "pow": "np.power",
 }  # fmt: skip
 _AXES = {"rows": ", axis=0", "columns": ", axis=1, keepdims=True", "all": ""}
 _HELPERS: Mapping[str, str] = {
@@ -192,8 +192,8 @@ def source(program: Program) -> str:
     wanted += [g.name for _, g in program.gradients]
     wanted += [e.target.name for e in program.update if e.target.role in STORED]
     out = ["import numpy as np"]
-    if "erf(" in text:
-        out.append("from scipy.special import erf")
+    if special := [name for name in ("erf", "erfc") if f"{name}(" in text]:
+        out.append(f"from scipy.special import {', '.join(special)}")
     out += ["", *(f"\n{code}" for code in helpers), ""]
     out.append(f"def step({signature}):")
     out.append('    """One step of the network: rows are samples, arrays are float64."""')

@@ -361,6 +361,7 @@ FUNCTIONS: Mapping[str, Function] = {
     "softplus": Function(1, "log(1 + exp(a))", lambda x, f: (apply("sigmoid", x[0]),)),
     "sqrt": Function(1, "square root", lambda x, f: (0.5 / f,)),
     "erf": Function(1, "error function", lambda x, f: (1.1283791670955126 * apply("exp", -(x[0] ** 2)),)),
+    "erfc": Function(1, "1 - erf(a)", lambda x, f: (-1.1283791670955126 * apply("exp", -(x[0] ** 2)),)),
     "abs": Function(1, "absolute value", lambda x, f: (apply("sign", x[0]),)),
     "sign": Function(1, "-1, 0 or 1", None),
     "minimum": Function(2, "the smaller", lambda x, f: (where(x[0] < x[1], 1, 0), where(x[0] < x[1], 0, 1))),

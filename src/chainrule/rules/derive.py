@@ -194,7 +194,8 @@ def _losses(builder: Builder, loss: Loss, output: Forward, y: Symbol, *, canonic
     else:
         result = builder.write(Symbol("L", (), "loss"), rest, rule=rule, shape=(BATCH, 1))
     if pair is not None:
-        slope = replace(pair.slope, {Variable("a"): Variable(prediction.name), Variable("y"): Variable(y.name)})
+        bind = {"z": output.z, "a": prediction, "y": y}
+        slope = builder.lower(pair.slope, bind, beside, rule=pair.name, over_columns_only=True)
         builder.partials[result.name] = ((output.z, slope),)
     return result
 

@@ -18,7 +18,7 @@ Leaf = Callable[[str], Value]
 
 def _sign(f: Function, x: Value) -> Value:
     one = f.intrinsic("copysign", f.constant(x.type, 1.0), x)
-    return f.select(f.fcmp("une", x, 0.0), one, x)  # 0 keeps its sign, NaN stays
+    return f.select(f.fcmp("one", x, 0.0), one, x)  # 0 keeps its sign, NaN stays
 
 
 def _unary() -> Mapping[str, Callable[[Function, Value], Value]]:
@@ -33,6 +33,7 @@ def _unary() -> Mapping[str, Callable[[Function, Value], Value]]:
         "softplus": vecmath.softplus,
         "sqrt": lambda f, x: f.sqrt(x),
         "erf": vecmath.erf,
+        "erfc": vecmath.erfc,
         "abs": lambda f, x: f.fabs(x),
         "sign": _sign,
         "stop": lambda f, x: x,
@@ -50,7 +51,7 @@ BINARY: Mapping[str, Callable[[Function, Value, Value], Value]] = {
     "minimum": lambda f, a, b: f.fmin(a, b),
 }
 
-COSTLY = frozenset({"exp", "expm1", "log", "log1p", "tanh", "sigmoid", "softplus", "erf", "pow", "div", "sqrt"})
+COSTLY = frozenset({"exp", "expm1", "log", "log1p", "tanh", "sigmoid", "softplus", "erf", "erfc", "pow", "div", "sqrt"})
 
 
 def costly(expression: Expression) -> bool:

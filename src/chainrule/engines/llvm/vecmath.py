@@ -13,12 +13,13 @@ or a longer format (float64), in units in the last place:
     sigmoid    2.3      2.3      subnormal results may be 0
     softplus   1.7      1.7      subnormal results may be 0
     erf        1.3      2.0
+    erfc       3.3      4.0
     power      0.5      see power
 
 Without fused multiply-add up to 1.5 ulp more.
 
-The polynomials q of expm1 and those of erf are minimax fits made for this file; the logarithm's coefficients are those
-of FreeBSD's msun (e_logf.c, e_log.c).
+The polynomials q of expm1, those of erf and those of erfc are fits made for this file; the logarithm's coefficients are
+those of FreeBSD's msun (e_logf.c, e_log.c).
 """
 
 from __future__ import annotations
@@ -53,6 +54,9 @@ class _Format:
     erf_limit: float
     erf_small: tuple[float, ...]  # erf(x) = x + x p(x**2)
     erf_large: tuple[float, ...]  # log(1 - erf(x))
+    erfc_bend: float  # K of q = (x - K) / (x + K)
+    erfc_limit: float  # erfc is 0 from here
+    erfc: tuple[float, ...]  # (1 + 2 x) exp(x**2) erfc(x), in q
 
 
 _FORMATS = {
@@ -67,6 +71,10 @@ _FORMATS = {
          -0.00059645635685741),
         (0.00017509024937897, -1.12951694531412459, -0.63334270866803375, -0.10828484141023524, 0.025122581571965438,
          -0.0041722897281014, 0.00043472130680679, -0.0000211178607980899),
+        2.0, 10.2,
+        (1.276978391667678, -0.09276390249836232, -0.16603133924025762, 0.1640532755049752, -0.05420530140019787,
+         -0.008045223174704427, 0.008638677018449465, 0.0012745741034923864, -0.001253207545324541,
+         -0.0003652674450404932, 2.6245844936647274e-05),
     ),
     "double": _Format(
         "i64", 52, 1023, 6755399441055744.0, (-708.7, 710.0), (6.93147180369123816490e-01, 1.90821492927058770002e-10),
@@ -86,6 +94,13 @@ _FORMATS = {
          -0.00004519753376794191362, -0.00007016209447945202391, 0.00004494832304273789127, -0.00001648306538181192217,
          4.318584600269402025e-6, -8.487686500470872082e-7, 1.254111267000679601e-7, -1.35915298898142158e-8,
          1.022783420302583453e-9, -4.781073452324377628e-11, 1.046048593271579807e-12),
+        4.0, 27.3,
+        (1.2329951186255526, -0.13962111684056286, 0.015379652102620657, 0.06809705425473303, -0.10103906603635057,
+         0.0937328349969264, -0.06633036581148705, 0.037167515560654, -0.016197734060493674, 0.005031969769485449,
+         -0.0007577733265408471, -0.00019925556428036412, 0.00015062216190667467, -2.4403038611125253e-05,
+         -1.1224533670700563e-05, 5.717753972399096e-06, 3.0090086721267893e-07, -8.35202932556079e-07,
+         6.311234388213206e-08, 1.1555935620988906e-07, -7.836154866606108e-09, -1.380154050684586e-08,
+         -1.8513931343401878e-09),
     ),
 }  # fmt: skip
 
@@ -219,6 +234,30 @@ def erf(f: Function, x: Value) -> Value:
     far = f.fsub(1.0, exp(f, polynomial(f, f.fmin(t, form.erf_limit), form.erf_large)))
     far = f.intrinsic("copysign", far, x)
     return f.select(f.fcmp("olt", t, form.erf_split), near, far)
+
+
+def erfc(f: Function, x: Value) -> Value:
+    """1 - erf(x), and for x > 0 with all its digits: exp(-x**2) / (1 + 2 x) times a polynomial in (x - K) / (x + K)."""
+    form = _format(x)
+    t = f.fmin(f.fabs(x), form.erfc_limit)
+    bend = f.fdiv(f.fsub(t, form.erfc_bend), f.fadd(t, form.erfc_bend))
+    share = f.fdiv(polynomial(f, bend, form.erfc), f.fma(t, 2.0, 1.0))
+    square, lost = _square(f, t)
+    e = exp(f, f.fneg(square))
+    tail = f.fmul(share, f.fma(f.fneg(lost), e, e))  # exp(-lost) is 1 - lost
+    return f.select(f.fcmp("olt", x, 0.0), f.fsub(2.0, tail), tail)
+
+
+def _square(f: Function, x: Value) -> tuple[Value, Value]:
+    """x**2 as it is rounded, and what the rounding took."""
+    form, square = _format(x), f.fmul(x, x)
+    if f.module.target.fma:
+        return square, f.fma(x, x, f.fneg(square))
+    kept = f.bits("and", f.convert("bitcast", x, form.integer), -1 << (form.mantissa + 2) // 2)
+    high = f.convert("bitcast", kept, element_of(x.type))
+    low = f.fsub(x, high)
+    twice = f.fmul(f.fadd(high, high), low)
+    return square, f.fadd(f.fadd(f.fsub(f.fmul(high, high), square), twice), f.fmul(low, low))
 
 
 def power(f: Function, x: Value, exponent: float) -> Value:
