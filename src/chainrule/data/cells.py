@@ -215,7 +215,7 @@ def settle(verdict: Verdict, comma: bool | None) -> Style | None:
 def _all_fit(cells: Sequence[str], style: Style) -> bool:
     """Whether all are numbers of a style without a unit, and none is a code of plain digits."""
     text = "\n".join(cells)
-    if style.unit or (style == PLAIN and _CODES.search(text)):
+    if style.unit or (style == PLAIN and _has_codes(text, max(map(len, cells), default=0))):
         return False
     body = _PATTERNS[style.decimal, style.group].pattern
     return re.fullmatch(rf"(?>[-+]?(?:{body})\n)*+", text.translate(_OTHER_MARKS) + "\n", re.ASCII) is not None
@@ -259,13 +259,19 @@ def plain_numbers(cells: Sequence[str]) -> NDArray[np.float64] | None:
     text = "\n".join(cells)
     if not text.isascii() or text.encode().translate(None, _PLAIN_BYTES):
         return None
-    suspicious = "\n0" in text or text.startswith("0") or "E" in text
-    if (suspicious or max(map(len, cells), default=0) > SURE_DIGITS) and _CODES.search(text):
+    if _has_codes(text, max(map(len, cells), default=0)):
         return None
     try:
         return np.fromiter(map(float, cells), np.float64, len(cells))
     except ValueError:
         return None
+
+
+def _has_codes(text: str, longest: int) -> bool:
+    """Whether one of the lines is a code (see `is_code`); each kind is looked for in the quickest way."""
+    if re.search(r"\n0\d+(?=\n)", f"\n{text}\n", re.ASCII):
+        return True
+    return ("E" in text or longest > SURE_DIGITS) and _CODES.search(text) is not None
 
 
 def as_numbers(cells: Sequence[str], style: Style) -> NDArray[np.float64]:

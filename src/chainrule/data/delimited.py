@@ -6,19 +6,19 @@ nowhere else.  What the cells mean is decided in `cells`.
 
 from __future__ import annotations
 
-import csv
 import io
 import itertools
 import os
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.data.cells import MISSING, is_number
+from chainrule.data.records import even_blocks, gathered, named, record_blocks, records, trimmed
 from chainrule.data.table import Cells, Table
 from chainrule.errors import DataError
 from chainrule.files import open_binary
@@ -64,9 +64,6 @@ _SEPARATOR = re.compile(r'\s*"?sep=(.)"?\s*', re.IGNORECASE)
 
 _SAMPLE = 50
 """Records by which the delimiter is chosen."""
-_BLOCK = 4096
-_SHARED = 1000
-"""Up to so many different texts of a column are kept once for all rows that have them."""
 
 
 def read_table(path: str | os.PathLike[str], header: bool = True) -> Table:
@@ -80,7 +77,8 @@ def read_table(path: str | os.PathLike[str], header: bool = True) -> Table:
     or that has a row of another length than the header (with its line).
     """
     name = str(Path(path))
-    stream = io.TextIOWrapper(io.BytesIO(_utf8(path)), encoding="utf-8", newline="")
+    raw = _utf8(path)
+    stream = io.TextIOWrapper(io.BytesIO(raw), encoding="utf-8", newline="")
     first = stream.readline()
     separator = _SEPARATOR.fullmatch(first.rstrip("\r\n"))
     if separator is None:
@@ -90,18 +88,22 @@ def read_table(path: str | os.PathLike[str], header: bool = True) -> Table:
 
     def records_by(delimiter: str) -> Iterator[tuple[int, list[str]]]:
         stream.seek(start)
-        return _records(stream, delimiter, name, skipped)
+        return records(stream, delimiter, name, skipped)
 
     delimiter = _delimiter(records_by, first) if separator is None else separator[1]
-    records = records_by(delimiter)
-    line, names = next(records, (0, []))
+    body = records_by(delimiter)
+    line, names = next(body, (0, []))
     if not names:
         raise DataError(f"{name}: the file is empty.")
-    if not header:
-        records = itertools.chain([(line, names)], records)
-        names = [str(number) for number in range(1, len(names) + 1)]
+    if header:
+        blocks = even_blocks(raw, delimiter, len(names)) if line == 1 else None
+    else:
+        body = itertools.chain([(line, names)], body)
+        names, blocks = [str(number) for number in range(1, len(names) + 1)], None
     names = [cell.strip() for cell in names]
-    columns, lines = _columns(records, names, name)
+    columns, lines = gathered(record_blocks(body, names, name) if blocks is None else blocks, len(names))
+    if not len(lines):
+        raise DataError(f"{name}: there are no rows below the header.")
     if header:
         _check_header(names, columns, delimiter, name)
     return _without_the_rest(name, names, columns, lines, delimiter)
@@ -157,24 +159,6 @@ def _refuse_other_files(raw: bytes, path: str | os.PathLike[str]) -> None:
         raise DataError(f"{path}: is {kind}, whatever its name says. Save the table as CSV (UTF-8).")
 
 
-def _records(stream: Iterable[str], delimiter: str, path: str, skipped: int) -> Iterator[tuple[int, list[str]]]:
-    """(the line where it ends, its cells) of each record; empty lines are none.  Raises DataError for bad quoting."""
-    reader = csv.reader(stream, delimiter=delimiter, skipinitialspace=delimiter != " ", strict=True)
-    begins = skipped + 1
-    try:
-        for cells in reader:
-            begins = reader.line_num + skipped + 1
-            if cells and (len(cells) > 1 or cells[0].strip() or cells == [""]):
-                yield reader.line_num + skipped, cells
-    except csv.Error as error:
-        ends = reader.line_num + skipped
-        where = f"line {begins}" if ends == begins else f"lines {begins} to {ends}"
-        raise DataError(
-            f'{path}: {where} {"is" if ends == begins else "are"} not CSV ({error}). Is there a quote (") that is not '
-            "closed? Inside quotes it is written twice."
-        ) from None
-
-
 def _delimiter(records_by: Callable[[str], Iterator[tuple[int, list[str]]]], first: str) -> str:
     """The delimiter by which the first records have as many cells as the header, more than one.
 
@@ -186,76 +170,23 @@ def _delimiter(records_by: Callable[[str], Iterator[tuple[int, list[str]]]], fir
     chosen = single = ""
     for delimiter in DELIMITERS:
         try:
-            records = [cells for _, cells in itertools.islice(records_by(delimiter), _SAMPLE) if cells != [""]]
+            sample = [cells for _, cells in itertools.islice(records_by(delimiter), _SAMPLE) if cells != [""]]
         except DataError:
             continue
-        if all(len(cells) == 1 for cells in records) and not any(mark in first for mark in DELIMITERS):
+        if all(len(cells) == 1 for cells in sample) and not any(mark in first for mark in DELIMITERS):
             single = single or delimiter
-        named = len(_named(records[0])) if records else 0
-        if named < 2 or any(not named <= len(_trimmed(cells, named)) <= len(records[0]) for cells in records):
+        width = len(named(sample[0])) if sample else 0
+        if width < 2 or any(not width <= len(trimmed(cells, width)) <= len(sample[0]) for cells in sample):
             continue
         # Commas may well stand in cells, as decimal commas do.
-        foreign = sum(other in cell for cells in records for cell in cells for other in DELIMITERS[1:])
-        rank = (foreign / len(records), -len(records[0]))
+        foreign = sum(other in cell for cells in sample for cell in cells for other in DELIMITERS[1:])
+        rank = (foreign / len(sample), -len(sample[0]))
         if best is None or rank < best:
             best, chosen = rank, delimiter
     if chosen or single:
         return chosen or single
     outside = re.sub(r'"[^"]*"', "", first.splitlines()[0] if first.strip() else first)
     return max(DELIMITERS, key=outside.count)
-
-
-def _named(names: Sequence[str]) -> list[str]:
-    """A header without the empty names at its end."""
-    last = max((k for k, name in enumerate(names) if name.strip()), default=-1)
-    return list(names[: last + 1])
-
-
-def _trimmed(cells: list[str], width: int) -> list[str]:
-    """A row without the empty cells beyond a width."""
-    return cells[:width] if len(cells) > width and not "".join(cells[width:]).strip() else cells
-
-
-def _columns(
-    records: Iterator[tuple[int, list[str]]], names: list[str], path: str
-) -> tuple[list[list[str]], NDArray[np.int64]]:
-    """The cells of each column, stripped, and the rows' lines; a row is no longer or shorter than the names.
-
-    Names and cells that are empty at the end of the lines (of trailing delimiters) do not count.
-    """
-    width, named = len(names), len(_named(names))
-    columns: list[list[str]] = [[] for _ in names]
-    shared: list[dict[str, str] | None] = [{} for _ in names]
-    lines: list[int] = []
-    empty = 0
-    while block := list(itertools.islice(records, _BLOCK)):
-        rows = []
-        for line, cells in block:
-            if len(cells) != width:
-                if cells == [""]:
-                    continue  # a line of "" alone
-                cells = _trimmed(cells, width)
-                if named <= len(cells) < width:
-                    cells = cells + [""] * (width - len(cells))
-                if len(cells) != width:
-                    raise DataError(f"{path}: line {line} has {len(cells)} cells, the header has {width}.")
-            lines.append(line)
-            rows.append(cells)
-            empty = 0 if any(map(str.strip, cells)) else empty + 1
-        for k, column in enumerate(zip(*rows, strict=True) if rows else ()):
-            cells = list(map(str.strip, column))
-            keep = shared[k]
-            if keep is not None:
-                cells = list(map(keep.setdefault, cells, cells))
-                if len(keep) > _SHARED:
-                    shared[k] = None
-            columns[k] += cells
-    if len(names) > 1 and empty:
-        columns = [cells[:-empty] for cells in columns]
-        del lines[-empty:]
-    if not lines:
-        raise DataError(f"{path}: there are no rows below the header.")
-    return columns, np.array(lines, dtype=np.int64)
 
 
 def _check_header(names: list[str], columns: list[list[str]], delimiter: str, path: str) -> None:
