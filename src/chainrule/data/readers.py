@@ -6,9 +6,7 @@ import gzip
 import os
 import unicodedata
 import warnings
-import zipfile
-import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,22 +16,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule import frames
-from chainrule.data.columns import Survey, judge_columns, some
+from chainrule.data.archives import read_new_npz, read_npz, row_of, stem
+from chainrule.data.columns import Survey, judge_columns
 from chainrule.data.dataset import Dataset
 from chainrule.data.delimited import read_table
 from chainrule.data.encode import TableEncoder
 from chainrule.data.idx import images_to_rows, load_mnist, read_idx
-from chainrule.data.standardize import check_finite
-from chainrule.data.table import Cells, Table
+from chainrule.data.table import Table, frame_table
 from chainrule.data.targets import TargetEncoder, Values, Where, check_task
 from chainrule.errors import DataError, DataWarning, expected
-from chainrule.files import open_binary, read_text
+from chainrule.files import read_text
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
-
-# The names under which archives hold their arrays: ours first, then those of Keras's mnist.npz.
-_NAMES = {"X": ("X", "x", "x_train"), "y": ("y", "Y", "y_train")}
-_TEST_NAMES = {"X_test": ("X_test", "x_test"), "y_test": ("y_test", "Y_test")}
 
 # Unicode's categories of what is no part of a name.  Joiners (Cf), which Persian names and emoji hold, and spaces of
 # other widths (Zs) are.
@@ -103,30 +97,11 @@ def from_frame(
     return _warned(_dataset(frame_table(frame), "frame", target, task, _names(ignore), header=True))
 
 
-def frame_table(frame: Any) -> Table:
-    """The table that a data frame is.  Raises DataError as `from_frame`."""
-    if not frames.is_frame(frame):
-        raise DataError(expected("The data", "a data frame (pandas, polars)", type(frame).__name__))
-    names = [str(name) for name in frame.columns]
-    if not names or len(frame) == 0:
-        raise DataError("The frame is empty.")
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise DataError(f"The frame has {some(twice)} more than once among its columns. Name each column once.")
-    columns: dict[str, Cells] = {}
-    for position, name in enumerate(names):
-        try:
-            cells = frames.column(frame, position)
-            columns[name] = cells if isinstance(cells, np.ndarray) else frames.texts(cells)
-        except DataError as fault:
-            raise DataError(f"The frame: the column {name!r} {fault}. Leave it out, or make it numbers.") from None
-    return Table("The frame", columns, np.arange(len(frame), dtype=np.int64))
-
-
 def _csv(
     path: str | os.PathLike[str], target: str | None, task: str | None, ignore: str | Iterable[str], header: bool
 ) -> Dataset:
     check_task(task)
-    return _dataset(read_table(path, header), _stem(path), target, task, _names(ignore), header)
+    return _dataset(read_table(path, header), stem(path), target, task, _names(ignore), header)
 
 
 def _dataset(
@@ -191,28 +166,6 @@ def _warned(data: Dataset) -> Dataset:
     if data.notes:
         warnings.warn(f"{data.name}: {'; '.join(data.notes)}.", DataWarning, stacklevel=3)
     return data
-
-
-def read_npz(path: str | os.PathLike[str], task: str | None = None) -> Dataset:
-    """A NumPy archive with the arrays X and y, and perhaps X_test and y_test (or x_train, y_train, x_test, y_test).
-
-    X: (m, n); arrays of higher rank are laid out as rows.  Unsigned bytes are taken for pixels and scaled to 0..1,
-    float32; other numbers stay as they are.  y: see `TargetEncoder`.
-    Raises DataError for a file that is damaged, lacks an array, or holds what is not numbers.
-    """
-    check_task(task)
-    arrays = _read_archive(path)
-    X, values = _pick(arrays, _NAMES, path)
-    rows, pixels = _to_rows(X, path)
-    where = _row_of(path)
-    target = TargetEncoder.fit(values, where, task)
-    X_test, y_test = None, None
-    if any(name in arrays for names in _TEST_NAMES.values() for name in names):
-        test, test_values = _pick(arrays, _TEST_NAMES, path)
-        X_test, y_test = _to_rows(test, path)[0], target.encode(test_values, where)
-    names = tuple(f"x{i}" for i in range(rows.shape[1]))
-    measured = np.full(len(names), not pixels)
-    return Dataset(rows, target.encode(values, where), names, target, _stem(path), X_test, y_test, measured)
 
 
 def read_names(path: str | os.PathLike[str], longest: int | None = None) -> tuple[str, ...]:
@@ -334,7 +287,7 @@ def read_new(source: Any, encoder: TableEncoder | None, target: TargetEncoder | 
         return NewData(str(path), X, None, np.zeros(len(X), dtype=bool))
     if len(values) != len(X):
         raise DataError(f"{path}: there are {len(X)} samples, but {len(values)} targets.")
-    return _with_targets(str(path), X, values, _row_of(path), target, (), strict)
+    return _with_targets(str(path), X, values, row_of(path), target, (), strict)
 
 
 def _with_targets(
@@ -355,13 +308,7 @@ def _with_targets(
 def _arrays_of(path: Path) -> tuple[NDArray[Any], NDArray[Any] | None]:
     """(X, the targets as they stand there) of new data that are no table."""
     if path.suffix.lower() == ".npz":
-        arrays = _read_archive(path)
-        names = {"X": (*_TEST_NAMES["X_test"], *_NAMES["X"]), "y": (*_TEST_NAMES["y_test"], *_NAMES["y"])}
-        if not any(name in arrays for name in names["y"]):
-            X, values = _pick(arrays, {"X": names["X"]}, path)[0], None
-        else:
-            X, values = _pick(arrays, names, path)
-        return _to_rows(X, path)[0], values
+        return read_new_npz(path)
     if str(path) == "digits" or path.is_dir():
         data = load_digits() if str(path) == "digits" else load_mnist(path)
         return (data.X, data.y) if data.X_test is None or data.y_test is None else (data.X_test, data.y_test)
@@ -389,57 +336,3 @@ def _refuse(source: str | os.PathLike[str]) -> NoReturn:
         raise DataError(f"{source}: there is no such file or folder (and the only embedded data set is 'digits').")
     kinds = "a .csv, .tsv (also .gz) or .npz file, a folder with MNIST's files, or 'digits'"
     raise DataError(f"{source}: is no kind of data that can be read. Use {kinds}.")
-
-
-def _stem(path: str | os.PathLike[str]) -> str:
-    name = Path(path).name
-    return name.removesuffix(".gz").rsplit(".", 1)[0] or name
-
-
-def _row_of(path: str | os.PathLike[str]) -> Where:
-    return lambda row: f"{path}, y[{row}]"
-
-
-def _read_archive(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
-    try:
-        with open_binary(path) as stream:
-            archive = np.load(stream, allow_pickle=False)
-            if isinstance(archive, np.ndarray):
-                raise DataError(f"{path}: holds a single array; save X and y together with np.savez.")
-            with archive:
-                return {name: archive[name] for name in archive.files}
-    except (zipfile.BadZipFile, zlib.error, ValueError, KeyError, EOFError, NotImplementedError) as error:
-        if isinstance(error, DataError):
-            raise
-        if "pickle" in str(error):  # what is neither an archive nor an array is taken for a pickle
-            objects = "holds arrays of Python objects; save plain numbers"
-            what = objects if zipfile.is_zipfile(path) else "is no NumPy archive (.npz)"
-            raise DataError(f"{path}: {what}.") from None
-        raise DataError(f"{path}: is no sound NumPy archive (.npz): {error}.") from None
-
-
-def _pick(
-    arrays: Mapping[str, NDArray[Any]], wanted: Mapping[str, tuple[str, ...]], path: str | os.PathLike[str]
-) -> list[Any]:
-    found = [next((arrays[name] for name in names if name in arrays), None) for names in wanted.values()]
-    absent = [name for name, array in zip(wanted, found, strict=True) if array is None]
-    if absent:
-        there = ", ".join(arrays) or "nothing"
-        raise DataError(
-            f"{path}: there is no array {' nor '.join(map(repr, absent))} in the archive. There is: {there}."
-        )
-    return found
-
-
-def _to_rows(X: NDArray[Any], path: str | os.PathLike[str]) -> tuple[NDArray[Any], bool]:
-    """(X as (m, n) numbers, whether they were pixels)."""
-    if X.dtype.kind not in "biuf":
-        raise DataError(f"{path}: X must hold numbers. Got dtype {X.dtype} instead.")
-    if X.ndim < 2 or X.size == 0:
-        raise DataError(f"{path}: X must be samples in rows, (m, n), and not empty. Got shape {X.shape} instead.")
-    if X.dtype == np.uint8:
-        return images_to_rows(X, path), True
-    rows = X.reshape(len(X), -1)
-    rows = rows.astype(np.float32 if X.dtype in (np.float16, np.float32) else np.float64)
-    check_finite(rows, f"{path}: X")
-    return rows, False

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.errors import DataError, unknown_name
+from chainrule import frames
+from chainrule.errors import DataError, expected, unknown_name
 
 Cells = list[str] | NDArray[Any]
 """A column: texts without the spaces around them, or numbers of a frame (NaN where there is none)."""
@@ -58,3 +59,22 @@ class Table:
             for name, cells in self.columns.items()
         }
         return Table(self.path, columns, self.lines[index], self.delimiter, self.notes)
+
+
+def frame_table(frame: Any) -> Table:
+    """The table that a data frame is.  Raises DataError as `from_frame`."""
+    if not frames.is_frame(frame):
+        raise DataError(expected("The data", "a data frame (pandas, polars)", type(frame).__name__))
+    names = [str(name) for name in frame.columns]
+    if not names or len(frame) == 0:
+        raise DataError("The frame is empty.")
+    if twice := sorted({repr(name) for name in names if names.count(name) > 1}):
+        raise DataError(f"The frame has {', '.join(twice[:5])} more than once among its columns. Name each once.")
+    columns: dict[str, Cells] = {}
+    for position, name in enumerate(names):
+        try:
+            cells = frames.column(frame, position)
+            columns[name] = cells if isinstance(cells, np.ndarray) else frames.texts(cells)
+        except DataError as fault:
+            raise DataError(f"The frame: the column {name!r} {fault}. Leave it out, or make it numbers.") from None
+    return Table("The frame", columns, np.arange(len(frame), dtype=np.int64))

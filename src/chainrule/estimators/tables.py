@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from chainrule import frames
 from chainrule.data.columns import Survey, judge_columns
 from chainrule.data.encode import TableEncoder
-from chainrule.data.readers import frame_table
 from chainrule.data.standardize import Standardizer
+from chainrule.data.table import frame_table
 from chainrule.errors import DataError, DataWarning, shown
 
 
