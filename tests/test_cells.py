@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -92,6 +94,15 @@ def test_every_word_for_a_missing_value(word: str) -> None:
     np.testing.assert_array_equal(as_numbers(cells, PLAIN), [1.5, math.nan, 2])
     assert judge(count([word])).kind == "empty"
     assert as_texts(["Rome", word]).codes.tolist() == [0, -1]
+
+
+def test_every_word_for_a_missing_value_is_documented() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "data.md").read_text(encoding="utf-8")
+    named = {
+        word.lower() for word in re.findall(r"`([^`\n]+)`", text[text.index("**Missing**") : text.index("**Numbers**")])
+    }
+    silent = {"", "#N/A N/A", "-1.#IND", "-1.#QNAN", "-NaN", "<NaN>"}  # in other words of the list
+    assert {word.lower() for word in MISSING - silent} <= named
 
 
 def test_na_among_codes_of_two_letters_is_one_of_them() -> None:
