@@ -269,6 +269,21 @@ class TestNetwork:
                 net.cost(frame, wrong)
 
 
+def test_standardizing_is_by_name() -> None:
+    frame = pd.DataFrame(RNG(0).normal(5, 3, (50, 3)), columns=list("abc")) * [1, 10, 100]
+    standardizer = cr.data.Standardizer.fit(frame)
+    expected = standardizer.transform(frame)
+    again = cr.data.Standardizer.from_dict(standardizer.to_dict())
+    assert again.names == ("a", "b", "c")
+    for known in (standardizer, again):
+        np.testing.assert_array_equal(known.transform(frame[["c", "a", "b"]]), expected)
+        np.testing.assert_array_equal(known.transform(frame.to_numpy()), expected)
+    with pytest.raises(DataError, match="X lacks the column 'b'"):
+        standardizer.transform(frame[["a", "c"]])
+    with pytest.raises(DataError, match="The column 'a' holds texts"):
+        cr.data.Standardizer.fit(frame.assign(a="x"))
+
+
 class TestEstimators:
     @pytest.mark.parametrize("kind", [pd, pl])
     def test_texts_and_gaps(self, kind: Any) -> None:

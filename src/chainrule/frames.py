@@ -83,14 +83,14 @@ def matrix(data: Any, known: tuple[str, ...] | None = None) -> NDArray[Any]:
     if known is not None and own is not None:
         if absent := [name for name in known if name not in own]:
             raise DataError(
-                f"X lacks the column{'s' if len(absent) > 1 else ''} {_some(absent)} that the network was fitted with. "
+                f"X lacks the column{'s' if len(absent) > 1 else ''} {_some(absent)} of the data that were fitted. "
                 f"There are: {_some(list(own), 20)}."
             )
         if unused := [name for name in own if name not in known]:
             warnings.warn(
-                f"X has columns that the network was not fitted with, and they are not used: {_some(unused)}.",
+                f"X has columns that the data that were fitted had not, and they are not used: {_some(unused)}.",
                 DataWarning,
-                stacklevel=2,
+                stacklevel=3,
             )
         positions = [own.index(name) for name in known]
     whole = np.asarray(data)

@@ -58,7 +58,8 @@ def run(model: Path, data: str, out: Path | None, probabilities: bool, engine: s
         print(f"{len(X):,} predictions in {out}")
     tell(new.name, new.notes)
     if new.y is not None:
-        rows = f"{len(X):,} samples" if new.judged.all() else f"{len(new.y):,} of {len(X):,} samples"
+        whole = f"{len(X):,} sample{'' if len(X) == 1 else 's'}"
+        rows = whole if new.judged.all() else f"{len(new.y):,} of {whole}"
         value = score(settings.target, predicted[new.judged], new.y)
         print(score_line(f"{rows},", settings.target, value), file=sys.stderr)
 

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from chainrule import frames
 from chainrule.errors import DataError, expected
 from chainrule.files import fields
-from chainrule.files.fields import Listed, Number, Object
+from chainrule.files.fields import Listed, Maybe, Number, Object, Text
 
 # A column whose spread is this small beside its mean differs by rounding alone; dividing by it would make noise large.
 _RELATIVE_SPREAD = 1e-12
@@ -21,10 +22,12 @@ class Standardizer:
     """(x - mean) / scale, column by column; learned from training data, applied to any.
 
     mean, scale: shape (n,).  scale is the standard deviation (of the population, 1/m); 1 where a column is constant.
+    names: of the columns, where they were learned from a data frame: frames are matched by them.
     """
 
     mean: NDArray[np.float64]
     scale: NDArray[np.float64]
+    names: tuple[str, ...] | None = None
 
     @classmethod
     def fit(cls, X: ArrayLike, columns: ArrayLike | None = None) -> Standardizer:
@@ -33,7 +36,8 @@ class Standardizer:
         columns: shape (n,), truth values; where false, the column stays as it is (one-hot columns, say).
         Raises DataError unless X is a finite matrix with at least one row, whose squares can be summed.
         """
-        rows = _matrix(X)
+        names = frames.names(X)
+        rows = _matrix(X, names)
         if len(rows) == 0:
             raise DataError("The data to standardise by has no rows.")
         with np.errstate(over="ignore", invalid="ignore"):
@@ -49,7 +53,7 @@ class Standardizer:
                 raise DataError(expected("'columns'", f"a truth value for each of {len(mean)} columns", chosen.shape))
             mean[~chosen] = 0.0
             scale[~chosen] = 1.0
-        return cls(mean, scale)
+        return cls(mean, scale, names)
 
     def transform(self, X: ArrayLike) -> NDArray[np.float64]:
         """(X - mean) / scale; shape (m, n).  Raises DataError for another width or a value that is not finite."""
@@ -64,7 +68,8 @@ class Standardizer:
 
     def to_dict(self) -> dict[str, Any]:
         """The numbers as JSON can hold them."""
-        return {"mean": self.mean.tolist(), "scale": self.scale.tolist()}
+        names = {} if self.names is None else {"names": list(self.names)}
+        return {"mean": self.mean.tolist(), "scale": self.scale.tolist(), **names}
 
     @classmethod
     def from_dict(cls, saved: object) -> Standardizer:
@@ -75,19 +80,26 @@ class Standardizer:
             raise DataError(
                 f"This is not a standardizer as chainrule saves it: {len(mean)} means, but {len(scale)} scales."
             )
-        return cls(mean, scale)
+        if said["names"] is not None and len(set(said["names"])) != len(mean):
+            raise DataError(f"This is not a standardizer as chainrule saves it: {len(mean)} columns need a name each.")
+        return cls(mean, scale, said["names"])
 
     def _checked(self, X: ArrayLike) -> NDArray[np.float64]:
-        rows = _matrix(X)
+        rows = _matrix(X, self.names)
         if rows.shape[1] != len(self.mean):
             raise DataError(expected("The data to standardise", f"{len(self.mean)} columns wide", rows.shape[1]))
         return rows
 
 
-_SAVED = Object({"mean": Listed(Number(), 1), "scale": Listed(Number(above=0), 1)})
+_SAVED = Object(
+    {"mean": Listed(Number(), 1), "scale": Listed(Number(above=0), 1), "names": Maybe(Listed(Text(), 1))},
+    absent={"names": None},
+)
 
 
-def _matrix(X: ArrayLike) -> NDArray[np.float64]:
+def _matrix(X: ArrayLike, names: tuple[str, ...] | None) -> NDArray[np.float64]:
+    if frames.is_frame(X):
+        X = frames.matrix(X, names)
     try:
         rows = np.asarray(X, dtype=np.float64)
     except (TypeError, ValueError):
