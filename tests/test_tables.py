@@ -243,7 +243,7 @@ class TestFiles:
             (b'[{"a": 1}]', "JSON"),
             (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
             (b"BZh9", "bzip2"),
-            (gzip.compress(gzip.compress(b"a,y\n1,u\n")), "gzip file within a gzip file"),
+            (gzip.compress(gzip.compress(b"a,y\n1,u\n", mtime=0), mtime=0), "gzip file within a gzip file"),
             ("a,y\n1,u\n".encode("utf-16-le"), "UTF-16 text without a byte order mark"),
             (b"\xff\xfea", "UTF-16"),
             ("a,y\n1,\u00e9\n".encode("latin-1"), "not UTF-8 text (byte 0xe9). Save the file as UTF-8"),
