@@ -307,6 +307,13 @@ class TestEstimators:
             model.predict(np.ones((3, 8)))
         assert model.transform(X).shape == (ROWS, 8)
 
+    def test_gaps_alone(self) -> None:
+        X = pd.DataFrame({"a": [1.0, None, 3.0, 5.0] * 10, "b": range(40)})
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model = cr.MLPClassifier((4,), max_iter=2).fit(X, [0, 1] * 20)
+        assert model.encoder_.feature_names == ("a", "a is missing", "b") and len(model.predict(X)) == 40
+
     def test_numbers_alone_are_as_ever(self) -> None:
         X = pd.DataFrame(RNG(0).normal(size=(60, 2)), columns=["a", "b"])
         y = X["a"] > 0

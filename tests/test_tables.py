@@ -201,6 +201,8 @@ class TestFiles:
             ("Price (EUR, incl. VAT, net);y\n5;u\n6;v\n", ["Price (EUR, incl. VAT, net)", "y"]),
             ('"a, b, c";"size";y\n5;6;u\n', ["a, b, c", "size", "y"]),
             ("a;b;y\n1,5;2,5;u\n", ["a", "b", "y"]),
+            ("x,m;y,s\n5;2,5\n5;3,5\n", ["x,m", "y,s"]),
+            ("x,m;y,s\n1,5;2,5\n", ["x,m", "y,s"]),
             ("sep=;\r\na;b;y\r\n5;6;u\r\n", ["a", "b", "y"]),
             ("sep=\t\na\ty\n5\tu\n", ["a", "y"]),
             ("a,b,y,\n5,6,u,\n", ["a", "b", "y"]),
