@@ -10,7 +10,7 @@ import pytest
 
 import chainrule as cr
 from chainrule.cli import main
-from chainrule.notation import NOTATIONS
+from chainrule.notation import notation_names
 
 SMALL = ("--inputs", "4", "--hidden", "3", "--outputs", "2")
 
@@ -35,7 +35,7 @@ def table(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("notation", NOTATIONS)
+@pytest.mark.parametrize("notation", notation_names())
 def test_derive_in_every_notation(command: Any, notation: str) -> None:
     code, out, _ = command("derive", *SMALL, "--notation", notation, "--why")
     assert code == 0 and len(out.splitlines()) > 20

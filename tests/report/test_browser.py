@@ -90,11 +90,11 @@ def test_it_loads_without_errors_and_asks_for_nothing(page: Any) -> None:
 
 
 def test_switching_the_notation_changes_the_equations(page: Any, written: Written) -> None:
-    from chainrule.notation import NOTATIONS, views
+    from chainrule.notation import notation_names, views
 
     seen = [formulas(page)]
     program = written.net.derive(optimizer=written.optimizer, targets="labels")
-    for name in NOTATIONS[1:]:
+    for name in notation_names()[1:]:
         run(page, "document.querySelector(`input[value=${arguments[0]}]`).click()", name)
         now = formulas(page)
         assert len(now) == len(views(program, name)) and now not in seen

@@ -56,6 +56,8 @@ class Layer:
     """Whether a feature that comes in is the same feature when it leaves (normalisation, dropout)."""
     ends: ClassVar[bool] = True
     """Whether a network may end with it."""
+    reasons: ClassVar[Mapping[str, str]] = {}
+    """The rules of its equations -> what they say, for people; one that is left out is shown by its name."""
 
     def equations(self, write: Builder, below: Symbol, place: Place) -> Symbol:
         """Writes the forward equations over the value below (m, n); returns the value that leaves the layer."""
@@ -100,6 +102,10 @@ class Dense(Layer):
     """
 
     numbered = True
+    reasons: ClassVar[Mapping[str, str]] = {
+        "dense": "dense layer: the values below times the weights, plus the bias",
+        "dense without bias": "dense layer without a bias: the values below times the weights",
+    }
 
     units: int
     """n_l"""
@@ -161,6 +167,7 @@ class Embedding(Layer):
     """
 
     tokens = True
+    reasons: ClassVar[Mapping[str, str]] = {"embedding": "embedding: each token stands for a row of the table"}
 
     vocabulary: int
     """v, the number of tokens 0 … v - 1."""
@@ -203,6 +210,10 @@ class Dropout(Layer):
     random = True
     passes = True
     ends = False
+    reasons: ClassVar[Mapping[str, str]] = {
+        "dropout": "dropout: which values stay, drawn anew in every step",
+        "inverted dropout": "dropout: what stays is divided by the part that stays, so that the mean is unchanged",
+    }
 
     rate: float
     """The share of values that become 0."""
@@ -283,6 +294,9 @@ class LayerNorm(_Normalisation):
     """
 
     kind = "layer"
+    reasons: ClassVar[Mapping[str, str]] = {
+        "layer normalisation": "layer normalisation: mean 0 and variance 1 over each sample's features, then γ and β"
+    }
 
     activation: Activation
     """g, after γ and β."""
@@ -312,6 +326,9 @@ class BatchNorm(_Normalisation):
     """
 
     kind = "batch"
+    reasons: ClassVar[Mapping[str, str]] = {
+        "batch normalisation": "batch normalisation: mean 0 and variance 1 over the batch, then γ and β"
+    }
 
     activation: Activation
     """g, after γ and β."""

@@ -261,6 +261,8 @@ class CanonicalPair:
     """L of one sample in z, a and y (None: the loss's own formula)."""
     slope: Expression
     """∂L/∂z in z, a and y; sums run over the sample's outputs."""
+    reason: str = ""
+    """Why the two go together, for people."""
     written: Expression | None = None
     """L in a and y as texts write it, where `value` is another way to compute it."""
     stable: Expression | None = None
@@ -282,6 +284,7 @@ CANONICAL: Mapping[tuple[str, str], CanonicalPair] = {
         # L = -Σ y log a = Σ y log Σ exp(z - max z) - Σ y (z - max z), and Σ y = 1 for a row of probabilities
         parse(f"{_LOG_SUM} - sum(y * (z - max(z)))", _SCOPE),
         parse("a - y", _SCOPE),
+        "softmax with cross entropy, taken together: log Σ exp is computed without overflow",
         parse("-sum(y * log(a))", _SCOPE),
         parse("log(sum(exp(z - max(z)))) - sum(y * (z - max(z)))", _SCOPE),
     ),
@@ -289,6 +292,7 @@ CANONICAL: Mapping[tuple[str, str], CanonicalPair] = {
         "log-softmax with cross entropy",
         parse(f"{_LOG_SUM} - sum(y * (z - max(z)))", _SCOPE),
         parse("exp(a) - y", _SCOPE),
+        "log-softmax with cross entropy, taken together",
         parse("-sum(y * a)", _SCOPE),
     ),
     ("sigmoid", "binary_cross_entropy"): CanonicalPair(
@@ -296,6 +300,7 @@ CANONICAL: Mapping[tuple[str, str], CanonicalPair] = {
         # log(1 + exp z) - y z, with what cancels taken out: softplus(z) = max(z, 0) + softplus(-|z|)
         parse("softplus(-abs(z)) + where(z > 0, (1 - y) * z, -(y * z))", _SCOPE),
         parse("a - y", _SCOPE),
+        "sigmoid with binary cross entropy, taken together",
         parse("-sum(y * log(a) + (1 - y) * log(1 - a))", _SCOPE),
         parse("sum(softplus(z) - y * z)", _SCOPE),
     ),
@@ -304,6 +309,7 @@ CANONICAL: Mapping[tuple[str, str], CanonicalPair] = {
         # log softplus(z) = z - u/2 + ..., softplus'(z) / softplus(z) = 1 - u/2 + ...: neither ends where u underflows
         parse(f"a - y * where(z < {_FAR}, z - 0.5 * exp(z), log(max(a, {TINY})))", _SCOPE),
         parse(f"sigmoid(z) - y * where(z < {_FAR}, 1 - 0.5 * exp(z), sigmoid(z) / max(a, {TINY}))", _SCOPE),
+        "softplus with the Poisson loss, taken together: log and slope go on where exp(z) is 0",
         _POISSON,
     ),
     ("sigmoid", "poisson"): CanonicalPair(
@@ -311,6 +317,7 @@ CANONICAL: Mapping[tuple[str, str], CanonicalPair] = {
         # log a = -softplus(-z), and (1 - y/a) a (1 - a) = (a - y) (1 - a)
         parse("a + y * softplus(-z)", _SCOPE),
         parse("(a - y) * sigmoid(-z)", _SCOPE),
+        "sigmoid with the Poisson loss, taken together",
         _POISSON,
     ),
     ("softmax", "poisson"): CanonicalPair(
@@ -318,10 +325,13 @@ CANONICAL: Mapping[tuple[str, str], CanonicalPair] = {
         # Σ a = 1, and Σ y may be any
         parse(f"1 + sum(y) * {_LOG_SUM} - sum(y * (z - max(z)))", _SCOPE),
         parse("a * sum(y) - y", _SCOPE),
+        "softmax with the Poisson loss, taken together",
         _POISSON,
         parse("1 + sum(y) * log(sum(exp(z - max(z)))) - sum(y * (z - max(z)))", _SCOPE),
     ),
-    ("identity", "squared_error"): CanonicalPair("identity with squared error", None, parse("2 * (a - y)", _SCOPE)),
+    ("identity", "squared_error"): CanonicalPair(
+        "identity with squared error", None, parse("2 * (a - y)", _SCOPE), "squared error of the last layer's values"
+    ),
 }
 
 OF_LOG_PROBABILITIES = parse("-(y * yhat)", ("yhat", "y"))

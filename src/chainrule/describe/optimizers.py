@@ -40,7 +40,8 @@ class UpdateRule:
         return tuple(name for name, _ in self.steps if name != "w")
 
 
-def _rule(shared: Sequence[tuple[str, str]], steps: Sequence[tuple[str, str]]) -> UpdateRule:
+def update_rule(shared: Sequence[tuple[str, str]], steps: Sequence[tuple[str, str]]) -> UpdateRule:
+    """The rule from its formulas as texts: shared scalars in lr and t; steps in w, g, slots, shared, lr and t."""
     return _parsed(tuple(shared), tuple(steps))
 
 
@@ -66,6 +67,8 @@ class Optimizer:
     learning_rate: float | ScheduleLike = field(default=0.01, kw_only=False)
     clip_norm: float | None = None
 
+    reason: ClassVar[str] = ""
+    """What its steps do, for people."""
     _ranges: ClassVar[Mapping[str, tuple[float, float, str]]] = {}
 
     def __post_init__(self) -> None:
@@ -118,6 +121,7 @@ class SGD(Optimizer):
     momentum: float = 0.0
     nesterov: bool = False
 
+    reason = "gradient descent: a step against the gradient"
     _ranges: ClassVar[Mapping[str, tuple[float, float, str]]] = {"momentum": _FRACTION}
 
     def __post_init__(self) -> None:
@@ -128,9 +132,9 @@ class SGD(Optimizer):
     def rule(self) -> UpdateRule:
         """The formulas."""
         if self.momentum == 0:
-            return _rule([], [("w", "w - lr * g")])
+            return update_rule([], [("w", "w - lr * g")])
         step = f"w - lr * (g + {self.momentum} * V)" if self.nesterov else "w - lr * V"
-        return _rule([], [("V", f"{self.momentum} * V + g"), ("w", step)])
+        return update_rule([], [("V", f"{self.momentum} * V + g"), ("w", step)])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,11 +143,12 @@ class Adagrad(Optimizer):
 
     epsilon: float = 1e-10
 
+    reason = "Adagrad: steps divided by the root of the summed squares of the gradients"
     _ranges: ClassVar[Mapping[str, tuple[float, float, str]]] = {"epsilon": _NOT_NEGATIVE}
 
     def rule(self) -> UpdateRule:
         """The formulas."""
-        return _rule([], [("S", "S + g ** 2"), ("w", f"w - lr * g / (sqrt(S) + {self.epsilon})")])
+        return update_rule([], [("S", "S + g ** 2"), ("w", f"w - lr * g / (sqrt(S) + {self.epsilon})")])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,6 +159,7 @@ class RMSProp(Optimizer):
     momentum: float = 0.0
     epsilon: float = 1e-8
 
+    reason = "RMSProp: steps divided by the root of the running mean of squared gradients"
     _ranges: ClassVar[Mapping[str, tuple[float, float, str]]] = {
         "decay": _FRACTION,
         "momentum": _FRACTION,
@@ -165,8 +171,8 @@ class RMSProp(Optimizer):
         mean = ("S", f"{self.decay} * S + {_rest(self.decay)} * g ** 2")
         step = f"g / (sqrt(S) + {self.epsilon})"
         if self.momentum == 0:
-            return _rule([], [mean, ("w", f"w - lr * {step}")])
-        return _rule([], [mean, ("V", f"{self.momentum} * V + {step}"), ("w", "w - lr * V")])
+            return update_rule([], [mean, ("w", f"w - lr * {step}")])
+        return update_rule([], [mean, ("V", f"{self.momentum} * V + {step}"), ("w", "w - lr * V")])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,6 +187,7 @@ class Adam(Optimizer):
     beta2: float = 0.999
     epsilon: float = 1e-8
 
+    reason = "Adam: running means of the gradient and of its square, both corrected for their start at 0"
     _ranges: ClassVar[Mapping[str, tuple[float, float, str]]] = {
         "beta1": _FRACTION,
         "beta2": _FRACTION,
@@ -193,7 +200,7 @@ class Adam(Optimizer):
     def rule(self) -> UpdateRule:
         """The formulas; what depends on t alone is computed once a step."""
         shared = [("step_size", f"lr / (1 - {self.beta1} ** t)"), ("root", f"1 / sqrt(1 - {self.beta2} ** t)")]
-        return _rule(
+        return update_rule(
             shared,
             [
                 ("M", f"{self.beta1} * M + {_rest(self.beta1)} * g"),
@@ -209,6 +216,7 @@ class AdamW(Adam):
 
     weight_decay: float = 0.01
 
+    reason = "AdamW: Adam, with the weights themselves shrunk a little"
     _ranges: ClassVar[Mapping[str, tuple[float, float, str]]] = {**Adam._ranges, "weight_decay": _NOT_NEGATIVE}
 
     def _decayed(self) -> str:

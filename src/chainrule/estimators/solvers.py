@@ -9,19 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.describe.optimizers import Optimizer, UpdateRule
-from chainrule.program.parse import formula
+from chainrule.describe.optimizers import Optimizer, UpdateRule, update_rule
 from chainrule.train.schedules import RunningSchedule, Schedule, as_schedule
 from chainrule.train.state import OptimizerState
-
-
-def _rule(shared: tuple[tuple[str, str], ...], steps: tuple[tuple[str, str], ...]) -> UpdateRule:
-    scalars = ("lr", "t", *(name for name, _ in shared))
-    names = (*scalars, "w", "g", *(name for name, _ in steps if name != "w"))
-    return UpdateRule(
-        tuple((name, formula(text, scalars)) for name, text in shared),
-        tuple((name, formula(text, names)) for name, text in steps),
-    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,9 +27,9 @@ class VelocitySGD(Optimizer):
     def rule(self) -> UpdateRule:
         """The formulas."""
         if self.momentum == 0:
-            return _rule((), (("w", "w - lr * g"),))
+            return update_rule((), (("w", "w - lr * g"),))
         step = f"w + ({self.momentum} * V - lr * g)" if self.nesterov else "w + V"
-        return _rule((), (("V", f"{self.momentum} * V - lr * g"), ("w", step)))
+        return update_rule((), (("V", f"{self.momentum} * V - lr * g"), ("w", step)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +46,7 @@ class PlainAdam(Optimizer):
 
     def rule(self) -> UpdateRule:
         """The formulas."""
-        return _rule(
+        return update_rule(
             (("step_size", f"lr * sqrt(1 - {self.beta2} ** t) / (1 - {self.beta1} ** t)"),),
             (
                 ("M", f"{self.beta1} * M + {1 - self.beta1!r} * g"),

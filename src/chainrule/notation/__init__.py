@@ -8,7 +8,7 @@ A notation is a table (tables.py).  `Program.show` and `Network.show` call `show
 """
 
 from chainrule.notation.source import source
-from chainrule.notation.tables import FORMATS, MATHEMATICAL, NOTATIONS, Notation
+from chainrule.notation.tables import FORMATS, MATHEMATICAL, Notation, notation_names
 from chainrule.notation.views import (
     Derivation,
     EquationView,
@@ -23,13 +23,13 @@ from chainrule.notation.views import (
 __all__ = [
     "FORMATS",
     "MATHEMATICAL",
-    "NOTATIONS",
     "Derivation",
     "EquationView",
     "Notation",
     "check_format",
     "check_notation",
     "derivation",
+    "notation_names",
     "remarks",
     "show",
     "source",

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from chainrule.describe.layers import LAYERS
+from chainrule.describe.losses import CANONICAL
+from chainrule.describe.optimizers import OPTIMIZERS
 from chainrule.program.equation import Equation, Program
 
 RULES: Mapping[str, str] = {
-    "dense": "dense layer: the values below times the weights, plus the bias",
-    "dense without bias": "dense layer without a bias: the values below times the weights",
-    "embedding": "embedding: each token stands for a row of the table",
-    "dropout": "dropout: which values stay, drawn anew in every step",
-    "inverted dropout": "dropout: what stays is divided by the part that stays, so that the mean is unchanged",
-    "layer normalisation": "layer normalisation: mean 0 and variance 1 over each sample's features, then γ and β",
-    "batch normalisation": "batch normalisation: mean 0 and variance 1 over the batch, then γ and β",
+    **{rule: text for kind in LAYERS.values() for rule, text in kind.reasons.items()},
+    **{kind.__name__: kind.reason for kind in OPTIMIZERS.values()},
+    **{pair.name: pair.reason for pair in CANONICAL.values()},
     "one-hot": "a label as a row of zeros with a 1 in its place",
     "label smoothing": "label smoothing: a share of each label is spread evenly over the classes",
     "sum of the losses": "the losses of all samples added up",
@@ -29,21 +28,9 @@ RULES: Mapping[str, str] = {
     "clipping": "clipping: the squared size of a gradient",
     "clipping by the global norm": "clipping: all gradients are shortened alike where together they are too long",
     "running statistics": "running mean: a part of the old value and a part of this batch's",
-    "SGD": "gradient descent: a step against the gradient",
-    "Adagrad": "Adagrad: steps divided by the root of the summed squares of the gradients",
-    "RMSProp": "RMSProp: steps divided by the root of the running mean of squared gradients",
-    "Adam": "Adam: running means of the gradient and of its square, both corrected for their start at 0",
-    "AdamW": "AdamW: Adam, with the weights themselves shrunk a little",
-    "softmax with cross entropy": "softmax with cross entropy, taken together: log Σ exp is computed without overflow",
-    "log-softmax with cross entropy": "log-softmax with cross entropy, taken together",
-    "sigmoid with binary cross entropy": "sigmoid with binary cross entropy, taken together",
-    "softplus with Poisson": "softplus with the Poisson loss, taken together: log and slope go on where exp(z) is 0",
-    "sigmoid with Poisson": "sigmoid with the Poisson loss, taken together",
-    "softmax with Poisson": "softmax with the Poisson loss, taken together",
-    "identity with squared error": "squared error of the last layer's values",
     "tangent": "tangent: each operand's change times the slope by it, added up",
 }
-"""What each rule's name stands for."""
+"""What each rule's name stands for; of layers, optimizers and canonical pairs where they are described."""
 
 _OTHERS: Mapping[str, str] = {"forward": "layer", "cost": "loss", "backward": "rule", "update": "update rule"}
 """By section, what a rule that is not in the table is."""

@@ -121,7 +121,13 @@ BATCH = Notation(
     sigmoid="sigmoid",
     onehot="Y",
 )
-MATHEMATICAL: Mapping[str, Notation] = {n.name: n for n in (ROW, COLUMN, INDEX, LAYER, BATCH)}
+MATHEMATICAL: dict[str, Notation] = {n.name: n for n in (ROW, COLUMN, INDEX, LAYER, BATCH)}
+"""Every table by name.  One of your own is a line more, `MATHEMATICAL["mine"] = Notation("mine", ...)`."""
 SOURCE = "numpy"
-NOTATIONS: tuple[str, ...] = (*MATHEMATICAL, SOURCE)
+"""The name of executable source instead."""
 FORMATS: tuple[str, ...] = ("unicode", "latex", "markdown", "mathml")
+
+
+def notation_names() -> tuple[str, ...]:
+    """All that `notation=` may be."""
+    return (*MATHEMATICAL, SOURCE)

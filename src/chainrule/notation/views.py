@@ -15,7 +15,7 @@ from chainrule.notation.names import Names
 from chainrule.notation.reasons import Reasons
 from chainrule.notation.rewrite import named_penalties
 from chainrule.notation.source import source, source_lines
-from chainrule.notation.tables import FORMATS, MATHEMATICAL, NOTATIONS, SOURCE, Notation
+from chainrule.notation.tables import FORMATS, MATHEMATICAL, SOURCE, Notation, notation_names
 from chainrule.notation.tree import Layout, Relation
 from chainrule.notation.typeset import Look
 from chainrule.program.equation import Program
@@ -59,8 +59,8 @@ class Derivation:
 
 def check_notation(name: str) -> str:
     """The name itself.  Raises SpecError with the known ones."""
-    if name not in NOTATIONS:
-        raise SpecError(unknown_name("notation", str(name), NOTATIONS))
+    if name not in notation_names():
+        raise SpecError(unknown_name("notation", str(name), notation_names()))
     return name
 
 

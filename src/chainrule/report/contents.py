@@ -14,7 +14,7 @@ from chainrule.describe.optimizers import Optimizer
 from chainrule.glass.check import CheckReport
 from chainrule.glass.trace import Trace
 from chainrule.network import Network
-from chainrule.notation import MATHEMATICAL, NOTATIONS, EquationView, derivation, mathml, remarks
+from chainrule.notation import MATHEMATICAL, EquationView, derivation, mathml, notation_names, remarks
 from chainrule.notation.names import Names
 from chainrule.program.equation import Program
 from chainrule.program.symbol import shape_text
@@ -40,7 +40,7 @@ def derivations(net: Network, X: ArrayLike, y: ArrayLike, optimizer: Optimizer |
     program = net.derive(optimizer=optimizer, targets="labels" if labels else "values")
     heats = Heats(min(CELLS, BYTES // max(1, 2 * len(program.equations))))
     told = []
-    for name in NOTATIONS:
+    for name in notation_names():
         table = MATHEMATICAL.get(name)
         trace = net.trace(X, y, training=True, optimizer=optimizer, notation=name)
         found = derivation(program, name)
