@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 import chainrule as cr
+from chainrule.describe.activations import ACTIVATIONS
+from chainrule.describe.losses import LOSSES
 
 
 def test_as_a_module() -> None:
@@ -63,3 +65,23 @@ def test_what_version_0_1_0_had_elsewhere_is_still_found_there() -> None:
 
     assert (Dense, NetworkSpec) == (cr.Dense, cr.NetworkSpec)
     assert (activations.Activation, losses.Loss, optimizers.Adam) == (cr.Activation, cr.Loss, cr.Adam)
+
+
+def test_what_version_0_1_0_pickled_is_understood() -> None:
+    """Its losses had `classes` and no kind, its activations neither initialiser nor Jacobian."""
+
+    def as_before(current: object, names: tuple[str, ...], **more: object) -> object:
+        old = object.__new__(type(current))
+        old.__setstate__({name: vars(current)[name] for name in names} | more)  # type: ignore[attr-defined]
+        return old
+
+    fields = ("expression", "name", "fits", "smoothing", "between", "cap")
+    own = cr.Loss("(yhat - y) ** 4", name="hinge")
+    for loss in (*LOSSES.values(), cr.cross_entropy(0.1), own, cr.Loss("-(y * yhat)", classes=True)):
+        old = as_before(loss, fields, classes=loss.classes)
+        assert isinstance(old, cr.Loss) and vars(old) == vars(loss), loss
+    for activation in (*ACTIVATIONS.values(), cr.Activation("z + 1", name="relu")):
+        old = as_before(activation, ("expression", "name", "slope"))
+        assert isinstance(old, cr.Activation)
+        same = ("expression", "slope", "initialiser", "logarithms", "entries")
+        assert [getattr(old, name) for name in same] == [getattr(activation, name) for name in same], activation

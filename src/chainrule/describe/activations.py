@@ -68,6 +68,13 @@ class Activation:
         elif slope is not None:
             raise FormulaError("A slope goes with an element-wise activation; this one reduces over the row.")
 
+    def __setstate__(self, state: Mapping[str, object]) -> None:
+        """Of a pickle, also of version 0.1.0, which had no more than formula, name and slope."""
+        known = ACTIVATIONS.get(str(state["name"]))
+        if known is not None and (known.expression, known.slope) == (state["expression"], state["slope"]):
+            self.__dict__.update(vars(known))
+        self.__dict__.update(state)
+
     @property
     def vector_valued(self) -> bool:
         """Whether a feature's value depends on the sample's other features."""

@@ -83,6 +83,17 @@ class Loss:
         object.__setattr__(self, "natural", natural or _natural(fits))
         object.__setattr__(self, "proper", proper)
 
+    def __setstate__(self, state: Mapping[str, object]) -> None:
+        """Of a pickle, also of version 0.1.0, which had `classes` and nothing of what a loss says of its targets."""
+        said = {name: value for name, value in state.items() if name != "classes"}
+        if "kind" not in said:
+            alike = (k for k in LOSSES.values() if k.expression == said["expression"])
+            known = next((k for k in alike if k.classes == bool(state["classes"])), None)
+            said["kind"] = known.kind if known else "classes" if state["classes"] else "values"
+            said["natural"] = known.natural if known else "identity"
+            said["proper"] = known.proper if known else False
+        self.__dict__.update(said)
+
     @property
     def classes(self) -> bool:
         """Whether y may be an integer label, standing for a one-hot row."""
