@@ -157,6 +157,10 @@ def _checked(file: TensorFile, own_layers: Iterable[type[Layer]]) -> Saved:
     spec = NetworkSpec.from_dict(about["spec"], own_layers)
     beside = frozenset() if about["fit"] is None else frozenset(about["fit"]["arrays"])
     _check_same(file, _shapes(spec), settings["dtype"], beside)
+    if about["fit"] is not None and about["digest"] is None:
+        raise DataError(
+            f"{file.path} is a checkpoint without its digest: a fit goes on from what was surely saved only."
+        )
     if missing := sorted(beside - file.tensors.keys()):
         raise DataError(f"{file.path} does not hold the fit's array {shown(missing[0])}.")
     names = settings["feature_names"]

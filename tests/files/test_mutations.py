@@ -1,7 +1,7 @@
 """Damaged and forged files: whatever they say, a load or an error of chainrule, in few words; nothing else.
 
-Model files, character models, histories and run folders are cut, flipped, and given hostile values wherever a value
-stands.  Each part of the run has its own seed, so that what it finds can be found again.
+Model files, character models, histories, run folders and checkpoints are cut, flipped, and given hostile values
+wherever a value stands.  Each part of the run has its own seed, so that what it finds can be found again.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from chainrule import ChainruleError, Network
+from chainrule import ChainruleError, Dense, Dropout, Network
 from chainrule.cli.predict import run as predict
 from chainrule.language import CharacterModel
 from chainrule.train.history import History
@@ -229,9 +229,38 @@ def run_folder(path: Path, rng: random.Random) -> Callable[[], object]:
     return lambda: predict(path, str(KEPT / f"{name}.csv"), out=None, probabilities=True, engine="reference")
 
 
-KINDS = {"model": model_file, "characters": character_model, "history": history, "run": run_folder}
-PARTS = [(kind, seed) for kind, parts in (("model", 9), ("characters", 4), ("history", 4), ("run", 3))
-         for seed in range(parts)]  # fmt: skip
+X, Y = np.sin(np.arange(40.0).reshape(20, 2)), np.arange(20) % 2
+
+
+def trained(folder: Path, *, resume: bool) -> History:
+    layers = [Dense(3, "tanh"), Dropout(0.2), Dense(2, "softmax")]
+    net = Network(2, layers, "cross_entropy", engine="reference")
+    return net.fit(X, Y, epochs=3, batch_size=8, checkpoint=folder, resume=resume, verbose=False)
+
+
+def checkpoints(path: Path, rng: random.Random) -> Callable[[], object]:
+    shutil.rmtree(path, ignore_errors=True)
+    trained(path, resume=False)
+    newest, *others = sorted(path.glob("checkpoint*"), reverse=True)
+    for victim in (newest, *(others if rng.random() < 0.7 else ())):
+        content = victim.read_bytes()
+        victim.write_bytes(damaged(content, rng) if rng.random() < 0.25 else forged(content, rng))
+
+    def use() -> None:
+        assert len(trained(path, resume=True)) == 3
+
+    return use
+
+
+KINDS = {
+    "checkpoint": checkpoints,
+    "model": model_file,
+    "characters": character_model,
+    "history": history,
+    "run": run_folder,
+}
+PARTS_OF = {"model": 9, "characters": 4, "history": 3, "run": 3, "checkpoint": 1}
+PARTS = [(kind, seed) for kind, parts in PARTS_OF.items() for seed in range(parts)]
 
 
 def check(kind: str, seed: int, count: int, place: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -88,6 +88,42 @@ def test_what_is_the_users_own_stays(run: Path) -> None:
     assert sorted(os.listdir(run)) == sorted([*FILES, "notes.txt"])
 
 
+HOSTILE: dict[str, tuple[tuple[str | int, ...], str, str]] = {
+    "nested deep": (("target",), "[" * 100_000 + "]" * 100_000, "nested more than 32 levels deep"),
+    "many digits": (("target",), "9" * 10_000, "a whole number of 10,000 digits"),
+    "a scale beyond every float": (
+        ("standardizer", "scale", 0),
+        "1" * 400,
+        "json: standardizer: This is not a standardizer as chainrule saves it: scale[0] must",
+    ),
+    "a scale of 0": (("standardizer", "scale", 0), "0", "scale[0] must be a finite number, above 0. Got 0 instead."),
+    "a class that is a number": (("target", "names", 1), "5", ": names[1] must be a text. Got 5 instead."),
+    "a target's name that is a list": (("target", "name"), "[[1]]", ": name must be a text. Got [[1]] instead."),
+    "half of a pair": (("target", "names", 0), '"\\ud800"', "half of a surrogate pair"),
+    "not a number": (("encoder", "columns", 0, "median"), "NaN", "holds NaN"),
+    "a kind of column": (("encoder", "columns", 0, "kind"), '"date"', "Unknown kind of column 'date'"),
+    "another width": (("standardizer", "mean"), "[0]", "1 means, but 2 scales"),
+    "a class too many": (("target", "names"), '["a", "b", "c"]', "holds 3 classes, but the network beside it has 2"),
+    "no columns": (("encoder", "columns"), "[]", ": columns: holds 0 members"),
+}
+
+
+@pytest.mark.parametrize(("place", "text", "words"), HOSTILE.values(), ids=HOSTILE)
+def test_hostile_settings_are_one_line(
+    run: Path, place: tuple[str | int, ...], text: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    saved = json.loads((run / "settings.json").read_text())
+    part = saved
+    for key in place[:-1]:
+        part = part[key]
+    part[place[-1]] = "@"
+    (run / "settings.json").write_text(json.dumps(saved).replace('"@"', text))
+    capsys.readouterr()
+    assert main(["predict", "run", "a.csv"]) == 2
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1 and len(told) <= 520 and "run/settings.json" in told and words in told, told
+
+
 @pytest.mark.parametrize("swapped", ["model.safetensors", "settings.json"])
 def test_files_of_two_runs_are_refused(run: Path, swapped: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "b.csv", "--out", "other", *OPTIONS]) == 0

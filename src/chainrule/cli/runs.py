@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import platform
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -68,10 +68,10 @@ class Settings:
         saved = strict_json.read(path, _SETTINGS, "the settings of a run", FORMAT)
         with reading(path):
             return cls(
-                _part(TableEncoder.from_dict, saved["encoder"]),
-                _part(Standardizer.from_dict, saved["standardizer"]),
-                _part(TargetEncoder.from_dict, saved["target"]),
-                _part(Standardizer.from_dict, saved["target_standardizer"]),
+                _part(TableEncoder.from_dict, saved, "encoder"),
+                _part(Standardizer.from_dict, saved, "standardizer"),
+                _part(TargetEncoder.from_dict, saved, "target"),
+                _part(Standardizer.from_dict, saved, "target_standardizer"),
                 {name: saved[name] for name in _RECORD},
                 saved["model"],
             )
@@ -95,8 +95,11 @@ def _width(standardizer: Standardizer | None) -> int | None:
     return None if standardizer is None else len(standardizer.mean)
 
 
-def _part(from_dict: Callable[[Any], P], saved: object) -> P | None:
-    return None if saved is None else from_dict(saved)
+def _part(from_dict: Callable[[Any], P], saved: Mapping[str, Any], name: str) -> P | None:
+    try:
+        return None if saved[name] is None else from_dict(saved[name])
+    except DataError as fault:
+        raise DataError(f"{name}: {fault}") from None
 
 
 @dataclass(frozen=True)

@@ -203,9 +203,10 @@ def within(place: str, name: str) -> str:
 def part(kind: Kind, value: object, what: str) -> Any:
     """A part of a file, which does not know its place there.  Raises DataError."""
     try:
-        return kind.read(value, what.removeprefix("a ").removeprefix("an "))
+        return kind.read(value, "part")
     except DataError as fault:
-        raise DataError(f"This is not {what} as chainrule saves it: {fault}") from None
+        reason = str(fault).removeprefix("part: ")
+        raise DataError(f"This is not {what} as chainrule saves it: {reason}") from None
 
 
 def check_format(value: object, place: str, known: int, what: str) -> int:
