@@ -5,6 +5,7 @@ Shapes, widths, dtypes, label and token ranges, NaN and infinity.  Each fault is
 
 from __future__ import annotations
 
+import math
 import sys
 from typing import Any, Literal
 
@@ -90,9 +91,12 @@ def targets(spec: NetworkSpec, y: ArrayLike, samples: int, dtype: DTypeLike) -> 
     return "values", values
 
 
-def weights(w: ArrayLike, samples: int, dtype: DTypeLike) -> Array:
-    """Sample weights as (m, 1): finite, not negative, not all 0."""
-    array = _numbers("sample_weight", w, dtype)
+def weights(w: ArrayLike, samples: int, dtype: DTypeLike, *, relative: bool = False) -> Array:
+    """Sample weights as (m, 1): finite, not negative, not all 0, and their sum in the dtype's range.
+
+    relative: whether nothing depends on their common size; far from 1 they are then brought there, by a power of 2.
+    """
+    array = _numbers("sample_weight", w, np.float64)
     if array.shape not in ((samples,), (samples, 1)):
         raise DataError(expected("sample_weight", f"of shape ({samples},)", array.shape))
     _finite("sample_weight", array)
@@ -100,7 +104,23 @@ def weights(w: ArrayLike, samples: int, dtype: DTypeLike) -> Array:
         raise DataError(f"sample_weight must not be negative. Got {array.min():g} in row {int(array.argmin())}.")
     if array.size and not array.any():
         raise DataError("sample_weight must not be 0 everywhere: there would be nothing to learn from.")
-    return array.reshape(-1, 1)
+    return weights_in_range(array.reshape(-1, 1), dtype, relative=relative)
+
+
+def weights_in_range(array: Array, dtype: DTypeLike, *, relative: bool) -> Array:
+    """Weights (m, 1) in the dtype, so that sums of weighted losses are in its range.  Raises DataError."""
+    largest, info = float(array.max(initial=0.0)), np.finfo(np.dtype(dtype))
+    with np.errstate(over="ignore"):
+        total = float(array.sum())
+    if relative and largest > 0 and not float(info.tiny) ** 0.5 < largest <= total < float(info.max) ** 0.5:
+        array = np.ldexp(array, -math.frexp(largest)[1])
+    elif total > float(info.max) / 1e6 or 0 < largest < float(info.tiny):
+        limits = f"{float(info.tiny):.1e} to {float(info.max) / 1e6:.1e}"
+        raise DataError(
+            f"sample_weight must add up to a number within the range of {info.dtype}, {limits}. Got weights up to "
+            f"{largest:g}; divide them by a common number."
+        )
+    return np.require(array, dtype, _AS_MACHINE_CODE_READS)
 
 
 class Views(dict[str, Array]):

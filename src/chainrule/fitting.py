@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from chainrule import checks, frames
+from chainrule.describe.losses import Loss
 from chainrule.describe.optimizers import Optimizer, as_optimizer
 from chainrule.errors import DataError, SpecError, expected
+from chainrule.train.batches import check_batches, least_batch, starts
 from chainrule.train.callbacks import Callback, as_callbacks
 from chainrule.train.history import History
 from chainrule.train.loop import Fit
@@ -66,7 +68,8 @@ def prepared(
     program = net.training_program(optimizer, targets=targets, weighted=sample_weight is not None)
     samples = len(data["X"])
     batch_size = min(batch_size, samples)
-    steps = -(-samples // batch_size)
+    check_batches(net.spec, samples, batch_size)
+    steps = len(starts(samples, batch_size, least_batch(net.spec)))
     before = _ended(net, optimizer) if continue_ else Ended(rule_of(optimizer), fit=net._fits + 1)
     checkpoints, resumed = None, None
     if checkpoint is not None:
@@ -98,6 +101,8 @@ def prepared(
         history=History(before.records),
         data=data,
         check=lambda probe, wanted: net._data(probe, wanted)[0],
+        least_batch=least_batch(net.spec),
+        added=isinstance(net.spec.loss, Loss) and net.spec.reduction == "sum",
         threads=threads,
         time_limit=time_limit,
         optimizer_state=before.optimizer,

@@ -198,7 +198,11 @@ class Network(GlassBox):
     # --- running it ----------------------------------------------------------------------------------------------
 
     def predict(self, X: ArrayLike) -> Array:
-        """Ŷ (m, outputs) for X (m, inputs).  Raises DataError."""
+        """Ŷ (m, outputs) for X (m, inputs); the same call gives the same bits every time, however X is held.
+
+        A single row has a way of its own: its last bits may differ from those of the same row among others.
+        Raises DataError.
+        """
         quick = self._one_row
         if quick is not None and type(X) is np.ndarray and X.shape == quick.shape:
             found = quick.call(X)
@@ -206,9 +210,10 @@ class Network(GlassBox):
                 return found
         checked = checks.inputs(self.spec, X, self.dtype, self.feature_names)
         program = self._pruned("predict", "inference", "values", False, ("prediction",))
-        if len(checked) == 1 and quick is None and (engine := self._engines.for_call(program, 1)) is not self._asked:
-            self._asked = engine
-            self._one_row = quick = engine.one_row(program, {**self._parameters, **self._state})
+        if len(checked) == 1:
+            if quick is None and (engine := self._engines.for_call(program, 1)) is not self._asked:
+                self._asked = engine
+                self._one_row = quick = engine.one_row(program, {**self._parameters, **self._state})
             if quick is not None and (found := quick.call(checked)) is not None:
                 return found
         return self._run(program, {"X": checked}, (program.prediction.name,))[program.prediction.name]
@@ -412,7 +417,8 @@ class Network(GlassBox):
         if w is not None:
             if isinstance(self.spec.loss, Cost):
                 raise SpecError("Sample weights do not go with a Cost: f(Ŷ, Y) itself says how samples count.")
-            data["w"] = checks.weights(w, len(checked), self.dtype)
+            relative = self.spec.reduction == "mean" and self.spec.penalty_per == "sample"
+            data["w"] = checks.weights(w, len(checked), self.dtype, relative=relative)
         return data, kind
 
     def _outcome(self, data: dict[str, Array], targets: Targets) -> tuple[Array, float]:

@@ -64,7 +64,9 @@ def output_activation(loss: str, task: str | None = None) -> str:
     fitting = {name: last for name, k in LOSSES.items() if (last := _last(k, task)) is not None}
     if loss not in fitting:
         things = "classes" if task == "classification" else "numbers"
-        raise SpecError(f"The loss {loss} does not fit a target of {things}. For these: {', '.join(fitting)}.")
+        numbers = task == "classification" and _last(known, "regression") is not None
+        hint = " Whole numbers are taken as classes unless --task regression says that they are numbers." * numbers
+        raise SpecError(f"The loss {loss} does not fit a target of {things}. For these: {', '.join(fitting)}.{hint}")
     return fitting[loss]
 
 

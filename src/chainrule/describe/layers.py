@@ -48,6 +48,8 @@ class Layer:
     """Layers of a family share their symbols' letters, and so the b, c, ... of repeats; by default each class does."""
     random: ClassVar[bool] = False
     """Whether it draws random bits in training."""
+    over_batch: ClassVar[bool] = False
+    """Whether it takes statistics over the batch in training, which one sample alone has none of."""
     tokens: ClassVar[bool] = False
     """Whether it reads tokens, and so must be the first."""
     vocabulary: int
@@ -326,6 +328,7 @@ class BatchNorm(_Normalisation):
     """
 
     kind = "batch"
+    over_batch = True
     reasons: ClassVar[Mapping[str, str]] = {
         "batch normalisation": "batch normalisation: mean 0 and variance 1 over the batch, then γ and β"
     }

@@ -61,7 +61,8 @@ class Optimizer:
     """The base of all optimizers.
 
     learning_rate: a positive number or a schedule.  clip_norm: where given, all gradients are scaled by
-    min(1, clip_norm / (‖g‖ + 1e-6)), ‖g‖ the norm over all parameters together.  Raises SpecError, all faults at once.
+    min(1, clip_norm / (‖g‖ + 1e-6)), ‖g‖ the norm over all parameters together, of any finite size.
+    Raises SpecError, all faults at once.
     """
 
     learning_rate: float | ScheduleLike = field(default=0.01, kw_only=False)

@@ -61,8 +61,8 @@ class Samples:
             yield self.dense, None, order
             return
         most = self.most(batch_size)
-        for start in range(0, len(order), most):
-            chosen = order[start : start + most]
+        for start in range(0, max(1, len(order) - 1), most):
+            chosen = order[start : start + most] if len(order) - start - most > 1 else order[start:]
             yield self.rows(chosen), chosen, np.arange(len(chosen), dtype=np.int64)
 
     def chunks(self) -> Iterator[tuple[slice, Array]]:

@@ -28,6 +28,7 @@ from chainrule.estimators.stochastic import StochasticSettings, fit_stochastic
 from chainrule.estimators.tables import TableInput, target_cells
 from chainrule.estimators.task import Held, Task, scored
 from chainrule.network import Network
+from chainrule.train.batches import check_batches, least_batch, starts
 from chainrule.train.checkpoint import Asked
 from chainrule.train.state import Snapshot
 
@@ -95,6 +96,11 @@ class BaseMLP(TableInput, TransformerMixin, BaseEstimator, auto_wrap_output_keys
             if not sample_weight.any():
                 raise ValueError("Sample weights must contain at least one non-zero number.")
         weights = _times(sample_weight, self._class_weights(y))
+        if weights is not None and not weights.any():
+            raise ValueError(
+                "class_weight leaves every sample with the weight 0: there would be nothing to learn from. Give a "
+                "class that is among the samples a weight above 0."
+            )
         head, targets = self._encode(y)
         self._random_state = check_random_state(self.random_state)
         dtype = parameters.network_dtype(self, X.dtype)
@@ -210,7 +216,7 @@ class BaseMLP(TableInput, TransformerMixin, BaseEstimator, auto_wrap_output_keys
     def _task(self, net: Network, samples: Samples, targets: Array, weights: Array | None) -> Task:
         """Targets and weights in the network's dtype; out of range they are refused here."""
         kind, checked = checks.targets(net.spec, targets, len(samples), net.dtype)
-        w = None if weights is None else np.ascontiguousarray(weights, net.dtype).reshape(-1, 1)
+        w = None if weights is None else checks.weights_in_range(weights.reshape(-1, 1), net.dtype, relative=False)
         assert (kind == "labels") == (checked.dtype == np.int64)
         return Task(samples, checked, w)
 
@@ -269,8 +275,11 @@ class BaseMLP(TableInput, TransformerMixin, BaseEstimator, auto_wrap_output_keys
         self._held_ = held if incremental else None
         self._begin_curves(held)
         settings = StochasticSettings.of(self, len(chosen), incremental)
+        check_batches(net.spec, len(chosen), settings.batch_size)
         solver: Solver | None = vars(self).get("_optimizer") if incremental else None
-        self._optimizer = solver = solver or solver_of(self, -(-len(chosen) // settings.batch_size))
+        self._optimizer = solver = solver or solver_of(
+            self, len(starts(len(chosen), settings.batch_size, least_batch(net.spec)))
+        )
         curves, check = Curves.of(self), lambda X, y: self._given((X, y), net).task.whole()
         before, self.n_iter_, self.stopped_ = len(curves.losses), 0, None
         score, name, random = self._score_held, self._score_name(), self._random_state

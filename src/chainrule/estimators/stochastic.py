@@ -19,6 +19,7 @@ from chainrule.estimators.curves import Curves
 from chainrule.estimators.solvers import Solver
 from chainrule.estimators.task import Held, Task
 from chainrule.network import Network
+from chainrule.train.batches import least_batch
 from chainrule.train.callbacks import Callback
 from chainrule.train.checkpoint import Asked
 from chainrule.train.history import EpochRecord, History
@@ -43,6 +44,10 @@ class ChosenSamples:
         order = order if self._chosen is None else self._chosen[order]
         for rows, which, within in self.task.samples.parts(order, batch_size):
             yield self.task.given(rows, which), within
+
+    def weights(self, order: Order) -> Array | None:
+        """None: scikit-learn's curve counts each batch by its samples, whatever they weigh."""
+        return None
 
 
 class ShuffledAgain:
@@ -312,6 +317,7 @@ def fit_stochastic(
         history=net.history,
         data=task.whole(),
         check=check,
+        least_batch=least_batch(net.spec),
         threads=s.threads,
         time_limit=s.time_limit,
         whole_first_epoch=True,

@@ -12,7 +12,7 @@ from chainrule.program.op import Gather, OneHot
 from chainrule.program.symbol import BATCH, Label, Symbol
 
 _ALWAYS = {"gamma": "γ", "beta": "β", "lambda": "λ", "ell": "ℓ"}
-_WORDS = {"norm1": "norm", "norm2": "norm", "count": "count", "gradient sum": "sum"}
+_WORDS = {"norm1": "norm", "norm2": "norm", "largest": "max", "count": "count", "gradient sum": "sum"}
 """How what is said of a symbol is written, that symbol below."""
 _BELOW: dict[str, Look] = {"mu": Atom("μ"), "var": Scripts(Atom("σ"), None, Atom("2", "number"))}
 _ACTING = ("W", "b")

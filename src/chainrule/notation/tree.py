@@ -204,7 +204,7 @@ class Layout:
             return Row((Atom("−", "prefix"), self._number(-value)[0])), SUM
         if value not in CONSTANTS and len(number(value)) > 8:  # a third is not 0.3333333333333333
             near = Fraction(value).limit_denominator(1000)
-            if near and math.isclose(near, value, rel_tol=1e-15):
+            if near.denominator > 1 and math.isclose(near, value, rel_tol=1e-15):
                 parts = Atom(str(near.numerator), "number"), Atom(str(near.denominator), "number")
                 return Frac(*parts), PRECEDENCE["div"] if self.linear else FACTOR
         return CONSTANTS.get(value, Atom(number(value), "number")), ATOM

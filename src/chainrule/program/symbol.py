@@ -32,7 +32,7 @@ STORED: frozenset[str] = frozenset({"parameter", "slot", "statistic"})
 
 How = Literal[
     "", "gradient", "gradient sum", "tangent", "slot", "product", "sum", "squares", "squared", "norm1", "norm2",
-    "moment", "count", "wide", "whole", "smoothed", "flat",
+    "largest", "moment", "count", "wide", "whole", "smoothed", "flat",
 ]  # fmt: skip
 """How a symbol follows from those it is `of`; "" for one that stands for itself."""
 
@@ -151,6 +151,7 @@ _NAMES: Mapping[How, Callable[[Symbol], str]] = {
     "squared": _before("square_"),
     "norm1": _before("norm1_"),
     "norm2": _before("norm2_"),
+    "largest": _before("max_"),
     "moment": _before("moment_"),
     "count": _before("n_"),
     "wide": _before("w_"),

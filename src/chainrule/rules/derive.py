@@ -26,6 +26,8 @@ from chainrule.rules.chain import backward
 from chainrule.rules.forward import Forward, forward
 
 Mode = Literal["training", "inference"]
+_SQUARED = 1e15
+"""The largest gradient below which a norm's squares are added up as they are: 1e8 of them stay below every limit."""
 
 
 def derive(
@@ -261,13 +263,14 @@ def _update(
     for shared, expression in rule.shared:
         scalar = builder.write(Symbol(shared, (), "inner"), replace(expression, bind), rule=name)
         bind[Variable(shared)] = Variable(scalar.name)
-    scale: Expression | None = None
+    clip: tuple[Expression, Expression] | None = None
     if optimizer.clip_norm is not None:
-        scale = _clip(builder, optimizer.clip_norm, [g for _, g in gradients])
+        clip = _clip(builder, optimizer.clip_norm, [g for _, g in gradients])
     for parameter, gradient in gradients:
         g: Expression = Variable(gradient.name)
-        if scale is not None:
-            g = scale * g
+        if clip is not None:
+            unit, factor = clip
+            g = factor * (unit * g)
         stored = {"w": parameter, **{slot: builder.give(parameter.slot(slot)) for slot in rule.slots}}
         names: dict[Expression, Expression] = {**bind, Variable("g"): g}
         names |= {Variable(n): Variable(s.name) for n, s in stored.items()}
@@ -277,12 +280,26 @@ def _update(
     builder.layer = None
 
 
-def _clip(builder: Builder, limit: float, gradients: list[Symbol]) -> Expression:
-    """min(1, limit / (‖g‖ + 1e-6)), the norm over all gradients together."""
+def _clip(builder: Builder, limit: float, gradients: list[Symbol]) -> tuple[Expression, Expression]:
+    """(u, f): g becomes f (u g), which is g min(1, limit / (‖g‖ + 1e-6)), the norm over all gradients together.
+
+    u is 1, unless an element is so large that squares might overflow; then it makes the largest 16.
+    """
+    rule = "clipping by the global norm"
+    largest: list[Expression] = []
+    for gradient in gradients:
+        size = apply("abs", Variable(gradient.name))
+        largest.append(Variable(builder.reduce(gradient.said("largest"), Reduce("max", "all", size), rule=rule).name))
+    while len(largest) > 1:  # in pairs: what is nested stays shallow
+        pairs = [largest[k : k + 2] for k in range(0, len(largest), 2)]
+        largest = [apply("maximum", *pair) if len(pair) == 2 else pair[0] for pair in pairs]
+    top = Variable(builder.write(Symbol("largest", (), "inner"), largest[0], rule=rule).name)
+    scale = apply("where", apply("lt", top, Constant(_SQUARED)), Constant(1.0), 16 / top)
+    unit = Variable(builder.write(Symbol("unit", (), "inner"), scale, rule=rule).name)
     total: Expression = ZERO
     for gradient in gradients:
-        g = Variable(gradient.name)
-        part = builder.reduce(gradient.said("norm2"), Reduce("sum", "all", g**2), rule="clipping")
+        square = (unit * Variable(gradient.name)) ** 2
+        part = builder.reduce(gradient.said("norm2"), Reduce("sum", "all", square), rule="clipping")
         total = total + Variable(part.name)
-    factor = apply("minimum", limit / (apply("sqrt", total) + 1e-6), Constant(1.0))
-    return Variable(builder.write(Symbol("clip", (), "inner"), factor, rule="clipping by the global norm").name)
+    factor = apply("minimum", limit / (apply("sqrt", total) + 1e-6 * unit), 1 / unit)
+    return unit, Variable(builder.write(Symbol("clip", (), "inner"), factor, rule=rule).name)

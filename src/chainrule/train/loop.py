@@ -17,7 +17,7 @@ import contextlib
 import math
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -25,8 +25,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.engines.base import Engine, Epoch, Session
-from chainrule.errors import DataError, DivergedError
+from chainrule.errors import DataError, DataWarning, DivergedError
 from chainrule.program.equation import Program
+from chainrule.train.batches import epoch_cost, pieces, starts
 from chainrule.train.callbacks import Callback
 from chainrule.train.checkpoint import Checkpoints
 from chainrule.train.history import EpochRecord, History
@@ -60,7 +61,7 @@ class Fit:
     epochs: int
     """How many, unless something ends the fit before."""
     batch_size: int
-    """Samples a step; the last batch of an epoch may be smaller."""
+    """Samples a step; the last batch of an epoch may be smaller, or larger by what is too few for a batch."""
     mask_seed: int
     """Of the dropout masks."""
     callbacks: tuple[Callback, ...] = ()
@@ -75,6 +76,10 @@ class Fit:
     """How many at most; None for the engine's choice."""
     time_limit: float | None = None
     """Seconds after which the fit ends, between two batches."""
+    least_batch: int = 1
+    """The fewest samples of a batch; what is left over at an epoch's end and fewer joins the batch before."""
+    added: bool = False
+    """Whether J adds up the losses of a batch (reduction="sum"), and so the epoch's cost its batches' J."""
     whole_first_epoch: bool = False
     """Whether the first epoch is done whatever the time limit."""
     optimizer_state: OptimizerState | None = None
@@ -92,11 +97,18 @@ class Fit:
         Raises DivergedError (see `Judge.raises`), SpecError for a schedule whose rates are none, DataError where a
         checkpoint cannot be written, and what hooks raise.
         """
-        steps = -(-self.source.samples // self.batch_size)
+        places = starts(self.source.samples, self.batch_size, self.least_batch)
+        if (over := self.source.samples - int(places[-1])) > self.batch_size:
+            warnings.warn(
+                f"{self.source.samples:,} samples in batches of {self.batch_size:,} leave one over, and batch "
+                f"normalisation needs two: the last batch of each epoch has {over:,} samples.",
+                DataWarning,
+                stacklevel=3,
+            )
         state = FitState(
             network=self.network,
             epochs=self.epochs,
-            steps_per_epoch=steps,
+            steps_per_epoch=len(places),
             samples=self.source.samples,
             batch_size=self.batch_size,
             history=self.history,
@@ -165,7 +177,9 @@ class _Run:
     def __init__(self, fit: Fit, state: FitState, session: Session, arrays: dict[str, Array], step: int) -> None:
         self.fit, self.state, self.session, self.arrays = fit, state, session, arrays
         self.step = state.step = step
-        self.steps = -(-fit.source.samples // fit.batch_size)
+        self.places = starts(fit.source.samples, fit.batch_size, fit.least_batch)
+        """Where the batches of an epoch begin."""
+        self.steps = len(self.places)
         self.dtype = next(iter(arrays.values())).dtype
         self.began = time.monotonic()
         self.behind = False
@@ -290,10 +304,7 @@ class _Run:
             self._check(costs, number)
         if not len(costs):
             return False
-        sizes = np.full(len(costs), fit.batch_size, np.float64)
-        if len(costs) == self.steps:
-            sizes[-1] = fit.source.samples - fit.batch_size * (self.steps - 1)
-        cost = float(np.average(costs, weights=sizes))
+        cost = epoch_cost(costs, self.places, fit.source.samples, fit.source.weights(order), added=fit.added)
         state.learning_rate = rate = float(rates[len(costs) - 1])
         if fit.judge.looks:
             self.refresh()
@@ -322,12 +333,12 @@ class _Run:
         seconds, done = self.position.seconds, 0
         if self.position.pending:
             self._pause([fit.callbacks[k] for k in self.position.pending])
-        for data, within in fit.source.parts(order, fit.batch_size):
-            steps = -(-len(within) // fit.batch_size)
+        for data, within, batch_size in self._pieces(order):
+            steps = -(-len(within) // batch_size)
             part = Epoch(
                 data=data,
                 order=within,
-                batch_size=fit.batch_size,
+                batch_size=batch_size,
                 rates=rates[done : done + steps],
                 first_step=self.position.step_before + done + 1,
                 seed=fit.mask_seed,
@@ -360,6 +371,13 @@ class _Run:
                     self._pause(called)
             done += steps
         return self.position.costs, seconds
+
+    def _pieces(self, order: NDArray[np.int64]) -> Iterator[tuple[Mapping[str, Array], NDArray[np.int64], int]]:
+        """(data, the order within them, the batch size), piece by piece of the epoch."""
+        fit = self.fit
+        for data, within in fit.source.parts(order, fit.batch_size):
+            for piece, batch_size in pieces(within, fit.batch_size, fit.least_batch):
+                yield data, piece, batch_size
 
     def _pause(self, called: list[Callback]) -> None:
         """The hooks of a pause; left by an exception, they are called again where a fit goes on from there."""

@@ -31,7 +31,13 @@ class Source(Protocol):
     """How many are trained on, each once an epoch."""
 
     def parts(self, order: Order, batch_size: int) -> Iterator[tuple[Mapping[str, Array], Order]]:
-        """(data by symbol, the order within these data), part by part of an epoch; each but the last whole batches."""
+        """(data by symbol, the order within these data), part by part of an epoch; each but the last whole batches.
+
+        A single sample is never a part of its own, unless it is the only one.
+        """
+
+    def weights(self, order: Order) -> Array | None:
+        """The samples' weights (m, 1) in that order; None where all count the same."""
 
 
 class Whole:
@@ -44,6 +50,11 @@ class Whole:
     def parts(self, order: Order, batch_size: int) -> Iterator[tuple[Mapping[str, Array], Order]]:
         """All of it."""
         yield self.data, order
+
+    def weights(self, order: Order) -> Array | None:
+        """The data's "w"."""
+        weights = self.data.get("w")
+        return None if weights is None else weights[order]
 
 
 # --- in which order --------------------------------------------------------------------------------------------------
