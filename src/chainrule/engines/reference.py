@@ -224,15 +224,16 @@ class _ReferenceSession(Session):
 
     def __init__(self, engine: ReferenceEngine, program: Program, stored: Values) -> None:
         self.engine, self.program = engine, program
-        self._now: tuple[dict[str, Array], tuple[float, ...]] = ({}, ())
-        """What is stored, and the costs of the epoch so far: one step changes both at once, whatever interrupts it."""
         arrays = {
             s.name: np.array(stored[s.name], engine.dtype)
             if s.name in stored or s.role != "slot"
             else np.zeros([int(d) for d in s.shape], engine.dtype)
             for s in program.stored
         }
-        self._now = (arrays, ())
+        self._costs = np.zeros(0)
+        self._now: tuple[dict[str, Array], int] = (arrays, 0)
+        """What is stored, and how many steps of the epoch are done: one step changes both at once, whatever
+        interrupts it; an array that is stored is never overwritten."""
 
     @property
     def stored(self) -> dict[str, Array]:
@@ -242,13 +243,14 @@ class _ReferenceSession(Session):
     @property
     def last(self) -> EpochResult:
         """The costs so far."""
-        return EpochResult(np.array(self._now[1]))
+        return EpochResult(self._costs[: self._now[1]].copy())
 
     def epoch(self, epoch: Epoch, stop: Callable[[], bool] | None = None) -> EpochResult:
         """Trains one epoch, a batch at a time."""
         assert self.program.objective is not None
         objective, dtype = self.program.objective.name, self.engine.dtype
-        self._now = (self.stored, ())
+        self._now = (self.stored, 0)
+        self._costs = np.zeros(epoch.steps)
         self.calls += 1
         for k in range(epoch.steps):
             if stop is not None and stop():
@@ -257,28 +259,24 @@ class _ReferenceSession(Session):
             values: dict[str, Any] = {**self.stored, **{name: array[rows] for name, array in epoch.data.items()}}
             values[BATCH] = dtype.type(len(rows))
             values.update(lr=epoch.rates[k], t=epoch.first_step + k, seed=epoch.seed)
-            if not self._step(values, objective):
+            stored = self._step(values, objective)
+            self._costs[k] = values[objective]
+            self._now = (self.stored if stored is None else stored, k + 1)
+            if stored is None:
                 break
         return self.last
 
-    def _step(self, values: dict[str, Any], objective: str) -> bool:
-        """One step; False, with nothing overwritten, if the cost is not finite."""
-        steps, (stored, costs) = self.engine.steps(self.program), self._now
-        overwritten: dict[str, Array] = {}
+    def _step(self, values: dict[str, Any], objective: str) -> dict[str, Array] | None:
+        """What is stored after a step; None if the cost is not finite."""
+        steps = self.engine.steps(self.program)
         with np.errstate(all="ignore"):
             self.engine.rates(steps, values)
             for name, overwrites, value in steps.equations:
                 result = value(values)
-                if overwrites:
-                    overwritten[name] = np.empty_like(stored[name])
-                    overwritten[name][...] = result
-                    result = overwritten[name]
-                values[name] = result
+                values[name] = np.asarray(result, self.engine.dtype, order="C") if overwrites else result
                 if name == objective and not math.isfinite(result):
-                    self._now = (stored, (*costs, float(result)))
-                    return False
-        self._now = ({**stored, **overwritten}, (*costs, float(values[objective])))
-        return True
+                    return None
+        return {name: values[name] for name in self.stored}
 
     def run(self, given: Values, wanted: tuple[str, ...]) -> dict[str, Array]:
         """The wanted symbols' values; what is stored stays as it is."""
@@ -295,6 +293,6 @@ class _ReferenceSession(Session):
             arrays[name][...] = self.stored[name]
 
     def write(self, arrays: Values) -> None:
-        """Overwrites what is stored."""
-        for name in arrays.keys() & self.stored.keys():
-            self.stored[name][...] = arrays[name]
+        """Copies take the place of what is stored."""
+        copies = {name: np.array(arrays[name], self.engine.dtype) for name in arrays.keys() & self.stored.keys()}
+        self._now = ({**self.stored, **copies}, self._now[1])

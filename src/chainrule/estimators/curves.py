@@ -37,17 +37,16 @@ class Curves:
 
     @classmethod
     def of(cls, owner: Any) -> Curves:
-        """Those of the calls before; they grow in place.  Empty ones after another solver's."""
-        if not hasattr(owner, "loss_curve_"):
-            return cls.empty(owner.early_stopping)
+        """Those of the calls before, which grow in place; empty where another solver or a caller has set none."""
+        kept, empty = vars(owner), cls.empty(owner.early_stopping)
         return cls(
-            owner.loss_curve_,
-            owner.validation_loss_curve_,
-            owner.validation_scores_,
-            owner.best_loss_,
-            owner.best_validation_score_,
-            owner._no_improvement_count,
-            owner._best,
+            kept.get("loss_curve_", empty.losses),
+            kept.get("validation_loss_curve_", empty.held_losses),
+            kept.get("validation_scores_", empty.scores),
+            kept.get("best_loss_", empty.best_loss),
+            kept.get("best_validation_score_", empty.best_score),
+            kept.get("_no_improvement_count", empty.waited),
+            kept.get("_best", empty.best),
         )
 
     def onto(self, owner: Any) -> None:

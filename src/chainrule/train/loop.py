@@ -18,7 +18,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -257,7 +257,7 @@ class _Run:
             {
                 "slots": {name: array for name, array in stored.items() if name not in self.arrays},
                 "step": step,
-                "position": replace(position, costs=costs, taken=taken, call=None).saved(),
+                "position": position._replace(costs=costs, taken=taken, call=None).saved(),
                 "history": history,
                 "stopped": fit.history.stopped,
                 "stop_reason": None if position.begun else self.state.stop_reason,
@@ -351,11 +351,11 @@ class _Run:
                 self._write()
                 start = time.perf_counter()
                 self.behind = True
-                self.position = replace(self.position, call=self.session.calls + 1, pending=())
+                self.position = self.position._replace(call=self.session.calls + 1, pending=())
                 some = self.session.epoch(part.part(first, count), stop).costs
                 seconds += time.perf_counter() - start
                 taken, costs = self.position.taken + len(some), np.concatenate([self.position.costs, some])
-                self.position = replace(self.position, taken=taken, costs=costs, call=None, seconds=seconds)
+                self.position = self.position._replace(taken=taken, costs=costs, call=None, seconds=seconds)
                 self.step += len(some)
                 state.step = self.step
                 if not np.isfinite(some).all():
@@ -382,9 +382,9 @@ class _Run:
     def _pause(self, called: list[Callback]) -> None:
         """The hooks of a pause; left by an exception, they are called again where a fit goes on from there."""
         pending = tuple(k for k, callback in enumerate(self.fit.callbacks) if callback in called)
-        self.position = replace(self.position, pending=pending)
+        self.position = self.position._replace(pending=pending)
         self._tell(lambda callback: callback.on_batches_end(self.state), tuple(called))
-        self._agree(replace(self.position, pending=()))
+        self._agree(self.position._replace(pending=()))
 
     def _late(self, number: int) -> Callable[[], bool] | None:
         """Whether the time limit has passed; asked between batches.  None where nobody need ask."""

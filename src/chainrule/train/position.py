@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +15,7 @@ if TYPE_CHECKING:
     from chainrule.train.loop import Fit
 
 
-@dataclass(frozen=True)
-class Position:
+class Position(NamedTuple):
     """A place in a fit."""
 
     epoch: int
@@ -28,7 +26,7 @@ class Position:
     """Steps taken before the epoch that is under way."""
     taken: int = 0
     """Steps of it."""
-    costs: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    costs: NDArray[np.float64] = np.zeros(0)
     """J of each of these."""
     seconds: float = 0.0
     """That they took."""

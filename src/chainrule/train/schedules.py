@@ -387,10 +387,9 @@ def rates_of(schedule: RunningSchedule, step: int, steps: int, dtype: np.dtype[A
     rates = np.asarray(schedule.rates(step, steps), np.float64)
     if rates.shape != (steps,):
         raise SpecError(expected("The schedule's rates", f"of shape ({steps},)", rates.shape))
-    with np.errstate(invalid="ignore"):
-        wrong = np.flatnonzero(~((rates > 0) & (rates <= np.finfo(dtype).max)))
-    if wrong.size:
-        where = f"step {step + int(wrong[0]) + 1}"
+    largest = np.finfo(dtype).max
+    if not (rates.min() > 0 and rates.max() <= largest):  # what is no number is neither
+        wrong = int(np.flatnonzero(~((rates > 0) & (rates <= largest)))[0])
         allowed = f"a finite number above 0 in {dtype}"
-        raise SpecError(expected(f"The learning rate of {where}", allowed, float(rates[wrong[0]])))
+        raise SpecError(expected(f"The learning rate of step {step + wrong + 1}", allowed, float(rates[wrong])))
     return rates
