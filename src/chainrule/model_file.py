@@ -176,7 +176,11 @@ def _checked(file: TensorFile, own_layers: Iterable[type[Layer]]) -> Saved:
 def _about(file: TensorFile) -> dict[str, Any]:
     """The metadata, of a format that is known here."""
     place = f"{file.path}: metadata"
-    value = strict_json.loads(file.metadata[KEY], place, infinite=True)  # version 0.1.0 wrote Infinity for a bound
+    try:
+        value = strict_json.loads(file.metadata[KEY], place, infinite=True)  # version 0.1.0 wrote Infinity for a bound
+    except DataError as fault:
+        reason = str(fault).removeprefix(f"{file.path}: ")
+        raise DataError(f"{file.path} is not a network saved by chainrule: {reason}") from None
     kind, version = _format(value)
     if kind != KIND or not isinstance(value, dict):
         got = shown(value.get("format") if isinstance(value, dict) else value)
