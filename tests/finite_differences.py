@@ -22,7 +22,9 @@ def slope_along(cost: Callable[[], float], array: np.ndarray, direction: np.ndar
     return (8 * (found[1] - found[-1]) - (found[2] - found[-2])) / (12 * step)
 
 
-def disagreement(cost: Callable[[], float], array: np.ndarray, gradient: np.ndarray, seed: int = 0) -> float:
+def disagreement(
+    cost: Callable[[], float], array: np.ndarray, gradient: np.ndarray, step: float = 2e-4, *, seed: int = 0
+) -> float:
     """The relative error of `gradient` along one random direction of unit length.
 
     It is relative to the slope, but never to less than a thousandth of ‖gradient‖ (a direction may happen to be level)
@@ -30,7 +32,7 @@ def disagreement(cost: Callable[[], float], array: np.ndarray, gradient: np.ndar
     """
     direction = np.random.default_rng(seed).normal(size=array.shape)
     direction /= np.linalg.norm(direction)
-    numeric = slope_along(cost, array, direction)
+    numeric = slope_along(cost, array, direction, step)
     analytic = float((gradient * direction).sum())
     rounding = 1e-4 * (1 + abs(cost()))
     return abs(numeric - analytic) / max(abs(numeric), abs(analytic), 1e-3 * float(np.linalg.norm(gradient)), rounding)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, assert_never
 
 import numpy as np
 
@@ -151,6 +151,8 @@ def handler(equation: Equation, dtype: np.dtype[Any]) -> Evaluate:
         case OneHot(classes):
             labels = names[0]
             return lambda v: (v[labels][:, None] == np.arange(classes)).astype(dtype)
+        case _:
+            assert_never(op)
 
 
 @dataclass(frozen=True)

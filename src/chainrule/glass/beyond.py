@@ -85,8 +85,9 @@ def _each(part: tuple[Equation, ...], found: Mapping[str, Any], shape: tuple[int
         match op:
             case MatMul():
                 total += values[0][:, :, None] * values[1][:, None, :]  # g_i = a_i dz_iᵀ
-            case Reduce(_, _, expression):
-                total += case_value(expression, found, case)
+            case Reduce(_, over, expression):
+                each = case_value(expression, found, case)
+                total += each.sum(axis=1) if over == "all" else each
             case ScatterAdd():
                 pieces, tokens = values
                 width = shape[1]

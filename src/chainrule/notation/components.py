@@ -1,13 +1,15 @@
 """Lines as formulas over components: indices, sums over them, Kronecker deltas.
 
 Letters: a sample is i; a column of the line's own array is j (a node of the layer), a row of a weight matrix is k (a
-node of the layer before); what a sum runs over gets the next letter that is free.
+node of the layer before); what a sum runs over gets the next letter that is free.  An operand that repeats along an
+axis does not bear its letter.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import assert_never
 
 from chainrule.notation.activations import Activated, Activations
 from chainrule.notation.jacobian import Jacobian, jacobian
@@ -21,23 +23,22 @@ from chainrule.program.op import Elementwise, Gather, Mask, MatMul, OneHot, Redu
 from chainrule.program.scalar import Apply as Applied
 from chainrule.program.scalar import Constant, Expression, Reduction, Variable, variables
 from chainrule.program.scalar import replace as exchange
-from chainrule.program.symbol import STORED, Symbol
+from chainrule.program.symbol import BATCH, STORED, Shape, Symbol, broadcast
 from chainrule.program.text import number
 
-NODES, SAMPLES = "jpqruv", "ist"
+NODES, SAMPLES = "kjpqruv", "ist"
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where an element stands: its node (a column), its sample, its node in the layer before (a row of weights)."""
+    """Where an element stands: the letters of its column and its row ("" where there is none)."""
 
-    node: str = "j"
-    sample: str = "i"
-    below: str = "k"
+    column: str = "j"
+    row: str = "i"
 
     def free(self, letters: str) -> str:
         """The first letter that is not taken."""
-        return next(x for x in letters if x not in (self.node, self.sample, self.below))
+        return next(x for x in letters if x not in (self.column, self.row))
 
 
 class Components:
@@ -94,19 +95,19 @@ class Components:
             before.append(Relation(call, (self._expression(factor, place),)))
             entry = self._entry(self.symbols[through], z, place)
             da = self.program.gradient_of[through]
-            at_p = self.names.leaf(da, ("p", place.sample))
+            at_p = self.names.leaf(da, ("p", place.row))
             general = Fold("sum", "p", Apply("mul", (at_p, entry)))
-            before.append(Relation(entry, (Apply("mul", (Delta("p", place.node), call)),)))
+            before.append(Relation(entry, (Apply("mul", (Delta("p", place.column), call)),)))
             own_side = Apply("mul", (self.names.leaf(da, self._letters(da, place)), call))
             sides = [general, own_side]
         return [*before, Relation(own, tuple(sides), sign)]
 
     def _entry(self, a: Symbol, z: Symbol, place: Place) -> Leaf:
         """∂a_p/∂z_j as one sign."""
-        top = self.names.leaf(a, ("p", place.sample)).look
-        bottom = self.names.leaf(z, (place.node, place.sample)).look
+        top = self.names.leaf(a, ("p", place.row)).look
+        bottom = self.names.leaf(z, (place.column, place.row)).look
         look = Frac(Row((Atom("∂"), top)), Row((Atom("∂"), bottom)))
-        return Leaf(f"entry of {a.name} by {z.name}", look, False, ("p", place.node, place.sample), False, True)
+        return Leaf(f"entry of {a.name} by {z.name}", look, False, ("p", place.column, place.row), False, True)
 
     def _through_jacobian(self, line: Line, own: Leaf, place: Place) -> list[Relation]:
         """∂J/∂z_j = Σ_p ∂J/∂a_p ∂a_p/∂z_j, after the entries ∂a_p/∂z_j."""
@@ -117,7 +118,7 @@ class Components:
         z = self.symbols[activation.z]
         entry = self._entry(a, z, place)
         found = jacobian(activation, a.name, self._shown(activation))
-        at_p = self.names.leaf(self.program.gradient_of[a.name], ("p", place.sample))
+        at_p = self.names.leaf(self.program.gradient_of[a.name], ("p", place.row))
         general = Fold("sum", "p", Apply("mul", (at_p, entry)))
         return [Relation(entry, (self._jacobian(found, place),)), Relation(own, (general,))]
 
@@ -132,11 +133,11 @@ class Components:
         return shown
 
     def _jacobian(self, found: Jacobian, place: Place) -> Math:
-        p = Place("p", place.sample, place.below)
+        p = Place("p", place.row)
         made: Math | None = None
         if found.local != Constant(0.0):
             local = self._expression(found.local, p)
-            delta = Delta("p", place.node)
+            delta = Delta("p", place.column)
             made = delta if local == Number(1.0) else Apply("mul", (local, delta))
         for at_p, at_j in found.terms:
             left, right = self._expression(at_p, p), self._expression(at_j, place)
@@ -156,22 +157,22 @@ class Components:
         activation = self.activations.of(line.target.name)
         assert activation is not None
         z = self.symbols[activation.z]
-        letter = place.node if activation.vector else ""
+        letter = place.column if activation.vector else ""
         look = self.names.function(line.target, labelled=True, letter=letter)
         if not activation.vector:
             own = self.names.leaf(z, self._letters(z, place))
             return [Call(look, (own,), activation.formula, array=False), *sides]
         width = str(z.shape[1])
-        ends = [self.names.leaf(z, (k, place.sample)).look for k in ("1", width)]
+        ends = [self.names.leaf(z, (k, place.row)).look for k in ("1", width)]
         dots = Atom("…")
         inside = joined([ends[0], dots, ends[1]] if width != "1" else [ends[0]], ",")
-        every = Leaf(z.name, inside, False, (place.node, place.sample))
-        calls: list[Math] = [Call(look, (every,), activation.formula, array=False, over=(place.node, "p"))]
+        every = Leaf(z.name, inside, False, (place.column, place.row))
+        calls: list[Math] = [Call(look, (every,), activation.formula, array=False, over=(place.column, "p"))]
         if line.named is not None:
-            word = Scripts(Atom(line.named.replace("_", " "), "word"), Atom(place.node))
-            column = self.names.leaf(z, (":", place.sample)).look
-            whole = Leaf(z.name, column, False, (place.node, place.sample))
-            calls.append(Call(word, (whole,), FAMILIAR[line.named], array=False, over=(place.node, "p")))
+            word = Scripts(Atom(line.named.replace("_", " "), "word"), Atom(place.column))
+            column = self.names.leaf(z, (":", place.row)).look
+            whole = Leaf(z.name, column, False, (place.column, place.row))
+            calls.append(Call(word, (whole,), FAMILIAR[line.named], array=False, over=(place.column, "p")))
         return [*calls, *sides]
 
     def _said(self, said: Expression, place: Place) -> Math:
@@ -190,27 +191,21 @@ class Components:
 
     def _place(self, equation: Equation) -> Place:
         """The letters of the line's own element."""
-        op = equation.op
-        if isinstance(op, MatMul) and equation.target.batched and op.transpose_right:
-            return Place("k", "i", "j")  # back through the weights: to a node k of the layer before
-        if not equation.target.batched and len(equation.target.shape) == 2:
-            return Place()
-        if equation.target.shape == ():
-            return Place("", "", "")
-        if self._letters(equation.target, Place()) == ("i",):
-            return Place("", "i", "")
-        return Place() if equation.target.batched else Place("j", "", "k")
+        op, target = equation.op, equation.target
+        if self._letters(target, Place()) == ("i",):
+            return Place("", "i")
+        weights = isinstance(op, MatMul) and op.transpose_right and not equation.operands[1].batched
+        if weights and target.batched and BATCH not in target.shape[1:]:
+            return Place("k", "i")  # back through the weights: to a node k of the layer before
+        return _place_in(target.shape)
 
     def _letters(self, symbol: Symbol, place: Place) -> tuple[str, ...]:
         shape = symbol.shape
-        if shape == ():
-            return ()
-        if symbol.batched:
-            narrow = len(shape) == 1 or (shape[1] == 1 and self._row(symbol))
-            return (place.sample,) if narrow else (place.node or "1", place.sample)
-        if len(shape) == 1:
-            return (place.node or "1",)
-        return (place.node, place.below)
+        if len(shape) < 2:
+            return (place.column or "1",) if shape else ()
+        if symbol.batched and shape[1] == 1 and self._row(symbol):
+            return (place.row,)
+        return (place.column or "1", place.row)
 
     def _row(self, symbol: Symbol) -> bool:
         """Whether an (m, 1) array is one number a sample, and not a layer of one node."""
@@ -232,36 +227,48 @@ class Components:
             case Gather() | ScatterAdd() | Mask() | OneHot():
                 return Phrase(equation.target.name, self._phrase(equation, place), False,
                               self._letters(equation.target, place))  # fmt: skip
+            case _:
+                assert_never(op)
 
     def _product(self, operands: tuple[Symbol, ...], left: bool, right: bool, place: Place) -> Math:
-        """Σ over the inner dimension, the weights or the gradient first."""
+        """Σ over the inner dimension, the weights or the gradient first; left, right: which side stands transposed."""
         a, b = operands
-        if left:  # rows of weights from columns of data: over the samples
-            inner = "i" if place.sample in ("", "i") else place.free(SAMPLES)
-            first = self._variable(b, Place(place.node, inner, place.below))
-            second = self._variable(a, Place(place.below, inner, place.node))
-            return Fold("sum", inner, Apply("mul", (first, second)))
-        inner = place.below if place.below else "k"
-        data = self._variable(a, Place(inner, place.sample, place.node))
-        weights = Place(inner, place.sample, place.node) if right else Place(place.node, place.sample, inner)
-        factors = (data, self._variable(b, weights)) if right else (self._variable(b, weights), data)
+        inner = place.free(SAMPLES if a.shape[0 if left else 1] == BATCH else NODES)
+        first = self._variable(a, Place(place.row, inner) if left else Place(inner, place.row))
+        second = self._variable(b, Place(inner, place.column) if right else Place(place.column, inner))
+        factors = (first, second) if right and not left else (second, first)
         return Fold("sum", inner, Apply("mul", factors))
 
     def _reduced(self, kind: str, over: str, e: Expression, place: Place) -> Math:
-        symbols = [self.symbols[n] for n in variables(e)]
+        shape = self._shape(e)
         if over == "rows":
-            inner = Place(place.node, "i" if place.sample != "i" else place.free(SAMPLES), place.below)
-            return Fold(kind, inner.sample, self._expression(e, inner))
+            inner = Place(place.column, place.free(SAMPLES if shape[0] == BATCH else NODES))
+            return Fold(kind, inner.row, self._expression(e, inner))
         if over == "columns":
-            inner = Place("j" if place.node == "" else place.free(NODES[1:]), place.sample, place.below)
-            return Fold(kind, inner.node, self._expression(e, inner))
-        used = {x for s in symbols for x in self._letters(s, Place())}
-        letters = ",".join(x for x in ("j", "k", "i") if x in used)
-        return Fold(kind, letters, self._expression(e, Place()))
+            nodes = "j" if place.column == "" else NODES[2:]
+            inner = Place(place.free(SAMPLES if shape[1:] == (BATCH,) else nodes), place.row)
+            return Fold(kind, inner.column, self._expression(e, inner))
+        inner = _place_in(shape)
+        used = {x for n in variables(e) for x in self._letters(self.symbols[n], inner)}
+        letters = ",".join(x for x in (inner.column, inner.row) if x in used)
+        body = self._expression(e, inner)
+        return Fold(kind, letters, body) if letters else body  # of one element: the element itself
+
+    def _shape(self, e: Expression) -> Shape:
+        """The shape of an expression; a reduction in it, which is of one sample, has a number for each."""
+        if isinstance(e, Variable):
+            return self.symbols[e.name].shape
+        if isinstance(e, Reduction):
+            shape = self._shape(e.argument)
+            return shape[1:] if e.over == "rows" else (*shape[:-1], 1)
+        parts = [self._shape(a) for a in e.arguments] if isinstance(e, Applied) else []
+        whole = broadcast(parts)
+        assert whole is not None, f"the operands of {e} do not fit"
+        return whole
 
     def _phrase(self, equation: Equation, place: Place) -> Look:
         looks = [self.names.leaf(s).look for s in equation.operands]
-        sample, node = Atom(place.sample), Atom(place.node)
+        sample, node = Atom(place.row), Atom(place.column)
         match equation.op:
             case Gather():
                 entry = (Atom("entry ", "text"), node, Atom(" of the rows of ", "text"), looks[0])
@@ -290,3 +297,10 @@ class Components:
             return self._reduced(e.kind, "columns" if e.over == "all" else e.over, e.argument, place)
         assert isinstance(e, Applied)
         return Apply(e.function, tuple(self._expression(a, place) for a in e.arguments))
+
+
+def _place_in(shape: Shape) -> Place:
+    """The letters of an element of an array of that shape."""
+    row = "" if len(shape) < 2 else "i" if shape[0] == BATCH else "k"
+    column = "" if not shape else "j" if shape[-1] != BATCH else "s" if row == "i" else "i"
+    return Place(column, row)

@@ -85,7 +85,8 @@ def lines(program: Program, *, jacobians: bool = False) -> list[Line]:
         mine = users.get(name, [])
         role = equation.target.role
         small = isinstance(equation.op, MatMul | Reduce) and role in ("temporary", "inner", "loss")
-        small = small or (isinstance(equation.op, Elementwise) and role == "temporary")
+        small = small or (isinstance(equation.op, Elementwise) and role == "temporary" and not _repeats(equation))
+        small = small and name != program.prediction.name
         if name not in hidden and small and len(mine) == 1 and not _of_a_sample(equation) and _open(mine[0], name):
             same = section_of[id(mine[0])] == section_of[id(equation)]
             if same or equation.target.role == "temporary":
@@ -126,6 +127,11 @@ def _through_jacobians(
         if between and closed and all(s.name in allowed for s in end.operands):
             pairs[dz] = (a.name, between)
     return pairs
+
+
+def _repeats(equation: Equation) -> bool:
+    """Whether the value is repeated to fill its target: in a sum it counts more often than its formula would."""
+    return equation.op.shape(equation.operands) != equation.target.shape
 
 
 def _of_a_sample(equation: Equation) -> bool:

@@ -7,6 +7,7 @@ program is then Tᵀ = Rᵀ Lᵀ, and an element-wise value takes the orientatio
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import assert_never
 
 from chainrule.notation.activations import Activations
 from chainrule.notation.lines import FAMILIAR, STABLE, USUAL, Line, uncut
@@ -27,7 +28,7 @@ from chainrule.notation.tree import (
 )
 from chainrule.notation.typeset import Atom, Look, Row
 from chainrule.program.equation import Equation, Program
-from chainrule.program.op import Elementwise, Gather, Mask, MatMul, OneHot, Reduce, ScatterAdd
+from chainrule.program.op import Elementwise, Gather, Mask, MatMul, OneHot, Op, Reduce, ScatterAdd
 from chainrule.program.scalar import Apply as Applied
 from chainrule.program.scalar import Constant, Expression, Reduction, Variable, variables
 from chainrule.program.scalar import replace as exchange
@@ -139,7 +140,8 @@ class Matrices:
     # --- operations --------------------------------------------------------------------------------------------
 
     def _right(self, equation: Equation, want: bool) -> Math:
-        op, operands = equation.op, equation.operands
+        op: Op = equation.op
+        operands = equation.operands
         match op:
             case MatMul(transpose_left, transpose_right):
                 left = self._matrix(operands[0], transpose_left != want)
@@ -151,6 +153,8 @@ class Matrices:
                 return self._reduced(kind, over, expression, want)
             case Gather() | ScatterAdd() | Mask() | OneHot():
                 return Phrase(equation.target.name, self._phrase(equation), flipped=self.names.flipped(equation.target))
+            case _:
+                assert_never(op)
 
     def _matrix(self, symbol: Symbol, transposed: bool) -> Math:
         if symbol.name in self.inside:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import assert_never
 
 from chainrule.program.equation import Equation, Program
 from chainrule.program.op import Elementwise, Gather, Mask, MatMul, OneHot, Reduce, ScatterAdd
@@ -129,6 +130,8 @@ def _right(equation: Equation, within: Mapping[str, str]) -> str:
             return f"mask({rate!r}, {names[0]}, {names[1]}, {stream}, len(X), {columns})"
         case OneHot(classes):
             return f"({names[0]}[:, None] == np.arange({classes})).astype(np.float64)"
+        case _:
+            assert_never(op)
 
 
 def _size(dimension: int | str) -> str:
@@ -155,6 +158,7 @@ def source_lines(program: Program) -> list[CodeLine]:
     read_by_expression = {
         s.name for e in program.equations if isinstance(e.op, Elementwise | Reduce) for s in e.operands
     }
+    ends = {program.prediction.name, *(g.name for _, g in program.gradients)}
     within: dict[str, str] = {}
     inside: dict[str, Equation] = {}
     made = []
@@ -162,7 +166,7 @@ def source_lines(program: Program) -> list[CodeLine]:
         for equation in equations:
             target: Symbol = equation.target
             once = target.role == "temporary" and uses.get(target.name) == 1 and target.name in read_by_expression
-            if once and isinstance(equation.op, MatMul):
+            if once and isinstance(equation.op, MatMul) and target.name not in ends:
                 within[target.name] = _right(equation, within)
                 inside[target.name] = equation
                 continue

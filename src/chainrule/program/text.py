@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 from chainrule.program.op import Elementwise, Gather, Mask, MatMul, OneHot, Op, Reduce, ScatterAdd
 from chainrule.program.scalar import Apply, Constant, Expression, Variable
@@ -103,6 +103,8 @@ def right_side(equation: Equation, names: dict[str, str]) -> str:
             return f"1 with probability {number(1 - rate)}, else 0   (seed, step {operands[1]}, stream {stream})"
         case OneHot():
             return f"one-hot rows of {operands[0]}"
+        case _:
+            assert_never(op)
 
 
 def equation_text(equation: Equation, names: dict[str, str] | None = None) -> str:
@@ -120,7 +122,8 @@ def written_in_place(program: Program) -> dict[str, str]:
     names: dict[str, str] = {}
     for equation in program.equations:
         target: Symbol = equation.target
-        if target.role == "temporary" and uses.get(target.name) == 1 and isinstance(equation.op, MatMul):
+        once = uses.get(target.name) == 1 and target != program.prediction
+        if target.role == "temporary" and once and isinstance(equation.op, MatMul):
             names[target.name] = right_side(equation, names)
     return names
 

@@ -101,7 +101,8 @@ class _Chain:
         slope = self._total(target.name)
         needs_symbol = isinstance(op, MatMul | Gather | ScatterAdd)
         several = len(ways) > 1 and sum(1 for _ in walk(slope)) > _SMALL
-        if not (needs_symbol and isinstance(slope, Variable)) and (target.role == "value" or needs_symbol or several):
+        whole = isinstance(slope, Variable) and self.builder.scope[slope.name].shape == target.shape
+        if not (needs_symbol and whole) and (target.role == "value" or needs_symbol or several):
             slope = self._settle(target)
         if equation.target.name in self.builder.partials:
             for symbol, partial in _parameters_first(ways):
@@ -189,6 +190,8 @@ class _Chain:
                     term = builder.size(size) * term  # the same number on the whole axis
                 else:
                     axes.append(axis)
+        if not axes and len(shape) > len(symbol.shape):
+            axes.append(0)  # an axis of one element, which the symbol does not have
         if axes:
             over_all = symbol.shape == () or (len(symbol.shape) == 1 and own[-1] != symbol.shape[0])
             kind: Over = "all" if over_all or len(shape) < 2 else "rows" if axes == [0] else "columns"

@@ -4,6 +4,7 @@ A parameter's gradient is a sum over the batch, and one sample's part of it, g_i
 
     dW = Aᵀ dZ           g_i = a_i dz_iᵀ      ‖g_i‖² = ‖a_i‖² ‖dz_i‖²     Σ_i g_i² = (A²)ᵀ dZ²
     db = Σ_i e_i         g_i = e_i            ‖g_i‖² = Σ_j e_ij²          Σ_i g_i² = Σ_i e_i²
+    dc = Σ_i Σ_j e_ij    g_i = Σ_j e_ij       ‖g_i‖² = g_i²               Σ_i g_i² = Σ_i (Σ_j e_ij)²
     dE = D added up      a token that a sample holds twice adds up within g_i: not an element-wise matter, and so
                          not an equation of this language; it is computed from the traced values
 
@@ -12,14 +13,15 @@ Source: Goodfellow 2015 (norms), Dangel et al. 2020 (second moments).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import assert_never
 
 from chainrule.errors import SpecError
 from chainrule.program.builder import Builder
-from chainrule.program.equation import Equation, Program
-from chainrule.program.op import Elementwise, MatMul, Reduce, ScatterAdd
-from chainrule.program.scalar import TWO, Expression, Variable, power
+from chainrule.program.equation import Equation, Program, shape_of
+from chainrule.program.op import Elementwise, Gather, Mask, MatMul, OneHot, Op, Reduce, ScatterAdd
+from chainrule.program.scalar import ONE, TWO, Expression, Variable, differentiate, power
 from chainrule.program.symbol import Symbol
 from chainrule.program.verify import verify
 
@@ -29,27 +31,49 @@ _RULE = "one sample's part"
 def parts(program: Program) -> dict[str, tuple[Equation, ...]]:
     """For each parameter the equations that add up samples on the way to its gradient.
 
-    Raises SpecError where samples are mixed in another way.
+    Their sum, divided by the divisor of the cost where the program divides there, is the gradient without what no
+    sample has a part in (penalties).  Raises SpecError where samples are mixed in another way.
     """
-    made_by = {e.target.name: e for e in program.backward}
-    found = {}
+    making = {e.target.name: e for e in program.backward}
+    slopes = [ONE] if program.divisor is None else [ONE, ONE / program.divisor]
+    sums = {}
     for symbol, gradient in program.gradients:
         if symbol.role == "parameter":
-            found[symbol.name] = tuple(_sums(made_by[gradient.name], made_by, symbol))
-    return found
+            sums[symbol.name] = tuple(_sums(making[gradient.name], making, slopes, symbol))
+    return sums
 
 
-def _sums(equation: Equation, made_by: Mapping[str, Equation], of: Symbol) -> list[Equation]:
-    op = equation.op
-    adds = (isinstance(op, MatMul) and op.transpose_left and all(s.batched for s in equation.operands)) or (
-        isinstance(op, Reduce) and op.kind == "sum" and any(s.batched for s in equation.operands)
-    )
-    if adds or isinstance(op, ScatterAdd):
+def _sums(
+    equation: Equation, making: Mapping[str, Equation], slopes: Sequence[Expression], of: Symbol
+) -> list[Equation]:
+    if _adds_up_samples(equation):
         return [equation]
-    if isinstance(op, Elementwise):
-        inner = [made_by[s.name] for s in equation.operands if s.name in made_by]
-        return [x for e in inner for x in _sums(e, made_by, of)]
+    sums: list[Equation] = []
+    if isinstance(equation.op, Elementwise):
+        for part in equation.operands:
+            if part.name in making:
+                if differentiate(equation.op.expression, part.name) not in slopes:
+                    break
+                sums += _sums(making[part.name], making, slopes, of)
+        else:
+            if not any(s.batched for s in equation.operands):
+                return sums
     raise SpecError(f"The gradient of {of} does not add up over the samples: {equation}.")
+
+
+def _adds_up_samples(equation: Equation) -> bool:
+    op: Op = equation.op
+    match op:
+        case MatMul(transpose_left, transpose_right):
+            return transpose_left and not transpose_right and all(s.batched for s in equation.operands)
+        case Reduce(kind, over):
+            return kind == "sum" and over != "columns" and any(s.batched for s in equation.operands)
+        case ScatterAdd():
+            return True
+        case Elementwise() | Gather() | Mask() | OneHot():
+            return False
+        case _:
+            assert_never(op)
 
 
 def squared_norms(program: Program) -> tuple[Program, dict[str, Symbol]]:
@@ -67,9 +91,21 @@ def _norm(builder: Builder, equation: Equation) -> Symbol:
     if isinstance(equation.op, MatMul):
         factors = [Variable(_square(builder, s).name) for s in equation.operands]
         return builder.write(draft, factors[0] * factors[1], rule=_RULE, through=str(equation))
-    assert isinstance(equation.op, Reduce)
-    squared = power(equation.op.expression, TWO)
+    squared = power(_of_each(builder, equation), TWO)
     return builder.reduce(draft, Reduce("sum", "columns", squared), rule=_RULE, through=str(equation))
+
+
+def _of_each(builder: Builder, equation: Equation) -> Expression:
+    """e of g_i = e_i; where everything is added up, each sample's own sum first."""
+    assert isinstance(equation.op, Reduce)
+    expression, over = equation.op.expression, equation.op.over
+    if over == "rows" or shape_of(expression, builder.scope)[1:] == (1,):
+        return expression
+    each = Reduce("sum", "columns", expression)
+    for before in builder.equations:
+        if before.op == each:
+            return Variable(before.target.name)
+    return Variable(builder.reduce(equation.target.said("sum"), each, rule=_RULE).name)
 
 
 def _square(builder: Builder, symbol: Symbol) -> Symbol:
@@ -102,7 +138,7 @@ def second_moments(program: Program) -> tuple[Program, dict[str, Symbol]]:
             made[name] = builder.apply(draft, op, (left, right), rule=_RULE, through=str(equation))
         else:
             assert isinstance(op, Reduce)
-            value: Expression = power(op.expression, TWO)
+            value = power(_of_each(builder, equation), TWO)
             made[name] = builder.reduce(draft, Reduce("sum", op.over, value), rule=_RULE, through=str(equation))
     return _closed(program, builder), made
 

@@ -13,7 +13,7 @@ from chainrule.engines.compiled.plan.memory import Memory, Word, width
 from chainrule.engines.llvm.emit import Function, Int, Value
 from chainrule.engines.llvm.expression import Evaluator
 from chainrule.program.equation import Equation
-from chainrule.program.symbol import BATCH, STORED
+from chainrule.program.symbol import BATCH
 
 NUMBERS = frozenset(
     {
@@ -187,12 +187,7 @@ class Frame:
         What the equations themselves compute is left out.
         """
         computed = {e.target.name for e in equations}
-        names = dict.fromkeys(
-            s.name
-            for e in equations
-            for s in e.operands
-            if s.shape == () and s.name not in computed and s.role not in STORED
-        )
+        names = dict.fromkeys(s.name for e in equations for s in e.operands if s.shape == () and s.name not in computed)
         return {name: self.scalar(name) for name in names}
 
     @property

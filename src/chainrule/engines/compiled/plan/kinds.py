@@ -13,7 +13,7 @@ from typing import Literal
 from chainrule.errors import ProgramError
 from chainrule.program.equation import Equation, Program
 from chainrule.program.op import Elementwise, Gather, MatMul, OneHot, Reduce, ScatterAdd
-from chainrule.program.symbol import Symbol, shape_text
+from chainrule.program.symbol import BATCH, Symbol, shape_text
 
 Kind = Literal["batch", "weight", "table", "vector", "scalar", "tokens"]
 Form = Literal["forward", "backward", "batch"]
@@ -99,6 +99,9 @@ def check_kinds(program: Program, kinds: Mapping[str, Kind]) -> None:
 
 def _fault(equation: Equation, kinds: Mapping[str, Kind], one_hot: set[str]) -> str | None:
     """What keeps an equation from being compiled; None for nothing."""
+    across = [s for s in (equation.target, *equation.operands) if BATCH in s.shape[1:]]
+    if across and not _samples_by_samples(equation):
+        return f"samples are laid along the lanes, one row each; {across[0]} has samples in its columns"
     match equation.op:
         case MatMul():
             if any(s.name in one_hot for s in equation.operands):
@@ -113,9 +116,16 @@ def _fault(equation: Equation, kinds: Mapping[str, Kind], one_hot: set[str]) -> 
             if equation.operands[0].role not in ("input", "target"):
                 return "labels must be given"
         case Gather() | ScatterAdd():
+            if equation.operands[0].name in one_hot:
+                return "one-hot rows to be added up: these are compared with their labels and lie nowhere"
             if kinds[equation.operands[1].name] != "tokens" or equation.operands[1].role != "input":
                 return "tokens must be given"
     return None
+
+
+def _samples_by_samples(equation: Equation) -> bool:
+    """Whether it is a product that other words refuse."""
+    return isinstance(equation.op, MatMul) and not any(BATCH in s.shape[1:] for s in equation.operands)
 
 
 def _misfit(equation: Equation, kinds: Mapping[str, Kind], one_hot: set[str]) -> str | None:
