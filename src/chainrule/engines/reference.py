@@ -79,7 +79,29 @@ SCALAR: Mapping[str, Callable[..., Any]] = {
 }
 """From each scalar function to NumPy's."""
 
+LONG = 4096
+"""Terms up to which a sum is taken as it comes."""
+
 _AXES = {"rows": {"axis": 0}, "columns": {"axis": 1, "keepdims": True}, "all": {}}
+
+
+def _product(left: Array, right: Array) -> Array:
+    """The product of two matrices; what is summed over is taken in parts where it is long, so that digits are kept."""
+    depth = left.shape[1]
+    if depth <= LONG:
+        return np.asarray(np.matmul(left, right))
+    total = np.matmul(left[:, :LONG], right[:LONG])
+    for first in range(LONG, depth, LONG):
+        total += np.matmul(left[:, first : first + LONG], right[first : first + LONG])
+    return np.asarray(total)
+
+
+def _sum_of_rows(x: Array) -> Array:
+    """Σ over the rows (m, n) → (n,); NumPy adds row after row, so that many are taken in parts."""
+    if len(x) <= LONG:
+        return np.asarray(np.sum(x, axis=0))
+    starts = np.arange(0, len(x), 64)
+    return _sum_of_rows(np.add.reduceat(x, starts, axis=0))
 
 
 def evaluator(expression: Expression, dtype: np.dtype[Any]) -> Evaluate:
@@ -112,7 +134,7 @@ def handler(equation: Equation, dtype: np.dtype[Any]) -> Evaluate:
     match op:
         case MatMul(transpose_left, transpose_right):
             left, right = names
-            return lambda v: np.matmul(
+            return lambda v: _product(
                 v[left].T if transpose_left else v[left], v[right].T if transpose_right else v[right]
             )
         case Elementwise(expression):
@@ -127,6 +149,8 @@ def handler(equation: Equation, dtype: np.dtype[Any]) -> Evaluate:
             return repeated
         case Reduce(kind, over, expression):
             value, axes = evaluator(expression, dtype), _AXES[over]
+            if kind == "sum" and over == "rows":
+                return lambda v: _sum_of_rows(value(v))
             function: Callable[..., Any] = np.sum if kind == "sum" else np.max
             return lambda v: function(value(v), **axes)
         case Gather():

@@ -18,7 +18,7 @@ Leaf = Callable[[str], Value]
 
 def _sign(f: Function, x: Value) -> Value:
     one = f.intrinsic("copysign", f.constant(x.type, 1.0), x)
-    return f.select(f.fcmp("one", x, 0.0), one, x)  # 0 keeps its sign, NaN stays
+    return f.select(f.fcmp("one", x, 0.0), one, f.fadd(x, 0.0))  # 0 loses its sign, as NumPy has it; NaN stays
 
 
 def _unary() -> Mapping[str, Callable[[Function, Value], Value]]:

@@ -292,8 +292,12 @@ def power_of(f: Function, x: Value, y: Value) -> Value:
     whole = f.fcmp("oeq", y, f.intrinsic("rint", y))
     even = f.fcmp("oeq", half, f.intrinsic("rint", half))
     signed = f.select(f.bits("and", whole, f.bits("xor", even, 1)), f.intrinsic("copysign", size, x), size)
-    real = f.select(f.bits("or", whole, f.fcmp("uge", x, 0.0)), signed, math.nan)
-    return f.select(f.fcmp("oeq", y, 0.0), f.constant(x.type, 1.0), real)
+    defined = f.bits("or", f.bits("or", whole, f.fcmp("uge", x, 0.0)), f.fcmp("oeq", x, -math.inf))
+    real = f.select(defined, signed, math.nan)
+    # x ** 0, 1 ** y and (-1) ** (an infinity) are 1, whatever the other is
+    ones = f.bits("or", f.fcmp("oeq", y, 0.0), f.fcmp("oeq", x, 1.0))
+    far = f.bits("and", f.fcmp("oeq", x, -1.0), f.fcmp("oeq", f.fabs(y), math.inf))
+    return f.select(f.bits("or", ones, far), f.constant(x.type, 1.0), real)
 
 
 def _whole_power(f: Function, x: Value, n: int, y: Value | None) -> Value:

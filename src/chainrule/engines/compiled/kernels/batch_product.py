@@ -47,7 +47,7 @@ def batch_product(
     """dW (k, n) = A' dZ, summed over the m samples; the result in feature panels.
 
     values: A (m, k), slopes: dZ (m, n), in lane panels; scratch: `batch_scratch` scalars for each thread, its own;
-    out: where sums begin if `accumulate` (a bool, or an i1 value read at run time) holds; else they begin at 0.
+    out: what the sums are added to if `accumulate` (a bool, or an i1 value read at run time) holds.
     The epilogue is called once for each tile (of one or two vectors a row): it may store, or update weights in place.
     bias_epilogue(feature panel, vectors): the sums of dZ over the samples of this call, once for each panel.
     nonzero: the lists of what is not 0 in A, to pass over the rest (in full panels of output features).  The result has
@@ -152,16 +152,18 @@ class _Batch:
         f, layout, NR = self.f, self.layout, self.layout.panel
         offset = f.mul(f.add(f.mul(panel, self.k), i), NR)
         operands = Operands(self.scratch, f.at(self.values, (i, NR), type=layout.real), row=NR, jump=self.k * NR)
-        start = self._start(offset, size, width)
+        blank = [f.constant(layout.vector, 0.0)] * (size * width)
         if self.nonzero is not None and width == layout.vectors and ways_of(layout, size, width) == 1:
-            acc = accumulate_nonzero(f, layout, size, width, start, operands, self.nonzero.tile_steps(f, number))
+            acc = accumulate_nonzero(f, layout, size, width, blank, operands, self.nonzero.tile_steps(f, number))
         else:
             whole = f.mul(f.udiv(f.add(self.m, UNROLL - 1), UNROLL), UNROLL)
-            acc = accumulate_tile(f, layout, size, width, start, operands, whole)
+            acc = accumulate_tile(f, layout, size, width, blank, operands, whole)
+        if self.accumulate is not False:  # a chunk's sums are whole before they join those of the chunks before
+            acc = [f.fadd(a, b) for a, b in zip(self._start(offset, size, width), acc, strict=True)]
         self.epilogue(Tile(i, size, panel, fold(acc, width), offset))
 
     def _start(self, offset: Int, size: int, width: int) -> list[Value]:
-        """What the sums of a tile begin with: 0, or what `out` holds."""
+        """What the sums of a tile are added to: 0, or what `out` holds."""
         f, layout, add = self.f, self.layout, self.accumulate
         at = f.at(self.out, offset, type=layout.real)
         blank = [f.constant(layout.vector, 0.0)] * (size * width)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from chainrule.engines.compiled.kernels.long_sums import LONG
 from chainrule.engines.compiled.kernels.nonzero import PlacedLists
 from chainrule.engines.compiled.kernels.panels import PanelLayout
 from chainrule.engines.compiled.kernels.tile import (
@@ -228,7 +229,9 @@ class _Feature:
         """A tile of `size` rows from the i-th on, through one block of the depth."""
         f, layout, nv = self.f, self.layout, self.layout.vectors
         offset = self._offset(i, panel)
-        start = self._start(size, offset, d)
+        start, before = self._start(size, offset, d), None
+        if self.depth > LONG:  # the sums of a block begin at 0, and those of the blocks before are added
+            start, before = [f.constant(layout.vector, 0.0)] * (size * nv), start
         listed = self.nonzero is not None and ways_of(layout, size, nv) == 1  # partial sums would be others
         operands = self._operands(i, panel, 0 if listed else d.first)  # entries count from the beginning
         if listed:
@@ -238,6 +241,8 @@ class _Feature:
         else:
             tail_if = d.ends if isinstance(d.ends, Value) else None
             acc = accumulate_tile(f, layout, size, nv, start, operands, d.whole, d.tail, tail_if)
+        if before is not None:
+            acc = [f.fadd(a, b) for a, b in zip(before, acc, strict=True)]
         tile = Tile(i, size, panel, fold(acc, nv), offset)
         if self.rolled:
             store_tile(f, layout, self.out, tile)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from chainrule.engines.compiled.kernels.long_sums import DEEP
 from chainrule.engines.compiled.kernels.panels import PanelLayout
 from chainrule.engines.llvm.emit import Function, Int, Value
 
@@ -90,12 +91,18 @@ def row_segments(layout: PanelLayout, k: int, vectors: int) -> list[Segment]:
 def depth_block(layout: PanelLayout, depth: int) -> int:
     """Steps of a depth block of a feature product, a multiple of the panel where there are several; the last has fewer.
 
-    A block of the streamed operand stays in the level 1 cache.
+    A block of the streamed operand stays in the level 1 cache, or fills it where there are very many.
     """
     NR = layout.panel
-    most = max(NR, int(layout.target.l1 * DEPTH_BYTES_PER_L1) // (NR * layout.itemsize))
+    twice = 1 + (depth > DEEP)
+    most = twice * max(NR, int(layout.target.l1 * DEPTH_BYTES_PER_L1) // (NR * layout.itemsize))
     blocks = -(-depth // most)
-    return depth if blocks == 1 else layout.padded(-(-depth // blocks))
+    if blocks == 1:
+        return depth
+    size = layout.padded(-(-depth // blocks))
+    while 0 < depth % size < UNROLL:  # the last block has at least one whole turn, which its loop takes unasked
+        size += NR
+    return size
 
 
 def share(f: Function, count: Int, tid: Int, team: Int) -> tuple[Int, Int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+from chainrule.engines.compiled.kernels.long_sums import accumulated
 from chainrule.engines.compiled.kernels.panels import PanelLayout
 from chainrule.engines.compiled.lower.frame import Frame
 from chainrule.engines.compiled.plan.kinds import width_of
@@ -59,7 +60,8 @@ def per_sample(frame: Frame, stage: PerSample) -> None:
                         frame.store_batch(value, e.target.name, panel, feature, row)
                 return out
 
-            sums = f.loop(0, width, body, start)
+            takes = [combine(f, e.op.kind) for e in reduced]  # type: ignore[union-attr]
+            sums = accumulated(f, width, body, start, takes) if reduced else f.loop(0, width, body, start)
             for e, total in zip(reduced, sums, strict=True):
                 registers[e.target.name] = total
                 if e.target.name in plan.kept:
@@ -211,7 +213,8 @@ def flat(frame: Frame, stage: Flat) -> None:
                 result.append(combine(f, e.op.kind)(a, value))
             return result
 
-        for e, total in zip(reduced, f.loop(0, count, body, start), strict=True):
+        takes = [combine(f, e.op.kind) for e in reduced]  # type: ignore[union-attr]
+        for e, total in zip(reduced, accumulated(f, count, body, start, takes), strict=True):
             assert isinstance(e.op, Reduce)
             f.store(f.reduce(combine(f, e.op.kind), total), frame.addresses[e.target.name])
 

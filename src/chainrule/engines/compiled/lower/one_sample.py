@@ -7,6 +7,7 @@ reduction.
 
 from __future__ import annotations
 
+from chainrule.engines.compiled.kernels.long_sums import LONG, accumulated
 from chainrule.engines.compiled.kernels.panels import PanelLayout
 from chainrule.engines.compiled.lower.elementwise import combine, identity
 from chainrule.engines.compiled.plan import Plan
@@ -26,6 +27,10 @@ AHEAD = 2 * ROWS
 """Rows of W by which they are asked for before they are read: what lies beyond the second-level cache is on its way."""
 MOST_NONZERO = 8192
 """Elements of x of which those that are not 0 are listed, on the stack."""
+BLOCK = 512
+"""Rows of W that make a partial sum of z, where W has very many."""
+PIECE = 1024
+"""Vectors of such partial sums, on the stack."""
 
 
 class _Row:
@@ -136,7 +141,8 @@ class _Row:
 
         whole = k - k % ROWS
         acc = [f.constant(layout.vector, 0.0)] * (count * ways)
-        acc = f.loop(0, whole, lambda p, *a: steps(p, list(a), ROWS), acc, step=ROWS)
+        takes = [f.fadd] * len(acc)
+        acc = accumulated(f, whole, lambda p, *a: steps(p, list(a), ROWS), acc, takes, step=ROWS)
         acc = steps(whole, acc, k - whole)
         for way in range(1, ways):
             acc[:count] = [f.fadd(a, b) for a, b in zip(acc[:count], acc[way * count :], strict=False)]
@@ -152,7 +158,7 @@ class _Row:
                 return entry
             return f.convert("zext", f.load("i32", f.at(listed, entry, type="i32")), "i64")
 
-        def rows(first: Int, turns: int) -> None:
+        def rows(first: Int, turns: int, into: Value, left: Int, right: Int) -> None:
             scalars, lines, later = [], [], []
             for u in range(turns):
                 p = row_of(f.add(first, u))
@@ -162,7 +168,7 @@ class _Row:
                     later.append(f.at(w, (row_of(f.add(first, AHEAD + u)), n), type=layout.real))
 
             def column(i: Int, wide: int) -> None:
-                to, size = f.at(place, (i, layout.lanes), type=layout.real), layout.lanes
+                to, size = f.at(into, (f.sub(i, left), layout.lanes), type=layout.real), layout.lanes
                 for line in later:
                     f.prefetch(f.at(line, (i, size), type=layout.real), locality=3)
                 for v in range(wide):
@@ -172,15 +178,43 @@ class _Row:
                     f.store(z, to, v * size)
 
             per_line = max(1, 64 // (layout.lanes * layout.itemsize))
-            lined = count - count % per_line
-            f.loop(0, lined, lambda i: column(i, per_line), step=per_line)
-            f.loop(lined, count, lambda i: column(i, 1))
+            wide = f.sub(right, left)
+            lined = f.sub(right, wide % per_line if isinstance(wide, int) else f.urem(wide, per_line))
+            f.loop(left, lined, lambda i: column(i, per_line), step=per_line)
+            f.loop(lined, right, lambda i: column(i, 1))
 
-        zero = f.constant(layout.vector, 0.0)
-        f.loop(0, count, lambda i: f.store(zero, f.at(place, (i, layout.lanes), type=layout.real)))
-        whole = f.bits("and", terms, -ROWS)
-        f.loop(0, whole, lambda e: rows(e, ROWS), step=ROWS)
-        f.loop(whole, terms, lambda e: rows(e, 1))
+        def at(base: Value, i: Int) -> Value:
+            return f.at(base, (i, layout.lanes), type=layout.real)
+
+        def clear(base: Value, vectors: Int) -> None:
+            f.loop(0, vectors, lambda i: f.store(f.constant(layout.vector, 0.0), at(base, i)))
+
+        def terms_of(first: Int, last: Int, into: Value, left: Int, right: Int) -> None:
+            whole = f.add(first, f.bits("and", f.value(f.sub(last, first)), -ROWS))
+            f.loop(first, whole, lambda e: rows(e, ROWS, into, left, right), step=ROWS)
+            f.loop(whole, last, lambda e: rows(e, 1, into, left, right))
+
+        clear(place, count)
+        if k <= LONG:
+            terms_of(0, terms, place, 0, count)
+            return
+        partial = f.alloca(layout.vector, PIECE)
+
+        def piece(left: Int) -> None:
+            right = f.imin(f.add(left, PIECE), count)
+
+            def add(i: Int) -> None:
+                so_far, more = f.load(layout.vector, at(place, i)), f.load(layout.vector, at(partial, f.sub(i, left)))
+                f.store(f.fadd(so_far, more), at(place, i))
+
+            def block(first: Int) -> None:
+                clear(partial, f.sub(right, left))
+                terms_of(first, f.imin(f.add(first, BLOCK), terms), partial, left, right)
+                f.loop(left, right, add)
+
+            f.loop(0, terms, block, step=BLOCK)
+
+        f.loop(0, count, piece, step=PIECE)
 
     def nonzero(self, x: Value, k: int) -> tuple[Value, Value]:
         """(address of the numbers of the elements of x that are not 0, i32; how many)."""
@@ -243,7 +277,11 @@ class _Row:
                 out[k] = combine(f, e.op.kind)(out[k], value)
             return out
 
-        for e, total in zip(reduced, f.loop(0, count, body, start), strict=True):
+        takes = [combine(f, e.op.kind) for e in reduced]  # type: ignore[union-attr]
+        sums = (
+            accumulated(f, count, body, start, takes, lanes=layout.lanes) if reduced else f.loop(0, count, body, start)
+        )
+        for e, total in zip(reduced, sums, strict=True):
             assert isinstance(e.op, Reduce)
             self.numbers[e.target.name] = f.reduce(combine(f, e.op.kind), total)
 
