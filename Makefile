@@ -2,6 +2,7 @@
 #
 #   make demo      set up, train on handwritten digits, and leave a report to look at
 #   make test      set up, then run the tests
+#   make long      set up, then run the long tests and some mutants (an hour and more)
 #   make lint      ruff and mypy
 #   make bench     time the engines against each other and other libraries
 #   make clean     remove what the above have made
@@ -9,6 +10,7 @@
 # PYTHON=python3.12   the interpreter to set up with (by default the first that is new enough)
 # ORACLE=             test without PyTorch (its tests are then skipped)
 # PYTEST='-k digits'  more words for pytest
+# MUTANTS=60          how many mutants `make long` tries, drawn at random
 
 MAKEFLAGS += --no-print-directory
 VENV := .venv
@@ -18,9 +20,10 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 p
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 ORACLE ?= yes
 WORKERS ?= 2
+MUTANTS ?= 60
 PYTEST ?=
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test long lint bench clean
 
 demo: $(VENV)/report
 	@$(RUN) -m chainrule train digits --report
@@ -28,6 +31,10 @@ demo: $(VENV)/report
 # A core for each worker: the libraries' own threads would only fight over them.
 test: $(VENV)/tests $(if $(filter yes,$(ORACLE)),$(VENV)/oracle)
 	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(RUN) -m pytest -n $(WORKERS) $(PYTEST)
+
+long: $(VENV)/tests $(if $(filter yes,$(ORACLE)),$(VENV)/oracle)
+	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(RUN) -m pytest -n $(WORKERS) -m long $(PYTEST)
+	@$(RUN) tests/mutants.py --sample $(MUTANTS) --jobs $(WORKERS)
 
 lint: $(VENV)/lint
 	@$(RUN) -m ruff check .

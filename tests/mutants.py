@@ -1,0 +1,185 @@
+"""Mutation testing: every operator and constant of the rules and engines is changed once; do the tests notice?
+
+    python tests/mutants.py                        all of them (hours of one core)
+    python tests/mutants.py --sample 60 --jobs 2   some, drawn by --seed
+    python tests/mutants.py --only rules/chain.py
+
+Each mutant is the package with one place changed, in a copy; the tests below run on it until one fails.  Those that no
+test fails on are printed with their line: either a test is missing, or the change makes no difference that matters.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import concurrent.futures
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "src" / "chainrule"
+MUTATED = (
+    "rules/chain.py", "rules/derive.py", "rules/forward.py", "rules/tangent.py", "rules/per_sample.py",
+    "program/builder.py", "program/scalar.py", "describe/activations.py", "describe/layers.py", "describe/losses.py",
+    "describe/optimizers.py", "engines/reference.py",
+)  # fmt: skip
+TESTS = (
+    "tests/test_formulas.py", "tests/test_differentiate.py", "tests/test_planted_faults.py", "tests/test_program.py",
+    "tests/glass/test_beyond.py", "tests/glass/test_check.py", "tests/test_torch.py", "tests/test_gradients.py",
+)  # fmt: skip
+SECONDS = 600
+"""A mutant that takes longer hangs, and is noticed so."""
+
+_OPERATORS: dict[type[ast.AST], type[ast.AST]] = {
+    ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.Pow: ast.Mult, ast.FloorDiv: ast.Mult,
+    ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
+    ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn, ast.NotIn: ast.In, ast.And: ast.Or, ast.Or: ast.And,
+}  # fmt: skip
+_LETTERS = {"+": "-", "-": "+", "*": "/", "/": "*", "<": ">", ">": "<"}
+"""In the texts of formulas."""
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A file with one place changed."""
+
+    file: str
+    line: int
+    change: str
+    node: int
+    """Which of the tree's nodes is changed, in the order of `ast.walk`."""
+    way: int
+    """Which of the changes that it allows."""
+
+    @property
+    def source(self) -> str:
+        """The file's text with the change."""
+        tree = _tree(self.file)
+        node = list(ast.walk(tree))[self.node]
+        change, _ = list(_changes(node, self.file.startswith("describe/")))[self.way]
+        change(node)
+        return ast.unparse(ast.fix_missing_locations(tree))
+
+
+def _tree(file: str) -> ast.Module:
+    return ast.parse((PACKAGE / file).read_text(encoding="utf-8"))
+
+
+def mutants(file: str) -> Iterator[Mutant]:
+    """Every mutant of a file of the package."""
+    tree = _tree(file)
+    passed_by, line = _passed_by(tree), 0
+    for k, node in enumerate(ast.walk(tree)):
+        line = getattr(node, "lineno", line)
+        if id(node) not in passed_by:
+            for way, (_, said) in enumerate(_changes(node, file.startswith("describe/"))):
+                yield Mutant(file, line, said, k, way)
+
+
+def _passed_by(tree: ast.AST) -> set[int]:
+    """Documentation, types, messages and imports: no test should depend on them."""
+    found: set[int] = set()
+
+    def drop(node: ast.AST | None) -> None:
+        found.update(id(n) for n in ast.walk(node)) if node is not None else None
+
+    for node in ast.walk(tree):
+        match node:
+            case ast.Expr(value=ast.Constant(value=str())):
+                drop(node)
+            case ast.FunctionDef():
+                drop(node.returns)
+                for argument in [*node.args.args, *node.args.kwonlyargs]:
+                    drop(argument.annotation)
+                for decorator in node.decorator_list:
+                    drop(decorator)
+            case ast.AnnAssign():
+                drop(node.annotation)
+            case ast.Raise() | ast.Import() | ast.ImportFrom() | ast.JoinedStr() | ast.Assert():
+                drop(node)
+            case ast.Call(func=ast.Name(id="expected" | "unknown_name" | "Symbol")):
+                drop(node)
+            case ast.ClassDef():
+                for decorator in node.decorator_list:
+                    drop(decorator)
+            case ast.Assign(targets=[ast.Name(id="__all__" | "_ranges")]):
+                drop(node)
+    return found
+
+
+def _changes(node: ast.AST, formulas: bool) -> Iterator[tuple[Callable[[ast.AST], None], str]]:
+    """(what changes the node in place, how it is said)."""
+
+    def swap(field: str, value: object) -> Callable[[ast.AST], None]:
+        return lambda twin: setattr(twin, field, value)
+
+    match node:
+        case ast.BinOp(op=op) | ast.BoolOp(op=op) if type(op) in _OPERATORS:
+            other = _OPERATORS[type(op)]
+            yield swap("op", other()), f"{type(op).__name__} -> {other.__name__}"
+        case ast.Compare(ops=[op]) if type(op) in _OPERATORS:
+            other = _OPERATORS[type(op)]
+            yield swap("ops", [other()]), f"{type(op).__name__} -> {other.__name__}"
+        case ast.UnaryOp(op=ast.USub()):
+            yield swap("op", ast.UAdd()), "-x -> x"
+        case ast.UnaryOp(op=ast.Not()):
+            yield swap("operand", ast.UnaryOp(op=ast.Not(), operand=node.operand)), "not x -> x"
+        case ast.Constant(value=bool(value)):
+            yield swap("value", not value), f"{value} -> {not value}"
+        case ast.Constant(value=int(number)):
+            yield swap("value", number + 1), f"{number} -> {number + 1}"
+        case ast.Constant(value=float(number)):
+            changed = number * 1.5 if number else 1.0
+            yield swap("value", changed), f"{number} -> {changed}"
+        case ast.Constant(value=str(text)) if formulas and any(c in text for c in "+-*/<>(") and " " in text:
+            for k, letter in enumerate(text):
+                if letter in _LETTERS and "**" not in text[max(0, k - 1) : k + 2]:
+                    changed_text = text[:k] + _LETTERS[letter] + text[k + 1 :]
+                    yield swap("value", changed_text), f"{text!r} -> {changed_text!r}"
+
+
+def noticed(mutant: Mutant) -> bool:
+    """Whether a test fails on the mutant."""
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder, "src")
+        shutil.copytree(PACKAGE, source / "chainrule", ignore=shutil.ignore_patterns("__pycache__"))
+        (source / "chainrule" / mutant.file).write_text(mutant.source, encoding="utf-8")
+        environment = {**os.environ, "PYTHONPATH": str(source), "CHAINRULE_CACHE_DIR": str(Path(folder, "cache")),
+                       "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # fmt: skip
+        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-n", "0", *TESTS]
+        try:
+            done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, timeout=SECONDS)
+        except subprocess.TimeoutExpired:
+            return True
+        return done.returncode != 0
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sample", type=int, help="only so many, drawn at random")
+    parser.add_argument("--seed", type=int, default=0, help="of the draw")
+    parser.add_argument("--only", help="one file of the package")
+    parser.add_argument("--jobs", type=int, default=2, help="mutants at a time")
+    options = parser.parse_args()
+    every = [m for file in ((options.only,) if options.only else MUTATED) for m in mutants(file)]
+    chosen = every if options.sample is None else random.Random(options.seed).sample(every, options.sample)
+    print(f"{len(chosen)} of {len(every)} mutants", flush=True)
+    survivors = 0
+    with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
+        for mutant, seen in zip(chosen, pool.map(noticed, chosen), strict=True):
+            if not seen:
+                survivors += 1
+                print(f"  not noticed: {mutant.file}:{mutant.line}  {mutant.change}", flush=True)
+    print(f"{len(chosen) - survivors} of {len(chosen)} mutants were noticed")
+
+
+if __name__ == "__main__":
+    main()
