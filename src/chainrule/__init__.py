@@ -10,7 +10,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from chainrule.describe.activations import Activation, elu, leaky_relu
-from chainrule.describe.layers import BatchNorm, Dense, Dropout, Embedding, Layer, LayerNorm
+from chainrule.describe.combine import Branches, Keep, Residual, Take
+from chainrule.describe.layers import BatchNorm, Dense, Dropout, Embedding, Layer, LayerNorm, Tied
 from chainrule.describe.losses import Cost, Loss, cross_entropy, huber, quantile
 from chainrule.describe.network import NetworkSpec
 from chainrule.describe.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSProp
@@ -62,6 +63,7 @@ __all__ = [
     "Adam",
     "AdamW",
     "BatchNorm",
+    "Branches",
     "CSVLog",
     "Callback",
     "ChainruleError",
@@ -81,6 +83,7 @@ __all__ = [
     "FormulaError",
     "History",
     "InverseScaling",
+    "Keep",
     "Layer",
     "LayerNorm",
     "LearningRateLog",
@@ -98,9 +101,12 @@ __all__ = [
     "ProgramError",
     "Progress",
     "RMSProp",
+    "Residual",
     "Schedule",
     "SpecError",
     "StepDecay",
+    "Take",
+    "Tied",
     "WeightAverage",
     "cross_entropy",
     "data",

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from chainrule import frames
+from chainrule.describe.graph import Input
 from chainrule.describe.losses import Loss, Targets, loss_of
 from chainrule.describe.network import NetworkSpec
 from chainrule.errors import DataError, SpecError, expected, shorten, shown, unknown_name
@@ -25,31 +27,81 @@ _AS_MACHINE_CODE_READS: tuple[Literal["C", "A"], ...] = ("C", "A")
 """NumPy's letters for rows one after the other (C), each number at a multiple of its size (A)."""
 
 
-def inputs(spec: NetworkSpec, X: ArrayLike, dtype: DTypeLike, names: tuple[str, ...] | None = None) -> Array:
-    """X as (m, inputs) of the dtype, rows contiguous; tokens as int64.  Copied only if it must be.
+Inputs = ArrayLike | Mapping[str, ArrayLike]
+"""X; of several inputs, each by its name."""
 
-    names: of the inputs, where they are known; the columns of a data frame are matched by them.
+
+def inputs(spec: NetworkSpec, X: Inputs, dtype: DTypeLike, names: tuple[str, ...] | None = None) -> dict[str, Array]:
+    """X (m, inputs) under its symbol's name; of several inputs, each.  Rows contiguous, numbers of the dtype, tokens as
+    int64; copied only if it must be.
+
+    names: of the columns, where they are known; those of a data frame are matched by them.
     """
+    if not spec.named:
+        (source,) = spec.sources
+        return {source.symbol.name: _input("X", source, X, dtype, names)}  # type: ignore[arg-type]
+    if not isinstance(X, Mapping):
+        raise DataError(expected("X", f"a dict of {', '.join(n for n, _ in spec.named)}, the network's inputs", X))
+    known = [source.name for source in spec.sources]
+    faults = [f"X lacks {name!r}." for name in known if name not in X]
+    faults += [unknown_name("input", name, known) for name in X if name not in known]
+    if faults:
+        raise DataError(" ".join(faults))
+    arrays = {s.symbol.name: _input(f"X[{s.name!r}]", s, X[s.name], dtype, None) for s in spec.sources}
+    lengths = {name: len(array) for name, array in zip(known, arrays.values(), strict=True)}
+    if len(set(lengths.values())) > 1:
+        told = ", ".join(f"{name!r} {n}" for name, n in lengths.items())
+        raise DataError(f"All inputs must have one row per sample. Got rows: {told}.")
+    return arrays
+
+
+def matrix(spec: NetworkSpec, X: ArrayLike, dtype: DTypeLike, names: tuple[str, ...] | None = None) -> Array:
+    """X (m, inputs) of a network with one input.  Raises SpecError where there are several."""
+    if spec.named:
+        raise SpecError(f"This needs a network with one input; this one has {', '.join(n for n, _ in spec.named)}.")
+    return inputs(spec, X, dtype, names)[spec.sources[0].symbol.name]
+
+
+def as_given(spec: NetworkSpec, data: Mapping[str, Array], rows: slice | Array = slice(None)) -> Any:
+    """X as `inputs` takes it, of what it gave; some rows of it."""
+    part = {s.name: data[s.symbol.name][rows] for s in spec.sources}
+    return part if spec.named else part[""]
+
+
+def samples(data: Mapping[str, Array]) -> int:
+    """m: how many samples arrays of the symbols' names hold."""
+    return len(next(iter(data.values())))
+
+
+def _input(what: str, source: Input, X: ArrayLike, dtype: DTypeLike, names: tuple[str, ...] | None) -> Array:
     if type(X) is not np.ndarray and frames.is_frame(X):
         X = frames.matrix(X, names)
-    if spec.tokens:
-        return _tokens(spec, X)
-    array = _numbers("X", X, dtype)
+    if source.tokens:
+        return _tokens(what, source, X)
+    array = _numbers(what, X, dtype)
     if array.ndim != 2:
-        hint = " For one sample write X[None, :]." if array.ndim == 1 else ""
-        raise DataError(expected("X", f"of shape (m, {spec.inputs})", array.shape, hint.strip()))
-    if array.shape[1] != spec.inputs:
+        hint = f" For one sample write {what}[None, :]." if array.ndim == 1 else ""
+        raise DataError(expected(what, f"of shape (m, {source.width})", array.shape, hint.strip()))
+    if array.shape[1] != source.width:
         raise DataError(
-            f"X must have {spec.inputs} columns, the network's inputs. Got {array.shape[1]} (shape {array.shape})."
+            f"{what} must have {source.width} columns, the network's inputs. Got {array.shape[1]} "
+            f"(shape {array.shape})."
         )
-    return _finite("X", array)
+    return _finite(what, array)
 
 
-def _tokens(spec: NetworkSpec, X: ArrayLike) -> Array:
-    array = _asarray("X", X)
-    if array.ndim != 2 or array.shape[1] != spec.inputs:
-        raise DataError(expected("X", f"of shape (m, {spec.inputs}), {spec.inputs} tokens a sample", array.shape))
-    return _integers("X", array, spec.layers[0].vocabulary, "tokens")
+def _tokens(what: str, source: Input, X: ArrayLike) -> Array:
+    array = _asarray(what, X)
+    if array.ndim != 2 or array.shape[1] != source.width:
+        raise DataError(expected(what, f"of shape (m, {source.width}), {source.width} tokens a sample", array.shape))
+    tokens = _integers(what, array, max(source.counts), "tokens")
+    if len(set(source.counts)) > 1 and (tokens.max(axis=0) >= np.array(source.counts)).any():
+        row, column = np.argwhere(tokens >= np.array(source.counts))[0]
+        raise DataError(
+            f"{what} must hold tokens from 0 to {source.counts[column] - 1} in column {column}. "
+            f"Got {tokens[row, column]} in row {row}."
+        )
+    return tokens
 
 
 def targets(spec: NetworkSpec, y: ArrayLike, samples: int, dtype: DTypeLike) -> tuple[Targets, Array]:

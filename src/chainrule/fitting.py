@@ -31,7 +31,7 @@ Array = NDArray[Any]
 
 def prepared(
     net: Network,
-    X: ArrayLike,
+    X: checks.Inputs,
     y: ArrayLike,
     *,
     epochs: int,
@@ -66,7 +66,7 @@ def prepared(
     validation = None if validation_data is None else _validation(net, validation_data, names)
     net.feature_names = names
     program = net.training_program(optimizer, targets=targets, weighted=sample_weight is not None)
-    samples = len(data["X"])
+    samples = checks.samples(data)
     batch_size = min(batch_size, samples)
     check_batches(net.spec, samples, batch_size)
     steps = len(starts(samples, batch_size, least_batch(net.spec)))

@@ -16,15 +16,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.describe.activations import ACTIVATIONS
-from chainrule.describe.layers import LAYERS, Layer, Place
+from chainrule.describe.combine import KINDS
+from chainrule.describe.layers import Layer
 from chainrule.describe.network import NetworkSpec
 from chainrule.errors import DataError, shown
 from chainrule.files import reading, strict_json, tensors
 from chainrule.files.fields import AnyValue, Listed, Maybe, Object, Text, Whole, check_format
 from chainrule.files.tensors import TensorFile
 from chainrule.program.builder import Builder
-from chainrule.program.symbol import BATCH, STORED, Symbol
+from chainrule.program.symbol import STORED
+from chainrule.rules.forward import forward
 
 KEY = "chainrule"
 """Of the file's metadata: the format, the spec and the settings as JSON."""
@@ -198,14 +199,19 @@ def _format(value: object) -> tuple[str, object]:
 
 def _check_count(file: TensorFile, spec: object) -> None:
     """Before a layer is made: each matrix product needs an array."""
-    layers = spec.get("layers") if isinstance(spec, dict) else None
-    if isinstance(layers, list):
-        words = {name for name, kind in LAYERS.items() if kind.numbered}
-        products = sum(isinstance(x, dict) and isinstance(x.get("type"), str) and x["type"] in words for x in layers)
-        if products > len(file.tensors):
-            raise DataError(
-                f"{file.path}: describes {len(layers):,} layers, but holds {len(file.tensors):,} arrays for them."
-            )
+    words = {name for name, kind in KINDS.items() if kind.numbered}
+    count = products = 0
+    waiting = [spec.get("layers")] if isinstance(spec, dict) else []
+    while waiting:  # a combinator holds layers
+        part = waiting.pop()
+        if isinstance(part, list):
+            waiting += part
+        elif isinstance(part, dict) and isinstance(part.get("type"), str):
+            count += 1
+            products += part["type"] in words and not isinstance(part.get("weights"), dict)
+            waiting += [value for value in part.values() if isinstance(value, list)]
+    if products > len(file.tensors):
+        raise DataError(f"{file.path}: describes {count:,} layers, but holds {len(file.tensors):,} arrays for them.")
 
 
 def _check_same(
@@ -238,14 +244,8 @@ def _digest(text: str, own: str, arrays: Mapping[str, Array]) -> str:
 
 
 def _shapes(spec: NetworkSpec) -> dict[str, tuple[int, ...]]:
-    """Of all arrays that the layers need: each writes its equations for itself alone, and nothing is derived."""
-    shapes: dict[str, tuple[int, ...]] = {}
-    width = spec.inputs
-    for layer, label in zip(spec.layers, spec.labels, strict=True):
-        write = Builder()
-        below = write.give(Symbol("X", (BATCH, width), "input", integers=layer.tokens))
-        layer.equations(write, below, Place(label, False, 0, False, ACTIVATIONS["identity"]))
-        stored = [symbol for symbol in write.given if symbol.role in STORED]
-        shapes |= {symbol.name: tuple(int(d) for d in symbol.shape) for symbol in stored}
-        width = layer.width(width)
-    return shapes
+    """Of all arrays that the layers need: they write their forward equations, and nothing is derived."""
+    write = Builder()
+    forward(spec, write, training=False)
+    stored = [symbol for symbol in write.given if symbol.role in STORED]
+    return {symbol.name: tuple(int(d) for d in symbol.shape) for symbol in stored}

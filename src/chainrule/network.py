@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -51,18 +51,19 @@ class Network(GlassBox):
         net.fit(X, y, epochs=10)
         net.predict(X)
 
-    inputs: features a sample, or tokens if the first layer is an Embedding.  loss: a name, a Loss of one sample or a
-    Cost of the batch.  l1, l2: λ₁/m Σ|W| and λ₂/(2m) Σ W² are added to the cost.  reduction: "mean" or "sum" of the
-    losses.  penalty_per: "sample", or "weight" for Σ w instead of m in the penalties.  dtype: "float32" or "float64".
-    seed: of initial weights, shuffling and dropout; None draws one.  engine: "auto", or a name of the table of engines
-    (`chainrule.engines.table.ENGINES`): "compiled", "reference".
+    inputs: features a sample, or tokens if an Embedding reads them; or several by name (see `NetworkSpec`): X is then
+    a dict with an array for each. layers: in their order; `Residual` and `Branches` hold others. loss: a name, a Loss
+    of one sample or a Cost of the batch. l1, l2: λ₁/m Σ|W| and λ₂/(2m) Σ W² are added to the cost. reduction: "mean"
+    or "sum" of the losses. penalty_per: "sample", or "weight" for Σ w instead of m in the penalties. dtype: "float32"
+    or "float64". seed: of initial weights, shuffling and dropout; None draws one. engine: "auto", or a name of the
+    table of engines (`chainrule.engines.table.ENGINES`): "compiled", "reference".
     Raises SpecError with all faults at once.
     """
 
     def __init__(
         self,
-        inputs: int,
-        layers: Sequence[Layer],
+        inputs: int | Mapping[str, int | Sequence[int]],
+        layers: Sequence[Layer | Sequence[Any]],
         loss: str | Loss | Cost | Callable[..., object],
         *,
         l1: float = 0.0,
@@ -197,7 +198,7 @@ class Network(GlassBox):
 
     # --- running it ----------------------------------------------------------------------------------------------
 
-    def predict(self, X: ArrayLike) -> Array:
+    def predict(self, X: checks.Inputs) -> Array:
         """Ŷ (m, outputs) for X (m, inputs); the same call gives the same bits every time, however X is held.
 
         A single row has a way of its own: its last bits may differ from those of the same row among others.
@@ -208,19 +209,20 @@ class Network(GlassBox):
             found = quick.call(X)
             if found is not None:
                 return found
-        checked = checks.inputs(self.spec, X, self.dtype, self.feature_names)
+        data = checks.inputs(self.spec, X, self.dtype, self.feature_names)
         program = self._pruned("predict", "inference", "values", False, ("prediction",))
-        if len(checked) == 1:
+        if not self.spec.named and checks.samples(data) == 1:
+            (checked,) = data.values()
             if quick is None and (engine := self._engines.for_call(program, 1)) is not self._asked:
                 self._asked = engine
                 self._one_row = quick = engine.one_row(program, {**self._parameters, **self._state})
             if quick is not None and (found := quick.call(checked)) is not None:
                 return found
-        return self._run(program, {"X": checked}, (program.prediction.name,))[program.prediction.name]
+        return self._run(program, data, (program.prediction.name,))[program.prediction.name]
 
     def cost(
         self,
-        X: ArrayLike,
+        X: checks.Inputs,
         y: ArrayLike,
         *,
         sample_weight: ArrayLike | None = None,
@@ -239,7 +241,7 @@ class Network(GlassBox):
 
     def gradients(
         self,
-        X: ArrayLike,
+        X: checks.Inputs,
         y: ArrayLike,
         *,
         sample_weight: ArrayLike | None = None,
@@ -254,7 +256,7 @@ class Network(GlassBox):
         return {s: np.array(found[g]) for s, g in names.items()}
 
     def cost_and_gradients(
-        self, X: ArrayLike, y: ArrayLike, *, sample_weight: ArrayLike | None = None
+        self, X: checks.Inputs, y: ArrayLike, *, sample_weight: ArrayLike | None = None
     ) -> tuple[float, dict[str, Array]]:
         """J and its gradient by every parameter, by name, in one run: what a quasi-Newton method asks for.
 
@@ -285,12 +287,12 @@ class Network(GlassBox):
         found = engine.run(program, arrays, (program.objective.name, *names.values()))
         return float(found[program.objective.name]), {s: found[g] for s, g in names.items()}
 
-    def value(self, name: str, X: ArrayLike) -> Array:
+    def value(self, name: str, X: checks.Inputs) -> Array:
         """A symbol of the forward propagation by name ("Z1", "A1", ...), without dropout, for X (m, inputs).
 
         Raises DataError; SpecError for a name that the program does not have.
         """
-        checked = checks.inputs(self.spec, X, self.dtype, self.feature_names)
+        data = checks.inputs(self.spec, X, self.dtype, self.feature_names)
         program = self.derive(mode="inference")
         known = {e.target.name: e.target for e in program.forward}
         if name not in known:
@@ -298,16 +300,16 @@ class Network(GlassBox):
         key = ("value", name)
         if key not in self._programs:
             self._programs[key] = program.pruned([known[name]], update=False)
-        return self._run(self._programs[key], {"X": checked}, (name,))[name]
+        return self._run(self._programs[key], data, (name,))[name]
 
     def predict_and_cost(
-        self, X: ArrayLike, y: ArrayLike, *, sample_weight: ArrayLike | None = None
+        self, X: checks.Inputs, y: ArrayLike, *, sample_weight: ArrayLike | None = None
     ) -> tuple[Array, float]:
         """Ŷ and J in one run.  Raises DataError."""
         return self._outcome(*self._data(X, y, sample_weight))
 
     def evaluate(
-        self, X: ArrayLike, y: ArrayLike, *, sample_weight: ArrayLike | None = None
+        self, X: checks.Inputs, y: ArrayLike, *, sample_weight: ArrayLike | None = None
     ) -> tuple[float, str, float]:
         """(J, the metric's name, its value): "accuracy" for classes and for outputs of yes and no, else "error", the
         root of the mean squared error.
@@ -318,7 +320,7 @@ class Network(GlassBox):
 
     def fit(
         self,
-        X: ArrayLike,
+        X: checks.Inputs,
         y: ArrayLike,
         *,
         epochs: int,
@@ -361,7 +363,7 @@ class Network(GlassBox):
 
     if TYPE_CHECKING:  # Reports read networks and lie above them: the package's top binds the two (readers.py).
 
-        def report(self, path: str | os.PathLike[str], X: ArrayLike, y: ArrayLike, **options: Any) -> Path:
+        def report(self, path: str | os.PathLike[str], X: checks.Inputs, y: ArrayLike, **options: Any) -> Path:
             """Writes an HTML page on this network and these data: see `chainrule.report.html.report`."""
 
     # --- keeping it ----------------------------------------------------------------------------------------------
@@ -405,20 +407,21 @@ class Network(GlassBox):
     # --- behind it -----------------------------------------------------------------------------------------------
 
     def _data(
-        self, X: ArrayLike, y: ArrayLike, w: ArrayLike | None = None, names: tuple[str, ...] | None = None
+        self, X: checks.Inputs, y: ArrayLike, w: ArrayLike | None = None, names: tuple[str, ...] | None = None
     ) -> tuple[dict[str, Array], Targets]:
         """X, the targets and the weights, checked, under their symbols' names.
 
         names: of the inputs; those of the last fit where not given.
         """
-        checked = checks.inputs(self.spec, X, self.dtype, names or self.feature_names)
-        kind, target = checks.targets(self.spec, y, len(checked), self.dtype)
-        data = {"X": checked, "y" if kind == "labels" else "Y": target}
+        data = checks.inputs(self.spec, X, self.dtype, names or self.feature_names)
+        samples = checks.samples(data)
+        kind, target = checks.targets(self.spec, y, samples, self.dtype)
+        data["y" if kind == "labels" else "Y"] = target
         if w is not None:
             if isinstance(self.spec.loss, Cost):
                 raise SpecError("Sample weights do not go with a Cost: f(Ŷ, Y) itself says how samples count.")
             relative = self.spec.reduction == "mean" and self.spec.penalty_per == "sample"
-            data["w"] = checks.weights(w, len(checked), self.dtype, relative=relative)
+            data["w"] = checks.weights(w, samples, self.dtype, relative=relative)
         return data, kind
 
     def _outcome(self, data: dict[str, Array], targets: Targets) -> tuple[Array, float]:
@@ -446,8 +449,9 @@ class Network(GlassBox):
 
     def _run(self, program: Program, data: Values, wanted: tuple[str, ...]) -> dict[str, Array]:
         given: dict[str, Any] = {**self._parameters, **self._state, **data}
-        given[BATCH] = self.dtype.type(len(data["X"]))
-        return self._engines.for_call(program, len(data["X"])).run(program, given, wanted)
+        samples = checks.samples(data)
+        given[BATCH] = self.dtype.type(samples)
+        return self._engines.for_call(program, samples).run(program, given, wanted)
 
 
 def _dtype_name(dtype: object) -> object:

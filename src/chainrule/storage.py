@@ -42,11 +42,14 @@ def metric(spec: NetworkSpec, prediction: Array, target: Array | None, w: Array 
 
 def summary(spec: NetworkSpec, parameters: Mapping[str, Array], dtype: str) -> str:
     """A table of layers: what each is, the shape that leaves it, its parameters."""
-    rows = [("inputs", f"(m, {spec.inputs})" + (" tokens" if spec.tokens else ""), "")]
+    rows = [
+        (f"inputs {i.name}".rstrip(), shape_text(i.symbol.shape) + (" tokens" if i.tokens else ""), "")
+        for i in spec.sources
+    ]
     written = forward(spec)
-    for layer, output, declared in zip(spec.layers, written.outputs, written.declared, strict=True):
+    for node, output, declared in zip(spec.graph.nodes, written.outputs, written.declared, strict=True):
         count = sum(parameters[s.name].size for s in declared if s.role == "parameter")
-        rows.append((layer.words, shape_text(output.shape), f"{count:,}" if count else ""))
+        rows.append(("  " * node.depth + node.layer.words, shape_text(output.shape), f"{count:,}" if count else ""))
     total = sum(v.size for v in parameters.values())
     a, b, c = (max(len(r[k]) for r in rows) for k in range(3))
     lines = [f"{r[0]:<{a}}   {r[1]:<{b}}   {r[2]:>{c}}".rstrip() for r in rows]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule.checks import as_given
 from chainrule.cli.choices import DEFAULT_LOSS, class_outputs, encode_classes, hidden_layers, output_activation
 from chainrule.cli.runs import MODEL, SETTINGS, find_model
 from chainrule.cli.scores import tell
@@ -155,11 +156,13 @@ def _encoded(spec: NetworkSpec, y: Array) -> Array:
 def _random(spec: NetworkSpec, samples: int) -> tuple[Array, Array]:
     """Data of the network's shape, the same every time."""
     rng = np.random.default_rng(0)
-    X: Array
-    if spec.tokens:
-        X = rng.integers(0, spec.layers[0].vocabulary, (samples, spec.inputs))
-    else:
-        X = rng.normal(size=(samples, spec.inputs))
+    drawn = {
+        i.symbol.name: rng.integers(0, i.counts, (samples, i.width))
+        if i.tokens
+        else rng.normal(size=(samples, i.width))
+        for i in spec.sources
+    }
+    X: Any = as_given(spec, drawn)
     loss = spec.loss
     if loss.classes:
         return X, rng.integers(0, spec.outputs, samples)

@@ -14,7 +14,7 @@ from typing import ClassVar
 from chainrule.describe import initialisers
 from chainrule.describe.activations import Activation, activation
 from chainrule.describe.settings import count, fraction, keep, positive, refuse
-from chainrule.errors import SpecError
+from chainrule.errors import SpecError, expected
 from chainrule.program.builder import Builder
 from chainrule.program.op import Gather, Mask, MatMul
 from chainrule.program.scalar import Expression, Over, Reduction, Variable, apply
@@ -51,11 +51,13 @@ class Layer:
     over_batch: ClassVar[bool] = False
     """Whether it takes statistics over the batch in training, which one sample alone has none of."""
     tokens: ClassVar[bool] = False
-    """Whether it reads tokens, and so must be the first."""
+    """Whether it reads tokens."""
     vocabulary: int
     """Of a layer that reads tokens: they are 0 … vocabulary - 1."""
     passes: ClassVar[bool] = False
     """Whether a feature that comes in is the same feature when it leaves (normalisation, dropout)."""
+    unchanged: ClassVar[bool] = False
+    """Whether the very value that comes in leaves it."""
     ends: ClassVar[bool] = True
     """Whether a network may end with it."""
     reasons: ClassVar[Mapping[str, str]] = {}
@@ -75,9 +77,41 @@ class Layer:
         return None
 
     @property
+    def tied(self) -> Tied | None:
+        """The parameter of another layer that it uses as its weights."""
+        return None
+
+    def weights_over(self, below: int, label: Label) -> Symbol | None:
+        """The weights that it brings, which others may use as theirs; None where it brings none."""
+        return None
+
+    @property
     def words(self) -> str:
         """What it is, for the summary."""
         return type(self).__name__
+
+
+@dataclass(frozen=True)
+class Tied:
+    """Weights that are those of another layer: one parameter, used twice.
+
+        Dense(784, "sigmoid", weights=Tied("W1", transposed=True))
+
+    Its gradient is the sum of what both uses make of it.  Raises SpecError.
+    """
+
+    name: str
+    """The parameter's name, as in `net.parameters`; its layer stands before."""
+    transposed: bool = False
+    """Whether its transpose is used."""
+
+    def __post_init__(self) -> None:
+        faults: list[str] = []
+        if not isinstance(self.name, str) or not self.name:
+            faults.append(expected("the name", "that of a parameter, such as 'W1'", self.name))
+        if not isinstance(self.transposed, bool):
+            faults.append(expected("transposed", "True or False", self.transposed))
+        refuse(self, faults)
 
 
 def _resolve(given: GivenActivation, faults: list[str]) -> Activation:
@@ -115,8 +149,8 @@ class Dense(Layer):
     """g; a name, a formula, an Activation."""
     bias: bool
     """Whether there is a b."""
-    weights: str | float | None
-    """An initialiser's name, or s for N(0, s²); None for the one that suits the activation."""
+    weights: str | float | Tied | None
+    """An initialiser's name, or s for N(0, s²); None for the one that suits the activation.  Tied: another layer's."""
 
     def __init__(
         self,
@@ -124,26 +158,31 @@ class Dense(Layer):
         activation: GivenActivation = "identity",
         *,
         bias: bool = True,
-        weights: str | float | None = None,
+        weights: str | float | Tied | None = None,
     ) -> None:
         faults: list[str] = []
         keep(self, units=units, activation=_resolve(activation, faults), bias=bool(bias), weights=weights)
         count("units", self.units, faults)
-        initialisers.check(self.weights, faults)
+        if not isinstance(self.weights, Tied):
+            initialisers.check(self.weights, faults)
         refuse(self, faults)
 
     def equations(self, write: Builder, below: Symbol, place: Place) -> Symbol:
         """Z = A_{l-1} W + b   (m, n_l),   A = g(Z)   (m, n_l)"""
-        width, label = below.shape[1], place.label
-        initial = place.following.initialiser if self.weights is None else self.weights
-        w = write.parameter(Symbol("W", layer=label, penalised=True), (width, self.units), initial)
-        z = Symbol("Z", layer=label)
+        width, label, z = int(below.shape[1]), place.label, Symbol("Z", layer=place.label)
+        if isinstance(self.weights, Tied):
+            w, op = write.scope[self.weights.name], MatMul(transpose_right=self.weights.transposed)
+        else:
+            initial = place.following.initialiser if self.weights is None else self.weights
+            own = self.weights_over(width, label)
+            assert own is not None
+            w, op = write.parameter(own, own.shape, initial), MatMul()
         if self.bias:
             b = write.parameter(Symbol("b", layer=label), (self.units,))
-            product = write.apply(product_of(below, w), MatMul(), (below, w), rule="dense")
+            product = write.apply(product_of(below, w), op, (below, w), rule="dense")
             z = write.write(z, Variable(product.name) + Variable(b.name), rule="dense")
         else:
-            z = write.apply(z, MatMul(), (below, w), rule="dense without bias")
+            z = write.apply(z, op, (below, w), rule="dense without bias")
         return _activated(write, self.activation, z, Symbol("A", layer=label), keep_identity=place.keep_identity)
 
     def width(self, below: int) -> int:
@@ -156,14 +195,24 @@ class Dense(Layer):
         return self.activation
 
     @property
+    def tied(self) -> Tied | None:
+        """Whose weights it uses."""
+        return self.weights if isinstance(self.weights, Tied) else None
+
+    def weights_over(self, below: int, label: Label) -> Symbol | None:
+        """W (n_{l-1}, n_l)"""
+        return None if self.tied else Symbol("W", (below, self.units), "parameter", layer=label, penalised=True)
+
+    @property
     def words(self) -> str:
         """dense relu, no bias"""
-        return f"dense {self.activation.name}" + ("" if self.bias else ", no bias")
+        tied = "" if self.tied is None else f", weights {self.tied.name}{'ᵀ' * self.tied.transposed}"
+        return f"dense {self.activation.name}{tied}" + ("" if self.bias else ", no bias")
 
 
 @dataclass(frozen=True)
 class Embedding(Layer):
-    """Rows of E named by tokens, side by side: tokens (m, c) -> (m, c · dimension).  Only as the first layer.
+    """Rows of E named by tokens, side by side: tokens (m, c) -> (m, c · dimension).
 
     E (v, dimension).  Raises SpecError.
     """
@@ -189,8 +238,10 @@ class Embedding(Layer):
     def equations(self, write: Builder, below: Symbol, place: Place) -> Symbol:
         """X0 = rows of E at X, side by side   (m, c·d)"""
         initial = 1.0 if self.weights is None else self.weights
-        table = write.parameter(Symbol("E"), (self.vocabulary, self.dimension), initial)
-        return write.apply(Symbol("X", layer=Label(0)), Gather(), (table, below), rule="embedding")
+        first = place.label == Label(0)
+        label = None if first else place.label
+        table = write.parameter(Symbol("E", layer=label), (self.vocabulary, self.dimension), initial)
+        return write.apply(Symbol("X", layer=place.label), Gather(), (table, below), rule="embedding")
 
     def width(self, below: int) -> int:
         """c·d"""

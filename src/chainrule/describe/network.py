@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 from chainrule.describe.activations import ACTIVATIONS, Activation
-from chainrule.describe.layers import LAYERS, Layer
+from chainrule.describe.combine import KINDS, sequence_of
+from chainrule.describe.graph import Graph, Input, every, survey, vocabulary
+from chainrule.describe.layers import Layer
 from chainrule.describe.losses import Cost, Loss, loss, loss_for, loss_of
-from chainrule.describe.settings import count, keep, not_negative
+from chainrule.describe.settings import count, keep, not_negative, plain
 from chainrule.errors import DataError, SpecError, expected
-from chainrule.program.symbol import Label
 
 Reduction = Literal["mean", "sum"]
 PenaltyPer = Literal["sample", "weight"]
@@ -19,8 +21,10 @@ PenaltyPer = Literal["sample", "weight"]
 
 @dataclass(frozen=True, init=False)
 class NetworkSpec:
-    """inputs features (or tokens, if the first layer is an Embedding), the layers, the loss and the penalties.
+    """inputs features (or tokens, if an Embedding reads them), the layers, the loss and the penalties.
 
+    inputs: a number of columns; or several inputs by name, each a number of columns, or for tokens a list with the
+    number of tokens of each column: {"numbers": 6, "kinds": [16, 7]}.  A list among the layers is part of the sequence.
     l1, l2: λ₁/m Σ|W| and λ₂/(2m) Σ W² are added to the cost, m the batch's size; biases are not penalised.
     reduction: "mean" or "sum" of the losses.  penalty_per: "sample", or "weight" to put Σ w in the place of m in the
     penalties of a weighted mean, so that a weight of 2 is the sample twice there as well.
@@ -28,17 +32,26 @@ class NetworkSpec:
     """
 
     inputs: int
+    """Columns that come in, of all inputs together."""
     layers: tuple[Layer, ...]
+    """In their order; combinators hold others."""
     loss: Loss | Cost
+    """Of a sample, or the cost of a batch."""
     l1: float
+    """λ₁"""
     l2: float
+    """λ₂"""
     reduction: Reduction
+    """Of the losses."""
     penalty_per: PenaltyPer
+    """What the penalties are divided by."""
+    named: tuple[tuple[str, int | tuple[int, ...]], ...] = ()
+    """Several inputs: the name of each, and its columns, or the tokens of each of its columns."""
 
     def __init__(
         self,
-        inputs: int,
-        layers: Sequence[Layer],
+        inputs: int | Mapping[str, int | Sequence[int]],
+        layers: Sequence[Any],
         loss: str | Loss | Cost | Callable[..., object],
         *,
         l1: float = 0.0,
@@ -46,70 +59,56 @@ class NetworkSpec:
         reduction: Reduction = "mean",
         penalty_per: PenaltyPer = "sample",
     ) -> None:
-        several = tuple(layers) if isinstance(layers, Sequence) else (layers,)
-        keep(self, inputs=inputs, layers=several, l1=l1, l2=l2, reduction=reduction, penalty_per=penalty_per)
         faults: list[str] = []
+        columns, named = _columns(inputs, faults)
+        several = sequence_of(layers, "layers", faults)
+        keep(self, inputs=columns, layers=several, l1=l1, l2=l2, reduction=reduction, penalty_per=penalty_per)
+        keep(self, named=named)
+        sound = not faults
         try:
             object.__setattr__(self, "loss", _loss(loss))
         except SpecError as fault:
             faults += fault.faults
             object.__setattr__(self, "loss", None)
-        faults = [*_faults(self), *faults]
+        faults += _faults(self, sound)
         if faults:
             raise SpecError(faults)
 
+    @cached_property
+    def sources(self) -> tuple[Input, ...]:
+        """What comes in: one input without a name, or several with theirs."""
+        if not self.named:
+            tokens = vocabulary(self.layers)
+            return (Input(self.inputs, counts=(tokens,) * self.inputs if tokens else ()),)
+        return tuple(
+            Input(columns, name) if isinstance(columns, int) else Input(len(columns), name, columns)
+            for name, columns in self.named
+        )
+
+    @cached_property
+    def graph(self) -> Graph:
+        """The layers in the order in which they are computed, those within combinators as well."""
+        return survey(self.sources, self.layers)[0]
+
     @property
     def tokens(self) -> bool:
-        """Whether the inputs are tokens for an embedding."""
-        return bool(self.layers) and self.layers[0].tokens
+        """Whether the one input is tokens for an embedding."""
+        return not self.named and self.sources[0].tokens
 
     @property
     def outputs(self) -> int:
         """The width of the last layer."""
-        width = self.inputs
-        for layer in self.layers:
-            width = layer.width(width)
-        return width
+        return self.graph.nodes[-1].width
 
     @property
     def widths(self) -> tuple[int, ...]:
         """The inputs, and the features that leave each matrix product: 784, 256, 10."""
-        widths, width = [self.inputs], self.inputs
-        for layer in self.layers:
-            width = layer.width(width)
-            if layer.numbered:
-                widths.append(width)
-        return tuple(widths)
+        return (self.inputs, *(node.width for node in self.graph.nodes if node.layer.numbered))
 
     @property
     def last_activation(self) -> Activation:
         """The activation that the prediction comes out of."""
-        return next((g for layer in reversed(self.layers) if (g := layer.activates)), ACTIVATIONS["identity"])
-
-    def following(self, position: int) -> Activation:
-        """The activation that the values of the layer at this place (from 0) meet next, past normalisation, dropout."""
-        own = self.layers[position].activates
-        if own is not None and not own.identity:
-            return own
-        for after in self.layers[position + 1 :]:
-            if not after.passes:
-                break
-            if after.activates is not None and not after.activates.identity:
-                return after.activates
-        return ACTIVATIONS["identity"]
-
-    @property
-    def labels(self) -> tuple[Label, ...]:
-        """What the symbols of each layer are numbered by: the dense layers so far, and which of its family there."""
-        number = 0
-        seen: dict[tuple[str, int], int] = {}
-        labels = []
-        for layer in self.layers:
-            number += layer.numbered
-            key = layer.family or type(layer).__name__, number
-            seen[key] = seen.get(key, 0) + 1
-            labels.append(Label(number, seen[key]))
-        return tuple(labels)
+        return self.graph.last_activation
 
     # --- to and from JSON ------------------------------------------------------------------------------------
 
@@ -118,7 +117,7 @@ class NetworkSpec:
         from chainrule.describe import saved  # slow to load, and most networks are never saved
 
         return {
-            "inputs": self.inputs,
+            "inputs": {name: c if isinstance(c, int) else list(c) for name, c in self.named} or self.inputs,
             "layers": [saved.layer_to_dict(layer) for layer in self.layers],
             "loss": saved.loss_to_dict(self.loss),
             "l1": self.l1,
@@ -135,7 +134,7 @@ class NetworkSpec:
         """
         from chainrule.describe import saved
 
-        kinds = {**LAYERS, **{kind.__name__: kind for kind in own_layers}}
+        kinds = {**KINDS, **{kind.__name__: kind for kind in own_layers}}
         try:
             said = saved.network_kind(kinds).read(data, "network: spec")
         except DataError as fault:
@@ -149,32 +148,54 @@ def _loss(given: str | Loss | Cost | Callable[..., object]) -> Loss | Cost:
     return loss(given)
 
 
-def _faults(spec: NetworkSpec) -> list[str]:
+def _columns(inputs: object, faults: list[str]) -> tuple[Any, tuple[tuple[str, int | tuple[int, ...]], ...]]:
+    """All columns that come in, and of several inputs the name of each with its columns or tokens."""
+    if not isinstance(inputs, Mapping):
+        columns = plain(inputs)
+        count("inputs", columns, faults)
+        return columns, ()
+    if not inputs:
+        faults.append("inputs is empty: name at least one, such as {'numbers': 6}.")
+    named: list[tuple[str, int | tuple[int, ...]]] = []
+    for name, given in inputs.items():
+        if not isinstance(name, str) or not name.isidentifier():
+            faults.append(expected("The name of an input", "a word (letters, digits, _)", name))
+            continue
+        if isinstance(given, Sequence) and not isinstance(given, str):
+            counts = tuple(plain(n) for n in given)
+            if not counts:
+                faults.append(f"inputs[{name!r}] is an empty list: it needs the number of tokens of each column.")
+            for k, n in enumerate(counts):
+                count(f"inputs[{name!r}][{k}]", n, faults)
+            named.append((name, counts))
+        else:
+            count(f"inputs[{name!r}]", plain(given), faults)
+            named.append((name, plain(given)))
+    if faults:
+        return 0, ()
+    return sum(c if isinstance(c, int) else len(c) for _, c in named), tuple(named)
+
+
+def _faults(spec: NetworkSpec, sound: bool) -> list[str]:
     """Everything that is wrong with the network as a whole."""
     faults: list[str] = []
-    count("inputs", spec.inputs, faults)
-    for position, layer in enumerate(spec.layers):
-        if not isinstance(layer, Layer):
-            faults.append(
-                expected(f"Layer {position + 1}", f"one of {', '.join(LAYERS)}, or a Layer of your own", layer)
-            )
-        elif layer.tokens and position > 0:
-            kind = type(layer).__name__
-            faults.append(f"Layer {position + 1} is an {kind}; only the first layer may be one.")
-    layers = [layer for layer in spec.layers if isinstance(layer, Layer)]
-    numbered = any(layer.numbered for layer in layers)
-    ends = bool(layers) and layers[-1].ends
+    numbered = any(layer.numbered for layer in every(spec.layers))
+    ends = bool(spec.layers) and spec.layers[-1].ends
+    fit: list[str] = []
     if not numbered:
         faults.append("A network needs at least one Dense layer. Got none; add cr.Dense(outputs, ...).")
     elif not ends:
-        faults.append(f"The last layer is a {type(layers[-1]).__name__}: put it before the last Dense layer.")
+        faults.append(f"The last layer is a {type(spec.layers[-1]).__name__}: put it before the last Dense layer.")
+    elif sound:
+        fit = survey(spec.sources, spec.layers)[1]
+        faults += fit
     for name in ("l1", "l2"):
         not_negative(name, getattr(spec, name), faults)
     if spec.reduction not in ("mean", "sum"):
         faults.append(expected("reduction", "'mean' or 'sum'", spec.reduction))
     if spec.penalty_per not in ("sample", "weight"):
         faults.append(expected("penalty_per", "'sample' or 'weight'", spec.penalty_per))
-    if numbered and ends and spec.loss is not None and len(layers) == len(spec.layers):
+    if numbered and ends and spec.loss is not None and sound and not fit:
         faults += _misfit(spec)
     return faults
 

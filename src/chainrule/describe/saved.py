@@ -1,7 +1,9 @@
 """A description as JSON and back: what each field may be is said once, and looked at before anything is made of it.
 
     network    ::= {"inputs", "layers": [layer, ...], "loss", "l1", "l2", "reduction", "penalty_per"}
-    layer      ::= {"type": its class, its fields}
+    inputs     ::= columns | {name: columns | [the tokens of each column], ...}
+    layer      ::= {"type": its class, its fields}                          a combinator holds layers in turn
+    weights    ::= initialiser | standard deviation | null | {"tied": parameter, "transposed"}
     activation ::= name | {"formula", "name", "slope", "initialiser"}
     loss       ::= name | {"type": "Loss", "formula", ...} | {"type": "Cost", "formula", "name"}
 
@@ -17,11 +19,26 @@ from collections.abc import Mapping
 from typing import Any, get_args
 
 from chainrule.describe.activations import ACTIVATIONS, Activation, activation
-from chainrule.describe.layers import Layer
+from chainrule.describe.combine import Combined, Join
+from chainrule.describe.layers import Layer, Tied
 from chainrule.describe.losses import Cost, Loss, loss, replace_loss
 from chainrule.describe.losses import Kind as TargetKind
 from chainrule.errors import ChainruleError, SpecError
-from chainrule.files.fields import AnyValue, Either, Flag, Kind, Listed, Maybe, Number, Object, Tagged, Text, Whole
+from chainrule.files.fields import (
+    AnyValue,
+    ByType,
+    Each,
+    Either,
+    Flag,
+    Kind,
+    Listed,
+    Maybe,
+    Number,
+    Object,
+    Tagged,
+    Text,
+    Whole,
+)
 from chainrule.program.parse import LONGEST, parse, source
 
 _FORMULA = Text(longest=LONGEST)
@@ -39,7 +56,9 @@ _FIELDS: Mapping[str, Kind] = {
     "dimension": Whole(1),
     "activation": _ACTIVATION,
     "bias": Flag(),
-    "weights": Maybe(Either(_NAME, Number(least=0))),
+    "weights": Maybe(Either(_NAME, ByType(Number(least=0), named=Object({"tied": _NAME, "transposed": Flag()})))),
+    "name": _NAME,
+    "join": Text(get_args(Join), what="join"),
     "rate": Number(least=0, below=1),
     "momentum": Number(least=0, below=1),
     "epsilon": Number(above=0),
@@ -74,16 +93,33 @@ def layer_to_dict(layer: Layer) -> dict[str, Any]:
     """The layer as JSON can hold it."""
     result: dict[str, Any] = {"type": type(layer).__name__}
     for name, value in vars(layer).items():
-        result[name] = _activation_to_json(value) if isinstance(value, Activation) else value
+        result[name] = _to_json(value)
     return result
+
+
+def _to_json(value: Any) -> Any:
+    match value:
+        case Activation():
+            return _activation_to_json(value)
+        case Layer():
+            return layer_to_dict(value)
+        case Tied():
+            return {"tied": value.name, "transposed": value.transposed}
+        case tuple():
+            return [_to_json(member) for member in value]
+        case _:
+            return value
 
 
 def network_kind(layers: Mapping[str, type[Layer]]) -> Object:
     """What the description of a network of such layers may hold."""
+    kinds: dict[str, Kind] = {}
+    layer = Tagged("type", kinds, "layer")  # a combinator holds layers: the kind holds itself
+    kinds.update({name: _layer_kind(kind, layer) for name, kind in layers.items()})
     return Object(
         {
-            "inputs": Whole(1),
-            "layers": Listed(Tagged("type", {name: _layer_kind(kind) for name, kind in layers.items()}, "layer"), 1),
+            "inputs": ByType(Whole(1), named=Each(ByType(Whole(1), Listed(Whole(1), 1)), 1)),
+            "layers": Listed(layer, 1),
             "loss": _LOSS,
             "l1": Number(least=0),
             "l2": Number(least=0),
@@ -93,9 +129,13 @@ def network_kind(layers: Mapping[str, type[Layer]]) -> Object:
     )
 
 
-def _layer_kind(layer: type[Layer]) -> Object:
+def _layer_kind(layer: type[Layer], inner: Kind) -> Object:
     given = inspect.signature(layer).parameters.values()
     fields = {p.name: _FIELDS.get(p.name, AnyValue()) for p in given}
+    if issubclass(layer, Combined):
+        fields |= {
+            name: kind for name, kind in (("layers", Listed(inner)), ("parts", Listed(Listed(inner)))) if name in fields
+        }
     return Object(fields, absent={p.name: _ABSENT for p in given if p.default is not inspect.Parameter.empty})
 
 
@@ -104,16 +144,33 @@ _ABSENT = object()
 
 def layers_from(described: tuple[tuple[str, dict[str, Any]], ...], kinds: Mapping[str, type[Layer]]) -> list[Layer]:
     """The layers, of what `network_kind` read.  Raises SpecError, which names the layer."""
-    made: dict[tuple[object, ...], Activation] = {}  # a formula that many layers have is read once
+    return _layers_from(described, kinds, {}, "Layer ")
+
+
+def _layers_from(
+    described: tuple[tuple[str, dict[str, Any]], ...],
+    kinds: Mapping[str, type[Layer]],
+    read: dict[tuple[object, ...], Activation],
+    where: str,
+) -> list[Layer]:
+    """read: the activations so far; a formula that many layers have is read once."""
     layers = []
     for position, (name, fields) in enumerate(described):
         given = {key: value for key, value in fields.items() if value is not _ABSENT}
+        place = f"{where}{position + 1}"
+        held: list[Any] = []
+        if issubclass(kinds[name], Combined):
+            for k, branch in enumerate(given.pop("parts", ())):
+                held.append(_layers_from(branch, kinds, read, f"{place}, branch {k + 1}, layer "))
+            held += _layers_from(given.pop("layers", ()), kinds, read, f"{place}, layer ")
         try:
             if "activation" in given:
-                given["activation"] = _activation_from_json(given["activation"], made)
-            layers.append(kinds[name](**given))
+                given["activation"] = _activation_from_json(given["activation"], read)
+            if isinstance(tied := given.get("weights"), dict):
+                given["weights"] = Tied(tied["tied"], tied["transposed"])
+            layers.append(kinds[name](*held, **given))
         except SpecError as fault:
-            raise SpecError([f"Layer {position + 1}: {text}" for text in fault.faults]) from None
+            raise SpecError([f"{place}: {text}" for text in fault.faults]) from None
     return layers
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from chainrule.engines.base import Array, Epoch, EpochResult, Session, Values, rate_scalars
 from chainrule.engines.philox import random_words
 from chainrule.program.equation import Equation, Program
-from chainrule.program.op import Elementwise, Gather, Mask, MatMul, OneHot, Reduce, ScatterAdd
+from chainrule.program.op import Beside, Columns, Elementwise, Gather, Mask, MatMul, OneHot, Reduce, ScatterAdd
 from chainrule.program.scalar import Apply, Constant, Expression, Reduction, Variable
 from chainrule.program.symbol import BATCH, STORED, Symbol
 
@@ -175,6 +175,19 @@ def handler(equation: Equation, dtype: np.dtype[Any]) -> Evaluate:
         case OneHot(classes):
             labels = names[0]
             return lambda v: (v[labels][:, None] == np.arange(classes)).astype(dtype)
+        case Beside(starts, width):
+            places = [slice(k, k + int(s.shape[1])) for k, s in zip(starts, equation.operands, strict=True)]
+
+            def beside(v: dict[str, Any]) -> Array:
+                result = np.zeros((len(v[names[0]]), width), dtype)
+                for name, place in zip(names, places, strict=True):
+                    result[:, place] = v[name]
+                return result
+
+            return beside
+        case Columns(start, count):
+            (whole,) = names
+            return lambda v: v[whole][:, start : start + count].copy()
         case _:
             assert_never(op)
 

@@ -165,6 +165,22 @@ class Object:
 
 
 @dataclass(frozen=True)
+class Each:
+    """An object with whatever names (`least` to `most` of them), all of one kind; read as a dict."""
+
+    kind: Kind
+    least: int = 0
+    most: int = 1_000_000
+
+    def read(self, value: object, place: str) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            raise DataError(expected(place, "an object", value))
+        if not self.least <= len(value) <= self.most:
+            raise DataError(f"{place}: holds {len(value):,} fields; {self.least:,} to {self.most:,} are allowed.")
+        return {name: self.kind.read(member, within(place, name)) for name, member in value.items()}
+
+
+@dataclass(frozen=True)
 class Tagged:
     """An object of one of several kinds, which its field `tag` names; read as (name, its other fields)."""
 
@@ -191,6 +207,22 @@ class Either:
 
     def read(self, value: object, place: str) -> Any:
         return (self.text if isinstance(value, str) else self.other).read(value, place)
+
+
+@dataclass(frozen=True)
+class ByType:
+    """A number, or a list, or an object, each read by its own kind; anything else is read by the number's."""
+
+    number: Kind
+    listed: Kind | None = None
+    named: Kind | None = None
+
+    def read(self, value: object, place: str) -> Any:
+        if self.listed is not None and isinstance(value, list):
+            return self.listed.read(value, place)
+        if self.named is not None and isinstance(value, dict):
+            return self.named.read(value, place)
+        return self.number.read(value, place)
 
 
 def within(place: str, name: str) -> str:

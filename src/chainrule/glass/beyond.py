@@ -174,7 +174,7 @@ def jacobian(spec: NetworkSpec, given: Mapping[str, Any], dtype: np.dtype[Any]) 
     if spec.tokens:
         raise DataError("A network of tokens has no Jacobian by its inputs: tokens are not numbers to be moved.")
     plain = NetworkSpec(spec.inputs, spec.layers, Cost("sum(yhat * y)"))
-    m, n, k = len(given["X"]), spec.inputs, spec.outputs
+    m, n, k = int(given[BATCH]), spec.inputs, spec.outputs
     result = np.empty((m, k, n), dtype)
     program = derive(plain, mode="inference")
     if k <= n:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from chainrule import checks
+from chainrule.checks import Inputs
 from chainrule.describe.losses import Loss, Targets
 from chainrule.describe.network import NetworkSpec
 from chainrule.describe.optimizers import Optimizer
@@ -54,7 +55,7 @@ class GlassBox:
             canonical: bool = True,
         ) -> Program: ...
 
-        def _data(self, X: ArrayLike, y: ArrayLike, w: ArrayLike | None = None) -> tuple[dict[str, Array], Targets]: ...
+        def _data(self, X: Inputs, y: ArrayLike, w: ArrayLike | None = None) -> tuple[dict[str, Array], Targets]: ...
 
         def _counters(self, step: int) -> dict[str, Any]: ...
 
@@ -85,7 +86,7 @@ class GlassBox:
 
     def trace(
         self,
-        X: ArrayLike,
+        X: Inputs,
         y: ArrayLike,
         *,
         sample_weight: ArrayLike | None = None,
@@ -126,7 +127,7 @@ class GlassBox:
 
     def check(
         self,
-        X: ArrayLike,
+        X: Inputs,
         y: ArrayLike,
         *,
         sample_weight: ArrayLike | None = None,
@@ -164,7 +165,7 @@ class GlassBox:
     # --- more than gradients -----------------------------------------------------------------------------------
 
     def per_example_gradients(
-        self, X: ArrayLike, y: ArrayLike, *, sample_weight: ArrayLike | None = None
+        self, X: Inputs, y: ArrayLike, *, sample_weight: ArrayLike | None = None
     ) -> dict[str, Array]:
         """∂L_i/∂θ of every sample by parameter, (m, *shape): of its loss times its weight, without penalties.
 
@@ -175,7 +176,7 @@ class GlassBox:
 
         return beyond.per_example_gradients(self.spec, self._case(X, y, sample_weight))
 
-    def gradient_norms(self, X: ArrayLike, y: ArrayLike, *, sample_weight: ArrayLike | None = None) -> dict[str, Array]:
+    def gradient_norms(self, X: Inputs, y: ArrayLike, *, sample_weight: ArrayLike | None = None) -> dict[str, Array]:
         """‖∂L_i/∂θ‖ of every sample by parameter, (m,), and of all parameters together under "all".
 
         A dense layer's is ‖a_i‖ ‖dz_i‖: no sample's gradient is formed.  Raises as per_example_gradients.
@@ -184,9 +185,7 @@ class GlassBox:
 
         return beyond.gradient_norms(self.spec, self._case(X, y, sample_weight))
 
-    def gradient_variance(
-        self, X: ArrayLike, y: ArrayLike, *, sample_weight: ArrayLike | None = None
-    ) -> dict[str, Array]:
+    def gradient_variance(self, X: Inputs, y: ArrayLike, *, sample_weight: ArrayLike | None = None) -> dict[str, Array]:
         """The variance of ∂L_i/∂θ over the samples, element by element, in each parameter's shape.
 
         (1/m) Σ_i g_i² - ((1/m) Σ_i g_i)².  Raises as per_example_gradients.
@@ -199,12 +198,13 @@ class GlassBox:
         """∂ŷ_i/∂x_i of every sample: (m, outputs, inputs), without dropout.  Raises DataError (for tokens as well)."""
         from chainrule.glass import beyond
 
-        checked = checks.inputs(self.spec, X, self.dtype, self.feature_names)
-        return beyond.jacobian(self.spec, self._given({"X": checked}, 1), self.dtype)
+        checked = checks.matrix(self.spec, X, self.dtype, self.feature_names)
+        data = {self.spec.sources[0].symbol.name: checked}
+        return beyond.jacobian(self.spec, self._given(data, 1), self.dtype)
 
     def hessian_vector(
         self,
-        X: ArrayLike,
+        X: Inputs,
         y: ArrayLike,
         v: Mapping[str, Array],
         *,
@@ -223,7 +223,7 @@ class GlassBox:
 
     def gauss_newton_vector(
         self,
-        X: ArrayLike,
+        X: Inputs,
         y: ArrayLike,
         v: Mapping[str, Array],
         *,
@@ -245,10 +245,10 @@ class GlassBox:
 
     def _given(self, data: Mapping[str, Array], step: int) -> dict[str, Any]:
         """Everything that a program of this network may be given, but slots and rates."""
-        m = self.dtype.type(len(data["X"]))
+        m = self.dtype.type(checks.samples(data))
         return {**self._parameters, **self._state, **data, BATCH: m, **self._counters(step)}
 
-    def _case(self, X: ArrayLike, y: ArrayLike, w: ArrayLike | None, *, training: bool = False, step: int = 1) -> Case:
+    def _case(self, X: Inputs, y: ArrayLike, w: ArrayLike | None, *, training: bool = False, step: int = 1) -> Case:
         from chainrule.glass.beyond import Case
 
         data, targets = self._data(X, y, w)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from chainrule.notation.activations import Activated, Activations
+from chainrule.notation.beside import side_by_side
 from chainrule.notation.jacobian import Jacobian, jacobian
 from chainrule.notation.lines import FAMILIAR, STABLE, USUAL, Line, expanded, uncut
 from chainrule.notation.names import Names
@@ -19,7 +20,7 @@ from chainrule.notation.tables import Notation
 from chainrule.notation.tree import Apply, Call, Delta, Fold, Leaf, Math, Number, Phrase, Relation
 from chainrule.notation.typeset import Atom, Frac, Look, Row, Scripts, joined
 from chainrule.program.equation import Equation, Program
-from chainrule.program.op import Elementwise, Gather, Mask, MatMul, OneHot, Reduce, ScatterAdd
+from chainrule.program.op import Beside, Columns, Elementwise, Gather, Mask, MatMul, OneHot, Reduce, ScatterAdd
 from chainrule.program.scalar import Apply as Applied
 from chainrule.program.scalar import Constant, Expression, Reduction, Variable, variables
 from chainrule.program.scalar import replace as exchange
@@ -224,7 +225,7 @@ class Components:
                 return self._expression(expression, place)
             case Reduce(kind, over, expression):
                 return self._reduced(kind, over, expression, place)
-            case Gather() | ScatterAdd() | Mask() | OneHot():
+            case Gather() | ScatterAdd() | Mask() | OneHot() | Beside() | Columns():
                 return Phrase(equation.target.name, self._phrase(equation, place), False,
                               self._letters(equation.target, place))  # fmt: skip
             case _:
@@ -278,6 +279,12 @@ class Components:
             case Mask(rate, _, _):
                 return Row((Atom("1 with probability ", "text"), Atom(number(round(1 - rate, 12)), "number"),
                             Atom(", else 0", "text")))  # fmt: skip
+            case Beside():
+                whole = side_by_side(equation.op, equation.operands, looks, "|")
+                return Scripts(whole, joined([node, sample], ","))
+            case Columns(start):
+                shifted = joined([node, Atom(str(start), "number")], "+") if start else node
+                return Scripts(looks[0], joined([shifted, sample], ","))
         label = Scripts(looks[0], sample)
         return Scripts(Atom("δ"), joined([node, label], ","))
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from chainrule.describe.activations import ACTIVATIONS
 from chainrule.describe.losses import CANONICAL
 from chainrule.program.equation import Equation, Program
-from chainrule.program.op import Elementwise, MatMul, Reduce
+from chainrule.program.op import Beside, Columns, Elementwise, MatMul, Reduce
 from chainrule.program.scalar import Apply, Expression, Reduction, Variable, children, replace, walk
 from chainrule.program.symbol import Symbol
 
@@ -84,7 +84,7 @@ def lines(program: Program, *, jacobians: bool = False) -> list[Line]:
     for name, equation in made_by.items():
         mine = users.get(name, [])
         role = equation.target.role
-        small = isinstance(equation.op, MatMul | Reduce) and role in ("temporary", "inner", "loss")
+        small = isinstance(equation.op, MatMul | Reduce | Beside | Columns) and role in ("temporary", "inner", "loss")
         small = small or (isinstance(equation.op, Elementwise) and role == "temporary" and not _repeats(equation))
         small = small and name != program.prediction.name
         if name not in hidden and small and len(mine) == 1 and not _of_a_sample(equation) and _open(mine[0], name):

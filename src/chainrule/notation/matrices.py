@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import assert_never
 
 from chainrule.notation.activations import Activations
+from chainrule.notation.beside import side_by_side, span
 from chainrule.notation.lines import FAMILIAR, STABLE, USUAL, Line, uncut
 from chainrule.notation.names import Names
 from chainrule.notation.tables import Notation
@@ -28,7 +29,7 @@ from chainrule.notation.tree import (
 )
 from chainrule.notation.typeset import Atom, Look, Row
 from chainrule.program.equation import Equation, Program
-from chainrule.program.op import Elementwise, Gather, Mask, MatMul, OneHot, Op, Reduce, ScatterAdd
+from chainrule.program.op import Beside, Columns, Elementwise, Gather, Mask, MatMul, OneHot, Op, Reduce, ScatterAdd
 from chainrule.program.scalar import Apply as Applied
 from chainrule.program.scalar import Constant, Expression, Reduction, Variable, variables
 from chainrule.program.scalar import replace as exchange
@@ -151,7 +152,7 @@ class Matrices:
                 return self._expression(expression, want)
             case Reduce(kind, over, expression):
                 return self._reduced(kind, over, expression, want)
-            case Gather() | ScatterAdd() | Mask() | OneHot():
+            case Gather() | ScatterAdd() | Mask() | OneHot() | Beside() | Columns():
                 return Phrase(equation.target.name, self._phrase(equation), flipped=self.names.flipped(equation.target))
             case _:
                 assert_never(op)
@@ -176,6 +177,10 @@ class Matrices:
             case Mask(rate, _, _):
                 return Row((Atom("1 with probability ", "text"), Atom(number(round(1 - rate, 12)), "number"),
                             Atom(", else 0", "text")))  # fmt: skip
+            case Beside():
+                return side_by_side(equation.op, equation.operands, looks, ";" if columns else "|")
+            case Columns(start, count):
+                return Row((looks[0], Atom(f"[{'rows' if columns else 'columns'} {span(start, count)}]", "text")))
         return Row((Atom(f"one-hot {line} of ", "text"), looks[0]))
 
     def _reduced(self, kind: str, over: str, e: Expression, want: bool) -> Math:

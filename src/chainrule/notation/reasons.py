@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from chainrule.describe.layers import LAYERS
+from chainrule.describe.combine import KINDS
 from chainrule.describe.losses import CANONICAL
 from chainrule.describe.optimizers import OPTIMIZERS
 from chainrule.program.equation import Equation, Program
 
 RULES: Mapping[str, str] = {
-    **{rule: text for kind in LAYERS.values() for rule, text in kind.reasons.items()},
+    **{rule: text for kind in KINDS.values() for rule, text in kind.reasons.items()},
     **{kind.__name__: kind.reason for kind in OPTIMIZERS.values()},
     **{pair.name: pair.reason for pair in CANONICAL.values()},
     "one-hot": "a label as a row of zeros with a 1 in its place",
@@ -21,6 +21,8 @@ RULES: Mapping[str, str] = {
     "cost": "the cost: what is minimised",
     "slope": "chain rule: the gradient by the result times the slope of the result",
     "product rule": "product rule: for T = L R it is dL = dT Rᵀ and dR = Lᵀ dT",
+    "parts of a whole": "side by side: each part gets its own columns of the gradient",
+    "part of a whole": "some columns: their gradient in its place, and 0 beside it",
     "lookup rule": "lookup: each row of the table gathers the gradients of the places it was used at",
     "sum over what repeats": "what is used for every row or column gets the sum of their gradients",
     "sum of the parts": "used in several places: their gradients add up",

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from chainrule.program.equation import Equation, Program
-from chainrule.program.op import Elementwise, Gather, Mask, MatMul, OneHot, Reduce, ScatterAdd
+from chainrule.program.op import Beside, Columns, Elementwise, Gather, Mask, MatMul, OneHot, Reduce, ScatterAdd
 from chainrule.program.scalar import Apply, Constant, Expression, Variable, walk
 from chainrule.program.symbol import BATCH, STORED, Symbol, shape_text
 from chainrule.program.text import ATOM, PRECEDENCE
@@ -109,7 +109,8 @@ def _number(value: float) -> str:
     return repr(float(value))
 
 
-def _right(equation: Equation, within: Mapping[str, str]) -> str:
+def _right(equation: Equation, within: Mapping[str, str], samples: str) -> str:
+    """samples: how many there are, as code."""
     names = [s.name for s in equation.operands]
     op, shape = equation.op, equation.target.shape
     match op:
@@ -119,7 +120,8 @@ def _right(equation: Equation, within: Mapping[str, str]) -> str:
             text = _expression(e, within)[0]
             if op.shape(equation.operands) == shape:
                 return text
-            return f"np.broadcast_to({text}, ({', '.join(_size(d) for d in shape)}{',' * (len(shape) == 1)}))"
+            sizes = ", ".join(samples if d == BATCH else str(d) for d in shape)
+            return f"np.broadcast_to({text}, ({sizes}{',' * (len(shape) == 1)}))"
         case Reduce(kind, over, e):
             return f"np.{kind}({_expression(e, within)[0]}{_AXES[over]})"
         case Gather():
@@ -127,20 +129,37 @@ def _right(equation: Equation, within: Mapping[str, str]) -> str:
         case ScatterAdd(rows):
             return f"np.zeros(({rows}, {shape[1]}))"
         case Mask(rate, stream, columns):
-            return f"mask({rate!r}, {names[0]}, {names[1]}, {stream}, len(X), {columns})"
+            return f"mask({rate!r}, {names[0]}, {names[1]}, {stream}, {samples}, {columns})"
         case OneHot(classes):
             return f"({names[0]}[:, None] == np.arange({classes})).astype(np.float64)"
+        case Beside():
+            return f"np.concatenate([{', '.join(_pieces(op, equation.operands))}], axis=1)"
+        case Columns(start, count):
+            return f"{names[0]}[:, {start}:{start + count}]"
         case _:
             assert_never(op)
 
 
-def _size(dimension: int | str) -> str:
-    return "len(X)" if dimension == BATCH else str(dimension)
+def _rows(program: Program) -> str:
+    """How many samples there are."""
+    return f"len({next((s.name for s in program.given if s.batched), 'X')})"
 
 
-def _code(equation: Equation, within: Mapping[str, str]) -> str:
+def _pieces(op: Beside, operands: tuple[Symbol, ...]) -> list[str]:
+    """The operands in their order, and zeros for columns that none of them covers."""
+    gaps = op.gaps(operands)
+    pieces = []
+    for gap, symbol in zip(gaps, [*operands, None], strict=True):
+        if gap:
+            pieces.append(f"np.zeros((len({operands[0].name}), {gap}))")
+        if symbol is not None:
+            pieces.append(symbol.name)
+    return pieces
+
+
+def _code(equation: Equation, within: Mapping[str, str], samples: str) -> str:
     target = equation.target.name
-    code = f"{target} = {_right(equation, within)}"
+    code = f"{target} = {_right(equation, within, samples)}"
     if isinstance(equation.op, ScatterAdd):
         pieces, tokens = (s.name for s in equation.operands)
         code += f"\nnp.add.at({target}, {tokens}.reshape(-1), {pieces}.reshape(-1, {equation.target.shape[1]}))"
@@ -161,19 +180,21 @@ def source_lines(program: Program) -> list[CodeLine]:
     ends = {program.prediction.name, *(g.name for _, g in program.gradients)}
     within: dict[str, str] = {}
     inside: dict[str, Equation] = {}
-    made = []
+    made, samples = [], _rows(program)
     for section, equations in program.sections():
         for equation in equations:
             target: Symbol = equation.target
             once = target.role == "temporary" and uses.get(target.name) == 1 and target.name in read_by_expression
             if once and isinstance(equation.op, MatMul) and target.name not in ends:
-                within[target.name] = _right(equation, within)
+                within[target.name] = _right(equation, within, samples)
                 inside[target.name] = equation
                 continue
             read = [inside[s.name].operands if s.name in inside else (s,) for s in equation.operands]
             operands = tuple(dict.fromkeys(s.name for part in read for s in part))
             targets = (*(s.name for s in equation.operands if s.name in inside), target.name)
-            made.append(CodeLine(section, targets, operands, _code(equation, within), shape_text(target.shape)))
+            made.append(
+                CodeLine(section, targets, operands, _code(equation, within, samples), shape_text(target.shape))
+            )
     return made
 
 
@@ -202,7 +223,7 @@ def source(program: Program) -> str:
     out.append(f"def step({signature}):")
     out.append('    """One step of the network: rows are samples, arrays are float64."""')
     if any(s.name == BATCH for s in program.given):
-        out.append(f"    {BATCH} = np.float64(len(X))")
+        out.append(f"    {BATCH} = np.float64({_rows(program)})")
     if "t" in numbers:
         out.append("    t = np.float64(t)")
     width = min(max((len(x) for line in body for x in line.code.split("\n")), default=0), 60)

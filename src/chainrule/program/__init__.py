@@ -2,13 +2,27 @@
 
 from chainrule.program.equation import Equation, Program
 from chainrule.program.layout import ParameterLayout
-from chainrule.program.op import OPERATIONS, Elementwise, Gather, Mask, MatMul, OneHot, Op, Reduce, ScatterAdd
+from chainrule.program.op import (
+    OPERATIONS,
+    Beside,
+    Columns,
+    Elementwise,
+    Gather,
+    Mask,
+    MatMul,
+    OneHot,
+    Op,
+    Reduce,
+    ScatterAdd,
+)
 from chainrule.program.scalar import Expression, differentiate
 from chainrule.program.symbol import Symbol
 from chainrule.program.verify import verify
 
 __all__ = [
     "OPERATIONS",
+    "Beside",
+    "Columns",
     "Elementwise",
     "Equation",
     "Expression",

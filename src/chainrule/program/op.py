@@ -7,6 +7,8 @@
     scatter_add   T = rows of D added up into the rows named by tokens           (m, c·d), (m,c) -> (v,d)
     mask          T = 1 with probability 1 - rate, else 0, from counted random bits         -> (m,n)
     one_hot       T = 1 where the column is the row's label, else 0              (m,) -> (m,n)
+    beside        T = [A | B | ...], 0 in columns that none of them covers       (m,n1), (m,n2), ... -> (m,n)
+    columns       T = some columns of A that stand together                      (m,n) -> (m,k)
 
 Shapes are checked by each operation's `shape`; `None` means that the operands do not fit.
 """
@@ -127,8 +129,55 @@ class OneHot:
         return (operands[0].shape[0], self.classes) if fits else None
 
 
-Op = MatMul | Elementwise | Reduce | Gather | ScatterAdd | Mask | OneHot
-OPERATIONS: tuple[type, ...] = (MatMul, Elementwise, Reduce, Gather, ScatterAdd, Mask, OneHot)
+@dataclass(frozen=True)
+class Beside:
+    """T = the operands side by side, operand k from column starts[k] on; 0 in columns that none of them covers."""
+
+    starts: tuple[int, ...]
+    """The first column of each operand, from 0 on; ascending."""
+    width: int
+    """The columns of T."""
+
+    def shape(self, operands: tuple[Symbol, ...]) -> Shape | None:
+        """(m, width), if the operands have one number of rows, do not overlap and find room."""
+        if len(operands) != len(self.starts) or not operands:
+            return None
+        if any(len(s.shape) != 2 or s.integers for s in operands) or len({s.shape[0] for s in operands}) > 1:
+            return None
+        end = 0
+        for start, symbol in zip(self.starts, operands, strict=True):
+            columns = symbol.shape[1]
+            if start < end or not isinstance(columns, int):
+                return None
+            end = start + columns
+        return (operands[0].shape[0], self.width) if end <= self.width else None
+
+    def gaps(self, operands: tuple[Symbol, ...]) -> tuple[int, ...]:
+        """The columns of zeros before each operand, and after the last."""
+        ends = [0, *(a + int(s.shape[1]) for a, s in zip(self.starts, operands, strict=True))]
+        return tuple(b - a for a, b in zip(ends, [*self.starts, self.width], strict=True))
+
+
+@dataclass(frozen=True)
+class Columns:
+    """T = the columns start … start + count - 1 of A."""
+
+    start: int
+    """The first of them, from 0 on."""
+    count: int
+    """How many."""
+
+    def shape(self, operands: tuple[Symbol, ...]) -> Shape | None:
+        """(m, count), if A has these columns."""
+        if len(operands) != 1 or len(operands[0].shape) != 2 or operands[0].integers:
+            return None
+        rows, columns = operands[0].shape
+        fits = isinstance(columns, int) and 0 <= self.start < self.start + self.count <= columns
+        return (rows, self.count) if fits else None
+
+
+Op = MatMul | Elementwise | Reduce | Gather | ScatterAdd | Mask | OneHot | Beside | Columns
+OPERATIONS: tuple[type, ...] = (MatMul, Elementwise, Reduce, Gather, ScatterAdd, Mask, OneHot, Beside, Columns)
 
 
 def _rows_and_tokens(operands: tuple[Symbol, ...]) -> bool:

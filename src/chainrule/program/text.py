@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, assert_never
 
-from chainrule.program.op import Elementwise, Gather, Mask, MatMul, OneHot, Op, Reduce, ScatterAdd
+from chainrule.program.op import Beside, Columns, Elementwise, Gather, Mask, MatMul, OneHot, Op, Reduce, ScatterAdd
 from chainrule.program.scalar import Apply, Constant, Expression, Variable
 from chainrule.program.symbol import BATCH, STORED, Symbol, shape_text
 
@@ -103,8 +103,22 @@ def right_side(equation: Equation, names: dict[str, str]) -> str:
             return f"1 with probability {number(1 - rate)}, else 0   (seed, step {operands[1]}, stream {stream})"
         case OneHot():
             return f"one-hot rows of {operands[0]}"
+        case Beside():
+            parts = [operands[k] if k is not None else "0" for k in laid_out(op, equation.operands)]
+            return f"[{' | '.join(parts)}]"
+        case Columns(start, count):
+            return f"{operands[0]}[columns {start}{f'…{start + count - 1}' * (count > 1)}]"
         case _:
             assert_never(op)
+
+
+def laid_out(op: Beside, operands: tuple[Symbol, ...]) -> list[int | None]:
+    """The numbers of the operands in their order, None where columns of zeros stand between them."""
+    gaps = op.gaps(operands)
+    order: list[int | None] = []
+    for k in range(len(operands)):
+        order += [None, k] if gaps[k] else [k]
+    return [*order, None] if gaps[-1] else order
 
 
 def equation_text(equation: Equation, names: dict[str, str] | None = None) -> str:
@@ -123,7 +137,7 @@ def written_in_place(program: Program) -> dict[str, str]:
     for equation in program.equations:
         target: Symbol = equation.target
         once = uses.get(target.name) == 1 and target != program.prediction
-        if target.role == "temporary" and once and isinstance(equation.op, MatMul):
+        if target.role == "temporary" and once and isinstance(equation.op, MatMul | Beside | Columns):
             names[target.name] = right_side(equation, names)
     return names
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from chainrule.checks import Inputs
 from chainrule.describe.losses import Loss
 from chainrule.describe.optimizers import Optimizer
 from chainrule.glass.check import CheckReport
@@ -30,7 +31,7 @@ STEP = 32
 SECTIONS = {"forward": "Forward", "cost": "Cost", "backward": "Backward", "update": "Update"}
 
 
-def derivations(net: Network, X: ArrayLike, y: ArrayLike, optimizer: Optimizer | None) -> dict[str, Any]:
+def derivations(net: Network, X: Inputs, y: ArrayLike, optimizer: Optimizer | None) -> dict[str, Any]:
     """{"notations": [...], "arrays": [...]}: every line in every notation, and the arrays that the lines refer to.
 
     The numbers are of one training step on these samples; a notation that writes 1/m at the weights has other ones.
@@ -152,11 +153,11 @@ def _value(value: float) -> float | None:
     return float(f"{value:.5g}") if math.isfinite(value) else None
 
 
-def facts(net: Network, X: ArrayLike, y: ArrayLike, history: History | None) -> list[tuple[str, str]]:
+def facts(net: Network, X: Inputs, y: ArrayLike, history: History | None) -> list[tuple[str, str]]:
     """The few numbers at the top: (value, what it is)."""
     cost, metric, value = net.evaluate(X, y)
     shown = f"{value:.2%}" if metric == "accuracy" else number(float(f"{value:.4g}"))
-    found = [(shown, metric), (number(float(f"{cost:.4g}")), "cost J"), (f"{len(np.asarray(X)):,}", "samples")]
+    found = [(shown, metric), (number(float(f"{cost:.4g}")), "cost J"), (f"{len(np.asarray(y)):,}", "samples")]
     found.append((f"{sum(v.size for v in net.parameters.values()):,}", "parameters"))
     if history is not None and len(history):
         found.append((str(len(history)), "epoch" if len(history) == 1 else "epochs"))
@@ -166,7 +167,9 @@ def facts(net: Network, X: ArrayLike, y: ArrayLike, history: History | None) -> 
 def settings(net: Network, optimizer: Optimizer | None, more: Mapping[str, object]) -> list[tuple[str, str]]:
     """(name, value) of everything that was chosen."""
     spec = net.spec
-    told: list[tuple[str, object]] = [("inputs", f"{spec.inputs}{' tokens' if spec.tokens else ''}")]
+    told: list[tuple[str, object]] = [
+        (f"inputs {i.name}".rstrip(), f"{i.width}{' tokens' if i.tokens else ''}") for i in spec.sources
+    ]
     for column in stages(net)[1:]:
         inside = f" ({', '.join(' '.join(p.split()) for p in column.parameters)})" if column.parameters else ""
         told.append((f"layer {column.title}", f"{column.width} wide, {column.words}{inside}"))

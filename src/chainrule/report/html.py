@@ -71,7 +71,8 @@ def report(
     check_report(path)
     check_notation(notation)
     checked = checks.inputs(net.spec, X, net.dtype, net.feature_names)
-    target = checks.targets(net.spec, y, len(checked), net.dtype)[1]
+    samples = checks.samples(checked)
+    target = checks.targets(net.spec, y, samples, net.dtype)[1]
     if classifies(net):
         class_names(names, max(2, net.spec.outputs))
     elif names is not None:
@@ -80,15 +81,17 @@ def report(
         image_shape(net.spec.inputs, shape)
     history = net.history if history is None else history
     first = slice(0, contents.STEP)
-    data = contents.derivations(net, checked[first], target[first], optimizer)
+    data = contents.derivations(net, checks.as_given(net.spec, checked, first), target[first], optimizer)
     data["curves"] = contents.curves(history, monitor)
     told: dict[str, Any] = {
         "title": title or repr(net),
-        "facts": contents.facts(net, checked, target, history),
+        "facts": contents.facts(net, checks.as_given(net.spec, checked), target, history),
         "settings": contents.settings(net, optimizer, settings or {}),
-        "check": contents.check_rows(net.check(checked[:CHECKED], target[:CHECKED])),
-        "checked": min(CHECKED, len(checked)),
-        "step": min(contents.STEP, len(checked)),
+        "check": contents.check_rows(
+            net.check(checks.as_given(net.spec, checked, slice(0, CHECKED)), target[:CHECKED])
+        ),
+        "checked": min(CHECKED, samples),
+        "step": min(contents.STEP, samples),
         "pictures": _pictures(net, checked, target, names, shape),
         "history": _history_rows(history),
         "notation": notation,
@@ -144,14 +147,20 @@ def render(told: Mapping[str, Any]) -> str:
 
 
 def _pictures(
-    net: Network, X: Any, y: Any, names: Sequence[str] | None, shape: tuple[int, int] | None
+    net: Network,
+    data: Mapping[str, Any],
+    y: Any,
+    names: Sequence[str] | None,
+    shape: tuple[int, int] | None,
 ) -> list[dict[str, str]]:
     """Every picture that this network and these data allow, in both themes, as PNG in base64."""
-    some = np.linspace(0, len(X) - 1, min(DRAWN, len(X))).astype(np.int64)
-    few, few_y = X[some], y[some]
-    image = not net.spec.tokens and net.spec.inputs > 3 and _is_image(net.spec.inputs, shape)
+    samples = checks.samples(data)
+    some = np.linspace(0, samples - 1, min(DRAWN, samples)).astype(np.int64)
+    X, few, few_y = checks.as_given(net.spec, data), checks.as_given(net.spec, data, some), y[some]
+    numbers = not net.spec.tokens and not net.spec.named
+    image = numbers and net.spec.inputs > 3 and _is_image(net.spec.inputs, shape)
     classes = classifies(net)
-    plane = net.spec.inputs == 2 and not net.spec.tokens and net.spec.outputs <= 12
+    plane = numbers and net.spec.inputs == 2 and net.spec.outputs <= 12
     plans: list[tuple[str, bool, Callable[[str], Figure]]] = [
         ("The network, a column of units for each layer", True, lambda theme: plots.network(net, theme=theme)),
         ("How the values that leave each layer are spread", True,

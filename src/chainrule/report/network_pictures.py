@@ -102,8 +102,8 @@ def stages(net: Network) -> list[Column]:
     spec = net.spec
     columns = [Column("X", spec.inputs, "tokens" if spec.tokens else "inputs")]
     written = forward(spec)
-    for layer, output, declared in zip(spec.layers, written.outputs, written.declared, strict=True):
-        width = layer.width(columns[-1].width)
+    for node, output, declared in zip(spec.graph.nodes, written.outputs, written.declared, strict=True):
+        layer, width = node.layer, node.width
         trained = [s for s in declared if s.role == "parameter"]
         parameters = tuple(f"{s.name}  {' x '.join(str(d) for d in s.shape)}" for s in trained)
         columns.append(Column(output.name, width, layer.words, parameters, not layer.passes))
@@ -151,10 +151,10 @@ def activation_histograms(net: Network, X: ArrayLike, *, theme: str = "light") -
 
 def activations(net: Network, X: ArrayLike) -> dict[str, Array]:
     """The values that leave each layer by name: A1 (m, n1), ...; without dropout.  Raises DataError."""
-    checked = checks.inputs(net.spec, X, net.dtype, net.feature_names)
+    data = checks.inputs(net.spec, X, net.dtype, net.feature_names)
     program = net.derive(mode="inference")
     targets = [e.target for e in watched(program)]
-    given = {**net.parameters, **net.state, "X": checked, BATCH: net.dtype.type(len(checked))}
+    given = {**net.parameters, **net.state, **data, BATCH: net.dtype.type(checks.samples(data))}
     names = tuple(s.name for s in targets)
     return ReferenceEngine(net.dtype).run(program.pruned(targets, update=False), given, names)
 

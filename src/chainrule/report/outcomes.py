@@ -76,7 +76,7 @@ def worst_mistakes(
     """
     colours = check_theme(theme)
     truth, guess, sure = classify(net, X, y)
-    images = checks.inputs(net.spec, X, net.dtype, net.feature_names)
+    images = checks.matrix(net.spec, X, net.dtype, net.feature_names)
     height, width = image_shape(net.spec.inputs, shape)
     labels = class_names(names, max(2, net.spec.outputs))
     wrong = np.flatnonzero(truth != guess)
@@ -127,7 +127,7 @@ def decision_regions(
     colours = check_theme(theme)
     if net.spec.inputs != 2 or net.spec.tokens:
         raise SpecError(expected("The network's inputs", "2 numbers, to be drawn in a plane", net.spec.inputs))
-    points = checks.inputs(net.spec, X, net.dtype, net.feature_names)
+    points = checks.matrix(net.spec, X, net.dtype, net.feature_names)
     low, high = points.min(axis=0).astype(float), points.max(axis=0).astype(float)
     room = 0.08 * np.maximum(high - low, 1e-9)
     xs, ys = (np.linspace(low[k] - room[k], high[k] + room[k], steps) for k in (0, 1))
@@ -170,13 +170,13 @@ def classify(net: Network, X: ArrayLike, y: ArrayLike) -> tuple[NDArray[np.int64
     """(the classes (m,), those predicted (m,), how sure of that (m,)).  Raises SpecError, DataError."""
     if not classifies(net):
         raise SpecError(f"A network with the loss {net.spec.loss.name} does not predict classes.")
-    points = checks.inputs(net.spec, X, net.dtype, net.feature_names)
-    _, target = checks.targets(net.spec, y, len(points), net.dtype)
+    data = checks.inputs(net.spec, X, net.dtype, net.feature_names)
+    _, target = checks.targets(net.spec, y, checks.samples(data), net.dtype)
     if target.ndim == 1:
         truth = target
     else:
         truth = target.argmax(axis=1) if target.shape[1] > 1 else target[:, 0] > _middle(net)
-    guess, sure = decide(net, net.predict(points))
+    guess, sure = decide(net, net.predict(checks.as_given(net.spec, data)))
     return np.asarray(truth, np.int64), guess, sure
 
 

@@ -9,6 +9,8 @@ that uses T contributes:
     T = max e(a, ...)    da = dT ∂e/∂a where e is the largest, shared evenly among equals
     T = rows of E at X   dE = dT added into rows X
     T = D added up at X  dD = rows of dT at X
+    T = [A | B | ...]    dA = the columns of dT that are A's
+    T = columns of A     dA = dT in these columns, 0 in the others
 
 A gradient becomes an equation of its own where a textbook names it (dZ, dA, dW, ...) or an operation needs it; in
 between, expressions are composed and simplified.
@@ -21,7 +23,7 @@ from typing import assert_never
 from chainrule.errors import ProgramError
 from chainrule.program.builder import Builder
 from chainrule.program.equation import Equation, operands_of, shape_of
-from chainrule.program.op import Elementwise, Gather, Mask, MatMul, OneHot, Reduce, ScatterAdd
+from chainrule.program.op import Beside, Columns, Elementwise, Gather, Mask, MatMul, OneHot, Op, Reduce, ScatterAdd
 from chainrule.program.scalar import (
     ONE,
     ZERO,
@@ -36,7 +38,7 @@ from chainrule.program.scalar import (
     walk,
     where,
 )
-from chainrule.program.symbol import Symbol
+from chainrule.program.symbol import How, Symbol
 
 _SMALL = 3
 """Nodes; a gradient this small is written again rather than stored."""
@@ -87,11 +89,12 @@ class _Chain:
     def _ways(self, equation: Equation) -> list[tuple[Symbol, Expression | None]]:
         """The operands that a gradient flows to, with ∂T/∂S where a named rule states it.
 
-        Both sides of a product, also where they are the same symbol; an expression's variables once each.
+        Both sides of a product and all that is laid side by side, also where they are the same symbol; an expression's
+        variables once each.
         """
         if equation.target.name in self.builder.partials:
             return list(self.builder.partials[equation.target.name])
-        several = equation.operands if isinstance(equation.op, MatMul) else dict.fromkeys(equation.operands)
+        several = equation.operands if isinstance(equation.op, MatMul | Beside) else dict.fromkeys(equation.operands)
         return [(s, None) for s in several if not s.integers]
 
     def _through(self, equation: Equation) -> None:
@@ -99,7 +102,7 @@ class _Chain:
         self.builder.layer = equation.layer
         ways = [(s, partial) for s, partial in self._ways(equation) if s.name in self.active]
         slope = self._total(target.name)
-        needs_symbol = isinstance(op, MatMul | Gather | ScatterAdd)
+        needs_symbol = not isinstance(op, Elementwise | Reduce)
         several = len(ways) > 1 and sum(1 for _ in walk(slope)) > _SMALL
         whole = isinstance(slope, Variable) and self.builder.scope[slope.name].shape == target.shape
         if not (needs_symbol and whole) and (target.role == "value" or needs_symbol or several):
@@ -129,6 +132,16 @@ class _Chain:
             case ScatterAdd():
                 pieces, tokens = equation.operands
                 self._apply(pieces, Gather(), (self._symbol(slope), tokens), "lookup rule", through)
+            case Beside(starts):
+                gradient = self._symbol(slope)
+                for start, symbol in zip(starts, equation.operands, strict=True):
+                    if symbol.name in self.active:
+                        part = Columns(start, int(symbol.shape[1]))
+                        self._apply(symbol, part, (gradient,), "parts of a whole", through)
+            case Columns(start):
+                (origin,) = equation.operands
+                place = Beside((start,), int(origin.shape[1]))
+                self._apply(origin, place, (self._symbol(slope),), "part of a whole", through)
             case Mask() | OneHot():
                 raise ProgramError(f"Nothing can be differentiated through {equation}: it has no slope.")
             case _:
@@ -161,13 +174,12 @@ class _Chain:
         for symbol, (product, operands) in sorted(sides, key=lambda side: side[0].role != "parameter"):
             self._apply(symbol, product, operands, "product rule", through)
 
-    def _apply(
-        self, symbol: Symbol, op: MatMul | ScatterAdd | Gather, operands: tuple[Symbol, ...], rule: str, through: str
-    ) -> None:
+    def _apply(self, symbol: Symbol, op: Op, operands: tuple[Symbol, ...], rule: str, through: str) -> None:
         """The contribution op(operands) to d(symbol): the gradient itself where it is the only one."""
         draft = symbol.gradient
         if self.users.get(symbol.name) != 1:
-            draft = Symbol("", (), "temporary", of=operands, how="product", layer=symbol.layer)
+            how: How = "product" if len(operands) > 1 else "part"
+            draft = Symbol("", (), "temporary", of=operands, how=how, layer=symbol.layer)
         part = self.builder.apply(draft, op, operands, rule=rule, through=through)
         self._receive(symbol, Variable(part.name), through)
 

@@ -58,7 +58,8 @@ def derive(
     objective, divisor = _cost(builder, spec, output, targets, weighted=weighted, canonical=canonical)
     cost_end = len(builder.equations)
     wanted = [s for s in builder.given if s.role == "parameter"]
-    gradients = backward(builder, objective, wanted + ([output.inputs] if input_gradient and not spec.tokens else []))
+    numbers = [s for s in output.inputs if not s.integers]
+    gradients = backward(builder, objective, wanted + (numbers if input_gradient else []))
     backward_end = len(builder.equations)
     places = {s.name: position for position, symbols in enumerate(output.declared) for s in symbols}
     if optimizer is not None:

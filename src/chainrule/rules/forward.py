@@ -6,22 +6,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from chainrule.describe.activations import Activation
+from chainrule.describe.combine import Combined
 from chainrule.describe.layers import Place
 from chainrule.describe.network import NetworkSpec
 from chainrule.program.builder import Builder, Initial
-from chainrule.program.symbol import BATCH, STORED, Symbol
+from chainrule.program.symbol import STORED, Symbol
 
 
 @dataclass(frozen=True)
 class Forward:
     """What the layers have written."""
 
-    inputs: Symbol
-    """X"""
+    inputs: tuple[Symbol, ...]
+    """X; of several inputs, each."""
     outputs: tuple[Symbol, ...]
     """The symbol that leaves each layer."""
     z: Symbol
-    """What the last activation was taken of; X where there was none."""
+    """What the last activation was taken of; the prediction itself where it comes out of none."""
     activation: Activation
     """The last one."""
     initials: Mapping[str, Initial]
@@ -40,24 +41,30 @@ def forward(
 ) -> Forward:
     """Writes the layers' equations down.  keep_identity: A = Z is written for a last layer without an activation."""
     builder = Builder() if builder is None else builder
-    inputs = value = builder.give(Symbol("X", (BATCH, spec.inputs), "input", integers=spec.tokens))
+    inputs = tuple(builder.give(source.symbol) for source in spec.sources)
+    nodes = spec.graph.nodes
     outputs: list[Symbol] = []
     declared: list[tuple[Symbol, ...]] = []
     stream = 0
-    for position, (layer, label) in enumerate(zip(spec.layers, spec.labels, strict=True)):
-        last = position == len(spec.layers) - 1
+    for position, node in enumerate(nodes):
+        last = position == len(nodes) - 1
         before = len(builder.given)
         builder.layer = position
-        place = Place(label, training, stream, last and keep_identity, spec.following(position))
-        value = layer.equations(builder, value, place)
-        stream += layer.random
+        place = Place(node.label, training, stream, last and keep_identity, node.following)
+        values = tuple(outputs[k] if k >= 0 else inputs[-1 - k] for k in node.below)
+        if isinstance(node.layer, Combined):
+            value = node.layer.joined(builder, values, place)
+        else:
+            value = node.layer.equations(builder, values[0], place)
+        stream += node.layer.random
         outputs.append(value)
         declared.append(tuple(s for s in builder.given[before:] if s.role in STORED))
     builder.layer = None
+    prediction = outputs[-1]
     return Forward(
         inputs=inputs,
         outputs=tuple(outputs),
-        z=builder.activations[-1][1] if builder.activations else inputs,
+        z=next((z for a, z in reversed(builder.activations) if a == prediction), prediction),
         activation=spec.last_activation,
         initials=dict(builder.initials),
         declared=tuple(declared),

@@ -20,7 +20,7 @@ from typing import assert_never
 from chainrule.errors import SpecError
 from chainrule.program.builder import Builder
 from chainrule.program.equation import Equation, Program, shape_of
-from chainrule.program.op import Elementwise, Gather, Mask, MatMul, OneHot, Op, Reduce, ScatterAdd
+from chainrule.program.op import Beside, Columns, Elementwise, Gather, Mask, MatMul, OneHot, Op, Reduce, ScatterAdd
 from chainrule.program.scalar import ONE, TWO, Expression, Variable, differentiate, power
 from chainrule.program.symbol import Symbol
 from chainrule.program.verify import verify
@@ -70,7 +70,7 @@ def _adds_up_samples(equation: Equation) -> bool:
             return kind == "sum" and over != "columns" and any(s.batched for s in equation.operands)
         case ScatterAdd():
             return True
-        case Elementwise() | Gather() | Mask() | OneHot():
+        case Elementwise() | Gather() | Mask() | OneHot() | Beside() | Columns():
             return False
         case _:
             assert_never(op)

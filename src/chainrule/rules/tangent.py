@@ -8,6 +8,8 @@ Equations are walked from the first to the last.  t_T, the change of T, is what 
     T = max e(a, ...)    as the sum, where e is the largest, shared evenly among equals
     T = rows of E at X   t_T = rows of t_E at X
     T = D added up at X  t_T = t_D added up at X
+    T = [A | B | ...]    t_T = [t_A | t_B | ...], 0 for what does not move
+    T = columns of A     t_T = the columns of t_A
 
 The tangents of the backward equations are the Hessian times a vector: H v = d/dε ∇J(θ + ε v), forward over reverse.
 Source: Pearlmutter 1994 (the R operator).
@@ -21,7 +23,7 @@ from typing import assert_never
 
 from chainrule.program.builder import Builder
 from chainrule.program.equation import Equation, Program, shape_of
-from chainrule.program.op import Elementwise, Gather, Mask, MatMul, OneHot, Reduce, ScatterAdd
+from chainrule.program.op import Beside, Columns, Elementwise, Gather, Mask, MatMul, OneHot, Reduce, ScatterAdd
 from chainrule.program.scalar import ONE, ZERO, Apply, Expression, Variable, apply, differentiate, where
 from chainrule.program.scalar import replace as exchange
 from chainrule.program.symbol import Symbol, broadcast, product_of
@@ -135,6 +137,12 @@ def _tangent(builder: Builder, equation: Equation, moving: dict[str, Symbol]) ->
             if moved is None:
                 return None
             return builder.apply(target.tangent, op, (moved, tokens), rule=_RULE, through=through)
+        case Beside(starts, width):
+            pairs = [(k, moving[s.name]) for k, s in zip(starts, equation.operands, strict=True) if s.name in moving]
+            beside = Beside(tuple(k for k, _ in pairs), width)
+            return builder.apply(target.tangent, beside, tuple(s for _, s in pairs), rule=_RULE, through=through)
+        case Columns():
+            return builder.apply(target.tangent, op, tuple(moving.values()), rule=_RULE, through=through)
         case Mask() | OneHot():
             return None
         case _:

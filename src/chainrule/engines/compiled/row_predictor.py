@@ -16,7 +16,7 @@ from chainrule.engines.compiled import pack
 from chainrule.engines.compiled.kernels.panels import PanelLayout
 from chainrule.engines.compiled.plan import Plan
 from chainrule.engines.compiled.plan.memory import ROW
-from chainrule.engines.compiled.plan.stages import Flat, Lookup, PerSample, Product, Scalars
+from chainrule.engines.compiled.plan.stages import Arrange, Flat, Lookup, PerSample, Product, Scalars
 from chainrule.engines.llvm import jit
 from chainrule.engines.llvm.emit import Module
 from chainrule.program.symbol import STORED
@@ -26,7 +26,7 @@ Array = NDArray[Any]
 
 def supports(plan: Plan) -> bool:
     """Whether a plan is a plain forward pass."""
-    kinds = (Product, PerSample, Lookup, Flat, Scalars)
+    kinds = (Product, PerSample, Lookup, Arrange, Flat, Scalars)
     stages = [s for s in plan.stages if s.equations]
     forward = all(s.form == "forward" for s in stages if isinstance(s, Product))
     reads = any(s.role == "input" for s in plan.program.given)  # a constant prediction has no use for X

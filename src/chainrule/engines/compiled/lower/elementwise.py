@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from chainrule.engines.compiled.kernels.long_sums import accumulated
 from chainrule.engines.compiled.kernels.panels import PanelLayout
 from chainrule.engines.compiled.lower.frame import Frame
 from chainrule.engines.compiled.plan.kinds import width_of
 from chainrule.engines.compiled.plan.memory import Word, size_of
-from chainrule.engines.compiled.plan.stages import Flat, Masks, PerSample, Scalars, Sums, loops_of
+from chainrule.engines.compiled.plan.stages import Arrange, Flat, Masks, PerSample, Scalars, Sums, loops_of
 from chainrule.engines.llvm import philox
 from chainrule.engines.llvm.emit import Function, Int, Module, Value
 from chainrule.engines.llvm.expression import Evaluator
 from chainrule.program.equation import Equation
-from chainrule.program.op import Elementwise, Mask, Reduce
-from chainrule.program.symbol import STORED
+from chainrule.program.op import Beside, Columns, Elementwise, Mask, Reduce
+from chainrule.program.symbol import STORED, Symbol
 
 
 def combine(f: Function, kind: str) -> Callable[[Value, Value], Value]:
@@ -27,6 +28,38 @@ def combine(f: Function, kind: str) -> Callable[[Value, Value], Value]:
 def identity(kind: str) -> float:
     """What a reduction begins with."""
     return 0.0 if kind == "sum" else -math.inf
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Columns that stand together in a value that is laid out of others."""
+
+    source: Symbol | None
+    """Where they come from; None for zeros."""
+    start: int
+    """The first of them there."""
+    to: int
+    """The first of them here."""
+    count: int
+    """How many."""
+
+
+def pieces(equation: Equation) -> list[Piece]:
+    """The pieces of T, in the order of its columns."""
+    op = equation.op
+    if isinstance(op, Columns):
+        return [Piece(equation.operands[0], op.start, 0, op.count)]
+    assert isinstance(op, Beside)
+    found, end = [], 0
+    for gap, source in zip(op.gaps(equation.operands), [*equation.operands, None], strict=True):
+        if gap:
+            found.append(Piece(None, 0, end, gap))
+            end += gap
+        if source is not None:
+            count = int(source.shape[1])
+            found.append(Piece(source, 0, end, count))
+            end += count
+    return found
 
 
 def per_sample(frame: Frame, stage: PerSample) -> None:
@@ -68,6 +101,27 @@ def per_sample(frame: Frame, stage: PerSample) -> None:
                     frame.store_batch(total, e.target.name, panel, 0, row)
 
     f.loop(lo, hi, panel_body)
+
+
+def arrange(frame: Frame, stage: Arrange) -> None:
+    """Columns of values of the samples to their places in another; a row of lanes is a column of a panel."""
+    f, row = frame.f, frame.row
+
+    def panel_body(panel: Int) -> None:
+        for e in stage.equations:
+            for piece in pieces(e):
+                to, count = piece.to, piece.count
+
+                def column(j: Int, e: Equation = e, piece: Piece = piece) -> None:
+                    if piece.source is None:
+                        value = f.constant(frame.type_of(row), 0.0)
+                    else:
+                        value = frame.load_batch(piece.source.name, panel, f.add(j, piece.start - piece.to), row)
+                    frame.store_batch(value, e.target.name, panel, j, row)
+
+                f.loop(to, to + count, column)
+
+    f.loop(*frame.share(frame.panels), panel_body)
 
 
 def sums(frame: Frame, stage: Sums) -> None:

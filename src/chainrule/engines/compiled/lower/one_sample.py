@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from chainrule.engines.compiled.kernels.long_sums import LONG, accumulated
 from chainrule.engines.compiled.kernels.panels import PanelLayout
-from chainrule.engines.compiled.lower.elementwise import combine, identity
+from chainrule.engines.compiled.lower.elementwise import combine, identity, pieces
 from chainrule.engines.compiled.plan import Plan
 from chainrule.engines.compiled.plan.memory import ROW
-from chainrule.engines.compiled.plan.stages import Lookup, PerSample, Product, loops_of
+from chainrule.engines.compiled.plan.stages import Arrange, Lookup, PerSample, Product, loops_of
 from chainrule.engines.llvm.emit import Function, Int, Module, Value
 from chainrule.engines.llvm.expression import Evaluator
 from chainrule.program.equation import Equation
@@ -86,6 +86,9 @@ class _Row:
                 self.product(stage)
             elif isinstance(stage, Lookup):
                 self.lookup(stage.equations[0])
+            elif isinstance(stage, Arrange):
+                for equation in stage.equations:
+                    self.arrange(equation)
             elif isinstance(stage, PerSample):
                 for width, equations in loops_of(stage):
                     self.loop(width, equations)
@@ -249,6 +252,19 @@ class _Row:
             )
 
         f.loop(0, c, place)
+
+    def arrange(self, equation: Equation) -> None:
+        """Numbers of other rows to their places in this one."""
+        f, real = self.f, self.layout.real
+        for piece in pieces(equation):
+            to = f.at(self.at[equation.target.name], piece.to, type=real)
+            source = None if piece.source is None else f.at(self.at[piece.source.name], piece.start, type=real)
+
+            def number(i: Int, to: Value = to, source: Value | None = source) -> None:
+                value = f.constant(real, 0.0) if source is None else f.load(real, f.at(source, i, type=real))
+                f.store(value, f.at(to, i, type=real))
+
+            f.loop(0, piece.count, number)
 
     def loop(self, width: int, equations: list[Equation]) -> None:
         """Equations over one row; the spare lanes of the last vector stay out of reductions."""

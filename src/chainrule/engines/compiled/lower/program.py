@@ -19,6 +19,7 @@ from chainrule.engines.compiled.lower.product_stage import product
 from chainrule.engines.compiled.plan import Plan
 from chainrule.engines.compiled.plan.memory import GROUPS, RUN, Word, size_of
 from chainrule.engines.compiled.plan.stages import (
+    Arrange,
     Flat,
     Load,
     Lookup,
@@ -45,6 +46,7 @@ _EMIT: dict[type[Stage], Callable[..., None]] = {
     Lookup: samples.lookup,
     Scatter: samples.scatter,
     Masks: elementwise.masks,
+    Arrange: elementwise.arrange,
     PerSample: elementwise.per_sample,
     Sums: elementwise.sums,
     Flat: elementwise.flat,

@@ -12,7 +12,7 @@ from typing import Literal
 
 from chainrule.errors import ProgramError
 from chainrule.program.equation import Equation, Program
-from chainrule.program.op import Elementwise, Gather, MatMul, OneHot, Reduce, ScatterAdd
+from chainrule.program.op import Beside, Columns, Elementwise, Gather, MatMul, OneHot, Reduce, ScatterAdd
 from chainrule.program.symbol import BATCH, Symbol, shape_text
 
 Kind = Literal["batch", "weight", "table", "vector", "scalar", "tokens"]
@@ -115,6 +115,10 @@ def _fault(equation: Equation, kinds: Mapping[str, Kind], one_hot: set[str]) -> 
         case OneHot():
             if equation.operands[0].role not in ("input", "target"):
                 return "labels must be given"
+        case Beside() | Columns():
+            parameters = [s for s in equation.operands if kinds[s.name] != "batch"]
+            if parameters:
+                return f"only values of the samples can be laid side by side. {_they(parameters, kinds)}"
         case Gather() | ScatterAdd():
             if equation.operands[0].name in one_hot:
                 return "one-hot rows to be added up: these are compared with their labels and lie nowhere"

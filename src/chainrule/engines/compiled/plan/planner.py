@@ -8,6 +8,7 @@ from chainrule.engines.compiled.plan.kinds import Form, check_kinds, form_of, in
 from chainrule.engines.compiled.plan.pending import Pending
 from chainrule.engines.compiled.plan.recipe import Recipe
 from chainrule.engines.compiled.plan.stages import (
+    Arrange,
     Flat,
     Fusion,
     Load,
@@ -23,7 +24,7 @@ from chainrule.engines.compiled.plan.stages import (
     Sums,
 )
 from chainrule.program.equation import Equation, Program
-from chainrule.program.op import Elementwise, Gather, Mask, MatMul, OneHot, Reduce, ScatterAdd
+from chainrule.program.op import Beside, Columns, Elementwise, Gather, Mask, MatMul, OneHot, Reduce, ScatterAdd
 from chainrule.program.scalar import Variable
 from chainrule.program.symbol import BATCH, STORED, Symbol
 
@@ -152,6 +153,8 @@ class _Planner:
                 return Scatter
             case Mask():
                 return Masks
+            case Beside() | Columns():
+                return Arrange
             case MatMul() if any(s.batched for s in equation.operands):
                 return Product
             case Reduce() if any(s.batched for s in equation.operands):

@@ -11,6 +11,7 @@ A stage is one loop nest, shared among the threads; between stages that depend o
     Flat       element-wise equations and reductions over parameters
     Scalars    element-wise equations over scalars
     Plain      an equation without samples that fits nowhere else: products of parameters, sums of rows
+    Arrange    values of the samples laid side by side, or some of their columns
     Lookup, Scatter, Masks    embeddings and dropout
 
 Equations move only past others that neither write what they touch nor read what they write.
@@ -139,6 +140,10 @@ class Plain(Stored):
 
 class Scalars(Stored):
     """Equations over scalars."""
+
+
+class Arrange(Stored):
+    """One value of the samples laid out of columns of others."""
 
 
 class Lookup(Stored):

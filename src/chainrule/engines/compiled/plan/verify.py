@@ -19,6 +19,7 @@ from chainrule.engines.compiled.plan.kinds import form_of
 from chainrule.engines.compiled.plan.listing import lines_of
 from chainrule.engines.compiled.plan.memory import Memory, size_of
 from chainrule.engines.compiled.plan.stages import (
+    Arrange,
     Flat,
     Fusion,
     Load,
@@ -49,7 +50,7 @@ from chainrule.engines.compiled.plan.steps import (
 )
 from chainrule.errors import ProgramError
 from chainrule.program.equation import Equation
-from chainrule.program.op import Elementwise, Gather, Mask, MatMul, OneHot, Reduce, ScatterAdd
+from chainrule.program.op import Beside, Columns, Elementwise, Gather, Mask, MatMul, OneHot, Reduce, ScatterAdd
 from chainrule.program.symbol import BATCH, STORED
 
 Faults = Iterator[tuple[int, str]]
@@ -250,6 +251,12 @@ def _scalars(stage: Scalars, fusion: Fusion) -> Iterator[str]:
             yield f"{e} is not of scalars"
 
 
+def _arrange(stage: Arrange, fusion: Fusion) -> Iterator[str]:
+    for e in stage.equations:
+        if not isinstance(e.op, Beside | Columns) or not all(s.batched for s in (e.target, *e.operands)):
+            yield f"{e} is not laid out of values of the samples"
+
+
 def _of(op: type) -> Callable[[Stage, Fusion], Iterator[str]]:
     def law(stage: Stage, fusion: Fusion) -> Iterator[str]:
         for e in stage.equations:
@@ -271,6 +278,7 @@ _CODE: dict[type[Stage], Callable[..., Iterator[str]]] = {
     Lookup: _of(Gather),
     Scatter: _of(ScatterAdd),
     Masks: _of(Mask),
+    Arrange: _arrange,
 }
 
 

@@ -1,0 +1,275 @@
+"""The graph of a network: its layers in the order in which they are computed, and where each takes its values from.
+
+    survey(inputs, layers)   -> nodes, and everything that is wrong with how they fit together
+
+A sequence hands a value from layer to layer; a combinator is a node over the ends of its branches; a name stands for
+the node whose value it is.  Values only flow forwards, so what is computed first stands first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from chainrule.describe.activations import ACTIVATIONS, Activation
+from chainrule.describe.combine import Combined, Keep, Take
+from chainrule.describe.layers import Layer, Tied
+from chainrule.errors import shown, unknown_name
+from chainrule.program.symbol import BATCH, Label, Symbol, shape_text
+
+
+@dataclass(frozen=True)
+class Input:
+    """What comes in: numbers (m, width), or tokens (m, width)."""
+
+    width: int
+    """Its columns."""
+    name: str = ""
+    """Its own, of several inputs."""
+    counts: tuple[int, ...] = ()
+    """Of tokens, how many each column has: they are 0 … count - 1.  None for numbers."""
+
+    @property
+    def tokens(self) -> bool:
+        """Whether it holds tokens."""
+        return bool(self.counts)
+
+    @property
+    def symbol(self) -> Symbol:
+        """X; of several inputs X_name."""
+        return Symbol("X", (BATCH, self.width), "input", integers=self.tokens, mark=self.name)
+
+
+@dataclass(frozen=True)
+class Node:
+    """A layer in its place."""
+
+    layer: Layer
+    """What it is."""
+    below: tuple[int, ...]
+    """The nodes whose values it takes, counted from 0; -1 is the first input, -2 the second."""
+    width: int
+    """The features that leave it."""
+    label: Label
+    """What its symbols are numbered by."""
+    following: Activation
+    """The activation that its values meet next, past normalisation and dropout."""
+    depth: int
+    """The combinators that it stands in."""
+
+
+@dataclass(frozen=True)
+class Graph:
+    """All nodes, each after those below it; the last one gives the prediction."""
+
+    nodes: tuple[Node, ...]
+    """The layers in the order in which they are computed."""
+    names: Mapping[str, int]
+    """The node (or input) whose value has the name."""
+
+    @property
+    def last_activation(self) -> Activation:
+        """The activation that the last value comes out of."""
+        at = len(self.nodes) - 1
+        while at >= 0:
+            layer = self.nodes[at].layer
+            if layer.activates is not None:
+                return layer.activates
+            if isinstance(layer, Combined):
+                break
+            at = self.nodes[at].below[0]
+        return ACTIVATIONS["identity"]
+
+
+def survey(inputs: Sequence[Input], layers: Sequence[Layer]) -> tuple[Graph, list[str]]:
+    """The graph, and all faults of how its parts fit together."""
+    walk = _Survey(inputs, layers)
+    return Graph(tuple(walk.nodes), dict(walk.names)), walk.faults
+
+
+class _Survey:
+    def __init__(self, inputs: Sequence[Input], layers: Sequence[Layer]) -> None:
+        self.inputs = inputs
+        self.faults: list[str] = []
+        self.nodes: list[Node] = []
+        self.places: list[str] = []
+        self.counts: list[tuple[int, ...]] = []
+        """Of each node that tokens leave, how many each column has."""
+        self.names = {i.name: -1 - k for k, i in enumerate(inputs) if i.name}
+        self.to_come = {layer.name for layer in every(layers) if isinstance(layer, Keep)}
+        self.used: set[int] = set()
+        self.weights: dict[str, Symbol] = {}
+        """What layers may use as their weights, by name."""
+        self.number = 0
+        self.lacking = False
+        """Whether a value is missing somewhere, and that was said."""
+        self.repeats: dict[tuple[str, int], int] = {}
+        begin = -1 if len(inputs) == 1 else None
+        end = self.sequence(layers, begin, "Layer ", 0)
+        self.used.add(len(self.nodes) - 1 if end is None else end)
+        self._unused()
+
+    # --- walking -------------------------------------------------------------------------------------------------
+
+    def sequence(self, layers: Sequence[Layer], below: int | None, where: str, depth: int) -> int | None:
+        """The node whose value leaves the sequence; None where it has none."""
+        for position, layer in enumerate(layers):
+            place = f"{where}{position + 1}"
+            following = following_in(layers, position)
+            if below is None and not isinstance(layer, Combined | Take):
+                self._lacks(place)
+                continue
+            if isinstance(layer, Combined):
+                below = self._combined(layer, below, place, following, depth)
+            else:
+                below = self._single(layer, below, place, following, depth)
+        return below
+
+    def _combined(
+        self, layer: Combined, below: int | None, place: str, following: Activation, depth: int
+    ) -> int | None:
+        ends: list[int] = []
+        for k, branch in enumerate(layer.branches):
+            inside = f"{place}, branch {k + 1}"
+            end = self.sequence(branch, below, f"{inside}, layer ", depth + 1)
+            if end is None:
+                self._lacks(inside)
+            elif self._of_tokens(end):
+                self.faults.append(f"{inside} gives tokens. An Embedding makes numbers of them: put one there.")
+            else:
+                ends.append(end)
+        if len(ends) < len(layer.branches):
+            return None
+        widths = [self._width(end) for end in ends]
+        if (fault := layer.misfit(widths)) is not None:
+            self.faults.append(f"{place} ({type(layer).__name__}): {fault}")
+        return self._add(layer, tuple(ends), layer.joined_width(widths), place, following, depth)
+
+    def _single(self, layer: Layer, below: int | None, place: str, following: Activation, depth: int) -> int | None:
+        if isinstance(layer, Take):
+            if layer.name not in self.names:
+                self.faults.append(self._untaken(layer.name, place))
+                self.lacking = True
+                return None
+            below = self.names[layer.name]
+        assert below is not None
+        of_tokens, kind = self._of_tokens(below), type(layer).__name__
+        if of_tokens and not (layer.tokens or layer.unchanged):
+            self.faults.append(f"{place} is a {kind}, and tokens come in there: put an Embedding before it.")
+        elif layer.tokens and not of_tokens:
+            self.faults.append(f"{place} is an {kind}, which reads tokens. Numbers come in there.")
+        elif layer.tokens:
+            most = max(self._counts(below))
+            if layer.vocabulary < most:
+                self.faults.append(f"{place} has {layer.vocabulary} tokens; of those that come in there are {most}.")
+        width = layer.width(self._width(below))
+        if layer.tied is not None:
+            self._tie(layer.tied, (self._width(below), width), place)
+        node = self._add(layer, (below,), width, place, following, depth)
+        if (weights := layer.weights_over(self._width(below), self.nodes[node].label)) is not None:
+            self.weights[weights.name] = weights
+        if isinstance(layer, Keep):
+            if layer.name in self.names:
+                self.faults.append(f"{place} keeps a value as {layer.name!r}, as another one is called already.")
+            self.names.setdefault(layer.name, node)
+        return node
+
+    def _tie(self, tied: Tied, shape: tuple[int, int], place: str) -> None:
+        """Whether another layer's weights are there, and fit."""
+        if tied.name not in self.weights:
+            known = unknown_name("weights", tied.name, self.weights) if self.weights else "No weights stand before it."
+            self.faults.append(f"{place} uses the weights of a layer before it. {known}")
+            return
+        its = self.weights[tied.name].shape
+        its = its[::-1] if tied.transposed else its
+        if its != shape:
+            self.faults.append(
+                f"{place} needs weights {shape_text(shape)}. {tied.name}{'ᵀ' * tied.transposed} is {shape_text(its)}."
+            )
+
+    def _add(
+        self, layer: Layer, below: tuple[int, ...], width: int, place: str, following: Activation, depth: int
+    ) -> int:
+        self.number += layer.numbered
+        key = layer.family or type(layer).__name__, self.number
+        self.repeats[key] = self.repeats.get(key, 0) + 1
+        label = Label(self.number, self.repeats[key])
+        self.used.update(below)
+        self.nodes.append(Node(layer, below, width, label, following, depth))
+        self.places.append(place)
+        self.counts.append(self._counts(below[0]) if layer.unchanged else ())
+        return len(self.nodes) - 1
+
+    def _width(self, node: int) -> int:
+        return self.nodes[node].width if node >= 0 else self.inputs[-1 - node].width
+
+    def _counts(self, node: int) -> tuple[int, ...]:
+        return self.counts[node] if node >= 0 else self.inputs[-1 - node].counts
+
+    def _of_tokens(self, node: int) -> bool:
+        return bool(self._counts(node))
+
+    # --- faults --------------------------------------------------------------------------------------------------
+
+    def _lacks(self, place: str) -> None:
+        """No value comes in: said once, where it is noticed first; what follows has none for the same reason."""
+        if not self.lacking:
+            names = ", ".join(repr(i.name) for i in self.inputs)
+            first = self.inputs[0].name if self.inputs else ""
+            self.faults.append(
+                f"{place} has no value to begin with: of several inputs ({names}) say which, with cr.Take({first!r})."
+            )
+        self.lacking = True
+
+    def _untaken(self, name: str, place: str) -> str:
+        if name in self.to_come:
+            return f"{place} takes {name!r} before it is kept: values flow forwards, a network has no cycles."
+        if not self.names:
+            return f"{place} takes {shown(name)}, and no value has a name. Keep one before: cr.Keep({name!r})."
+        return f"{place}: {unknown_name('value', name, self.names)}"
+
+    def _unused(self) -> None:
+        """Adds what is computed, or comes in, and leads nowhere."""
+        for k, node in enumerate(self.nodes):
+            if k not in self.used and not isinstance(node.layer, Keep):
+                self.faults.append(
+                    f"{self.places[k]} ({type(node.layer).__name__}) leads nowhere: nothing takes its value. Keep it "
+                    "under a name, or remove it."
+                )
+        for k, one in enumerate(self.inputs):
+            if -1 - k not in self.used and one.name:
+                self.faults.append(f"The input {one.name!r} leads nowhere: take it with cr.Take({one.name!r}).")
+
+
+def vocabulary(layers: Sequence[Layer]) -> int:
+    """The tokens that layers over one input read; 0 where they read numbers."""
+    for layer in layers:
+        if isinstance(layer, Combined):
+            return max((vocabulary(branch) for branch in layer.branches), default=0)
+        if layer.tokens:
+            return layer.vocabulary
+        if not layer.unchanged or isinstance(layer, Take):
+            return 0
+    return 0
+
+
+def following_in(layers: Sequence[Layer], position: int) -> Activation:
+    """The activation that the values of a layer meet next in its sequence, past normalisation and dropout."""
+    own = layers[position].activates
+    if own is not None and not own.identity:
+        return own
+    for after in layers[position + 1 :]:
+        if not after.passes:
+            break
+        if after.activates is not None and not after.activates.identity:
+            return after.activates
+    return ACTIVATIONS["identity"]
+
+
+def every(layers: Sequence[Layer]) -> Iterator[Layer]:
+    """All layers, those within combinators as well, in the order in which they are computed."""
+    for layer in layers:
+        if isinstance(layer, Combined):
+            for branch in layer.branches:
+                yield from every(branch)
+        yield layer
