@@ -12,7 +12,7 @@ import chainrule as cr
 from chainrule import functions as f
 from chainrule.describe.activations import ACTIVATIONS
 
-Data = tuple[np.ndarray, np.ndarray, np.ndarray | None]
+Data = tuple[Any, np.ndarray, np.ndarray | None]
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Problem:
     """
 
     name: str
-    inputs: int
+    inputs: Any
     layers: Callable[[], list[Any]]
     loss: Any
     targets: str = "values"
@@ -50,13 +50,13 @@ class Problem:
         """X, y and the sample weights, or None where the problem has none."""
         rng = np.random.default_rng(seed)
         m = self.samples if samples is None else samples
-        layers = self.layers()
-        n = next(layer.units for layer in reversed(layers) if isinstance(layer, cr.Dense))
-        first = layers[0]
-        if isinstance(first, cr.Embedding):
-            X = rng.integers(0, first.vocabulary, (m, self.inputs))
-        else:
-            X = rng.normal(size=(m, self.inputs))
+        spec = cr.NetworkSpec(self.inputs, self.layers(), self.loss)
+        n = spec.outputs
+        drawn = {
+            i.name: rng.integers(0, i.counts, (m, i.width)) if i.tokens else rng.normal(size=(m, i.width))
+            for i in spec.sources
+        }
+        X: Any = drawn if spec.named else drawn[""]
         y = {
             "values": lambda: rng.normal(size=(m, n)),
             "labels": lambda: rng.integers(0, n, m),
@@ -186,7 +186,39 @@ _OWN = [
             cr.Cost("mean(log(1 + exp(-(yhat * y))))"), "signs"),
 ]  # fmt: skip
 
-PROBLEMS: list[Problem] = [*_by_activation(), *_by_loss(), *_SINGLE, *_OWN]
+
+def _table() -> list[Any]:
+    numbers = [cr.Take("numbers"), cr.LayerNorm()]
+    return [cr.Branches(numbers, [cr.Take("kinds"), cr.Embedding(5, 2)]), cr.Dense(4, "tanh"), cr.Dense(2, "softmax")]
+
+
+_GRAPHS = [
+    Problem("residual", 4, lambda: [cr.Dense(5, "tanh"), cr.Residual(cr.LayerNorm(), cr.Dense(6, "silu"), cr.Dense(5)),
+            cr.Dense(3)], "squared_error", weighted=True),
+    Problem("residual of the inputs", 4, lambda: [cr.Residual(cr.Dense(4, "tanh")), cr.Dense(3, "softmax")],
+            "cross_entropy", "labels"),
+    Problem("residual last", 4, lambda: [cr.Dense(3, "tanh"), cr.Residual(cr.Dropout(0.3), cr.Dense(3, "gelu"))],
+            "squared_error"),
+    Problem("branches side by side", 4, lambda: [cr.Branches([cr.Dense(3, "tanh")], [cr.Dense(2, "softmax")], []),
+            cr.Dense(2)], "squared_error", options={"l2": 0.3}),
+    Problem("branches side by side, last", 4, lambda: [cr.Branches([cr.Dense(2, "sigmoid")], [cr.Dense(1, "sigmoid")])],
+            "binary_cross_entropy", "binary"),
+    Problem("a gate", 4, lambda: [cr.Branches([cr.Dense(5, "tanh")], [cr.Dense(5, "sigmoid")], join="multiply"),
+            cr.Dense(2)], "squared_error"),
+    Problem("one value twice", 3, lambda: [cr.Branches([], [], [cr.Branches([], [], join="multiply")]),
+            cr.Dense(2, "tanh")], "squared_error"),
+    Problem("a value kept", 4, lambda: [cr.Dense(4, "tanh"), cr.Keep("h"), cr.Dense(5, "relu"), cr.BatchNorm("tanh"),
+            cr.Branches([], [cr.Take("h")]), cr.Dense(2)], "squared_error"),
+    Problem("tied weights", 5, lambda: [cr.Dense(3, "tanh"), cr.Dense(5, weights=cr.Tied("W1", transposed=True))],
+            "squared_error", options={"l1": 0.1, "l2": 0.2}),
+    Problem("one layer twice", 4, lambda: [cr.Dense(4, "tanh"), cr.Dense(4, "tanh", weights=cr.Tied("W1"), bias=False),
+            cr.Dense(2)], "squared_error"),
+    Problem("numbers and tokens", {"numbers": 3, "kinds": [4, 5]}, _table, "cross_entropy", "labels", True),
+    Problem("two embeddings", {"a": [4], "b": [3, 3]}, lambda: [cr.Branches([cr.Take("a"), cr.Embedding(4, 2)],
+            [cr.Take("b"), cr.Embedding(3, 2)]), cr.Dense(1)], "squared_error"),
+]  # fmt: skip
+
+PROBLEMS: list[Problem] = [*_by_activation(), *_by_loss(), *_SINGLE, *_OWN, *_GRAPHS]
 
 
 def classifier(engine: str, **options: Any) -> cr.Network:

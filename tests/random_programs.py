@@ -1,4 +1,4 @@
-"""Random programs: any of the seven operations in any order, over operands that are shared, repeated and transposed."""
+"""Random programs: any of the operations in any order, over operands that are shared, repeated and transposed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,20 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from chainrule.program import Elementwise, Gather, Mask, MatMul, OneHot, Program, Reduce, ScatterAdd, Symbol, verify
+from chainrule.program import (
+    Beside,
+    Columns,
+    Elementwise,
+    Gather,
+    Mask,
+    MatMul,
+    OneHot,
+    Program,
+    Reduce,
+    ScatterAdd,
+    Symbol,
+    verify,
+)
 from chainrule.program.builder import SIZE, Builder
 from chainrule.program.equation import operands_of
 from chainrule.program.parse import parse
@@ -28,7 +41,7 @@ FORMULAS = [
     "2.5 * x", "x / m", "x * x / (0.5 + x ** 2)", "-x", "y * tanh(x) - x",
 ]  # fmt: skip
 OPERATIONS = ["product", "product", "product", "elementwise", "elementwise", "repeat", "reduce", "gather", "scatter",
-              "mask", "one-hot"]  # fmt: skip
+              "mask", "one-hot", "beside", "columns"]  # fmt: skip
 VOCABULARY = 3
 
 
@@ -132,9 +145,29 @@ class _Writer:
                 op = Mask(0.4, self.choose([0, 1]), self.choose([2, 3]))
                 mask = self.builder.apply(Symbol("R", (), "mask"), op, (seed, step), rule="dropout")
                 return self.activated(mask)
+            case "beside":
+                return self.beside_others()
+            case "columns":
+                wide = self.pick([s for s in self.pool if len(s.shape) == 2 and s.shape[1] != BATCH])
+                start = self.choose(range(int(wide.shape[1])))
+                count = self.choose(range(1, int(wide.shape[1]) - start + 1))
+                self.used.add(wide.name)
+                return self.builder.apply(self.draft("C"), Columns(start, count), (wide,), rule="some columns")
             case _:
                 op = OneHot(self.choose([VOCABULARY, 4]))
                 return self.builder.apply(Symbol("Y", (), "inner"), op, (self.labels,), rule="one-hot")
+
+    def beside_others(self) -> Symbol:
+        """A few values of one number of rows side by side, now and then the same twice, with zeros between or not."""
+        first = self.pick([s for s in self.pool if len(s.shape) == 2 and s.shape[1] != BATCH])
+        fitting = [s for s in self.pool if len(s.shape) == 2 and s.shape[0] == first.shape[0] and s.shape[1] != BATCH]
+        chosen = (first, *(self.pick(fitting) for _ in range(self.choose([0, 1, 2]))))
+        starts, end = [], self.choose([0, 0, 1])
+        for symbol in chosen:
+            starts.append(end)
+            end += int(symbol.shape[1]) + self.choose([0, 0, 2])
+        self.used |= {s.name for s in chosen}
+        return self.builder.apply(self.draft("B"), Beside(tuple(starts), end), chosen, rule="side by side")
 
     def product(self) -> Symbol | None:
         """L R of any two matrices that fit, either side transposed, both the same now and then."""
