@@ -84,6 +84,13 @@ class Solver:
             self.learning_rate = float(given)
         self._first = self.learning_rate
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """As it was pickled.  Version 0.1.0 kept slots and steps itself, and the estimator alone the samples seen."""
+        if "slots" in state:
+            kept = {name: value for name, value in state.items() if name not in ("slots", "taken")}
+            state = {**kept, "carried": OptimizerState(state["slots"], state["taken"]), "seen": 0, "samples": 0}
+        vars(self).update(state)
+
     def rates(self, first_step: int, count: int) -> NDArray[np.float64]:
         """The learning rates of the next steps."""
         if self._schedule is None:

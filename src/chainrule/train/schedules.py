@@ -308,6 +308,9 @@ class OnPlateau(Schedule):
 class _Plateau:
     """OnPlateau within one fit: the rate now, the best cost, and the epochs since."""
 
+    _cooling = 0
+    """Epochs to come that do not count; of pickles of version 0.1.0, which knew of none."""
+
     def __init__(self, spec: OnPlateau) -> None:
         self._spec = spec
         self._rate = spec.rate
