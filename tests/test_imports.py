@@ -31,7 +31,7 @@ LAYERS = [
 LIGHT = {
     "engines": {"program", "errors", "files", "version"},
     "notation": {"program", "errors", "describe", "rules"},
-    "program": {"errors"},
+    "program": {"errors", "files"},
     "describe": {"program", "errors", "files"},
     "rules": {"program", "errors", "describe"},
     "data": {"errors", "files", "frames"},

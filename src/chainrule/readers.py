@@ -1,4 +1,6 @@
-"""What reads programs and networks and lies above them, as methods of theirs: `Program.show`, `Network.report`.
+"""What reads or makes programs and networks, and lies above them, as their methods.
+
+`Program.show`, `Program.from_json`, `Network.report`.
 
 The package's top knows both sides and binds them once; below, nothing imports what reads it.
 """
@@ -6,6 +8,7 @@ The package's top knows both sides and binds them once; below, nothing imports w
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,6 +32,16 @@ def show(
     return notations.show(program, notation, format, why=why, mean_at=mean_at)
 
 
+def from_json(said: str | bytes | Mapping[str, Any]) -> Program:
+    """The program that `to_json` wrote, as text or as `json.loads` reads that; everything is checked.
+
+    Raises DataError, which names what is not as the format has it; ProgramError where the program breaks its laws.
+    """
+    from chainrule.program.from_json import program_from_json  # loaded when it is asked for
+
+    return program_from_json(said)
+
+
 def report(network: Network, path: str | os.PathLike[str], X: ArrayLike, y: ArrayLike, **options: Any) -> Path:
     """Writes an HTML page on this network and these data: derivation, numbers, check, curves and pictures.
 
@@ -44,3 +57,4 @@ def bind() -> None:
     """Makes them methods."""
     for owner, method in ((Program, show), (Network, report)):
         setattr(owner, method.__name__, method)
+    Program.from_json = staticmethod(from_json)  # type: ignore[method-assign]

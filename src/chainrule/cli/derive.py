@@ -35,6 +35,7 @@ class DeriveOptions:
     with_numbers: str | None = None
     samples: int = 8
     plan: bool = False
+    json: bool = False
 
 
 def run(options: DeriveOptions) -> None:
@@ -44,8 +45,10 @@ def run(options: DeriveOptions) -> None:
     check_format(form)
     mean: Any = options.mean_at
     optimizer = None if options.optimizer in (None, "none") else make_optimizer(options.optimizer, None)
-    if options.plan and options.with_numbers is not None:
-        raise SpecError("--plan does not go with --with-numbers.")
+    chosen = {"--plan": options.plan, "--json": options.json, "--with-numbers": options.with_numbers is not None}
+    wanted = [name for name, is_wanted in chosen.items() if is_wanted]
+    if len(wanted) > 1:
+        raise SpecError(f"{wanted[0]} does not go with {wanted[1]}.")
     if options.with_numbers is not None:
         _numbers(options, notation, form, mean, optimizer)
         return
@@ -59,10 +62,12 @@ def run(options: DeriveOptions) -> None:
         canonical=not options.long,
     )
     plain = options.notation is None and options.format is None and not options.why and mean is None
+    if (options.plan or options.json) and not plain:
+        raise SpecError(f"{wanted[0]} goes with no notation, format or reasons; leave these out.")
     if options.plan:
-        if not plain:
-            raise SpecError("--plan goes with no notation, format or reasons; leave these out.")
         print(_plan(program))
+    elif options.json:
+        print(program.to_json(), end="")
     elif plain:
         print(program)
     else:

@@ -11,6 +11,7 @@ import numpy as np
 
 from chainrule.engines.base import Array, Epoch, EpochResult, Session, Values, rate_scalars
 from chainrule.engines.philox import random_words
+from chainrule.engines.recent import Recent
 from chainrule.program.equation import Equation, Program
 from chainrule.program.op import Elementwise, Gather, Mask, MatMul, OneHot, Reduce, ScatterAdd
 from chainrule.program.scalar import Apply, Constant, Expression, Reduction, Variable
@@ -183,7 +184,6 @@ def handler(equation: Equation, dtype: np.dtype[Any]) -> Evaluate:
 class Steps:
     """A program's equations as functions of the values so far."""
 
-    program: Program
     given: list[Symbol]
     """Its given rates and counters."""
     rates: list[tuple[str, Evaluate]]
@@ -199,7 +199,8 @@ class ReferenceEngine:
 
     def __init__(self, dtype: np.dtype[Any]) -> None:
         self.dtype = dtype
-        self._programs: dict[int, Steps] = {}
+        self._steps: Recent[str, Steps] = Recent()
+        """By the program's digest."""
 
     def run(self, program: Program, given: Values, wanted: tuple[str, ...]) -> dict[str, Array]:
         """The wanted symbols' values."""
@@ -220,16 +221,16 @@ class ReferenceEngine:
 
     def steps(self, program: Program) -> Steps:
         """The program's equations, made ready once."""
-        steps = self._programs.get(id(program))
-        if steps is None or steps.program is not program:
+        steps = self._steps.get(program.digest)
+        if steps is None:
             exact = rate_scalars(program)
             others = [e for e in program.equations if e not in exact]
-            steps = self._programs[id(program)] = Steps(
-                program,
+            steps = Steps(
                 [s for s in program.given if s.role in ("rate", "counter")],
                 [(e.target.name, handler(e, np.dtype(np.float64))) for e in exact],
                 [(e.target.name, e.target.role in STORED, handler(e, self.dtype)) for e in others],
             )
+            self._steps.keep(program.digest, steps)
         return steps
 
     def rates(self, steps: Steps, values: dict[str, Any]) -> None:
@@ -249,7 +250,7 @@ class _ReferenceSession(Session):
     """The stored arrays as they are."""
 
     def __init__(self, engine: ReferenceEngine, program: Program, stored: Values) -> None:
-        self.engine, self.program = engine, program
+        self.engine, self.program, self._steps = engine, program, engine.steps(program)
         arrays = {
             s.name: np.array(stored[s.name], engine.dtype)
             if s.name in stored or s.role != "slot"
@@ -294,7 +295,7 @@ class _ReferenceSession(Session):
 
     def _step(self, values: dict[str, Any], objective: str) -> dict[str, Array] | None:
         """What is stored after a step; None if the cost is not finite."""
-        steps = self.engine.steps(self.program)
+        steps = self._steps
         with np.errstate(all="ignore"):
             self.engine.rates(steps, values)
             for name, overwrites, value in steps.equations:

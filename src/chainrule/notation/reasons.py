@@ -46,8 +46,7 @@ class Reasons:
     def reason(self, section: str, equation: Equation, texts: Mapping[str, str]) -> str:
         """Why the equation holds.  texts: the lines so far, by the name of every symbol they define."""
         said = self._said(section, equation.rule)
-        names = [part.split(" ", 1)[0] for part in equation.through.split("\n") if part]
-        through = list(dict.fromkeys(texts.get(name, name) for name in names))
+        through = list(dict.fromkeys(texts.get(s.name, s.name) for s in equation.through))
         return f"{said}; through {' and '.join(through)}" if through else said
 
     def _said(self, section: str, rule: str) -> str:

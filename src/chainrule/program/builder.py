@@ -94,21 +94,29 @@ class Builder:
         self.scope.setdefault(equation.target.name, equation.target)
         return equation.target
 
-    def apply(self, draft: Symbol, op: Op, operands: tuple[Symbol, ...], *, rule: str, through: str = "") -> Symbol:
+    def apply(
+        self, draft: Symbol, op: Op, operands: tuple[Symbol, ...], *, rule: str, through: tuple[Symbol, ...] = ()
+    ) -> Symbol:
         """draft = op(operands), its shape by the operation's own rule."""
         shape = op.shape(operands)
         assert shape is not None, f"{op} does not take {operands}"
         return self.add(Equation(self.fresh(draft, shape), op, operands, rule, through, self.layer))
 
     def write(
-        self, draft: Symbol, expression: Expression, *, rule: str, through: str = "", shape: Shape | None = None
+        self,
+        draft: Symbol,
+        expression: Expression,
+        *,
+        rule: str,
+        through: tuple[Symbol, ...] = (),
+        shape: Shape | None = None,
     ) -> Symbol:
         """draft = expression, element by element (of its operands' common shape, or repeated to the given one)."""
         target = self.fresh(draft, shape_of(expression, self.scope) if shape is None else shape)
         op, operands = Elementwise(expression), operands_of(expression, self.scope)
         return self.add(Equation(target, op, operands, rule, through, self.layer))
 
-    def reduce(self, draft: Symbol, op: Reduce, *, rule: str, through: str = "") -> Symbol:
+    def reduce(self, draft: Symbol, op: Reduce, *, rule: str, through: tuple[Symbol, ...] = ()) -> Symbol:
         """draft = Σ or max of an expression."""
         operands = operands_of(op.expression, self.scope)
         shape = op.shape(operands)
@@ -118,7 +126,7 @@ class Builder:
     def overwrite(self, stored: Symbol, value: Expression, *, rule: str) -> None:
         """stored := value, in the update."""
         op, operands = Elementwise(value), operands_of(value, self.scope)
-        self.equations.append(Equation(stored, op, operands, rule, "", self.layer))
+        self.equations.append(Equation(stored, op, operands, rule, (), self.layer))
 
     def activate(self, formula: Expression, slope: Expression | None, z: Symbol, draft: Symbol, *, rule: str) -> Symbol:
         """A = g(Z), element by element or over each row where the formula in z reduces; slope: g' in a and z.

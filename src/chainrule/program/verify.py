@@ -13,8 +13,11 @@ from chainrule.program.op import Elementwise
 from chainrule.program.symbol import GIVEN, STORED, Shape, Symbol, broadcast, shape_text
 
 
-def verify(program: Program) -> Program:
-    """The program itself, if it keeps the laws.  Raises ProgramError with every fault and its place."""
+def verify(program: Program, *, pruned: bool = False) -> Program:
+    """The program itself, if it keeps the laws.  Raises ProgramError with every fault and its place.
+
+    pruned: whether the prediction may be missing, as where nobody asked for it (`Program.pruned`).
+    """
     faults: list[str] = []
     known: dict[str, Symbol] = {}
     for symbol in program.given:
@@ -33,7 +36,9 @@ def verify(program: Program) -> Program:
             known.setdefault(equation.target.name, equation.target)
             if equation.target.role in STORED:
                 overwritten.add(equation.target.name)
-    ends = [program.prediction, *(s for pair in program.gradients for s in pair)]
+    ends = [s for pair in program.gradients for s in pair]
+    if not pruned or program.prediction.name in known:
+        ends.append(program.prediction)
     if program.objective is not None:
         ends.append(program.objective)
         if program.objective.shape != ():

@@ -56,7 +56,7 @@ class _Chain:
         self.equations = list(builder.equations)
         self.wanted = wanted
         self.terms: dict[str, list[Expression]] = {cost.name: [Constant(1.0)]}
-        self.origins: dict[str, list[str]] = {}
+        self.origins: dict[str, list[Symbol]] = {}
         self.gradients: dict[str, Symbol] = {}
         active = {s.name for s in wanted}
         for equation in self.equations:
@@ -95,7 +95,7 @@ class _Chain:
         return [(s, None) for s in several if not s.integers]
 
     def _through(self, equation: Equation) -> None:
-        target, op, through = equation.target, equation.op, str(equation)
+        target, op, through = equation.target, equation.op, (equation.target,)
         self.builder.layer = equation.layer
         ways = [(s, partial) for s, partial in self._ways(equation) if s.name in self.active]
         slope = self._total(target.name)
@@ -138,7 +138,9 @@ class _Chain:
         assert isinstance(slope, Variable)
         return self.builder.scope[slope.name]
 
-    def _reduction(self, equation: Equation, op: Reduce, slope: Expression, ways: list[Symbol], through: str) -> None:
+    def _reduction(
+        self, equation: Equation, op: Reduce, slope: Expression, ways: list[Symbol], through: tuple[Symbol, ...]
+    ) -> None:
         if op.kind == "max" and ways and slope != ZERO:
             largest = apply("eq", op.expression, Variable(equation.target.name))
             count = equation.target.said("count")
@@ -147,7 +149,7 @@ class _Chain:
         for symbol in ways:
             self._pass(symbol, slope * differentiate(op.expression, symbol.name), equation.target, through, over=op)
 
-    def _product(self, equation: Equation, op: MatMul, slope: Symbol, through: str) -> None:
+    def _product(self, equation: Equation, op: MatMul, slope: Symbol, through: tuple[Symbol, ...]) -> None:
         """For T = L R, dL = dT Rᵀ and dR = Lᵀ dT; of a side that stands transposed, the transpose of that."""
         left, right = equation.operands
         turned_left, turned_right = op.transpose_left, op.transpose_right
@@ -162,7 +164,12 @@ class _Chain:
             self._apply(symbol, product, operands, "product rule", through)
 
     def _apply(
-        self, symbol: Symbol, op: MatMul | ScatterAdd | Gather, operands: tuple[Symbol, ...], rule: str, through: str
+        self,
+        symbol: Symbol,
+        op: MatMul | ScatterAdd | Gather,
+        operands: tuple[Symbol, ...],
+        rule: str,
+        through: tuple[Symbol, ...],
     ) -> None:
         """The contribution op(operands) to d(symbol): the gradient itself where it is the only one."""
         draft = symbol.gradient
@@ -171,7 +178,9 @@ class _Chain:
         part = self.builder.apply(draft, op, operands, rule=rule, through=through)
         self._receive(symbol, Variable(part.name), through)
 
-    def _pass(self, symbol: Symbol, term: Expression, target: Symbol, through: str, over: Reduce | None = None) -> None:
+    def _pass(
+        self, symbol: Symbol, term: Expression, target: Symbol, through: tuple[Symbol, ...], over: Reduce | None = None
+    ) -> None:
         """Adds the term to d(symbol), summed over the axes on which the symbol repeats in the equation."""
         builder = self.builder
         full = target.shape
@@ -205,9 +214,9 @@ class _Chain:
 
     # --- adding up ---------------------------------------------------------------------------------------------
 
-    def _receive(self, symbol: Symbol, term: Expression, through: str) -> None:
+    def _receive(self, symbol: Symbol, term: Expression, through: tuple[Symbol, ...]) -> None:
         self.terms.setdefault(symbol.name, []).append(term)
-        self.origins.setdefault(symbol.name, []).append(through)
+        self.origins.setdefault(symbol.name, []).extend(through)
         given = symbol.role in ("parameter", "input")
         if given and len(self.terms[symbol.name]) == self.users.get(symbol.name):
             self._settle(symbol)
@@ -229,7 +238,7 @@ class _Chain:
                 return total
         origins = list(dict.fromkeys(reversed(self.origins.get(symbol.name, []))))
         rule = "sum of the parts" if len(origins) > 1 else "slope"
-        through = "\n".join(origins)
+        through = tuple(origins)
         gradient = self.builder.write(symbol.gradient, total, rule=rule, through=through, shape=symbol.shape)
         self.gradients[symbol.name] = gradient
         self.terms[symbol.name] = [Variable(gradient.name)]

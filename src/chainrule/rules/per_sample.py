@@ -90,9 +90,9 @@ def _norm(builder: Builder, equation: Equation) -> Symbol:
     draft = equation.target.said("norm2")
     if isinstance(equation.op, MatMul):
         factors = [Variable(_square(builder, s).name) for s in equation.operands]
-        return builder.write(draft, factors[0] * factors[1], rule=_RULE, through=str(equation))
+        return builder.write(draft, factors[0] * factors[1], rule=_RULE, through=(equation.target,))
     squared = power(_of_each(builder, equation), TWO)
-    return builder.reduce(draft, Reduce("sum", "columns", squared), rule=_RULE, through=str(equation))
+    return builder.reduce(draft, Reduce("sum", "columns", squared), rule=_RULE, through=(equation.target,))
 
 
 def _of_each(builder: Builder, equation: Equation) -> Expression:
@@ -135,11 +135,11 @@ def second_moments(program: Program) -> tuple[Program, dict[str, Symbol]]:
         draft = equation.target.said("moment")
         if isinstance(op, MatMul):
             left, right = (squared(s) for s in equation.operands)
-            made[name] = builder.apply(draft, op, (left, right), rule=_RULE, through=str(equation))
+            made[name] = builder.apply(draft, op, (left, right), rule=_RULE, through=(equation.target,))
         else:
             assert isinstance(op, Reduce)
             value = power(_of_each(builder, equation), TWO)
-            made[name] = builder.reduce(draft, Reduce("sum", op.over, value), rule=_RULE, through=str(equation))
+            made[name] = builder.reduce(draft, Reduce("sum", op.over, value), rule=_RULE, through=(equation.target,))
     return _closed(program, builder), made
 
 

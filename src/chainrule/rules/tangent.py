@@ -106,7 +106,7 @@ def _tangent(builder: Builder, equation: Equation, moving: dict[str, Symbol]) ->
     if not moving:
         return None
     target, op = equation.target, equation.op
-    through = str(equation)
+    through = (equation.target,)
     match op:
         case MatMul():
             return _product(builder, equation, op, moving, through)
@@ -142,7 +142,7 @@ def _tangent(builder: Builder, equation: Equation, moving: dict[str, Symbol]) ->
 
 
 def _product(
-    builder: Builder, equation: Equation, op: MatMul, moving: dict[str, Symbol], through: str
+    builder: Builder, equation: Equation, op: MatMul, moving: dict[str, Symbol], through: tuple[Symbol, ...]
 ) -> Symbol | None:
     """t_T = t_L R + L t_R"""
     left, right = equation.operands
