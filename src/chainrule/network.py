@@ -15,14 +15,12 @@ from chainrule import checks, storage
 from chainrule.describe.layers import Layer
 from chainrule.describe.losses import Cost, Loss, Targets
 from chainrule.describe.network import NetworkSpec, PenaltyPer, Reduction
-from chainrule.describe.optimizers import Optimizer
+from chainrule.describe.optimizers import Optimizer, rule_of
 from chainrule.engines.base import Engine, OneRow, Values
 from chainrule.engines.choose import Engines
-from chainrule.engines.reference import ReferenceEngine
-from chainrule.engines.table import engine_names, listed
+from chainrule.engines.table import ENGINES, engine_names, listed
 from chainrule.errors import SpecError, expected, unknown_name
 from chainrule.files import reading
-from chainrule.fitting import prepared, rule_of
 from chainrule.glass.mixin import GlassBox
 from chainrule.initialise import initialise
 from chainrule.program.equation import Program
@@ -31,11 +29,11 @@ from chainrule.program.symbol import BATCH
 from chainrule.rules.derive import Mode, derive, derive_penalty
 from chainrule.train.callbacks import Callback
 from chainrule.train.history import History
-from chainrule.train.state import Ended
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from chainrule.fitting import Ended
     from chainrule.model_file import Saved
 
 Array = NDArray[Any]
@@ -280,7 +278,7 @@ class Network(GlassBox):
             self._programs[key] = derive_penalty(self.spec)
         program = self._programs[key]
         assert program.objective is not None
-        engine, names = ReferenceEngine(np.dtype(np.float64)), {s.name: g.name for s, g in program.gradients}
+        engine, names = ENGINES["reference"](np.dtype(np.float64)), {s.name: g.name for s, g in program.gradients}
         arrays = {name: self._parameters[name].astype(np.float64) for name in names}
         found = engine.run(program, arrays, (program.objective.name, *names.values()))
         return float(found[program.objective.name]), {s: found[g] for s, g in names.items()}
@@ -352,6 +350,8 @@ class Network(GlassBox):
         kept).  Ctrl-C and SIGTERM leave the network as of the last finished batch.
         """
         options: dict[str, Any] = {k: v for k, v in locals().items() if k != "self"}
+        from chainrule.fitting import prepared  # what only a fit needs
+
         fit, before = prepared(self, **options)
         self.history = fit.history
         try:

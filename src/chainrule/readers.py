@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from numpy.typing import ArrayLike
 
 from chainrule.network import Network
 from chainrule.program.equation import Program
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def show(

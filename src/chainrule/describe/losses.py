@@ -288,12 +288,13 @@ _LOG_SUM = f"log1p(where(sum({_SHIFTED}) < 1.5, {_REST}, sum({_SHIFTED}) - 1))"
 """log Σ exp(z - max z): log1p of all but one; from 1.5 on (as where several are the largest) the difference is safe."""
 _FAR = -20.0
 """Left of it softplus(z) = u - u²/2 + ... with u = exp(z) is said by two terms: what follows is below u² < 5e-18."""
+_CROSS_ENTROPY = parse(f"{_LOG_SUM} - sum(y * (z - max(z)))", _SCOPE)
+"""-Σ y log a = Σ y log Σ exp(z - max z) - Σ y (z - max z), and Σ y = 1 for a row of probabilities."""
 _POISSON = parse("sum(a - y * log(a))", _SCOPE)
 CANONICAL: Mapping[tuple[str, str], CanonicalPair] = {
     ("softmax", "cross_entropy"): CanonicalPair(
         "softmax with cross entropy",
-        # L = -Σ y log a = Σ y log Σ exp(z - max z) - Σ y (z - max z), and Σ y = 1 for a row of probabilities
-        parse(f"{_LOG_SUM} - sum(y * (z - max(z)))", _SCOPE),
+        _CROSS_ENTROPY,
         parse("a - y", _SCOPE),
         "softmax with cross entropy, taken together: log Σ exp is computed without overflow",
         parse("-sum(y * log(a))", _SCOPE),
@@ -301,7 +302,7 @@ CANONICAL: Mapping[tuple[str, str], CanonicalPair] = {
     ),
     ("log_softmax", "cross_entropy"): CanonicalPair(
         "log-softmax with cross entropy",
-        parse(f"{_LOG_SUM} - sum(y * (z - max(z)))", _SCOPE),
+        _CROSS_ENTROPY,
         parse("exp(a) - y", _SCOPE),
         "log-softmax with cross entropy, taken together",
         parse("-sum(y * a)", _SCOPE),

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from decimal import Decimal
 from functools import lru_cache
 from numbers import Real
 from typing import ClassVar, Protocol, runtime_checkable
@@ -108,6 +107,8 @@ class Optimizer:
 
 def _rest(share: float) -> float:
     """1 - share, as a person would write it (0.1 for 0.9)."""
+    from decimal import Decimal  # slow to load, and not every network is trained
+
     return float(1 - Decimal(repr(float(share))))
 
 
@@ -245,3 +246,10 @@ def as_optimizer(given: str | Optimizer | None) -> Optimizer:
         return OPTIMIZERS[given]()
     hint = f"Call it: {given.__name__}(...)." if isinstance(given, type) and issubclass(given, Optimizer) else ""
     raise SpecError(expected("optimizer", "a name or an Optimizer such as cr.Adam(1e-3)", given, hint))
+
+
+def rule_of(optimizer: Optimizer | None) -> object:
+    """What a program has of its optimizer: the same for any learning rate, which is given to it step by step."""
+    if isinstance(optimizer, Optimizer):
+        return type(optimizer).__name__, optimizer.rule(), optimizer.clip_norm
+    return optimizer

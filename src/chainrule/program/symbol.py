@@ -37,7 +37,7 @@ How = Literal[
 """How a symbol follows from those it is `of`; "" for one that stands for itself."""
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class Label:
     """The layer that a symbol belongs to, as it is written: 2, and 2b for the second of its kind there.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import io
 import math
@@ -121,6 +120,8 @@ class History(Sequence[EpochRecord]):
 
     def save_csv(self, path: str | os.PathLike[str]) -> None:
         """One line an epoch below a header; nothing where there is no value."""
+        import csv  # slow to load
+
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(COLUMNS)

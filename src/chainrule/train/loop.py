@@ -19,7 +19,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,13 +29,15 @@ from chainrule.errors import DataError, DataWarning, DivergedError
 from chainrule.program.equation import Program
 from chainrule.train.batches import epoch_cost, pieces, starts
 from chainrule.train.callbacks import Callback
-from chainrule.train.checkpoint import Checkpoints
 from chainrule.train.history import EpochRecord, History
 from chainrule.train.policies import Judge, Orders, Source, Validation
 from chainrule.train.position import Position, recall, remembered, restore_history
 from chainrule.train.schedules import RunningSchedule, rates_of
 from chainrule.train.signals import Terminated, terminable
 from chainrule.train.state import FitState, OptimizerState, Trainable, do_nothing, read_only
+
+if TYPE_CHECKING:  # slow to load, and most fits ask for none
+    from chainrule.train.checkpoint import Checkpoints
 
 Array = NDArray[Any]
 
