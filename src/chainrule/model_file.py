@@ -66,9 +66,11 @@ class Saved:
     """A network's file, open and checked; its arrays are still to be read."""
 
     spec: NetworkSpec
+    """The network."""
     dtype: str
     """float32 or float64"""
     seed: int
+    """That its weights were drawn with."""
     language: Mapping[str, Any] | None
     """A character model's "characters" and "longest"."""
     feature_names: tuple[str, ...] | None
@@ -76,6 +78,7 @@ class Saved:
     digest: str | None
     """Of all that the file says and holds; None in files of versions that had none."""
     file: TensorFile
+    """The arrays, unread."""
     fit: Mapping[str, Any] | None = None
     """Of a checkpoint, the fit that it was written in: its "state", and the names of the "arrays" that are its own."""
 

@@ -18,15 +18,22 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Plan:
-    """What to run.  part: of each workload's samples.  least: seconds of a repetition, about."""
+    """What to run."""
 
     workloads: tuple[Workload, ...]
+    """In order."""
     contenders: tuple[Entry, ...]
+    """In order."""
     threads: tuple[int, ...]
+    """The numbers of threads."""
     rounds: int = 7
+    """How often everything is measured."""
     part: float = 1.0
+    """Of each workload's samples."""
     least: float = 0.5
+    """Seconds of one measurement, about."""
     clock: Clock = "wall"
+    """Which time is measured."""
 
 
 @dataclass

@@ -16,11 +16,14 @@ BUSY = 0.05
 
 @dataclass
 class Table:
-    """title, the heads of the columns, and rows of as many cells; the first column is text, the others numbers."""
+    """A table of texts: the first column is text, the others numbers."""
 
     title: str
+    """Above it."""
     heads: list[str]
+    """Of the columns."""
     rows: list[list[str]] = field(default_factory=list)
+    """As many cells each."""
 
     def rich(self) -> Any:
         """For a console of rich."""

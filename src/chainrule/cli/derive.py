@@ -24,18 +24,31 @@ class DeriveOptions:
     """The options of the command; see its help."""
 
     spec: SpecOptions
+    """The network, where no model is given."""
     optimizer: str | None
+    """Whose updates are derived; "none" or None for none."""
     weighted: bool
+    """Whether the samples have weights."""
     long: bool
+    """Without the short forms of known pairs."""
     model: str | None = None
+    """The path of a saved network, whose equations are meant."""
     notation: str | None = None
+    """Of the lines; None for the plain text of programs."""
     format: str | None = None
+    """Of the lines."""
     why: bool = False
+    """With the rule behind each line."""
     mean_at: str | None = None
+    """Where 1/m stands; None where the notation has it."""
     with_numbers: str | None = None
+    """Data whose values stand under each line."""
     samples: int = 8
+    """How many of the data."""
     plan: bool = False
+    """The compiled engine's stages instead."""
     json: bool = False
+    """The equations as data instead."""
 
 
 def run(options: DeriveOptions) -> None:

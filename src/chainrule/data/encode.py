@@ -28,29 +28,30 @@ _TRUTH = ({"true"}, {"false"}, {"true", "false"})
 
 @dataclass(frozen=True)
 class NumberColumn:
-    """A column of numbers; a missing one becomes the training data's median.
-
-    indicator: whether a second column says 1 where the value was missing (it does if any was in the training data).
-    style: how the training data wrote its numbers, for new cells that can be read in two ways.
-    """
+    """A column of numbers; a missing one becomes the training data's median."""
 
     name: str
+    """Of the column."""
     median: float
+    """Of the training data's numbers."""
     indicator: bool
+    """Whether a second column says 1 where the value was missing (it does if any was in the training data)."""
     style: Style = PLAIN
+    """How the training data wrote its numbers, for new cells that can be read in two ways."""
 
 
 @dataclass(frozen=True)
 class TextColumn:
     """A column of texts, one-hot: a column for each category, 1 where it is the row's, else 0.
 
-    categories: by alphabet; last, where the training data miss some, "(missing)".
     An unseen category, or a missing value that the training data never missed, is 0 in all of them.  Where categories
     are True and False, TRUE and false are the same.
     """
 
     name: str
+    """Of the column."""
     categories: tuple[str, ...]
+    """By alphabet; last, where the training data miss some, "(missing)"."""
 
     def place(self, words: Iterable[str]) -> list[int]:
         """Which category each of the words is; -1 for one that the training data did not have."""
@@ -63,15 +64,14 @@ class TextColumn:
 
 @dataclass(frozen=True)
 class TableEncoder:
-    """The rows of a table as a matrix: numbers with missing ones filled in, texts one-hot.
-
-    columns: in the table's order, without those that held nothing.  ignored: columns that were left out on purpose.
-    header: whether the first line of the file named the columns.
-    """
+    """The rows of a table as a matrix: numbers with missing ones filled in, texts one-hot."""
 
     columns: tuple[NumberColumn | TextColumn, ...]
+    """In the table's order, without those that held nothing."""
     ignored: tuple[str, ...] = ()
+    """Columns that were left out on purpose."""
     header: bool = True
+    """Whether the first line of the file named the columns."""
 
     @classmethod
     def fit(cls, columns: Columns, ignored: Iterable[str] = (), header: bool = True) -> TableEncoder:

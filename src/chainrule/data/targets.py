@@ -56,16 +56,16 @@ class TargetEncoder:
     """Turns target values into what a network learns, and back.
 
     A class is a text: what prints the same is the same class and nothing else is, 7, 007 and 7.0 are three.
-
-    name: the target column's, if it has one.
-    names: of the classes, in order: numbers by size, texts by alphabet; None for regression.
-    style: how the training data wrote the numbers of a regression, for new ones that can be read in two ways.
     """
 
     task: Task
+    """Classification or regression."""
     names: tuple[str, ...] | None = None
+    """Of the classes, in order: numbers by size, texts by alphabet; None for regression."""
     name: str | None = None
+    """The target column's, if it has one."""
     style: Style = PLAIN
+    """How the training data wrote the numbers of a regression, for new ones that can be read in two ways."""
 
     @classmethod
     def fit(

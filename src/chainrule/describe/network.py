@@ -19,21 +19,26 @@ PenaltyPer = Literal["sample", "weight"]
 
 @dataclass(frozen=True, init=False)
 class NetworkSpec:
-    """inputs features (or tokens, if the first layer is an Embedding), the layers, the loss and the penalties.
+    """A network as data: what goes in, the layers, the loss and the penalties.
 
-    l1, l2: λ₁/m Σ|W| and λ₂/(2m) Σ W² are added to the cost, m the batch's size; biases are not penalised.
-    reduction: "mean" or "sum" of the losses.  penalty_per: "sample", or "weight" to put Σ w in the place of m in the
-    penalties of a weighted mean, so that a weight of 2 is the sample twice there as well.
     Raises SpecError with all faults at once.
     """
 
     inputs: int
+    """Features, or tokens where the first layer is an Embedding."""
     layers: tuple[Layer, ...]
+    """In order."""
     loss: Loss | Cost
+    """Of a sample, or the cost of a batch."""
     l1: float
+    """λ₁: λ₁/m Σ|W| is added to the cost, m the batch's size; biases are not penalised."""
     l2: float
+    """λ₂: λ₂/(2m) Σ W² is added to the cost."""
     reduction: Reduction
+    """"mean" or "sum" of the losses."""
     penalty_per: PenaltyPer
+    """"sample", or "weight" to put Σ w in the place of m in the penalties of a weighted mean, so that a weight of 2 is
+    the sample twice there as well."""
 
     def __init__(
         self,

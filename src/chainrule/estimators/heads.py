@@ -32,20 +32,24 @@ _NAMES = {"sigmoid": "logistic"}
 
 @dataclass(frozen=True)
 class Head:
-    """The end of a network: its outputs, last activation and loss.
-
-    name: the activation as scikit-learn calls it.  labels: whether targets are integers, not rows.  low, high: what
-    stands for no and yes in a row.  clipped: whether the value of the loss is of clipped probabilities.
-    """
+    """The end of a network: its outputs, last activation and loss."""
 
     outputs: int
+    """Units of the last layer."""
     activation: Activation
+    """Of the last layer."""
     loss: Loss | Cost
+    """What is minimised."""
     name: str
+    """The activation as scikit-learn calls it."""
     labels: bool = False
+    """Whether targets are integers, not rows."""
     low: float = 0.0
+    """What stands for no in a row."""
     high: float = 1.0
+    """What stands for yes."""
     clipped: bool = False
+    """Whether the value of the loss is of clipped probabilities."""
 
     @property
     def threshold(self) -> float:

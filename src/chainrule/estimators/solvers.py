@@ -22,7 +22,9 @@ class VelocitySGD(Optimizer):
     """
 
     momentum: float = 0.9
+    """μ"""
     nesterov: bool = True
+    """Whether the step looks ahead along the velocity."""
 
     def rule(self) -> UpdateRule:
         """The formulas."""
@@ -41,8 +43,11 @@ class PlainAdam(Optimizer):
     """
 
     beta1: float = 0.9
+    """β₁"""
     beta2: float = 0.999
+    """β₂"""
     epsilon: float = 1e-8
+    """ε"""
 
     def rule(self) -> UpdateRule:
         """The formulas."""

@@ -49,6 +49,7 @@ class Tensor:
     dtype: str
     """NumPy's name of it."""
     shape: tuple[int, ...]
+    """Of at most four axes."""
     begin: int
     """Its first byte, counted from that after the header."""
 

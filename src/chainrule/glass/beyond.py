@@ -29,11 +29,14 @@ CHUNK = 64
 
 @dataclass(frozen=True)
 class Case:
-    """A program, the values of what it is given, and the dtype to run it in."""
+    """A program and what it is run on."""
 
     program: Program
+    """The equations."""
     given: Mapping[str, Any]
+    """The values of what it is given."""
     dtype: np.dtype[Any]
+    """What is computed in."""
 
     @property
     def samples(self) -> int:

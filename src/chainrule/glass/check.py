@@ -29,24 +29,34 @@ SAMPLE = 60
 
 @dataclass(frozen=True)
 class GradientCheck:
-    """One gradient: of what, its shape, how it was compared (full | directional), the largest relative error."""
+    """One gradient beside differences of the cost."""
 
     name: str
+    """The gradient's."""
     of: str
+    """By what."""
     shape: tuple[int, ...]
+    """Its shape."""
     kind: str
+    """How it was compared: each element ("full"), or along random directions ("directional")."""
     error: float
+    """The largest relative error."""
     ok: bool
+    """Whether that is small enough."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """A wrong equation: its target, what is wrong in words, itself with its neighbours, and what the rules derive."""
+    """A wrong equation."""
 
     target: str
+    """What it defines."""
     diagnosis: str
+    """What is wrong, in words."""
     place: str
+    """Itself with its neighbours."""
     derived: str = ""
+    """What the rules derive instead."""
 
     def __str__(self) -> str:
         rule = f"\n    the rules derive: {self.derived}" if self.derived else ""
@@ -55,14 +65,16 @@ class Fault:
 
 @dataclass(frozen=True)
 class CheckReport:
-    """The outcome: true if every gradient agrees.  gradients: what was asked for (each parameter, X); inner: those on
-    the way; faults: the equations to blame.
-    """
+    """The outcome: true if every gradient agrees."""
 
     gradients: tuple[GradientCheck, ...]
+    """Of what was asked for: each parameter, X."""
     inner: tuple[GradientCheck, ...]
+    """Those on the way."""
     faults: tuple[Fault, ...]
+    """The equations to blame."""
     cost: float
+    """J of the samples."""
 
     def __bool__(self) -> bool:
         return not self.faults and all(g.ok for g in self.gradients)

@@ -22,16 +22,19 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class TraceRecord:
-    """One symbol: its array, the section and equation that made it (None: it was given), and a summary.
+    """One symbol of a run, with a summary.
 
-    zeros: the share of elements that are 0.  norm: the root of the sum of squares.  A summary over no elements, or over
-    what is not finite, is nan.
+    A summary over no elements, or over what is not finite, is nan.
     """
 
     name: str
+    """The symbol's."""
     array: Array
+    """Its value."""
     section: str
+    """Where it was made; "given" for what came from outside."""
     equation: Equation | None
+    """What made it; None where it was given."""
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -24,11 +24,11 @@ _MOST_SHOWN = 60
 class Vocabulary:
     """The characters that a model knows; character k (from 0) is token k + 1, the boundary of a name is token 0.
 
-    characters: single Unicode characters in canonical composition (NFC), each once.
-    Raises DataError where they are not, or fewer than two.
+    Raises DataError where they are not as they must be, or fewer than two.
     """
 
     characters: tuple[str, ...]
+    """Single Unicode characters in canonical composition (NFC), each once."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "characters", tuple(self.characters))

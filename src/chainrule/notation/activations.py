@@ -13,11 +13,14 @@ from chainrule.program.scalar import ZERO, Expression, Reduction, Variable, diff
 
 @dataclass(frozen=True)
 class Activated:
-    """A = formula(z): z the symbol's name; in the formula it is called z.  inner: its other equations."""
+    """A = formula(z)."""
 
     z: str
+    """The symbol's name."""
     formula: Expression
+    """In which it is called z."""
     inner: tuple[Equation, ...]
+    """The activation's other equations."""
 
     @property
     def vector(self) -> bool:

@@ -31,10 +31,12 @@ NODES, SAMPLES = "kjpqruv", "ist"
 
 @dataclass(frozen=True)
 class Place:
-    """Where an element stands: the letters of its column and its row ("" where there is none)."""
+    """Where an element stands."""
 
     column: str = "j"
+    """The letter of its column; "" where there is none."""
     row: str = "i"
+    """The letter of its row; "" where there is none."""
 
     def free(self, letters: str) -> str:
         """The first letter that is not taken."""

@@ -34,10 +34,12 @@ Terms = tuple[tuple[Expression, Expression], ...]
 
 @dataclass(frozen=True)
 class Jacobian:
-    """local and terms as expressions over symbols."""
+    """An activation's Jacobian, as expressions over symbols."""
 
     local: Expression
+    """What an element feels of itself."""
     terms: Terms
+    """What it feels through sums and maxima."""
 
 
 def jacobian(activation: Activated, a: str, shown: Mapping[Expression, Expression]) -> Jacobian:

@@ -28,17 +28,19 @@ STABLE: Mapping[str, Expression] = {p.name: p.stable for p in CANONICAL.values()
 
 @dataclass(frozen=True)
 class Line:
-    """One line: its own equation, and those written inside it.
-
-    named: a familiar function that it is.  jacobian: the activation's value A where the line is dZ from dA through the
-    Jacobian of a vector-valued activation, in components.
-    """
+    """One line: its own equation, and those written inside it."""
 
     section: str
+    """Of the program."""
     equation: Equation
+    """Its own."""
     inside: tuple[Equation, ...] = ()
+    """Those that are written in place."""
     named: str | None = None
+    """A familiar function that it is."""
     jacobian: str | None = None
+    """The activation's value A where the line is dZ from dA through the Jacobian of a vector-valued activation, in
+    components."""
 
     @property
     def target(self) -> Symbol:

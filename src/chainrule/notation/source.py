@@ -54,13 +54,18 @@ _HELPERS: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class CodeLine:
-    """One assignment: what it defines (its own target last), what it reads, its code, the value's shape."""
+    """One assignment."""
 
     section: str
+    """Of the program."""
     targets: tuple[str, ...]
+    """The names of what it defines, its own last."""
     operands: tuple[str, ...]
+    """The names of what it reads."""
     code: str
+    """The line, or lines."""
     shape: str
+    """Of its value."""
 
 
 def expression(e: Expression) -> str:

@@ -29,32 +29,39 @@ HEADINGS = {"forward": "Forward", "cost": "Cost", "backward": "Backward", "updat
 
 @dataclass(frozen=True)
 class EquationView:
-    """One line of a derivation in one notation.
-
-    section: forward | cost | backward | update.  targets: the names of the program's symbols that the line defines,
-    its own last (none for a line that only says what a sign means); operands: of those it reads.  unicode, latex,
-    mathml: the line.  shape: of its value, in this notation's orientation.  why: the rule and what it goes through.
-    relation: the formula itself (None for source code).
-    """
+    """One line of a derivation in one notation."""
 
     section: str
+    """forward | cost | backward | update"""
     targets: tuple[str, ...]
+    """The names of the program's symbols that the line defines, its own last; none for a line that only says what a
+    sign means."""
     operands: tuple[str, ...]
+    """The names of those that it reads."""
     unicode: str
+    """The line as text."""
     latex: str
+    """The line as LaTeX."""
     mathml: str
+    """The line as MathML."""
     shape: str
+    """Of its value, in this notation's orientation."""
     why: str
+    """The rule and what it goes through."""
     relation: Relation | None = None
+    """The formula itself; None for source code."""
 
 
 @dataclass(frozen=True)
 class Derivation:
-    """A program as a notation has it: the program itself, arranged; the values of named penalties; its lines."""
+    """A program as a notation has it."""
 
     program: Program
+    """The equations, arranged for it."""
     penalties: Mapping[str, float]
+    """The strengths of the penalties, by what they are called."""
     views: tuple[EquationView, ...]
+    """The lines."""
 
 
 def check_notation(name: str) -> str:

@@ -29,8 +29,11 @@ class Equation:
     """target = op(operands), and why."""
 
     target: Symbol
+    """What is defined, or overwritten."""
     op: Op
+    """The operation."""
     operands: tuple[Symbol, ...]
+    """What it reads, in the operation's order."""
     rule: str = field(default="", compare=False)
     """The rule that wrote it."""
     through: tuple[Symbol, ...] = field(default=(), compare=False)
@@ -49,11 +52,15 @@ class Program:
     given: tuple[Symbol, ...]
     """What comes from outside: data, m, parameters, slots, rates."""
     forward: tuple[Equation, ...]
+    """Of the prediction."""
     prediction: Symbol
     """Ŷ"""
     cost: tuple[Equation, ...] = ()
+    """Of J."""
     backward: tuple[Equation, ...] = ()
+    """Of the gradients."""
     update: tuple[Equation, ...] = ()
+    """Of what is stored: slots, parameters, statistics."""
     objective: Symbol | None = None
     """J, or None where there is no cost."""
     gradients: tuple[tuple[Symbol, Symbol], ...] = ()

@@ -17,10 +17,12 @@ ALIGNMENT = 64
 
 @dataclass(frozen=True)
 class Slot:
-    """offset in elements, shape as the symbol's; rows are contiguous."""
+    """Where an array lies; its rows are contiguous."""
 
     offset: int
+    """In elements."""
     shape: tuple[int, ...]
+    """As the symbol's."""
 
     @property
     def size(self) -> int:
@@ -30,10 +32,12 @@ class Slot:
 
 @dataclass(frozen=True)
 class ParameterLayout:
-    """name -> slot in one flat buffer of `size` elements; each array starts on a cache line, rows are contiguous."""
+    """Where arrays lie in one flat buffer; each starts on a cache line, rows are contiguous."""
 
     slots: Mapping[str, Slot]
+    """By name."""
     size: int
+    """Of the buffer, in elements."""
 
     @classmethod
     def of(cls, symbols: Iterable[Symbol], itemsize: int) -> ParameterLayout:

@@ -96,6 +96,7 @@ class Constant(Expression):
     """A number."""
 
     value: float
+    """The number."""
 
 
 @dataclass(frozen=True, eq=True)
@@ -103,6 +104,7 @@ class Variable(Expression):
     """A name that stands for a scalar, or for every element of an array."""
 
     name: str
+    """A symbol's, or a formula's letter."""
 
 
 @dataclass(frozen=True, eq=True)
@@ -110,7 +112,9 @@ class Apply(Expression):
     """A function of `FUNCTIONS` applied to its arguments."""
 
     function: str
+    """Its name in `FUNCTIONS`."""
     arguments: tuple[Expression, ...]
+    """As many as it takes."""
 
     @cached_property
     def _hash(self) -> int:
@@ -128,8 +132,11 @@ class Reduction(Expression):
     """The sum, mean or largest of `argument` over the rows (samples), the columns (features) or all elements."""
 
     kind: ReductionKind
+    """Which of the three."""
     over: Over
+    """Which of the three."""
     argument: Expression
+    """What is added up or compared."""
 
 
 Operand = Expression | float | int
@@ -330,15 +337,15 @@ def apply(function: str, *arguments: Operand) -> Expression:
 
 @dataclass(frozen=True)
 class Function:
-    """A scalar function: its meaning, and its partial derivatives by each argument (None: constant almost everywhere).
-
-    derivative(arguments, value) gives one expression per argument; `value` is the function's own value, so that
-    d tanh = 1 - tanh² can be said with what is at hand.
-    """
+    """A scalar function."""
 
     arity: int
+    """How many arguments it takes."""
     meaning: str
+    """In words, the arguments called a, b, c."""
     derivative: Callable[[tuple[Expression, ...], Expression], tuple[Expression, ...]] | None
+    """Its partial derivative by each argument, of (arguments, value): `value` is the function's own, so that d tanh = 1
+    - tanh² can be said with what is at hand.  None where it is constant almost everywhere."""
 
 
 def _compare(meaning: str) -> Function:

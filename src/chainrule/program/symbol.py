@@ -65,6 +65,7 @@ class Symbol:
     letter: str
     """What it is called: Z, A, W, gamma, max; of a slot, the slot's own letter."""
     shape: Shape = ()
+    """() | (n,) | (m, n) | (k, n)"""
     role: Role = "value"
     """`value` is named by the textbooks (Z, A); `inner` belongs to a formula (the sum in a softmax); `temporary` has no
     name of its own and is printed in place (a product before its bias)."""

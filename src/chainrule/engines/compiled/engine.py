@@ -43,10 +43,15 @@ class Unit:
     """One program compiled for one way of running it."""
 
     program: Program
+    """What is run."""
     plan: Plan
+    """Its stages, and where its values lie."""
     code: jit.Code
+    """Its machine code."""
     address: int
+    """Where that begins."""
     work: dict[int, int] = field(default_factory=dict)
+    """Operations of a batch, by the batch's size."""
 
     @property
     def memory(self) -> Memory:

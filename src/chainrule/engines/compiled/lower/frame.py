@@ -33,7 +33,9 @@ class Lanes:
     """
 
     first: int
+    """Where the run begins."""
     count: int
+    """How many lanes."""
 
 
 @dataclass(frozen=True)
