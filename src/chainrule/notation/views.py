@@ -15,7 +15,7 @@ from chainrule.notation.names import Names
 from chainrule.notation.reasons import Reasons
 from chainrule.notation.rewrite import named_penalties
 from chainrule.notation.source import source, source_lines
-from chainrule.notation.tables import FORMATS, MATHEMATICAL, SOURCE, Notation, notation_names
+from chainrule.notation.tables import FORMATS, MATHEMATICAL, ROW, SOURCE, Notation, notation_names
 from chainrule.notation.tree import Layout, Relation
 from chainrule.notation.typeset import Look
 from chainrule.program.equation import Program
@@ -212,14 +212,11 @@ def remarks(program: Program, made: Derivation) -> list[str]:
     """What a reader of the program's derivation must know besides its lines: the penalties' strengths, whose gradients
     stand on the way.
     """
-    said = [f"{_letter(name)} = {number(value)}" for name, value in made.penalties.items()]
+    names, symbols = Names(made.program, ROW), made.program.symbols  # λ is λ in every notation
+    said = [f"{unicode.text(names.leaf(symbols[n]).look)} = {number(value)}" for n, value in made.penalties.items()]
     if program.backward and made.program.gradients != program.gradients:
         said.append("gradients on the way are of the sum of the losses; the mean is taken at the parameters")
     return said
-
-
-def _letter(name: str) -> str:
-    return {"lambda": "λ", "lambda_1": "λ₁", "lambda_2": "λ₂"}[name]
 
 
 def _sections(made: tuple[EquationView, ...]) -> list[tuple[str, list[EquationView]]]:
