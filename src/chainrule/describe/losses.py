@@ -18,7 +18,7 @@ TINY = 1e-37
 """The least probability whose logarithm is taken: near the smallest normal float32, so that log never meets 0."""
 
 Targets = Literal["values", "labels"]
-Kind = Literal["values", "classes", "yes/no", "signs", "counts"]
+TargetKind = Literal["values", "classes", "yes/no", "signs", "counts"]
 """What a target is: any numbers; one of several classes (a label, or a row of probabilities); 0 or 1 an output; -1 or
 1; numbers of at least 0."""
 
@@ -40,7 +40,7 @@ class Loss:
     """L, a formula in yhat and y."""
     name: str
     """Shown in the summary."""
-    kind: Kind = "values"
+    kind: TargetKind = "values"
     """What a target is; classes=True is short for kind="classes"."""
     fits: frozenset[str] | None = None
     """The activations of the last layer that it is meant for; None: any.  An own activation always may."""
@@ -62,15 +62,15 @@ class Loss:
         *,
         name: str | None = None,
         classes: bool = False,
-        kind: Kind | None = None,
+        kind: TargetKind | None = None,
         fits: frozenset[str] | None = None,
         between: tuple[float, float] | None = None,
         natural: str | None = None,
         proper: bool = False,
     ) -> None:
         expression = formula(given, ("yhat", "y"))
-        if kind is not None and kind not in get_args(Kind):
-            raise SpecError(unknown_name("kind of target", str(kind), get_args(Kind)))
+        if kind is not None and kind not in get_args(TargetKind):
+            raise SpecError(unknown_name("kind of target", str(kind), get_args(TargetKind)))
         if classes and kind not in (None, "classes"):
             raise SpecError(expected("The kind of a loss with classes=True", "'classes', or left out", kind))
         object.__setattr__(self, "expression", expression)
@@ -118,7 +118,7 @@ class Loss:
         return self.name
 
 
-def _kind_of(expression: Expression) -> Kind:
+def _kind_of(expression: Expression) -> TargetKind:
     """That of chainrule's loss with this formula; of classes only those that say so."""
     kinds = (known.kind for known in LOSSES.values() if known.expression == expression)
     return next((kind for kind in kinds if kind != "classes"), "values")
@@ -144,7 +144,7 @@ class Cost:
     """f, a formula in yhat, y and m."""
     name: str
     """Shown in the summary."""
-    kind: ClassVar[Kind] = "values"
+    kind: ClassVar[TargetKind] = "values"
     """What a target is."""
     classes: ClassVar[bool] = False
     """Labels are not for a Cost."""
@@ -240,7 +240,7 @@ def loss_for(activation: str) -> Loss:
     return next(iter(meant), LOSSES["squared_error"])
 
 
-def loss_of(kind: Kind) -> Loss:
+def loss_of(kind: TargetKind) -> Loss:
     """The first loss of that kind of target."""
     return next(known for known in LOSSES.values() if known.kind == kind)
 

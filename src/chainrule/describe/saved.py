@@ -18,8 +18,7 @@ from typing import Any, get_args
 
 from chainrule.describe.activations import ACTIVATIONS, Activation, activation
 from chainrule.describe.layers import Layer
-from chainrule.describe.losses import Cost, Loss, loss, replace_loss
-from chainrule.describe.losses import Kind as TargetKind
+from chainrule.describe.losses import Cost, Loss, TargetKind, loss, replace_loss
 from chainrule.errors import ChainruleError, SpecError
 from chainrule.files.fields import AnyValue, Either, Flag, Kind, Listed, Maybe, Number, Object, Tagged, Text, Whole
 from chainrule.program.parse import LONGEST, parse, source

@@ -29,7 +29,7 @@ class ClassTargets:
     classes_: Any
     _label_binarizer: Any
 
-    def _kind(self) -> heads.Kind:
+    def _kind(self) -> heads.TargetType:
         if self._label_binarizer is None:
             return "multiclass-multioutput"
         kind = self._label_binarizer.y_type_

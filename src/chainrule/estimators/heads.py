@@ -22,7 +22,7 @@ from chainrule.describe.activations import ACTIVATIONS, Activation
 from chainrule.describe.losses import LOSSES, TINY, Cost, Loss, cross_entropy, loss, replace_loss
 
 Array = NDArray[Any]
-Kind = Literal["binary", "multiclass", "multilabel-indicator", "multiclass-multioutput"]
+TargetType = Literal["binary", "multiclass", "multilabel-indicator", "multiclass-multioutput"]
 GivenLoss = str | Loss | Cost | Callable[..., object]
 
 EXP = Activation("exp(z)", name="exp", slope="a")
@@ -89,7 +89,7 @@ def for_regression(given: GivenLoss, outputs: int) -> Head:
     return _head(outputs, made.natural if isinstance(made, Loss) else "identity", made)
 
 
-def for_classification(given: GivenLoss, kind: Kind, counts: Sequence[int], smoothing: float) -> Head:
+def for_classification(given: GivenLoss, kind: TargetType, counts: Sequence[int], smoothing: float) -> Head:
     """The head of a classifier whose outputs have so many classes each (for several labels: one count, of labels).
 
     Raises ValueError: a loss that cannot be of such targets.

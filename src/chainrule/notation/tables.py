@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-Kind = Literal["data", "data gradient", "weights", "vector", "table", "scalar"]
+ArrayKind = Literal["data", "data gradient", "weights", "vector", "table", "scalar"]
 """data: (m, n) values; weights: (n, n') and their gradients; vector: (n,); table: an embedding."""
 
 GradientStyle = Literal["partial", "nabla", "named", "jacobian"]
@@ -36,7 +36,7 @@ class Notation:
     """Whether that number stands below, else raised."""
     letters: Mapping[str, str] = field(default_factory=dict)
     """The program's letters -> this notation's."""
-    flipped: frozenset[Kind] = frozenset()
+    flipped: frozenset[ArrayKind] = frozenset()
     """The kinds of arrays that are written transposed, compared with the program, where samples are rows."""
     acting: bool = False
     """Whether weights are labelled by the layer they act on."""

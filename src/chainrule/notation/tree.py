@@ -188,7 +188,7 @@ _BY: Mapping[str, Callable[[Math], Math]] = {
 """Functions that are written by others: what their names stand for."""
 
 
-class Layout:
+class Typesetter:
     """From mathematics to a look.  linear: for one line of text, where a quotient needs brackets of its own."""
 
     def __init__(self, *, linear: bool, sigmoid: str = "σ") -> None:

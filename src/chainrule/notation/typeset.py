@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["letter", "word", "number", "infix", "prefix", "times", "comma", "text"]
+AtomKind = Literal["letter", "word", "number", "infix", "prefix", "times", "comma", "text"]
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Atom:
 
     text: str
     """What is written."""
-    kind: Kind = "letter"
+    kind: AtomKind = "letter"
     """letter: a variable (italic); word: a name of several letters (upright); infix, prefix: + and - with their
     spacing; times: the product that is not written; text: prose inside a formula."""
 

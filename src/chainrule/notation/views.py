@@ -16,7 +16,7 @@ from chainrule.notation.reasons import Reasons
 from chainrule.notation.rewrite import named_penalties
 from chainrule.notation.source import source, source_lines
 from chainrule.notation.tables import FORMATS, MATHEMATICAL, ROW, SOURCE, Notation, notation_names
-from chainrule.notation.tree import Layout, Relation
+from chainrule.notation.tree import Relation, Typesetter
 from chainrule.notation.typeset import Look
 from chainrule.program.equation import Program
 from chainrule.program.symbol import Shape, shape_text
@@ -140,7 +140,7 @@ def _shape(names: Names, name: str) -> Shape:
 
 
 def _text(table: Notation, relation: Relation) -> str:
-    return unicode.text(Layout(linear=True, sigmoid=table.sigmoid).relation(relation))
+    return unicode.text(Typesetter(linear=True, sigmoid=table.sigmoid).relation(relation))
 
 
 def _view(
@@ -152,7 +152,7 @@ def _view(
     shape: str,
     why: str,
 ) -> EquationView:
-    flat: Look = Layout(linear=False, sigmoid=table.sigmoid).relation(relation)
+    flat: Look = Typesetter(linear=False, sigmoid=table.sigmoid).relation(relation)
     return EquationView(
         section,
         targets,

@@ -20,14 +20,13 @@ from chainrule.program.equation import Program
 from chainrule.program.symbol import shape_text
 from chainrule.program.text import number
 from chainrule.report.heat import BYTES, CELLS, Heats
-from chainrule.report.network_pictures import stages
+from chainrule.report.network_pictures import diagram_columns
 from chainrule.train.history import History
 from chainrule.train.monitor import Monitor
 
 Array = NDArray[Any]
 STEP = 32
 """Samples of the step whose numbers are shown."""
-SECTIONS = {"forward": "Forward", "cost": "Cost", "backward": "Backward", "update": "Update"}
 
 
 def derivations(net: Network, X: ArrayLike, y: ArrayLike, optimizer: Optimizer | None) -> dict[str, Any]:
@@ -167,7 +166,7 @@ def settings(net: Network, optimizer: Optimizer | None, more: Mapping[str, objec
     """(name, value) of everything that was chosen."""
     spec = net.spec
     told: list[tuple[str, object]] = [("inputs", f"{spec.inputs}{' tokens' if spec.tokens else ''}")]
-    for column in stages(net)[1:]:
+    for column in diagram_columns(net)[1:]:
         inside = f" ({', '.join(' '.join(p.split()) for p in column.parameters)})" if column.parameters else ""
         told.append((f"layer {column.title}", f"{column.width} wide, {column.words}{inside}"))
     told += [("loss", spec.loss.name), ("reduction", spec.reduction), ("L1", spec.l1), ("L2", spec.l2)]
