@@ -41,7 +41,9 @@ PLAIN = "glorot_uniform"
 LIBRARIES = ("scikit-learn", "pytorch")
 """Weights and biases of all layers U(-c, c).  scikit-learn: c² = 6 / (in + out), for sigmoid 2 / (in + out); PyTorch:
 c² = 1 / in."""
-INITIALISERS = (BASE, PLAIN, "glorot_normal", "lecun_normal", "orthogonal", *LIBRARIES)
+DEFAULT = "default"
+"""What `Dense` takes where nothing is said, by the activation and by what comes in."""
+INITIALISERS = (BASE, DEFAULT, PLAIN, "glorot_normal", "lecun_normal", "orthogonal", *LIBRARIES)
 ACTIVATIONS = (
     "relu", "leaky_relu", "elu", "selu", "gelu", "silu", "mish", "softplus",
     "tanh", "sigmoid", "softsign", "hard_sigmoid",
@@ -113,7 +115,7 @@ class Shape:
 
 def network(problem: Problem, shape: Shape, initialiser: str, seed: int, engine: str) -> cr.Network:
     """The network as it begins."""
-    named = None if initialiser in LIBRARIES else initialiser
+    named = None if initialiser in (DEFAULT, *LIBRARIES) else initialiser
     hidden = [cr.Dense(shape.width, shape.activation, weights=named) for _ in range(shape.depth)]
     last = cr.Dense(problem.classes, "softmax", weights=PLAIN) if problem.classes else cr.Dense(1, weights=PLAIN)
     loss = "cross_entropy" if problem.classes else "squared_error"

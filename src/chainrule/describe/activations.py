@@ -89,8 +89,10 @@ class Activation:
         return self.name
 
 
-_RECTIFIED = "he_normal"
+_RECTIFIED = "rectified"
 """The initialiser of the relu family."""
+_FLAT = "he_normal"
+"""The initialiser of those whose slope is at most 1/4: larger weights make up for it."""
 _SELU_ALPHA, _SELU_SCALE = 1.6732632423543772, 1.0507009873554805
 
 
@@ -124,7 +126,7 @@ def _named(
 _SHIFTED = "exp(z - stop(max(z)))"
 _ALL = (
     _named("identity", "z", aliases=("linear",)),
-    _named("sigmoid", "sigmoid(z)", aliases=("logistic",)),
+    _named("sigmoid", "sigmoid(z)", initialiser=_FLAT, aliases=("logistic",)),
     _named("tanh", "tanh(z)"),
     _named("relu", "max(z, 0)", "where(a > 0, 1, 0)", _RECTIFIED),
     leaky_relu(),
@@ -142,7 +144,7 @@ _ALL = (
     _named("mish", "z * tanh(softplus(z))", initialiser=_RECTIFIED),
     _named("softplus", "softplus(z)", initialiser=_RECTIFIED),
     _named("softsign", "z / (1 + abs(z))", "(1 - abs(a)) ** 2"),
-    _named("hard_sigmoid", "min(max(z / 6 + 0.5, 0), 1)", "where(a > 0, where(a < 1, 1 / 6, 0), 0)"),
+    _named("hard_sigmoid", "min(max(z / 6 + 0.5, 0), 1)", "where(a > 0, where(a < 1, 1 / 6, 0), 0)", _FLAT),
     _named("softmax", f"{_SHIFTED} / sum({_SHIFTED})", entries=("a", (("-a", "a"),))),
     _named(
         "log_softmax",

@@ -36,7 +36,13 @@ class Place:
     keep_identity: bool
     """Whether A = Z is written out where the activation is the identity."""
     following: Activation
-    """The activation that its values meet next, past normalisation and dropout: what first weights go by."""
+    """The activation that its values meet next, past normalisation and dropout."""
+    reads_data: bool
+    """Whether no activation stands before it."""
+
+    def initialiser(self, given: str | float | None) -> str | float:
+        """Of weights here: the one given, else that of the activation that follows."""
+        return initialisers.at_place(self.following.initialiser if given is None else given, self.reads_data)
 
 
 class Layer:
@@ -116,7 +122,9 @@ class Dense(Layer):
     bias: bool
     """Whether there is a b."""
     weights: str | float | None
-    """An initialiser's name, or s for N(0, s²); None for the one that suits the activation."""
+    """An initialiser's name, or s for N(0, s²); None for the one of the activation that follows: rectified for the relu
+    family (glorot_uniform where data come in, else he_normal), he_normal for sigmoid and hard_sigmoid, lecun_normal for
+    selu, else glorot_uniform."""
 
     def __init__(
         self,
@@ -135,7 +143,7 @@ class Dense(Layer):
     def equations(self, write: Builder, below: Symbol, place: Place) -> Symbol:
         """Z = A_{l-1} W + b   (m, n_l),   A = g(Z)   (m, n_l)"""
         width, label = below.shape[1], place.label
-        initial = place.following.initialiser if self.weights is None else self.weights
+        initial = place.initialiser(self.weights)
         w = write.parameter(Symbol("W", layer=label, penalised=True), (width, self.units), initial)
         z = Symbol("Z", layer=label)
         if self.bias:
@@ -188,7 +196,7 @@ class Embedding(Layer):
 
     def equations(self, write: Builder, below: Symbol, place: Place) -> Symbol:
         """X0 = rows of E at X, side by side   (m, c·d)"""
-        initial = 1.0 if self.weights is None else self.weights
+        initial = place.initialiser(1.0 if self.weights is None else self.weights)
         table = write.parameter(Symbol("E"), (self.vocabulary, self.dimension), initial)
         return write.apply(Symbol("X", layer=Label(0)), Gather(), (table, below), rule="embedding")
 

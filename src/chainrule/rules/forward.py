@@ -43,14 +43,15 @@ def forward(
     inputs = value = builder.give(Symbol("X", (BATCH, spec.inputs), "input", integers=spec.tokens))
     outputs: list[Symbol] = []
     declared: list[tuple[Symbol, ...]] = []
-    stream = 0
+    stream, reads_data = 0, True
     for position, (layer, label) in enumerate(zip(spec.layers, spec.labels, strict=True)):
         last = position == len(spec.layers) - 1
         before = len(builder.given)
         builder.layer = position
-        place = Place(label, training, stream, last and keep_identity, spec.following(position))
+        place = Place(label, training, stream, last and keep_identity, spec.following(position), reads_data)
         value = layer.equations(builder, value, place)
         stream += layer.random
+        reads_data = reads_data and (layer.activates is None or layer.activates.identity)
         outputs.append(value)
         declared.append(tuple(s for s in builder.given[before:] if s.role in STORED))
     builder.layer = None
