@@ -247,7 +247,7 @@ def _shapes(spec: NetworkSpec) -> dict[str, tuple[int, ...]]:
     for layer, label in zip(spec.layers, spec.labels, strict=True):
         write = Builder()
         below = write.give(Symbol("X", (BATCH, width), "input", integers=layer.tokens))
-        layer.equations(write, below, Place(label, False, 0, False, ACTIVATIONS["identity"]))
+        layer.equations(write, below, Place(label, False, 0, False, ACTIVATIONS["identity"], True))
         stored = [symbol for symbol in write.given if symbol.role in STORED]
         shapes |= {symbol.name: tuple(int(d) for d in symbol.shape) for symbol in stored}
         width = layer.width(width)

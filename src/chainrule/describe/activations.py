@@ -91,8 +91,8 @@ class Activation:
 
 _RECTIFIED = "rectified"
 """The initialiser of the relu family."""
-_FLAT = "he_normal"
-"""The initialiser of those whose slope is at most 1/4: larger weights make up for it."""
+_LIFTED = "he_normal"
+"""The initialiser of sigmoids and softplus, whose values are above 0 at 0 and whose slope there is 1/2 at most."""
 _SELU_ALPHA, _SELU_SCALE = 1.6732632423543772, 1.0507009873554805
 
 
@@ -126,7 +126,7 @@ def _named(
 _SHIFTED = "exp(z - stop(max(z)))"
 _ALL = (
     _named("identity", "z", aliases=("linear",)),
-    _named("sigmoid", "sigmoid(z)", initialiser=_FLAT, aliases=("logistic",)),
+    _named("sigmoid", "sigmoid(z)", initialiser=_LIFTED, aliases=("logistic",)),
     _named("tanh", "tanh(z)"),
     _named("relu", "max(z, 0)", "where(a > 0, 1, 0)", _RECTIFIED),
     leaky_relu(),
@@ -142,9 +142,9 @@ _ALL = (
     _named("gelu_tanh", "z * sigmoid(1.5957691216057308 * (z + 0.044715 * z * z * z))", initialiser=_RECTIFIED),
     _named("silu", "z * sigmoid(z)", initialiser=_RECTIFIED, aliases=("swish",)),
     _named("mish", "z * tanh(softplus(z))", initialiser=_RECTIFIED),
-    _named("softplus", "softplus(z)", initialiser=_RECTIFIED),
+    _named("softplus", "softplus(z)", initialiser=_LIFTED),
     _named("softsign", "z / (1 + abs(z))", "(1 - abs(a)) ** 2"),
-    _named("hard_sigmoid", "min(max(z / 6 + 0.5, 0), 1)", "where(a > 0, where(a < 1, 1 / 6, 0), 0)", _FLAT),
+    _named("hard_sigmoid", "min(max(z / 6 + 0.5, 0), 1)", "where(a > 0, where(a < 1, 1 / 6, 0), 0)", _LIFTED),
     _named("softmax", f"{_SHIFTED} / sum({_SHIFTED})", entries=("a", (("-a", "a"),))),
     _named(
         "log_softmax",

@@ -19,8 +19,8 @@ BY_PLACE = {"rectified": ("glorot_uniform", "he_normal")}
 """Names that say two: where data come in, and where the values of an activation do.
 
 rectified: the 2 of he makes up for the half that a relu before took away (He 2015, section 2.2).  Data have come
-through none, and most tables are learned worse with it there; between hidden layers a deep network needs it (measured
-in docs/first-weights.md).
+through none, and most tables are learned worse with it there; between hidden layers a deep network needs it: what was
+measured stands in docs/first-weights.md.
 """
 
 

@@ -123,8 +123,8 @@ class Dense(Layer):
     """Whether there is a b."""
     weights: str | float | None
     """An initialiser's name, or s for N(0, s²); None for the one of the activation that follows: rectified for the relu
-    family (glorot_uniform where data come in, else he_normal), he_normal for sigmoid and hard_sigmoid, lecun_normal for
-    selu, else glorot_uniform."""
+    family (glorot_uniform where data come in, else he_normal), he_normal for sigmoid, hard_sigmoid and softplus,
+    lecun_normal for selu, else glorot_uniform."""
 
     def __init__(
         self,
