@@ -128,8 +128,8 @@ def __getattr__(name: str) -> Any:
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module = import_module(_LAZY[name])
-    found = globals()[name] = getattr(module, name, module)
-    return found
+    value = globals()[name] = getattr(module, name, module)
+    return value
 
 
 def __dir__() -> list[str]:

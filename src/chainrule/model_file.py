@@ -233,11 +233,11 @@ _NONE = "0" * 64
 
 def _digest(text: str, own: str, arrays: Mapping[str, Array]) -> str:
     """SHA-256 of the metadata's text, its own digest being all zeros, and of every array by name."""
-    found = hashlib.sha256(text.replace(own, _NONE, 1).encode())
+    hasher = hashlib.sha256(text.replace(own, _NONE, 1).encode())
     for name, array in sorted(arrays.items()):
-        found.update(f"\n{name} {list(array.shape)}\n".encode())
-        found.update(np.ascontiguousarray(array).data)
-    return found.hexdigest()
+        hasher.update(f"\n{name} {list(array.shape)}\n".encode())
+        hasher.update(np.ascontiguousarray(array).data)
+    return hasher.hexdigest()
 
 
 def _shapes(spec: NetworkSpec) -> dict[str, tuple[int, ...]]:

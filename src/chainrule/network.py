@@ -203,17 +203,17 @@ class Network(GlassBox):
         """
         quick = self._one_row
         if quick is not None and type(X) is np.ndarray and X.shape == quick.shape:
-            found = quick.call(X)
-            if found is not None:
-                return found
+            prediction = quick.call(X)
+            if prediction is not None:
+                return prediction
         checked = checks.inputs(self.spec, X, self.dtype, self.feature_names)
         program = self._pruned("predict", "inference", "values", False, ("prediction",))
         if len(checked) == 1:
             if quick is None and (engine := self._engines.for_call(program, 1)) is not self._asked:
                 self._asked = engine
                 self._one_row = quick = engine.one_row(program, {**self._parameters, **self._state})
-            if quick is not None and (found := quick.call(checked)) is not None:
-                return found
+            if quick is not None and (prediction := quick.call(checked)) is not None:
+                return prediction
         return self._run(program, {"X": checked}, (program.prediction.name,))[program.prediction.name]
 
     def cost(
@@ -248,8 +248,8 @@ class Network(GlassBox):
         data, targets = self._data(X, y, sample_weight)
         program = self._pruned("gradients", _mode(training), targets, sample_weight is not None, ("gradients",))
         names = {s.name: g.name for s, g in program.gradients}
-        found = self._run(program, {**data, **self._counters(step)}, tuple(names.values()))
-        return {s: np.array(found[g]) for s, g in names.items()}
+        values = self._run(program, {**data, **self._counters(step)}, tuple(names.values()))
+        return {s: np.array(values[g]) for s, g in names.items()}
 
     def cost_and_gradients(
         self, X: ArrayLike, y: ArrayLike, *, sample_weight: ArrayLike | None = None
@@ -266,8 +266,8 @@ class Network(GlassBox):
         assert program.objective is not None
         names = {s.name: g.name for s, g in program.gradients}
         cost = program.objective.name
-        found = self._run(program, {**data, **self._counters(1)}, (cost, *names.values()))
-        return float(found[cost]), {s: found[g] for s, g in names.items()}
+        values = self._run(program, {**data, **self._counters(1)}, (cost, *names.values()))
+        return float(values[cost]), {s: values[g] for s, g in names.items()}
 
     def penalty(self) -> tuple[float, dict[str, Array]]:
         """P = λ₁ Σ|W| + λ₂/2 Σ W² and its gradient by each W, in float64: what `cost` has of it, times m."""
@@ -280,8 +280,8 @@ class Network(GlassBox):
         assert program.objective is not None
         engine, names = ENGINES["reference"](np.dtype(np.float64)), {s.name: g.name for s, g in program.gradients}
         arrays = {name: self._parameters[name].astype(np.float64) for name in names}
-        found = engine.run(program, arrays, (program.objective.name, *names.values()))
-        return float(found[program.objective.name]), {s: found[g] for s, g in names.items()}
+        values = engine.run(program, arrays, (program.objective.name, *names.values()))
+        return float(values[program.objective.name]), {s: values[g] for s, g in names.items()}
 
     def value(self, name: str, X: ArrayLike) -> Array:
         """A symbol of the forward propagation by name ("Z1", "A1", ...), without dropout, for X (m, inputs).
@@ -425,8 +425,8 @@ class Network(GlassBox):
         program = self._pruned("evaluate", "inference", targets, "w" in data, ("prediction", "objective"))
         assert program.objective is not None
         prediction, cost = program.prediction.name, program.objective.name
-        found = self._run(program, data, (prediction, cost))
-        return found[prediction], float(found[cost])
+        values = self._run(program, data, (prediction, cost))
+        return values[prediction], float(values[cost])
 
     def _counters(self, step: int) -> dict[str, Any]:
         return {"seed": self.seed, "t": checks.positive_integer("step", step)}

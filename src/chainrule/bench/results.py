@@ -59,13 +59,13 @@ class Trial:
 
     def best(self, contender: str, clock: Clock) -> Series | None:
         """The contender's series with the thread setting that is fastest for it."""
-        found = [s for s in self.series if s.contender == contender and s.wall]
-        return min(found, key=lambda s: s.seconds(clock), default=None)
+        candidates = [s for s in self.series if s.contender == contender and s.wall]
+        return min(candidates, key=lambda s: s.seconds(clock), default=None)
 
     def fastest_peer(self, clock: Clock, threads: int | None = None) -> Series | None:
         """The fastest series of all others, at any thread setting or at this one."""
-        found = [s for s in self.series if s.contender != PRODUCT and s.wall and threads in (None, s.threads)]
-        return min(found, key=lambda s: s.seconds(clock), default=None)
+        candidates = [s for s in self.series if s.contender != PRODUCT and s.wall and threads in (None, s.threads)]
+        return min(candidates, key=lambda s: s.seconds(clock), default=None)
 
     def rate(self, series: Series, clock: Clock) -> float:
         """Samples a second."""
@@ -151,8 +151,8 @@ class Results:
     @property
     def ceiling(self) -> float | None:
         """GFLOP/s of one core, the median of all rounds."""
-        found = [x for trial in self.trials for x in trial.ceilings]
-        return statistics.median(found) if found else None
+        ceilings = [x for trial in self.trials for x in trial.ceilings]
+        return statistics.median(ceilings) if ceilings else None
 
     @property
     def busy(self) -> float:
@@ -167,11 +167,11 @@ class Results:
 
     def as_json(self) -> dict[str, Any]:
         """Plain data: everything measured, and the ratios."""
-        found = asdict(self)
-        for trial, plain in zip(self.trials, found["trials"], strict=True):
+        saved = asdict(self)
+        for trial, plain in zip(self.trials, saved["trials"], strict=True):
             mine, peer = trial.best(PRODUCT, self.clock), trial.fastest_peer(self.clock)
             plain["operations_a_sample"] = trial.workload.operations()
             plain["product_over_fastest_peer"] = speedup(peer, mine, self.clock) if mine and peer else None
-        found["ceiling_gflops"] = self.ceiling
-        found["busy"] = self.busy
-        return found
+        saved["ceiling_gflops"] = self.ceiling
+        saved["busy"] = self.busy
+        return saved

@@ -113,10 +113,10 @@ def _numbers(options: DeriveOptions, notation: str, form: str, mean: Mean | None
     trace = network.trace(X, y, training=True, optimizer=optimizer, notation=notation, mean_at=mean)
     labels = isinstance(network.spec.loss, Loss) and network.spec.loss.classes
     program = network.derive(optimizer=optimizer, targets="labels" if labels else "values")
-    made = derivation(program, notation, mean_at=mean)
-    print("\n".join([f"m = {len(X)}", *remarks(program, made)]))
+    arranged = derivation(program, notation, mean_at=mean)
+    print("\n".join([f"m = {len(X)}", *remarks(program, arranged)]))
     section = ""
-    for view in made.views:
+    for view in arranged.views:
         if view.section != section:
             section = view.section
             print(section)

@@ -162,9 +162,9 @@ def claim(out: Path | None, name: str) -> RunFolder:
     """
     try:
         if out is not None:
-            made = not out.exists()
+            is_new = not out.exists()
             out.mkdir(parents=True, exist_ok=True)
-            return RunFolder(out, made, out / (LIVE_LOG if _held(out) else LOG))
+            return RunFolder(out, is_new, out / (LIVE_LOG if _held(out) else LOG))
         Path("runs").mkdir(exist_ok=True)
         number = 1
         while True:

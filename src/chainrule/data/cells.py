@@ -238,10 +238,10 @@ def _parts(cell: str) -> tuple[str, str, str]:
     """(sign, currency or percent sign, the rest)"""
     if cell.isascii() and "$" not in cell and "%" not in cell:
         return (cell[0], "", cell[1:]) if cell[:1] in ("-", "+") else ("", "", cell)
-    found = _UNIT.fullmatch(cell.translate(_OTHER_MARKS))
-    if found is None:
+    match = _UNIT.fullmatch(cell.translate(_OTHER_MARKS))
+    if match is None:
         return "", "", cell
-    sign, before, inner, body, after = found.groups()
+    sign, before, inner, body, after = match.groups()
     if (before and after) or (sign and inner):
         return "", "", cell
     return sign or inner, before or after, body

@@ -48,8 +48,8 @@ def load_digits() -> Dataset:
 
 def _digits() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The pixels (1797, 64) and labels, from scikit-learn's own file: importing it takes longer than learning them."""
-    found = find_spec("sklearn")
-    for folder in (found.submodule_search_locations or ()) if found is not None else ():
+    package = find_spec("sklearn")
+    for folder in (package.submodule_search_locations or ()) if package is not None else ():
         path = Path(folder) / "datasets" / "data" / "digits.csv.gz"
         if path.is_file():
             with gzip.open(path, "rb") as file:

@@ -181,18 +181,18 @@ def cross_entropy(label_smoothing: float = 0.0) -> Loss:
     """-Σ_j y_j log ŷ_j over classes; y a label or a row of probabilities; labels smoothed by ε."""
     if not (is_number(label_smoothing) and 0 <= label_smoothing < 1):
         raise SpecError(expected("label_smoothing", "at least 0 and less than 1", label_smoothing))
-    made = LOSSES["cross_entropy"]
+    usual = LOSSES["cross_entropy"]
     if label_smoothing == 0:
-        return made
-    return replace_loss(made, smoothing=label_smoothing, name=f"cross_entropy({label_smoothing})")
+        return usual
+    return replace_loss(usual, smoothing=label_smoothing, name=f"cross_entropy({label_smoothing})")
 
 
 def replace_loss(loss: Loss, **changes: object) -> Loss:
     """The loss with some fields changed."""
-    made = object.__new__(Loss)
+    changed = object.__new__(Loss)
     for item in fields(Loss):
-        object.__setattr__(made, item.name, changes.get(item.name, getattr(loss, item.name)))
-    return made
+        object.__setattr__(changed, item.name, changes.get(item.name, getattr(loss, item.name)))
+    return changed
 
 
 _PROBABILITIES = frozenset({"softmax", "log_softmax"})

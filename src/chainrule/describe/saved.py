@@ -103,13 +103,13 @@ _ABSENT = object()
 
 def layers_from(described: tuple[tuple[str, dict[str, Any]], ...], kinds: Mapping[str, type[Layer]]) -> list[Layer]:
     """The layers, of what `network_kind` read.  Raises SpecError, which names the layer."""
-    made: dict[tuple[object, ...], Activation] = {}  # a formula that many layers have is read once
+    activations: dict[tuple[object, ...], Activation] = {}  # a formula that many layers have is read once
     layers = []
     for position, (name, fields) in enumerate(described):
         given = {key: value for key, value in fields.items() if value is not _ABSENT}
         try:
             if "activation" in given:
-                given["activation"] = _activation_from_json(given["activation"], made)
+                given["activation"] = _activation_from_json(given["activation"], activations)
             layers.append(kinds[name](**given))
         except SpecError as fault:
             raise SpecError([f"Layer {position + 1}: {text}" for text in fault.faults]) from None
@@ -123,14 +123,14 @@ def _activation_to_json(a: Activation) -> str | dict[str, str | None]:
     return {"formula": source(a.expression), "name": a.name, "slope": slope, "initialiser": a.initialiser}
 
 
-def _activation_from_json(said: str | dict[str, Any], made: dict[tuple[object, ...], Activation]) -> Activation:
+def _activation_from_json(said: str | dict[str, Any], activations: dict[tuple[object, ...], Activation]) -> Activation:
     if isinstance(said, str):
         return activation(said)
     key = tuple(said.values())
-    if key not in made:
+    if key not in activations:
         options = {name: said[name] for name in ("name", "slope", "initialiser") if said[name] is not None}
-        made[key] = Activation(said["formula"], **options)
-    return made[key]
+        activations[key] = Activation(said["formula"], **options)
+    return activations[key]
 
 
 def loss_to_dict(given: Loss | Cost) -> str | dict[str, Any]:

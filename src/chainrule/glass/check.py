@@ -103,15 +103,15 @@ def check(program: Program, given: Mapping[str, Any], *, sound: Program | None =
     slopes = Slopes(program, given)
     engine = ReferenceEngine(np.dtype(np.float64))
     names = tuple(dict.fromkeys(e.target.name for e in program.backward))
-    found = engine.run(program.pruned([e.target for e in program.backward], update=False), given, names)
+    values = engine.run(program.pruned([e.target for e in program.backward], update=False), given, names)
     rng = np.random.default_rng(seed)
     asked = {g.name: s for s, g in program.gradients}
     checks: dict[str, GradientCheck] = {}
     for equation in program.backward:
         of = _subject(equation, program, asked)
         if of is not None:
-            checks[equation.target.name] = _compare(slopes, of, equation.target, found, rng)
-    faults = _faults(program, sound, checks, slopes, found, asked, rng)
+            checks[equation.target.name] = _compare(slopes, of, equation.target, values, rng)
+    faults = _faults(program, sound, checks, slopes, values, asked, rng)
     outer = tuple(checks[g.name] for _, g in program.gradients if g.name in checks)
     inner = tuple(c for name, c in checks.items() if name not in asked)
     return CheckReport(outer, inner, tuple(faults), slopes.cost)
@@ -129,9 +129,9 @@ def _subject(equation: Equation, program: Program, asked: Mapping[str, Symbol]) 
 
 
 def _compare(
-    slopes: Slopes, of: Symbol, gradient: Symbol, found: Mapping[str, Array], rng: np.random.Generator
+    slopes: Slopes, of: Symbol, gradient: Symbol, values: Mapping[str, Array], rng: np.random.Generator
 ) -> GradientCheck:
-    analytic = np.asarray(found[gradient.name], np.float64)
+    analytic = np.asarray(values[gradient.name], np.float64)
     if of.name not in slopes.values:  # the cost does not depend on it
         error = float(np.abs(analytic).max(initial=0))
         return GradientCheck(gradient.name, of.name, analytic.shape, "full", error, error == 0)
@@ -161,7 +161,7 @@ def _faults(
     sound: Program | None,
     checks: Mapping[str, GradientCheck],
     slopes: Slopes,
-    found: Mapping[str, Array],
+    values: Mapping[str, Array],
     asked: Mapping[str, Symbol],
     rng: np.random.Generator,
 ) -> list[Fault]:
@@ -175,14 +175,14 @@ def _faults(
         if any(n in checks and not checks[n].ok for n in _reads(equation, made_by)):
             continue
         of = program.symbols[checks[name].of]
-        analytic = np.asarray(found[name], np.float64).reshape(-1)
+        analytic = np.asarray(values[name], np.float64).reshape(-1)
         places = np.arange(analytic.size)
         if analytic.size > FULL:
             places = np.sort(rng.choice(analytic.size, SAMPLE, replace=False))
         numeric = slopes.entries(of, places, analytic[places])
         derived = None if sound is None else next((e for e in sound.backward if e.target.name == name), None)
         inner = _inner(equation, made_by, checks)
-        diagnosis = diagnose(equation, inner, of, found, slopes.values, places, numeric, derived)
+        diagnosis = diagnose(equation, inner, of, values, slopes.values, places, numeric, derived)
         differs = derived is not None and (derived.op != equation.op or derived.operands != equation.operands)
         said = str(derived) if differs else ""
         place = _place(program.backward, position)

@@ -224,8 +224,8 @@ class CharacterModel:
         for start in range(0, len(y), _CHUNK):
             part = slice(start, start + _CHUNK)
             P = self.network.predict(X[part])
-            found = P[np.arange(len(P)), y[part]].astype(np.float64)
-            cost[part] = -np.log(np.maximum(found, np.finfo(P.dtype).tiny))
+            probabilities = P[np.arange(len(P)), y[part]].astype(np.float64)
+            cost[part] = -np.log(np.maximum(probabilities, np.finfo(P.dtype).tiny))
         ends = np.cumsum(lengths + 1)
         per_name = np.add.reduceat(cost, ends - lengths - 1)
         return Score(per_name, lengths + 1, float(cost.mean()))

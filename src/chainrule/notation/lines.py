@@ -150,12 +150,12 @@ def _open(user: Equation, name: str) -> bool:
 
 def _inside(equation: Equation, written: Mapping[str, Equation]) -> list[Equation]:
     """The equations written inside this one, in the order of the program."""
-    found: list[Equation] = []
+    within: list[Equation] = []
     for symbol in dict.fromkeys(equation.operands):
         if symbol.name in written and written[symbol.name] is not equation:
             one = written[symbol.name]
-            found += [e for e in (*_inside(one, written), one) if e not in found]
-    return found
+            within += [e for e in (*_inside(one, written), one) if e not in within]
+    return within
 
 
 def _familiar(
@@ -165,7 +165,7 @@ def _familiar(
 
     covered: equations that are not shown, and so need nothing.
     """
-    found = {}
+    named = {}
     for equation in program.forward:
         z = only_value(equation, made_by)
         if not isinstance(equation.op, Elementwise) or z is None:
@@ -179,8 +179,8 @@ def _familiar(
         own = {id(e) for e in group} | {id(equation)} | covered
         outside = [u for e in group for u in users.get(e.target.name, []) if id(u) not in own]
         if all(u.rule in USUAL for u in outside):
-            found[equation.target.name] = (group, name)
-    return found
+            named[equation.target.name] = (group, name)
+    return named
 
 
 def only_value(equation: Equation, made_by: Mapping[str, Equation]) -> str | None:

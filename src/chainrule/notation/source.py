@@ -166,7 +166,7 @@ def source_lines(program: Program) -> list[CodeLine]:
     ends = {program.prediction.name, *(g.name for _, g in program.gradients)}
     within: dict[str, str] = {}
     inside: dict[str, Equation] = {}
-    made = []
+    lines = []
     for section, equations in program.sections():
         for equation in equations:
             target: Symbol = equation.target
@@ -178,8 +178,8 @@ def source_lines(program: Program) -> list[CodeLine]:
             read = [inside[s.name].operands if s.name in inside else (s,) for s in equation.operands]
             operands = tuple(dict.fromkeys(s.name for part in read for s in part))
             targets = (*(s.name for s in equation.operands if s.name in inside), target.name)
-            made.append(CodeLine(section, targets, operands, _code(equation, within), shape_text(target.shape)))
-    return made
+            lines.append(CodeLine(section, targets, operands, _code(equation, within), shape_text(target.shape)))
+    return lines
 
 
 def source(program: Program) -> str:

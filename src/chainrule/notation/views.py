@@ -106,25 +106,25 @@ def _views(program: Program, table: Notation) -> list[EquationView]:
     names = Names(program, table)
     if isinstance(writer, Components):
         writer.shown = frozenset(line.target.name for line in grouped)
-    made: list[EquationView] = []
+    views: list[EquationView] = []
     reasons, texts = Reasons(program), dict[str, str]()
     x = names.inputs
     if x is not None and not x.integers:
         shape = shape_text(_shape(names, x.name))
-        made.append(_view(table, "forward", (), (x.name,), writer.inputs(x), shape, "the input"))
+        views.append(_view(table, "forward", (), (x.name,), writer.inputs(x), shape, "the input"))
     for line in grouped:
-        if made and line.section != "forward" and made[-1].section == "forward":
-            made.append(_output(table, program, writer, names))
+        if views and line.section != "forward" and views[-1].section == "forward":
+            views.append(_output(table, program, writer, names))
         *before, own = writer.relations(line)
-        made += [_view(table, line.section, (), (), relation, "", "what the sign stands for") for relation in before]
+        views += [_view(table, line.section, (), (), relation, "", "what the sign stands for") for relation in before]
         shape = shape_text(_shape(names, line.target.name))
         why = reasons.reason(line.section, line.equation, texts)
-        made.append(_view(table, line.section, line.targets, line.operands, own, shape, why))
+        views.append(_view(table, line.section, line.targets, line.operands, own, shape, why))
         short = _text(table, Relation(own.target, own.sides[:1], own.sign))
         texts.update(dict.fromkeys(line.targets, short))
-    if made and made[-1].section == "forward":
-        made.append(_output(table, program, writer, names))
-    return made
+    if views and views[-1].section == "forward":
+        views.append(_output(table, program, writer, names))
+    return views
 
 
 def _output(table: Notation, program: Program, writer: Matrices | Components, names: Names) -> EquationView:
@@ -167,7 +167,7 @@ def _view(
 
 
 def _source_views(program: Program) -> list[EquationView]:
-    made = []
+    views = []
     reasons, texts = Reasons(program), dict[str, str]()
     by_target = {(section, e.target.name): e for section, part in program.sections() for e in part}
     for line in source_lines(program):
@@ -176,10 +176,10 @@ def _source_views(program: Program) -> list[EquationView]:
         latex_text = rf"\mathtt{{{line.code}}}"
         equation = by_target[line.section, line.targets[-1]]
         why = reasons.reason(line.section, equation, texts)
-        made.append(
+        views.append(
             EquationView(line.section, line.targets, line.operands, line.code, latex_text, html, line.shape, why)
         )
-    return made
+    return views
 
 
 # --- the whole -----------------------------------------------------------------------------------------------------
@@ -203,33 +203,33 @@ def show(
     if notation == SOURCE:
         code = source(program)
         return f"```python\n{code}```\n" if format == "markdown" else code
-    made = derivation(program, notation, mean_at=mean_at)
+    arranged = derivation(program, notation, mean_at=mean_at)
     write = {"unicode": _unicode, "latex": _latex, "markdown": _markdown, "mathml": _mathml}[format]
-    return write(MATHEMATICAL[notation], made.views, remarks(program, made), why)
+    return write(MATHEMATICAL[notation], arranged.views, remarks(program, arranged), why)
 
 
-def remarks(program: Program, made: Derivation) -> list[str]:
+def remarks(program: Program, arranged: Derivation) -> list[str]:
     """What a reader of the program's derivation must know besides its lines: the penalties' strengths, whose gradients
     stand on the way.
     """
-    names, symbols = Names(made.program, ROW), made.program.symbols  # λ is λ in every notation
-    said = [f"{unicode.text(names.leaf(symbols[n]).look)} = {number(value)}" for n, value in made.penalties.items()]
-    if program.backward and made.program.gradients != program.gradients:
+    names, symbols = Names(arranged.program, ROW), arranged.program.symbols  # λ is λ in every notation
+    said = [f"{unicode.text(names.leaf(symbols[n]).look)} = {number(value)}" for n, value in arranged.penalties.items()]
+    if program.backward and arranged.program.gradients != program.gradients:
         said.append("gradients on the way are of the sum of the losses; the mean is taken at the parameters")
     return said
 
 
-def _sections(made: tuple[EquationView, ...]) -> list[tuple[str, list[EquationView]]]:
-    found: dict[str, list[EquationView]] = {}
-    for view in made:
-        found.setdefault(view.section, []).append(view)
-    return list(found.items())
+def _sections(views: tuple[EquationView, ...]) -> list[tuple[str, list[EquationView]]]:
+    by_section: dict[str, list[EquationView]] = {}
+    for view in views:
+        by_section.setdefault(view.section, []).append(view)
+    return list(by_section.items())
 
 
-def _unicode(table: Notation, made: tuple[EquationView, ...], remarks: list[str], why: bool) -> str:
-    width = min(max((len(v.unicode) for v in made), default=0), 72)
+def _unicode(table: Notation, views: tuple[EquationView, ...], remarks: list[str], why: bool) -> str:
+    width = min(max((len(v.unicode) for v in views), default=0), 72)
     out = [f"{table.title}. {table.says}", *remarks]
-    for section, part in _sections(made):
+    for section, part in _sections(views):
         out.append(section)
         for v in part:
             out.append(f"    {v.unicode:<{width}}   {v.shape}".rstrip())
@@ -238,9 +238,9 @@ def _unicode(table: Notation, made: tuple[EquationView, ...], remarks: list[str]
     return "\n".join(out)
 
 
-def _latex(table: Notation, made: tuple[EquationView, ...], remarks: list[str], why: bool) -> str:
+def _latex(table: Notation, views: tuple[EquationView, ...], remarks: list[str], why: bool) -> str:
     out = [f"% {table.title}", *(f"% {r}" for r in remarks)]
-    for section, part in _sections(made):
+    for section, part in _sections(views):
         out.append(f"\n% {section}")
         for v in part:
             if why and v.why:
@@ -249,9 +249,9 @@ def _latex(table: Notation, made: tuple[EquationView, ...], remarks: list[str], 
     return "\n".join(out) + "\n"
 
 
-def _markdown(table: Notation, made: tuple[EquationView, ...], remarks: list[str], why: bool) -> str:
+def _markdown(table: Notation, views: tuple[EquationView, ...], remarks: list[str], why: bool) -> str:
     out = [f"# {table.title}", "", table.says, *(f"\n{r}" for r in remarks)]
-    for section, part in _sections(made):
+    for section, part in _sections(views):
         out += ["", f"## {HEADINGS[section]}"]
         for v in part:
             out += ["", f"$${v.latex}$$"]
@@ -260,9 +260,9 @@ def _markdown(table: Notation, made: tuple[EquationView, ...], remarks: list[str
     return "\n".join(out) + "\n"
 
 
-def _mathml(table: Notation, made: tuple[EquationView, ...], remarks: list[str], why: bool) -> str:
+def _mathml(table: Notation, views: tuple[EquationView, ...], remarks: list[str], why: bool) -> str:
     out = ['<section class="derivation">', f"<p>{table.title}. {table.says}</p>", *(f"<p>{r}</p>" for r in remarks)]
-    for section, part in _sections(made):
+    for section, part in _sections(views):
         out.append(f"<h2>{HEADINGS[section]}</h2>")
         for v in part:
             reason = f"<p>{v.why.replace('&', '&amp;').replace('<', '&lt;')}</p>" if why and v.why else ""

@@ -29,10 +29,10 @@ def verify(program: Program, *, pruned: bool = False) -> Program:
     overwritten: set[str] = set()
     for section, equations in program.sections():
         for position, equation in enumerate(equations):
-            found = _faults(section, equation, known, overwritten)
-            if found:
+            wrong = _faults(section, equation, known, overwritten)
+            if wrong:
                 near = [f"   {'>' if k == position else ' '} {equations[k]}" for k in _near(position, len(equations))]
-                faults.append("\n".join([f"{section} {position + 1}: {'; '.join(found)}", *near]))
+                faults.append("\n".join([f"{section} {position + 1}: {'; '.join(wrong)}", *near]))
             known.setdefault(equation.target.name, equation.target)
             if equation.target.role in STORED:
                 overwritten.add(equation.target.name)

@@ -42,11 +42,11 @@ def derivations(net: Network, X: ArrayLike, y: ArrayLike, optimizer: Optimizer |
     for name in notation_names():
         table = MATHEMATICAL.get(name)
         trace = net.trace(X, y, training=True, optimizer=optimizer, notation=name)
-        found = derivation(program, name)
-        writer = _writer(name, found.program)
-        lines = [_line(view, trace, heats, writer) for view in found.views]
+        arranged = derivation(program, name)
+        writer = _writer(name, arranged.program)
+        lines = [_line(view, trace, heats, writer) for view in arranged.views]
         title, says = (table.title, table.says) if table else ("NumPy", "Executable source; samples are rows.")
-        if more := remarks(program, found):
+        if more := remarks(program, arranged):
             says = f"{says} Here {'; '.join(more)}."
         told.append({"name": name, "title": title, "says": f"{title}. {says}", "code": table is None, "lines": lines})
     return {"notations": told, "arrays": heats.arrays}
@@ -155,11 +155,11 @@ def facts(net: Network, X: ArrayLike, y: ArrayLike, history: History | None) -> 
     """The few numbers at the top: (value, what it is)."""
     cost, metric, value = net.evaluate(X, y)
     shown = f"{value:.2%}" if metric == "accuracy" else number(float(f"{value:.4g}"))
-    found = [(shown, metric), (number(float(f"{cost:.4g}")), "cost J"), (f"{len(np.asarray(X)):,}", "samples")]
-    found.append((f"{sum(v.size for v in net.parameters.values()):,}", "parameters"))
+    figures = [(shown, metric), (number(float(f"{cost:.4g}")), "cost J"), (f"{len(np.asarray(X)):,}", "samples")]
+    figures.append((f"{sum(v.size for v in net.parameters.values()):,}", "parameters"))
     if history is not None and len(history):
-        found.append((str(len(history)), "epoch" if len(history) == 1 else "epochs"))
-    return found
+        figures.append((str(len(history)), "epoch" if len(history) == 1 else "epochs"))
+    return figures
 
 
 def settings(net: Network, optimizer: Optimizer | None, more: Mapping[str, object]) -> list[tuple[str, str]]:

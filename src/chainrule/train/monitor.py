@@ -223,9 +223,9 @@ class _Probe:
         """One record's numbers, the network's arrays being these."""
         values: dict[str, Any] = {**arrays, **self.data}
         values |= {BATCH: self.dtype.type(self.samples), "seed": self.mask_seed, "t": max(1, step)}
-        found = self.engine.run(self.program, values, self.wanted)
-        sums = {key: found[name] for key, name in self.sums.items()}
-        record = {"cost": float(found[self.objective])}
+        results = self.engine.run(self.program, values, self.wanted)
+        sums = {key: results[name] for key, name in self.sums.items()}
+        record = {"cost": float(results[self.objective])}
         for name, width in self.layers.items():
             size = self.samples * width
             mean = float(sums[name, "sum"]) / size

@@ -83,5 +83,5 @@ CONTENDERS = {entry.name: entry for entry in _ALL}
 def load(place: str) -> type[Contender]:
     """The class at "module:Class"."""
     module, _, name = place.partition(":")
-    found: type[Contender] = getattr(importlib.import_module(module), name)
-    return found
+    contender: type[Contender] = getattr(importlib.import_module(module), name)
+    return contender
