@@ -210,8 +210,8 @@ class Network(GlassBox):
         program = self._pruned("predict", "inference", "values", False, ("prediction",))
         if len(checked) == 1:
             if quick is None and (engine := self._engines.for_call(program, 1)) is not self._asked:
-                self._asked = engine
                 self._one_row = quick = engine.one_row(program, {**self._parameters, **self._state})
+                self._asked = engine  # now: a handler of signals that predicts takes the same way
             if quick is not None and (prediction := quick.call(checked)) is not None:
                 return prediction
         return self._run(program, {"X": checked}, (program.prediction.name,))[program.prediction.name]
