@@ -226,6 +226,18 @@ def test_a_long_sum_is_no_matter() -> None:
         Program.from_json(text)
 
 
+def test_what_may_be_read_is_not_too_deep_for_who_reads_it_then() -> None:
+    deep: Expression = Variable("X")
+    for _ in range(DEEPEST - 1):
+        deep = Apply("tanh", (deep,))
+    text = one_equation(deep).to_json()
+    program = Program.from_json(text)
+    assert program.to_json() == text and str(program).count("tanh") == DEEPEST - 1
+    given = {"X": np.ones((3, 2)), BATCH: np.float64(3)}
+    for engine in ("reference", "compiled"):
+        assert ENGINES[engine](np.dtype(np.float64)).run(program, given, ("A1",))["A1"].shape == (3, 2)
+
+
 @pytest.mark.parametrize(
     "value", [0.1, 1e-320, 1.7976931348623157e308, -0.0, 2.0**53 + 2, math.pi, math.inf, -math.inf]
 )

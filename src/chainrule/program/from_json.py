@@ -34,7 +34,7 @@ from chainrule.program.symbol import BATCH, How, Label, Role, Symbol
 from chainrule.program.to_json import CONSTANT, KIND, REDUCTION, VERSION, free_name
 from chainrule.program.verify import verify
 
-DEEPEST = 400
+DEEPEST = 300
 """Levels of an expression."""
 WRITTEN = 1_000_000
 """Parts of all expressions as they are written out, where each use of a shared part counts."""
@@ -255,6 +255,7 @@ class Parts:
         unused = set(range(len(value) - 1))
         for k, said in enumerate(value):
             part, under = _part(said, parts, f"{place}[{k}]")
+            hash(part)  # known from the leaves up, however deep it is
             parts.append(part)
             depths.append(1 + max((depths[x] for x in under), default=0))
             written.append(1 + sum(written[x] for x in under))
