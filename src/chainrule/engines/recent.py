@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from threading import Lock
+from itertools import count
 from typing import Generic, TypeVar
 
 Key = TypeVar("Key")
@@ -12,28 +12,33 @@ MOST = 64
 
 
 class Recent(Generic[Key, Value]):
-    """Values by key, of which those that were not asked for the longest go: nobody may run their programs any more."""
+    """Values by key, of which those that were not asked for the longest go: nobody may run their programs any more.
+
+    No lock is held: threads, and handlers of signals that interrupt them, may all ask at once.
+    """
 
     def __init__(self, most: int = MOST) -> None:
         self.most = most
         self._values: dict[Key, Value] = {}
-        """The last asked for is the last."""
-        self._lock = Lock()
+        self._asked: dict[Key, int] = {}
+        """When each was asked for last."""
+        self._clock = count(1)
 
     def get(self, key: Key) -> Value | None:
         """The key's value, or None."""
-        with self._lock:
-            if key not in self._values:
-                return None
-            value = self._values[key] = self._values.pop(key)
-            return value
+        value = self._values.get(key)
+        if value is not None:
+            self._asked[key] = next(self._clock)
+        return value
 
     def keep(self, key: Key, value: Value) -> Value:
         """The value itself, which is the key's from now on."""
-        with self._lock:
-            self._values[key] = value
-            if len(self._values) > self.most:
-                del self._values[next(iter(self._values))]
+        self._asked[key] = next(self._clock)
+        self._values[key] = value
+        while len(self._values) > self.most:
+            oldest = min(list(self._values), key=lambda k: self._asked.get(k, 0))
+            self._values.pop(oldest, None)  # others may be at it too
+            self._asked.pop(oldest, None)
         return value
 
     def __len__(self) -> int:
