@@ -1,4 +1,8 @@
-"""The reference engine: NumPy, equation by equation, with no fast path.  It defines what a program means."""
+"""The reference engine: NumPy, equation by equation, with no fast path.  It defines what a program means.
+
+Numbers below the smallest normal one of the dtype (subnormal, 1.2e-38 in float32) are 0: in what is given and stored,
+and as the result of any function.
+"""
 
 from __future__ import annotations
 
@@ -105,8 +109,54 @@ def _sum_of_rows(x: Array) -> Array:
     return _sum_of_rows(np.add.reduceat(x, starts, axis=0))
 
 
-def evaluator(expression: Expression, dtype: np.dtype[Any]) -> Evaluate:
-    """The expression as a function of named values, computed in the dtype."""
+def _tokens(tokens: Array, rows: int) -> Array:
+    """The tokens.  The user's array may change while a fit runs: whatever it holds then, it names a row."""
+    return np.minimum(tokens.view(np.uint64), np.uint64(rows - 1))
+
+
+_RAISING: Any = {"all": "ignore", "under": "raise"}
+"""What NumPy does about a result that is subnormal and was rounded, and about other oddities."""
+_ALMOST_1: Mapping[Any, Any] = {
+    kind: kind.type(1 - np.finfo(kind).epsneg) for kind in (np.dtype(np.float32), np.dtype(np.float64))
+}
+"""The largest number below 1: what is subnormal has no room for the digits of a product by it."""
+
+
+def flushed(value: Any) -> Any:
+    """The same, quickly where there are none, under `_RAISING`; what is no array of numbers as it is."""
+    almost_1 = _ALMOST_1.get(getattr(value, "dtype", None))
+    if almost_1 is None:
+        return value
+    try:
+        value * almost_1
+    except FloatingPointError:
+        return without_subnormal(value)
+    return value
+
+
+def without_subnormal(value: Any) -> Any:
+    """The numbers with 0 for those that are subnormal."""
+    return value * (np.abs(value) >= np.finfo(value.dtype).tiny)
+
+
+def all_flushed(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Each of these values flushed."""
+    with np.errstate(**_RAISING):
+        return {name: flushed(value) for name, value in values.items()}
+
+
+def _flushing(function: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda *arguments: without_subnormal(np.asarray(function(*arguments)))
+
+
+FLUSHING: Mapping[str, Callable[..., Any]] = {name: _flushing(function) for name, function in SCALAR.items()}
+"""The same functions with 0 for results that are subnormal."""
+
+
+def evaluator(
+    expression: Expression, dtype: np.dtype[Any], functions: Mapping[str, Callable[..., Any]] = SCALAR
+) -> Evaluate:
+    """The expression as a function of named values, computed in the dtype by these functions."""
     if isinstance(expression, Constant):
         value = dtype.type(expression.value)
         return lambda v: value
@@ -116,10 +166,12 @@ def evaluator(expression: Expression, dtype: np.dtype[Any]) -> Evaluate:
     assert not isinstance(expression, Reduction)
     assert isinstance(expression, Apply)
     if expression.function == "pow" and expression.arguments[1] == Constant(2.0):
-        base = evaluator(expression.arguments[0], dtype)
-        return lambda v: np.square(base(v))
-    function = SCALAR[expression.function]
-    parts = [evaluator(a, dtype) for a in expression.arguments]
+        base, square = evaluator(expression.arguments[0], dtype, functions), functions["mul"]
+        if functions is SCALAR:
+            return lambda v: np.square(base(v))
+        return lambda v: square(x := base(v), x)
+    function = functions[expression.function]
+    parts = [evaluator(a, dtype, functions) for a in expression.arguments]
     if len(parts) == 1:
         one = parts[0]
         return lambda v: function(one(v))
@@ -129,8 +181,8 @@ def evaluator(expression: Expression, dtype: np.dtype[Any]) -> Evaluate:
     return lambda v: function(*(p(v) for p in parts))
 
 
-def handler(equation: Equation, dtype: np.dtype[Any]) -> Evaluate:
-    """The equation's right side as a function of the values so far."""
+def handler(equation: Equation, dtype: np.dtype[Any], functions: Mapping[str, Callable[..., Any]] = SCALAR) -> Evaluate:
+    """The equation's right side as a function of the values so far, computed in the dtype by these functions."""
     names, op = [s.name for s in equation.operands], equation.op
     match op:
         case MatMul(transpose_left, transpose_right):
@@ -139,7 +191,7 @@ def handler(equation: Equation, dtype: np.dtype[Any]) -> Evaluate:
                 v[left].T if transpose_left else v[left], v[right].T if transpose_right else v[right]
             )
         case Elementwise(expression):
-            value = evaluator(expression, dtype)
+            value = evaluator(expression, dtype, functions)
             shape = equation.target.shape
             if op.shape(equation.operands) == shape:
                 return value
@@ -149,21 +201,21 @@ def handler(equation: Equation, dtype: np.dtype[Any]) -> Evaluate:
 
             return repeated
         case Reduce(kind, over, expression):
-            value, axes = evaluator(expression, dtype), _AXES[over]
+            value, axes = evaluator(expression, dtype, functions), _AXES[over]
             if kind == "sum" and over == "rows":
                 return lambda v: _sum_of_rows(value(v))
             function: Callable[..., Any] = np.sum if kind == "sum" else np.max
             return lambda v: function(value(v), **axes)
         case Gather():
             table, tokens = names
-            return lambda v: v[table][v[tokens]].reshape(len(v[tokens]), -1)
+            return lambda v: v[table][_tokens(v[tokens], len(v[table]))].reshape(len(v[tokens]), -1)
         case ScatterAdd(rows):
             pieces, tokens = names
             width = equation.target.shape[1]
 
             def scatter(v: dict[str, Any]) -> Array:
                 result = np.zeros((rows, int(width)), dtype)
-                np.add.at(result, v[tokens].reshape(-1), v[pieces].reshape(-1, int(width)))
+                np.add.at(result, _tokens(v[tokens], rows).reshape(-1), v[pieces].reshape(-1, int(width)))
                 return result
 
             return scatter
@@ -180,6 +232,17 @@ def handler(equation: Equation, dtype: np.dtype[Any]) -> Evaluate:
             assert_never(op)
 
 
+def careful(equation: Equation, dtype: np.dtype[Any]) -> Evaluate:
+    """The equation's right side with 0 for whatever is subnormal on the way."""
+    value = handler(equation, dtype, FLUSHING)
+
+    def careful_value(v: dict[str, Any]) -> Any:
+        with np.errstate(under="ignore"):
+            return without_subnormal(np.asarray(value(v)))
+
+    return careful_value
+
+
 @dataclass(frozen=True)
 class Steps:
     """A program's equations as functions of the values so far."""
@@ -188,8 +251,9 @@ class Steps:
     """Its given rates and counters."""
     rates: list[tuple[str, Evaluate]]
     """Scalars of rates and counters alone, in float64, by name."""
-    equations: list[tuple[str, bool, Evaluate]]
-    """All others: the target's name, and whether it is stored, which is to be overwritten."""
+    equations: list[tuple[str, bool, Evaluate, Evaluate]]
+    """All others: the target's name, whether it is stored, which is to be overwritten, the value, and the value where
+    something on the way to it is subnormal."""
 
 
 class ReferenceEngine:
@@ -204,12 +268,15 @@ class ReferenceEngine:
 
     def run(self, program: Program, given: Values, wanted: tuple[str, ...]) -> dict[str, Array]:
         """The wanted symbols' values."""
-        values: dict[str, Any] = dict(given)
+        values: dict[str, Any] = all_flushed(given)
         steps = self.steps(program)
-        with np.errstate(all="ignore"):
-            self.rates(steps, values)
-            for name, _, value in steps.equations:
-                values[name] = value(values)
+        self.rates(steps, values)
+        with np.errstate(**_RAISING):
+            for name, _, value, careful_value in steps.equations:
+                try:
+                    values[name] = value(values)
+                except FloatingPointError:
+                    values[name] = careful_value(values)
         return {name: np.asarray(values[name]) for name in wanted}
 
     def one_row(self, program: Program, stored: Mapping[str, Array]) -> None:
@@ -228,7 +295,10 @@ class ReferenceEngine:
             steps = Steps(
                 [s for s in program.given if s.role in ("rate", "counter")],
                 [(e.target.name, handler(e, np.dtype(np.float64))) for e in exact],
-                [(e.target.name, e.target.role in STORED, handler(e, self.dtype)) for e in others],
+                [
+                    (e.target.name, e.target.role in STORED, handler(e, self.dtype), careful(e, self.dtype))
+                    for e in others
+                ],
             )
             self._steps.keep(program.digest, steps)
         return steps
@@ -236,14 +306,15 @@ class ReferenceEngine:
     def rates(self, steps: Steps, values: dict[str, Any]) -> None:
         """Adds what follows from the given rates and counters alone: computed in float64, and rounded then."""
         exact: dict[str, Any] = {}
-        for symbol in steps.given:
-            if symbol.name in values:
-                exact[symbol.name] = np.float64(values[symbol.name])
-                if symbol.role == "rate":
-                    values[symbol.name] = self.dtype.type(values[symbol.name])
-        for name, value in steps.rates:
-            exact[name] = value(exact)
-            values[name] = np.asarray(exact[name], self.dtype)
+        with np.errstate(all="ignore"):
+            for symbol in steps.given:
+                if symbol.name in values:
+                    exact[symbol.name] = np.float64(values[symbol.name])
+                    if symbol.role == "rate":
+                        values[symbol.name] = self.dtype.type(values[symbol.name])
+            for name, value in steps.rates:
+                exact[name] = value(exact)
+                values[name] = np.asarray(exact[name], self.dtype)
 
 
 class _ReferenceSession(Session):
@@ -258,7 +329,7 @@ class _ReferenceSession(Session):
             for s in program.stored
         }
         self._costs = np.zeros(0)
-        self._now: tuple[dict[str, Array], int] = (arrays, 0)
+        self._now: tuple[dict[str, Array], int] = (all_flushed(arrays), 0)
         """What is stored, and how many steps of the epoch are done: one step changes both at once, whatever
         interrupts it; an array that is stored is never overwritten."""
 
@@ -286,20 +357,24 @@ class _ReferenceSession(Session):
             values: dict[str, Any] = {**self.stored, **{name: array[rows] for name, array in epoch.data.items()}}
             values[BATCH] = dtype.type(len(rows))
             values.update(lr=epoch.rates[k], t=epoch.first_step + k, seed=epoch.seed)
-            stored = self._step(values, objective)
+            stored = self._step(values, epoch.data, objective)
             self._costs[k] = values[objective]
             self._now = (self.stored if stored is None else stored, k + 1)
             if stored is None:
                 break
         return self.last
 
-    def _step(self, values: dict[str, Any], objective: str) -> dict[str, Array] | None:
+    def _step(self, values: dict[str, Any], batched: Iterable[str], objective: str) -> dict[str, Array] | None:
         """What is stored after a step; None if the cost is not finite."""
         steps = self._steps
-        with np.errstate(all="ignore"):
-            self.engine.rates(steps, values)
-            for name, overwrites, value in steps.equations:
-                result = value(values)
+        self.engine.rates(steps, values)
+        with np.errstate(**_RAISING):
+            values.update({name: flushed(values[name]) for name in batched})
+            for name, overwrites, value, careful_value in steps.equations:
+                try:
+                    result = value(values)
+                except FloatingPointError:
+                    result = careful_value(values)
                 values[name] = np.asarray(result, self.engine.dtype, order="C") if overwrites else result
                 if name == objective and not math.isfinite(result):
                     return None
@@ -322,4 +397,4 @@ class _ReferenceSession(Session):
     def write(self, arrays: Values) -> None:
         """Copies take the place of what is stored."""
         copies = {name: np.array(arrays[name], self.engine.dtype) for name in arrays.keys() & self.stored.keys()}
-        self._now = ({**self.stored, **copies}, self._now[1])
+        self._now = ({**self.stored, **all_flushed(copies)}, self._now[1])

@@ -13,6 +13,7 @@ from chainrule.engines.compiled.lower.elementwise import combine, identity
 from chainrule.engines.compiled.plan import Plan
 from chainrule.engines.compiled.plan.memory import ROW
 from chainrule.engines.compiled.plan.stages import Lookup, PerSample, Product, loops_of
+from chainrule.engines.llvm import subnormal
 from chainrule.engines.llvm.emit import Function, Int, Module, Value
 from chainrule.engines.llvm.expression import Evaluator
 from chainrule.program.equation import Equation
@@ -306,7 +307,7 @@ def lower_row(plan: Plan, layout: PanelLayout, offsets: dict[str, int]) -> Modul
     """i64 row(stored, workspace, x): 1, or 0 for an x that the checked door has to see."""
     module = Module(layout.target)
     given = next(s for s in plan.program.given if s.role == "input")
-    f = module.function(ROW, ["ptr", "ptr", "ptr"], "i64")
+    f = module.function("one_sample", ["ptr", "ptr", "ptr"], "i64", internal=True)
     tables = [s.equations[0].operands[0] for s in plan.stages if isinstance(s, Lookup)]
     vocabulary = int(tables[0].shape[0]) if given.integers else None
     good, bad = f.new_label("good"), f.new_label("bad")
@@ -317,4 +318,5 @@ def lower_row(plan: Plan, layout: PanelLayout, offsets: dict[str, int]) -> Modul
     row = _Row(f, layout, plan, offsets)
     row.run()
     f.ret(f.constant("i64", 1))
+    subnormal.entry(module, ROW, f)
     return module

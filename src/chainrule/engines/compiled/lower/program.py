@@ -33,7 +33,7 @@ from chainrule.engines.compiled.plan.stages import (
     Sums,
 )
 from chainrule.engines.compiled.plan.steps import AddUp, Ask, Chunks, HandOut, KeepCost, Look, Meet, Run, Step
-from chainrule.engines.llvm import team
+from chainrule.engines.llvm import subnormal, team
 from chainrule.engines.llvm.emit import Function, Int, Module, Value
 from chainrule.program.equation import Equation
 from chainrule.program.op import Reduce
@@ -58,10 +58,11 @@ _EMIT: dict[type[Stage], Callable[..., None]] = {
 def lower(plan: Plan) -> Module:
     """The module of a plan: its function `RUN`(arguments, thread, team), and a function a stage."""
     module = Module(plan.memory.layout.target)
-    f = module.function(RUN, ["ptr", "i64", "i64"])
+    f = module.function("batches", ["ptr", "i64", "i64"], internal=True)
     arguments, tid, count = f.args
     frame = Frame.enter(f, plan, arguments, Part(tid, count), {**plan.memory.stored, **plan.memory.fixed})
     _Lowering(f, plan, frame.words).run(frame)
+    subnormal.entry(module, RUN, f)
     return module
 
 
