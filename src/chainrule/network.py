@@ -290,12 +290,12 @@ class Network(GlassBox):
         """
         checked = checks.inputs(self.spec, X, self.dtype, self.feature_names)
         program = self.derive(mode="inference")
-        known = {e.target.name: e.target for e in program.forward}
-        if name not in known:
-            raise SpecError(unknown_name("symbol", name, known))
+        symbols = {e.target.name: e.target for e in program.forward}
+        if name not in symbols:
+            raise SpecError(unknown_name("symbol", name, symbols))
         key = ("value", name)
         if key not in self._programs:
-            self._programs[key] = program.pruned([known[name]], update=False)
+            self._programs[key] = program.pruned([symbols[name]], update=False)
         return self._run(self._programs[key], {"X": checked}, (name,))[name]
 
     def predict_and_cost(

@@ -366,8 +366,8 @@ def _tell(history: History, best_epoch: int | None, error: float | None) -> str:
     ]
     stopped = f"; stopped: {history.stopped}" if history.stopped else ""
     best = f"; the best, epoch {best_epoch}, is kept" if best_epoch is not None else ""
-    told = "" if error is None else f", {score_line('validation', TargetEncoder('regression'), error)}"
-    return ", ".join(parts) + (stopped + best + told if best else told + stopped)
+    validation = "" if error is None else f", {score_line('validation', TargetEncoder('regression'), error)}"
+    return ", ".join(parts) + (stopped + best + validation if best else validation + stopped)
 
 
 def _validation_error(network: Network, prepared: Prepared, history: History) -> float | None:

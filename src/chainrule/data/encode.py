@@ -155,7 +155,7 @@ class TableEncoder:
         survey = Survey(Table(table.path, {name: table.columns[name] for name in names}, table.lines, table.delimiter))
         named: dict[str, Numbers | Texts] = {}
         faults: list[str] = []
-        told: list[str] = list(table.notes)
+        notes: list[str] = list(table.notes)
         for column in self.columns:
             try:
                 cells = _read(survey, column)
@@ -163,15 +163,15 @@ class TableEncoder:
                 faults.append(str(fault))
                 continue
             named[column.name] = cells
-            told += _differences(column, cells)
+            notes += _differences(column, cells)
         if faults:
             raise DataError(shorten(f"{table.path}: {joined(faults)}"))
         if [name for name in table.columns if name in named] != names:
-            told.append("the columns stand in another order and are matched by name")
+            notes.append("the columns stand in another order and are matched by name")
         unused = [name for name in table.columns if name not in {*names, *self.ignored, target}]
         if unused := [name for name in unused if _holds_something(table, name)]:
-            told.append(f"not used, as the training data did not have it: {some(unused)}")
-        return Columns(table.path, len(table), named), tuple(told)
+            notes.append(f"not used, as the training data did not have it: {some(unused)}")
+        return Columns(table.path, len(table), named), tuple(notes)
 
     def to_dict(self) -> dict[str, Any]:
         """The encoder as JSON can hold it."""
@@ -221,16 +221,16 @@ def _differences(column: NumberColumn | TextColumn, cells: Numbers | Texts) -> l
         assert isinstance(column, NumberColumn) and isinstance(cells, Numbers)
         gaps = 0 if column.indicator else int(np.isnan(cells.values).sum())
         return [f"{_rows(gaps)} without {column.name!r}, which the training data never lacked"] if gaps else []
-    told = []
+    notes = []
     unseen = [k for k, place in enumerate(column.place(cells.words)) if place < 0]
     if unseen:
         rows = int(np.isin(cells.codes, unseen).sum())
         words = some([cells.words[k] for k in unseen])
-        told.append(f"{_rows(rows)} with categories of {column.name!r} that the training data did not have ({words})")
+        notes.append(f"{_rows(rows)} with categories of {column.name!r} that the training data did not have ({words})")
     gaps = 0 if NO_VALUE in column.categories else int((cells.codes < 0).sum())
     if gaps:
-        told.append(f"{_rows(gaps)} without {column.name!r}, which the training data never lacked")
-    return told
+        notes.append(f"{_rows(gaps)} without {column.name!r}, which the training data never lacked")
+    return notes
 
 
 def _rows(count: int) -> str:

@@ -70,9 +70,9 @@ class Activation:
 
     def __setstate__(self, state: Mapping[str, object]) -> None:
         """Of a pickle, also of version 0.1.0, which had no more than formula, name and slope."""
-        known = ACTIVATIONS.get(str(state["name"]))
-        if known is not None and (known.expression, known.slope) == (state["expression"], state["slope"]):
-            self.__dict__.update(vars(known))
+        usual = ACTIVATIONS.get(str(state["name"]))
+        if usual is not None and (usual.expression, usual.slope) == (state["expression"], state["slope"]):
+            self.__dict__.update(vars(usual))
         self.__dict__.update(state)
 
     @property

@@ -88,10 +88,10 @@ class Loss:
         said = {name: value for name, value in state.items() if name != "classes"}
         if "kind" not in said:
             alike = (k for k in LOSSES.values() if k.expression == said["expression"])
-            known = next((k for k in alike if k.classes == bool(state["classes"])), None)
-            said["kind"] = known.kind if known else "classes" if state["classes"] else "values"
-            said["natural"] = known.natural if known else "identity"
-            said["proper"] = known.proper if known else False
+            usual = next((k for k in alike if k.classes == bool(state["classes"])), None)
+            said["kind"] = usual.kind if usual else "classes" if state["classes"] else "values"
+            said["natural"] = usual.natural if usual else "identity"
+            said["proper"] = usual.proper if usual else False
         self.__dict__.update(said)
 
     @property
@@ -120,7 +120,7 @@ class Loss:
 
 def _kind_of(expression: Expression) -> TargetKind:
     """That of chainrule's loss with this formula; of classes only those that say so."""
-    kinds = (known.kind for known in LOSSES.values() if known.expression == expression)
+    kinds = (usual.kind for usual in LOSSES.values() if usual.expression == expression)
     return next((kind for kind in kinds if kind != "classes"), "values")
 
 
@@ -242,7 +242,7 @@ def loss_for(activation: str) -> Loss:
 
 def loss_of(kind: TargetKind) -> Loss:
     """The first loss of that kind of target."""
-    return next(known for known in LOSSES.values() if known.kind == kind)
+    return next(usual for usual in LOSSES.values() if usual.kind == kind)
 
 
 def loss(given: str | Loss | Cost | Callable[..., object]) -> Loss | Cost:

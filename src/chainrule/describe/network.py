@@ -144,8 +144,8 @@ class NetworkSpec:
         try:
             said = saved.network_kind(kinds).read(data, "network: spec")
         except DataError as fault:
-            told = str(fault).removeprefix("network: ")
-            raise SpecError(f"This is not a description of a network: {told}") from None
+            reason = str(fault).removeprefix("network: ")
+            raise SpecError(f"This is not a description of a network: {reason}") from None
         layers, loss = saved.layers_from(said.pop("layers"), kinds), saved.loss_from(said.pop("loss"))
         return cls(said.pop("inputs"), layers, loss, **said)
 

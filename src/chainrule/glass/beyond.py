@@ -219,8 +219,8 @@ def gauss_newton_vector(case: Case, vector: Mapping[str, Array]) -> dict[str, Ar
 def _product(case: Case, vector: Mapping[str, Array], *, curved: bool) -> dict[str, Array]:
     program = case.program
     pairs = tuple((s, g) for s, g in program.gradients if s.role == "parameter")
-    known = {s.name: s for s, _ in pairs}
-    moved = [known[n] for n in vector]
+    symbols = {s.name: s for s, _ in pairs}
+    moved = [symbols[n] for n in vector]
     narrowed = Program(
         program.given,
         program.forward,
@@ -233,7 +233,7 @@ def _product(case: Case, vector: Mapping[str, Array], *, curved: bool) -> dict[s
     )
     moving = tangent(narrowed, moved) if curved else gauss_newton(narrowed, moved)
     names = {s.name: t.name for s, t in moving.gradients}
-    values = case.run(moving, tuple(names.values()), {known[n].tangent.name: v for n, v in vector.items()})
+    values = case.run(moving, tuple(names.values()), {symbols[n].tangent.name: v for n, v in vector.items()})
     return {n: np.array(values[t]) for n, t in names.items()}
 
 

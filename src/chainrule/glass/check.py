@@ -145,9 +145,9 @@ def _compare(
     for _ in range(DIRECTIONS):
         direction = rng.normal(size=analytic.shape)
         direction /= np.linalg.norm(direction)
-        says = float((analytic * direction).sum())
-        numeric_one = slopes.nearest(of, direction, says)
-        worst = max(worst, abs(numeric_one - says) / max(abs(numeric_one), abs(says), size))
+        derived = float((analytic * direction).sum())
+        numeric_one = slopes.nearest(of, direction, derived)
+        worst = max(worst, abs(numeric_one - derived) / max(abs(numeric_one), abs(derived), size))
     return GradientCheck(gradient.name, of.name, analytic.shape, "directional", worst, worst <= _allowed(slopes, size))
 
 

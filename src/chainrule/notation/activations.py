@@ -39,32 +39,32 @@ class Activations:
     def __init__(self, program: Program) -> None:
         made_by = {e.target.name: e for e in program.forward}
         self.gradient_of = program.gradient_of
-        self.known: dict[str, Activated] = {}
+        self.by_value: dict[str, Activated] = {}
         for a, z_symbol in program.activations:
             equation, z = made_by.get(a.name), z_symbol.name
             if equation is None or not isinstance(equation.op, Elementwise) or only_value(equation, made_by) != z:
                 continue
             group: list[Equation] = []
             formula = expanded(equation.op.expression, made_by, group)
-            self.known[equation.target.name] = Activated(
+            self.by_value[equation.target.name] = Activated(
                 z, replace(formula, {Variable(z): Variable("z")}), tuple(group)
             )
 
     def of(self, name: str) -> Activated | None:
         """How the symbol is made, if it is an activation's value."""
-        return self.known.get(name)
+        return self.by_value.get(name)
 
     @property
     def several(self) -> bool:
         """Whether there is more than one element-wise activation."""
-        return len({a.formula for a in self.known.values() if not a.vector}) > 1
+        return len({a.formula for a in self.by_value.values() if not a.vector}) > 1
 
     def slope(self, equation: Equation) -> tuple[str, Expression] | None:
         """(A, factor) where the equation is dZ = dA · factor and the factor is g'(Z), as numbers show."""
         target, op = equation.target, equation.op
         if target.role != "gradient" or not isinstance(op, Elementwise):
             return None
-        for a, activation in self.known.items():
+        for a, activation in self.by_value.items():
             if activation.vector or a not in self.gradient_of or target != self.gradient_of.get(activation.z):
                 continue
             da = self.gradient_of[a].name

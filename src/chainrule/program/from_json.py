@@ -198,13 +198,13 @@ class SymbolRecord:
     """Those that stand before it."""
 
     def read(self, value: object, place: str) -> tuple[str, Symbol]:
-        known = _SYMBOL.read(value, place)
-        name, how, layer = known.pop("name"), known["how"], known["layer"]
-        known["of"] = tuple([Called(self.symbols).read(x, within(place, "of")) for x in known["of"]])
-        if len(known["of"]) != {"": 0, "product": 2}.get(how, 1):
-            raise DataError(f"{place}: how {shown(how)} does not go with being of {len(known['of'])} symbols.")
-        known["layer"] = None if layer is None else Label(*layer)
-        symbol = Symbol(**known)
+        record = _SYMBOL.read(value, place)
+        name, how, layer = record.pop("name"), record["how"], record["layer"]
+        record["of"] = tuple([Called(self.symbols).read(x, within(place, "of")) for x in record["of"]])
+        if len(record["of"]) != {"": 0, "product": 2}.get(how, 1):
+            raise DataError(f"{place}: how {shown(how)} does not go with being of {len(record['of'])} symbols.")
+        record["layer"] = None if layer is None else Label(*layer)
+        symbol = Symbol(**record)
         if _named(symbol) > NAMED or len(symbol.name) > LONGEST_NAME:
             raise DataError(f"{place}: its name is made of more than {NAMED} symbols or {LONGEST_NAME:,} characters.")
         written = free_name(symbol, self.symbols)
@@ -233,10 +233,10 @@ class EquationRecord:
 
     def read(self, value: object, place: str) -> Equation:
         """The equation.  Raises DataError."""
-        name, known = self._kind.read(value, place)
+        name, record = self._kind.read(value, place)
         op = next(kind for kind in OPERATIONS if kind.__name__ == name)
-        settings = {f.name: known.pop(f.name) for f in fields(op)}
-        return Equation(op=op(**settings), **known)
+        settings = {f.name: record.pop(f.name) for f in fields(op)}
+        return Equation(op=op(**settings), **record)
 
 
 class Parts:

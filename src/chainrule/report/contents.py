@@ -38,7 +38,7 @@ def derivations(net: Network, X: ArrayLike, y: ArrayLike, optimizer: Optimizer |
     labels = classes and np.ndim(y) < 2
     program = net.derive(optimizer=optimizer, targets="labels" if labels else "values")
     heats = Heats(min(CELLS, BYTES // max(1, 2 * len(program.equations))))
-    told = []
+    notations = []
     for name in notation_names():
         table = MATHEMATICAL.get(name)
         trace = net.trace(X, y, training=True, optimizer=optimizer, notation=name)
@@ -48,8 +48,10 @@ def derivations(net: Network, X: ArrayLike, y: ArrayLike, optimizer: Optimizer |
         title, says = (table.title, table.says) if table else ("NumPy", "Executable source; samples are rows.")
         if more := remarks(program, arranged):
             says = f"{says} Here {'; '.join(more)}."
-        told.append({"name": name, "title": title, "says": f"{title}. {says}", "code": table is None, "lines": lines})
-    return {"notations": told, "arrays": heats.arrays}
+        notations.append(
+            {"name": name, "title": title, "says": f"{title}. {says}", "code": table is None, "lines": lines}
+        )
+    return {"notations": notations, "arrays": heats.arrays}
 
 
 Writer = Callable[[str], tuple[str, bool]]
@@ -141,10 +143,10 @@ def curves(history: History | None, monitor: Monitor | None) -> list[dict[str, A
 
 
 def _chart(title: str, over: str, x: Array, series: list[tuple[str, Array]], log: bool = False) -> dict[str, Any]:
-    told = [
+    curves = [
         {"name": name, "values": [_value(v) for v in values]} for name, values in series if np.isfinite(values).any()
     ]
-    return {"title": title, "over": over, "x": [int(v) for v in x], "log": log, "series": told}
+    return {"title": title, "over": over, "x": [int(v) for v in x], "log": log, "series": curves}
 
 
 def _value(value: float) -> float | None:
@@ -165,13 +167,13 @@ def facts(net: Network, X: ArrayLike, y: ArrayLike, history: History | None) -> 
 def settings(net: Network, optimizer: Optimizer | None, more: Mapping[str, object]) -> list[tuple[str, str]]:
     """(name, value) of everything that was chosen."""
     spec = net.spec
-    told: list[tuple[str, object]] = [("inputs", f"{spec.inputs}{' tokens' if spec.tokens else ''}")]
+    facts: list[tuple[str, object]] = [("inputs", f"{spec.inputs}{' tokens' if spec.tokens else ''}")]
     for column in diagram_columns(net)[1:]:
         inside = f" ({', '.join(' '.join(p.split()) for p in column.parameters)})" if column.parameters else ""
-        told.append((f"layer {column.title}", f"{column.width} wide, {column.words}{inside}"))
-    told += [("loss", spec.loss.name), ("reduction", spec.reduction), ("L1", spec.l1), ("L2", spec.l2)]
+        facts.append((f"layer {column.title}", f"{column.width} wide, {column.words}{inside}"))
+    facts += [("loss", spec.loss.name), ("reduction", spec.reduction), ("L1", spec.l1), ("L2", spec.l2)]
     if optimizer is not None:
         kept = [f"{k} {v}" for k, v in optimizer.to_dict().items() if k != "type" and v is not None]
-        told.append(("optimizer", f"{type(optimizer).__name__}: {', '.join(kept)}"))
-    told += [("type of numbers", net.dtype.name), ("seed", net.seed), *more.items()]
-    return [(name, str(value)) for name, value in told if value not in (0.0, None) or name == "seed"]
+        facts.append(("optimizer", f"{type(optimizer).__name__}: {', '.join(kept)}"))
+    facts += [("type of numbers", net.dtype.name), ("seed", net.seed), *more.items()]
+    return [(name, str(value)) for name, value in facts if value not in (0.0, None) or name == "seed"]
