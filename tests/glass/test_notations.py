@@ -12,7 +12,7 @@ from systems import SYSTEMS
 
 import chainrule as cr
 from chainrule.describe.activations import ACTIVATIONS
-from chainrule.describe.losses import CANONICAL
+from chainrule.describe.losses import canonical_pairs
 from chainrule.describe.optimizers import OPTIMIZERS
 from chainrule.notation import FORMATS, MATHEMATICAL, notation_names, show, views
 from chainrule.notation.latex import COMMANDS
@@ -202,7 +202,7 @@ def test_every_rule_is_explained() -> None:
     }
     unknown = {r for r in rules - set(RULES) - named if "(" not in r and "*" not in r and " " not in r}
     assert unknown <= {"own", "softmax", "cross_entropy", "squared_error"}, unknown
-    assert {pair.name for pair in CANONICAL.values()} <= set(RULES) and set(USUAL) <= set(RULES)
+    assert {pair.name for pair in canonical_pairs().values()} <= set(RULES) and set(USUAL) <= set(RULES)
 
 
 def test_every_activation_over_a_row_says_its_jacobian() -> None:

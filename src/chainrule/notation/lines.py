@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from chainrule.describe.activations import ACTIVATIONS
-from chainrule.describe.losses import CANONICAL
+from chainrule.describe.losses import canonical_pairs
 from chainrule.program.equation import Equation, Program
 from chainrule.program.op import Elementwise, MatMul, Reduce
 from chainrule.program.scalar import Apply, Expression, Reduction, Variable, children, replace, walk
@@ -19,10 +19,10 @@ from chainrule.program.symbol import Symbol
 FAMILIAR: Mapping[str, Expression] = {a.name: a.expression for a in ACTIVATIONS.values() if a.entries is not None}
 """Functions of a whole row with a name of their own."""
 
-USUAL: Mapping[str, Expression] = {p.name: p.written for p in CANONICAL.values() if p.written is not None}
+USUAL: Mapping[str, Expression] = {p.name: p.written for p in canonical_pairs().values() if p.written is not None}
 """The loss as texts write it, where a canonical pair computes it another way; the first member of its line."""
 
-STABLE: Mapping[str, Expression] = {p.name: p.stable for p in CANONICAL.values() if p.stable is not None}
+STABLE: Mapping[str, Expression] = {p.name: p.stable for p in canonical_pairs().values() if p.stable is not None}
 """The form that is computed, without the steps that only keep digits (the 1 among the exponentials is added last)."""
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from chainrule.describe.layers import LAYERS
-from chainrule.describe.losses import CANONICAL
+from chainrule.describe.losses import canonical_pairs
 from chainrule.describe.optimizers import OPTIMIZERS
 from chainrule.program.equation import Equation, Program
 
 RULES: Mapping[str, str] = {
     **{rule: text for kind in LAYERS.values() for rule, text in kind.reasons.items()},
     **{kind.__name__: kind.reason for kind in OPTIMIZERS.values()},
-    **{pair.name: pair.reason for pair in CANONICAL.values()},
+    **{pair.name: pair.reason for pair in canonical_pairs().values()},
     "one-hot": "a label as a row of zeros with a 1 in its place",
     "label smoothing": "label smoothing: a share of each label is spread evenly over the classes",
     "sum of the losses": "the losses of all samples added up",

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Literal, get_args
 
 from chainrule.describe.activations import ACTIVATIONS
-from chainrule.describe.losses import CANONICAL, LOSSES, OF_LOG_PROBABILITIES, Cost, Loss, Targets
+from chainrule.describe.losses import LOSSES, OF_LOG_PROBABILITIES, Cost, Loss, Targets, canonical_pairs
 from chainrule.describe.network import NetworkSpec
 from chainrule.describe.optimizers import Optimizer
 from chainrule.errors import FormulaError, SpecError, expected, unknown_name
@@ -179,7 +179,8 @@ def _losses(builder: Builder, loss: Loss, output: Forward, y: Symbol, *, canonic
     prediction = output.prediction
     # By formula, not by name: an own formula may bear any name.
     names = next((n for n, known in LOSSES.items() if known.expression == loss.expression), ""), output.activation.name
-    pair = CANONICAL.get((names[1], names[0])) if canonical and output.activation == ACTIVATIONS.get(names[1]) else None
+    last_is_known = canonical and output.activation == ACTIVATIONS.get(names[1])
+    pair = canonical_pairs().get((names[1], names[0])) if last_is_known else None
     expression = loss.expression
     if names == ("cross_entropy", "log_softmax") and output.activation == ACTIVATIONS["log_softmax"]:
         expression = OF_LOG_PROBABILITIES

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from chainrule.describe.activations import Activation
 from chainrule.describe.layers import Place
@@ -12,8 +12,7 @@ from chainrule.program.builder import Builder, Initial
 from chainrule.program.symbol import BATCH, STORED, Symbol
 
 
-@dataclass(frozen=True)
-class Forward:
+class Forward(NamedTuple):
     """What the layers have written."""
 
     inputs: Symbol
