@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import chainrule
@@ -52,7 +53,8 @@ def modules() -> dict[str, Path]:
 MODULES = modules()
 
 
-def imported(path: Path, *, everywhere: bool = True) -> set[str]:
+@cache
+def imported(path: Path, *, everywhere: bool = True) -> frozenset[str]:
     """The chainrule modules that a file imports; with everywhere=False only while it is imported itself.
 
     A module's name in a string is an import as well.
@@ -63,7 +65,7 @@ def imported(path: Path, *, everywhere: bool = True) -> set[str]:
         for_types = isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
         if for_types or (not everywhere and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)):
             skipped |= {child for part in node.body for child in ast.walk(part)}  # type: ignore[attr-defined]
-    found = set()
+    found: set[str] = set()
     for node in ast.walk(tree):
         if node in skipped:
             continue
@@ -76,7 +78,7 @@ def imported(path: Path, *, everywhere: bool = True) -> set[str]:
                 found |= {n if n in MODULES else node.module for n in names}
         elif isinstance(node, ast.Constant) and node.value in MODULES and node.value != "chainrule":
             found.add(node.value)  # import_module("chainrule.x"), or a table of such names
-    return found
+    return frozenset(found)
 
 
 def test_a_module_named_in_a_string_is_seen(tmp_path: Path) -> None:
