@@ -20,7 +20,8 @@ from chainrule.notation.latex import COMMANDS
 from chainrule.notation.lines import FAMILIAR, USUAL
 from chainrule.notation.reasons import RULES
 from chainrule.program.op import OPERATIONS
-from chainrule.program.scalar import FUNCTIONS, Apply, walk
+from chainrule.program.scalar import FUNCTIONS, Apply
+from chainrule.program.walk import walk
 from problems import PROBLEMS
 
 GOLDENS = Path(__file__).parent / "goldens"

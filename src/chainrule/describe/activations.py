@@ -12,8 +12,10 @@ from dataclasses import dataclass, field
 
 from chainrule.describe import initialisers
 from chainrule.errors import FormulaError, SpecError, expected, is_number, unknown_name
+from chainrule.program.derivative import differentiate
 from chainrule.program.parse import formula, source
-from chainrule.program.scalar import Expression, Reduction, Variable, differentiate, walk
+from chainrule.program.scalar import Expression, Reduction, Variable
+from chainrule.program.walk import walk
 
 _Z = Variable("z")
 

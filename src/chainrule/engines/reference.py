@@ -7,6 +7,7 @@ and as the result of any function.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, assert_never
@@ -20,9 +21,12 @@ from chainrule.program.equation import Equation, Program
 from chainrule.program.op import Elementwise, Gather, Mask, MatMul, OneHot, Reduce, ScatterAdd
 from chainrule.program.scalar import Apply, Constant, Expression, Reduction, Variable
 from chainrule.program.symbol import BATCH, STORED, Symbol
+from chainrule.program.walk import children, parts, variables
 
 Evaluate = Callable[[dict[str, Any]], Any]
 """From the values so far to an equation's value."""
+Functions = Mapping[str, Callable[..., Any]]
+"""How each function of the language is computed."""
 
 
 def _sigmoid(x: Array) -> Array:
@@ -52,7 +56,7 @@ def _number(compare: np.ufunc) -> Callable[..., Array]:
     return lambda a, b: compare(a, b).astype(np.result_type(a, b))
 
 
-SCALAR: Mapping[str, Callable[..., Any]] = {
+SCALAR: Functions = {
     "add": np.add,
     "sub": np.subtract,
     "neg": np.negative,
@@ -149,14 +153,51 @@ def _flushing(function: Callable[..., Any]) -> Callable[..., Any]:
     return lambda *arguments: without_subnormal(np.asarray(function(*arguments)))
 
 
-FLUSHING: Mapping[str, Callable[..., Any]] = {name: _flushing(function) for name, function in SCALAR.items()}
+FLUSHING: Functions = {name: _flushing(function) for name, function in SCALAR.items()}
 """The same functions with 0 for results that are subnormal."""
 
 
-def evaluator(
-    expression: Expression, dtype: np.dtype[Any], functions: Mapping[str, Callable[..., Any]] = SCALAR
+_DEEP = 50
+"""Levels of an expression that are computed by functions which call each other."""
+
+
+def evaluator(expression: Expression, dtype: np.dtype[Any], functions: Functions = SCALAR) -> Evaluate:
+    """The expression as a function of named values, computed in the dtype by these functions.
+
+    What it uses several times is computed once.
+    """
+    order = parts(expression)
+    uses = Counter(a for e in order for a in children(e))
+    depths: dict[Expression, int] = {}
+    keys: dict[Expression, str] = {}
+    steps: list[tuple[str, Evaluate]] = []
+    for e in order:
+        depths[e] = 1 + max((0 if a in keys else depths[a] for a in children(e)), default=0)
+        if e != expression and isinstance(e, Apply) and (uses[e] > 1 or depths[e] > _DEEP):
+            key = f"{len(steps)} of the parts"  # no symbol is called so
+            steps.append((key, _evaluator(e, dtype, functions, keys)))
+            keys[e] = key
+    whole = _evaluator(expression, dtype, functions, keys)
+    if not steps:
+        return whole
+    names = variables(expression)
+
+    def value(v: dict[str, Any]) -> Any:
+        own = {name: v[name] for name in names}
+        for key, part in steps:
+            own[key] = part(own)
+        return whole(own)
+
+    return value
+
+
+def _evaluator(
+    expression: Expression, dtype: np.dtype[Any], functions: Functions, keys: Mapping[Expression, str]
 ) -> Evaluate:
-    """The expression as a function of named values, computed in the dtype by these functions."""
+    """The expression as a function of named values; keys: of parts whose values are among these."""
+    if expression in keys:
+        key = keys[expression]
+        return lambda v: v[key]
     if isinstance(expression, Constant):
         value = dtype.type(expression.value)
         return lambda v: value
@@ -166,22 +207,22 @@ def evaluator(
     assert not isinstance(expression, Reduction)
     assert isinstance(expression, Apply)
     if expression.function == "pow" and expression.arguments[1] == Constant(2.0):
-        base, square = evaluator(expression.arguments[0], dtype, functions), functions["mul"]
+        base, square = _evaluator(expression.arguments[0], dtype, functions, keys), functions["mul"]
         if functions is SCALAR:
             return lambda v: np.square(base(v))
         return lambda v: square(x := base(v), x)
     function = functions[expression.function]
-    parts = [evaluator(a, dtype, functions) for a in expression.arguments]
-    if len(parts) == 1:
-        one = parts[0]
+    arguments = [_evaluator(a, dtype, functions, keys) for a in expression.arguments]
+    if len(arguments) == 1:
+        one = arguments[0]
         return lambda v: function(one(v))
-    if len(parts) == 2:
-        left, right = parts
+    if len(arguments) == 2:
+        left, right = arguments
         return lambda v: function(left(v), right(v))
-    return lambda v: function(*(p(v) for p in parts))
+    return lambda v: function(*(a(v) for a in arguments))
 
 
-def handler(equation: Equation, dtype: np.dtype[Any], functions: Mapping[str, Callable[..., Any]] = SCALAR) -> Evaluate:
+def handler(equation: Equation, dtype: np.dtype[Any], functions: Functions = SCALAR) -> Evaluate:
     """The equation's right side as a function of the values so far, computed in the dtype by these functions."""
     names, op = [s.name for s in equation.operands], equation.op
     match op:

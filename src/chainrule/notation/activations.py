@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 from chainrule.notation.lines import expanded, only_value
 from chainrule.notation.numbers import is_slope
+from chainrule.program.derivative import differentiate
 from chainrule.program.equation import Equation, Program
 from chainrule.program.op import Elementwise
-from chainrule.program.scalar import ZERO, Expression, Reduction, Variable, differentiate, replace, variables, walk
+from chainrule.program.scalar import ZERO, Expression, Reduction, Variable, is_zero
+from chainrule.program.walk import replace, variables, walk
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ class Activations:
             factor = differentiate(op.expression, da)
             if not set(variables(factor)) <= {a, activation.z}:
                 continue
-            if replace(op.expression, {Variable(da): ZERO}) != ZERO:  # not dA times something, and nothing else
+            if not is_zero(replace(op.expression, {Variable(da): ZERO})):  # not dA times something, and nothing else
                 continue
             formula = replace(activation.formula, {Variable("z"): Variable(activation.z)})
             if is_slope(factor, formula, activation.z, a):

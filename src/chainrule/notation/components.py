@@ -21,10 +21,11 @@ from chainrule.notation.typeset import Atom, Frac, Look, Row, Scripts, joined
 from chainrule.program.equation import Equation, Program
 from chainrule.program.op import Elementwise, Gather, Mask, MatMul, OneHot, Reduce, ScatterAdd
 from chainrule.program.scalar import Apply as Applied
-from chainrule.program.scalar import Constant, Expression, Reduction, Variable, variables
-from chainrule.program.scalar import replace as exchange
+from chainrule.program.scalar import Constant, Expression, Reduction, Variable, is_zero
 from chainrule.program.symbol import BATCH, STORED, Shape, Symbol, broadcast
 from chainrule.program.text import number
+from chainrule.program.walk import replace as exchange
+from chainrule.program.walk import variables
 
 NODES, SAMPLES = "kjpqruv", "ist"
 
@@ -137,7 +138,7 @@ class Components:
     def _jacobian(self, derivatives: Jacobian, place: Place) -> Math:
         p = Place("p", place.row)
         total: Math | None = None
-        if derivatives.local != Constant(0.0):
+        if not is_zero(derivatives.local):
             local = self._expression(derivatives.local, p)
             delta = Delta("p", place.column)
             total = delta if local == Number(1.0) else Apply("mul", (local, delta))

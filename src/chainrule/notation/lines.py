@@ -13,8 +13,9 @@ from chainrule.describe.activations import ACTIVATIONS
 from chainrule.describe.losses import canonical_pairs
 from chainrule.program.equation import Equation, Program
 from chainrule.program.op import Elementwise, MatMul, Reduce
-from chainrule.program.scalar import Apply, Expression, Reduction, Variable, children, replace, walk
+from chainrule.program.scalar import Apply, Expression, Reduction, Variable
 from chainrule.program.symbol import Symbol
+from chainrule.program.walk import children, occurrences, replace
 
 FAMILIAR: Mapping[str, Expression] = {a.name: a.expression for a in ACTIVATIONS.values() if a.entries is not None}
 """Functions of a whole row with a name of their own."""
@@ -145,7 +146,7 @@ def _open(user: Equation, name: str) -> bool:
     """Whether a value may be written in place there: in an expression, and only once."""
     if not isinstance(user.op, Elementwise | Reduce):
         return False
-    return sum(e == Variable(name) for e in walk(user.op.expression)) == 1
+    return occurrences(user.op.expression).get(Variable(name), 0) == 1
 
 
 def _inside(equation: Equation, written: Mapping[str, Equation]) -> list[Equation]:

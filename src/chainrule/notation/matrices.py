@@ -30,10 +30,11 @@ from chainrule.notation.typeset import Atom, Look, Row
 from chainrule.program.equation import Equation, Program
 from chainrule.program.op import Elementwise, Gather, Mask, MatMul, OneHot, Op, Reduce, ScatterAdd
 from chainrule.program.scalar import Apply as Applied
-from chainrule.program.scalar import Constant, Expression, Reduction, Variable, variables
-from chainrule.program.scalar import replace as exchange
+from chainrule.program.scalar import Constant, Expression, Reduction, Variable
 from chainrule.program.symbol import STORED, Symbol
 from chainrule.program.text import number
+from chainrule.program.walk import replace as exchange
+from chainrule.program.walk import variables
 
 
 class Matrices:

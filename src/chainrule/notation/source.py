@@ -6,15 +6,18 @@ Every equation is one assignment; brackets keep the order of its operations.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import assert_never
 
+from chainrule.notation.size import writable
 from chainrule.program.equation import Equation, Program
 from chainrule.program.op import Elementwise, Gather, Mask, MatMul, OneHot, Reduce, ScatterAdd
-from chainrule.program.scalar import Apply, Constant, Expression, Variable, walk
+from chainrule.program.scalar import Apply, Constant, Expression, Variable
 from chainrule.program.symbol import BATCH, STORED, Symbol, shape_text
 from chainrule.program.text import ATOM, PRECEDENCE
+from chainrule.program.walk import occurrences
 
 _INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/"}
 _COMPARE = {"lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!="}
@@ -155,11 +158,12 @@ def _code(equation: Equation, within: Mapping[str, str]) -> str:
 def source_lines(program: Program) -> list[CodeLine]:
     """The assignments of the function's body; a product before its bias is written in place."""
     uses: dict[str, int] = {}
-    for equation in program.equations:
-        names = [x.name for x in walk(equation.op.expression) if isinstance(x, Variable)] if isinstance(
-            equation.op, Elementwise | Reduce) else [s.name for s in equation.operands]  # fmt: skip
-        for name in names:
-            uses[name] = uses.get(name, 0) + 1
+    for equation in writable(program).equations:
+        counts: Mapping[str, int] = Counter(s.name for s in equation.operands)
+        if isinstance(equation.op, Elementwise | Reduce):
+            counts = {x.name: k for x, k in occurrences(equation.op.expression).items() if isinstance(x, Variable)}
+        for name, count in counts.items():
+            uses[name] = uses.get(name, 0) + count
     read_by_expression = {
         s.name for e in program.equations if isinstance(e.op, Elementwise | Reduce) for s in e.operands
     }

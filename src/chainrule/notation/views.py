@@ -14,6 +14,7 @@ from chainrule.notation.matrices import Matrices
 from chainrule.notation.names import Names
 from chainrule.notation.reasons import Reasons
 from chainrule.notation.rewrite import named_penalties
+from chainrule.notation.size import writable
 from chainrule.notation.source import source, source_lines
 from chainrule.notation.tables import FORMATS, MATHEMATICAL, ROW, SOURCE, Notation, notation_names
 from chainrule.notation.tree import Relation, Typesetter
@@ -81,7 +82,7 @@ def check_format(name: str) -> str:
 def views(program: Program, notation: str = "row", *, mean_at: Mean | None = None) -> list[EquationView]:
     """Every line of the derivation.  mean_at: where 1/m stands (None: as the notation's text has it).
 
-    Raises SpecError for a notation or a place that is not known.
+    Raises SpecError for a notation or a place that is not known, FormulaError for a program too large to be written.
     """
     return list(derivation(program, notation, mean_at=mean_at).views)
 
@@ -94,7 +95,7 @@ def derivation(program: Program, notation: str = "row", *, mean_at: Mean | None 
     if notation == SOURCE:
         return Derivation(program, {}, tuple(_source_views(program)))
     table = MATHEMATICAL[notation]
-    arranged, penalties = named_penalties(program)
+    arranged, penalties = named_penalties(writable(program))
     if (mean_at or table.mean) == "weights":
         arranged = mean_at_weights(arranged)
     return Derivation(arranged, penalties, tuple(_views(arranged, table)))
@@ -196,7 +197,8 @@ def show(
     """The whole derivation as text: forward propagation, cost, backward propagation, update.
 
     notation: row, column, index, layer, batch, numpy.  format: unicode, latex, markdown, mathml.  why: with the rule
-    behind each line.  mean_at: "weights" or "cost", where 1/m stands.  Raises SpecError with what is known.
+    behind each line.  mean_at: "weights" or "cost", where 1/m stands.  Raises SpecError with what is known,
+    FormulaError for a program too large to be written.
     """
     check_notation(notation)
     check_format(format)

@@ -17,9 +17,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from chainrule.program.op import Elementwise, Op, Reduce
-from chainrule.program.scalar import Expression, variables
+from chainrule.program.scalar import Expression
 from chainrule.program.symbol import STORED, Shape, Symbol
 from chainrule.program.text import equation_text, program_text
+from chainrule.program.walk import variables
 
 SECTIONS = ("forward", "cost", "backward", "update")
 

@@ -15,8 +15,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from chainrule.program.scalar import Expression, Over, Reduction, variables, walk
+from chainrule.program.scalar import Expression, Over, Reduction
 from chainrule.program.symbol import BATCH, Shape, Symbol, broadcast
+from chainrule.program.walk import variables, walk
 
 
 @dataclass(frozen=True)

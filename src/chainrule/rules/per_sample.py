@@ -19,9 +19,10 @@ from typing import assert_never
 
 from chainrule.errors import SpecError
 from chainrule.program.builder import Builder
+from chainrule.program.derivative import differentiate
 from chainrule.program.equation import Equation, Program, shape_of
 from chainrule.program.op import Elementwise, Gather, Mask, MatMul, OneHot, Op, Reduce, ScatterAdd
-from chainrule.program.scalar import ONE, TWO, Expression, Variable, differentiate, power
+from chainrule.program.scalar import ONE, TWO, Expression, Variable, power
 from chainrule.program.symbol import Symbol
 from chainrule.program.verify import verify
 
@@ -102,19 +103,14 @@ def _of_each(builder: Builder, equation: Equation) -> Expression:
     if over == "rows" or shape_of(expression, builder.scope)[1:] == (1,):
         return expression
     each = Reduce("sum", "columns", expression)
-    for before in builder.equations:
-        if before.op == each:
-            return Variable(before.target.name)
-    return Variable(builder.reduce(equation.target.said("sum"), each, rule=_RULE).name)
+    there = builder.existing(each)
+    return Variable((there or builder.reduce(equation.target.said("sum"), each, rule=_RULE)).name)
 
 
 def _square(builder: Builder, symbol: Symbol) -> Symbol:
     """Σ_j of the squares of a sample's values (m, 1), written once."""
     op = Reduce("sum", "columns", power(Variable(symbol.name), TWO))
-    for equation in builder.equations:
-        if equation.op == op:
-            return equation.target
-    return builder.reduce(symbol.said("squares"), op, rule=_RULE)
+    return builder.existing(op) or builder.reduce(symbol.said("squares"), op, rule=_RULE)
 
 
 def second_moments(program: Program) -> tuple[Program, dict[str, Symbol]]:

@@ -14,11 +14,13 @@ from numpy.typing import ArrayLike, NDArray
 from chainrule.engines.base import Engine
 from chainrule.engines.reference import evaluator
 from chainrule.errors import DataError, SpecError, expected, unknown_name
+from chainrule.program.derivative import differentiate
 from chainrule.program.equation import Equation, Program, operands_of
 from chainrule.program.op import Elementwise, Reduce
-from chainrule.program.scalar import Expression, Over, Variable, apply, differentiate, replace, variables
+from chainrule.program.scalar import Expression, Over, Variable, apply
 from chainrule.program.symbol import BATCH, How, Symbol
 from chainrule.program.verify import verify
+from chainrule.program.walk import replace, variables
 from chainrule.train.callbacks import Callback
 from chainrule.train.history import EpochRecord
 from chainrule.train.state import FitState
