@@ -64,7 +64,7 @@ def test_what_differs_is_not_alike() -> None:
 
 def _layers(kind: str) -> list[Any]:
     if kind == "dense":
-        return [cr.Dense(n, g) for n in (9, 9) for g in ("tanh", "relu") for _ in range(6)]
+        return [cr.Dense(9, g) for g in ("tanh", "relu") for _ in range(6)]
     if kind == "normalised":
         return [layer for _ in range(6) for layer in (cr.Dense(7), cr.BatchNorm("relu"), cr.Dropout(0.2))]
     return [layer for _ in range(6) for layer in (cr.Dense(8, "softmax"), cr.LayerNorm())]
