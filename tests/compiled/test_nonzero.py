@@ -41,8 +41,15 @@ def hollow(fitting: Fitting, share: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize("share", [0.5, 0.97, 1.0])
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("fitting", TILES, ids=str)
+@pytest.mark.parametrize(
+    ("fitting", "dtype"),
+    [
+        pytest.param(fitting, dtype, marks=[pytest.mark.long] if dtype == "float64" and number % 2 else [])
+        for number, fitting in enumerate(TILES)
+        for dtype in ("float32", "float64")
+    ],
+    ids=str,
+)
 def test_same_bits_as_whole_products(
     fitting: Fitting, dtype: str, share: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:

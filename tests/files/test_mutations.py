@@ -25,7 +25,7 @@ from chainrule.language import CharacterModel
 from chainrule.train.history import History
 
 KEPT = Path(__file__).parent / "format1"
-EACH = 50
+EACH = 42
 """Mutations of a part."""
 
 RAW = {"@deep": "[" * 5000 + "]" * 5000, "@objects": '{"a":' * 5000 + "1" + "}" * 5000, "@digits": "9" * 100_000}
