@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from chainrule import frames
 from chainrule.describe.losses import Loss, Targets, loss_of
 from chainrule.describe.network import NetworkSpec
+from chainrule.engines.pinned import pinned
 from chainrule.errors import DataError, SpecError, expected, shorten, shown, unknown_name
 
 Array = NDArray[Any]
@@ -46,7 +47,7 @@ def inputs(spec: NetworkSpec, X: ArrayLike, dtype: DTypeLike, names: tuple[str, 
 
 
 def _tokens(spec: NetworkSpec, X: ArrayLike) -> Array:
-    array = _asarray("X", X)
+    array = pinned(_asarray("X", X))
     if array.ndim != 2 or array.shape[1] != spec.inputs:
         raise DataError(expected("X", f"of shape (m, {spec.inputs}), {spec.inputs} tokens a sample", array.shape))
     return _integers("X", array, spec.layers[0].vocabulary, "tokens")
@@ -54,7 +55,7 @@ def _tokens(spec: NetworkSpec, X: ArrayLike) -> Array:
 
 def targets(spec: NetworkSpec, y: ArrayLike, samples: int, dtype: DTypeLike) -> tuple[Targets, Array]:
     """("labels", y (m,) int64) or ("values", Y (m, n) of the dtype)."""
-    array = _asarray("y", y)
+    array = pinned(_asarray("y", y))
     if array.ndim == 0 or len(array) != samples:
         size = "none" if array.ndim == 0 else len(array)
         raise DataError(f"y must have one entry per sample. Got {size} for {samples} samples.")
@@ -120,7 +121,7 @@ def weights_in_range(array: Array, dtype: DTypeLike, *, relative: bool) -> Array
             f"sample_weight must add up to a number within the range of {info.dtype}, {limits}. Got weights up to "
             f"{largest:g}; divide them by a common number."
         )
-    return np.require(array, dtype, _AS_MACHINE_CODE_READS)
+    return pinned(np.require(array, dtype, _AS_MACHINE_CODE_READS))
 
 
 class Views(dict[str, Array]):
@@ -237,7 +238,7 @@ def _no_numbers(name: str, array: Array) -> str:
 
 def _numbers(name: str, given: ArrayLike, dtype: DTypeLike) -> Array:
     with np.errstate(over="ignore"):  # what does not fit the dtype becomes inf, and is named as such
-        array = np.require(_asarray(name, given), dtype, _AS_MACHINE_CODE_READS)
+        array = pinned(np.require(_asarray(name, given), dtype, _AS_MACHINE_CODE_READS))
     if array.ndim > 0 and len(array) == 0:
         raise DataError(f"{name} is empty: at least one sample is needed.")
     return array

@@ -74,7 +74,7 @@ def prepared(
     if time_limit is not None:
         checks.positive_number("time_limit", time_limit)
     hooks, schedule = (*as_callbacks(callbacks), Progress(verbose)), as_schedule(optimizer.learning_rate)
-    stored = {**net._parameters, **net._state}
+    stored = {**net.parameters, **net.state}
     if frozen := [name for name, array in stored.items() if not array.flags.writeable]:
         raise SpecError(f"{', '.join(frozen)} cannot be written, and a fit writes to every array of the network.")
     names = frames.names(X)

@@ -18,6 +18,7 @@ from chainrule.describe.network import NetworkSpec, PenaltyPer, Reduction
 from chainrule.describe.optimizers import Optimizer, rule_of
 from chainrule.engines.base import Engine, OneRow, Values
 from chainrule.engines.choose import Engines
+from chainrule.engines.pinned import pinned
 from chainrule.engines.table import ENGINES, engine_names, listed
 from chainrule.errors import SpecError, expected, unknown_name
 from chainrule.files import reading
@@ -101,6 +102,7 @@ class Network(GlassBox):
         self.feature_names: tuple[str, ...] | None = None
         """Of the inputs, where the last fit was of a data frame with names: frames are matched by them."""
         self._fits = 0
+        self._being_fitted = False
         self._before: Ended | None = None
         self._programs: dict[object, Program] = {}
         self._engines = Engines(engine, self.dtype)
@@ -110,7 +112,8 @@ class Network(GlassBox):
         self._layout = ParameterLayout.of(stored, self.dtype.itemsize)
         if self._layout.size * self.dtype.itemsize > sys.maxsize:
             raise SpecError(f"The network would have {self._layout.size:,} parameters: more than any memory holds.")
-        self._buffer = self._layout.allocate(self.dtype)
+        self._buffer = pinned(self._layout.allocate(self.dtype))
+        self._views: dict[str, Array] = {}
         views = self._layout.views(self._buffer)
         roles = {s.name: s.role for s in stored}
         self._parameters = {k: v for k, v in views.items() if roles[k] == "parameter"}
@@ -121,12 +124,20 @@ class Network(GlassBox):
     @property
     def parameters(self) -> dict[str, Array]:
         """Writable views by name: W1 (n0, n1), b1 (n1,), ..., E (v, d), gamma, beta."""
-        return checks.Views(self._parameters)
+        return checks.Views(self._handed_out(self._parameters))
 
     @property
     def state(self) -> dict[str, Array]:
         """Writable views of what is kept beside the parameters: running means and variances."""
-        return checks.Views(self._state)
+        return checks.Views(self._handed_out(self._state))
+
+    def _handed_out(self, arrays: dict[str, Array]) -> dict[str, Array]:
+        """Views of these that are the caller's: one whose shape or dtype he has changed is made anew."""
+        for name, array in arrays.items():
+            view = self._views.get(name)
+            if view is None or (view.shape, view.strides, view.dtype) != (array.shape, array.strides, array.dtype):
+                self._views[name] = array.view()
+        return {name: self._views[name] for name in arrays}
 
     @property
     def program(self) -> Program:
@@ -346,17 +357,22 @@ class Network(GlassBox):
         interrupted, or starts; without it a folder that holds checkpoints is refused.  continue_: goes on where the fit
         before ended, with the optimizer's moments and counters, the history and the order of the epochs; else moments
         begin at 0 anew.
-        Raises DataError, SpecError; DivergedError when the cost is no longer finite (the last finite parameters are
-        kept).  Ctrl-C and SIGTERM leave the network as of the last finished batch.
+        Raises DataError, SpecError (also within a fit of the same network, as by a callback); DivergedError when the
+        cost is no longer finite (the last finite parameters are kept).  Ctrl-C and SIGTERM leave the network as of the
+        last finished batch.
         """
         options: dict[str, Any] = {k: v for k, v in locals().items() if k != "self"}
+        if self._being_fitted:
+            raise SpecError("This network is being fitted: another fit of it begins when that one has ended.")
         from chainrule.fitting import prepared  # what only a fit needs
 
         fit, before = prepared(self, **options)
         self.history = fit.history
         try:
+            self._being_fitted = True
             return fit.run()
         finally:
+            self._being_fitted = False
             self._before = replace(before, epochs=len(fit.history), records=tuple(fit.history))
 
     if TYPE_CHECKING:  # Reports read networks and lie above them: the package's top binds the two (readers.py).
