@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -87,12 +88,13 @@ DEEP = [
 
 @pytest.mark.usefixtures("many_processors")
 @pytest.mark.parametrize("fitting", DEEP, ids=str)
-def test_the_same_bits_as_with_code_for_each(fitting: Fitting, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CHAINRULE_CACHE", "0")
+def test_the_same_bits_as_with_code_for_each(fitting: Fitting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHAINRULE_CACHE", "1")
     X, y, _ = fitting.data()
     runs = []
     for once, threads in ((repeated.ONCE, 1), (repeated.ONCE, 3), (10**9, 1)):
         monkeypatch.setattr(repeated, "ONCE", once)
+        monkeypatch.setenv("CHAINRULE_CACHE_DIR", str(tmp_path / f"once {once}"))  # its key knows nothing of this
         net = fitting.network()
         run = fitting.fit(net, epochs=1, threads=threads)
         runs.append(run | {"prediction": net.predict(X), **net.gradients(X, y)})
@@ -100,6 +102,8 @@ def test_the_same_bits_as_with_code_for_each(fitting: Fitting, monkeypatch: pyte
         assert runs[0].keys() == other.keys()
         for name, array in runs[0].items():
             assert array.tobytes() == other[name].tobytes(), name
+    codes = [{entry.read_bytes() for entry in folder.iterdir()} for folder in tmp_path.iterdir()]
+    assert len(codes) == 2 and codes[0] != codes[1]
     close = replace(fitting, dtype="float64")
     truth = close.network("reference")
     start = close.network()
