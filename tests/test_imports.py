@@ -13,7 +13,7 @@ import chainrule
 ROOT = Path(chainrule.__file__).parent
 
 LAYERS = [
-    {"errors", "files", "frames", "version"},
+    {"errors", "files", "frames", "starting", "version"},
     {"program"},
     {"describe", "spec"},
     {"rules"},

@@ -6,6 +6,9 @@ net = cr.Network(inputs=784, layers=[cr.Dense(256, "sigmoid"), cr.Dense(10, "sof
 print(net.program)
 """
 
+from chainrule import starting  # noqa: F401 - before all that takes time
+
+# isort: split
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
