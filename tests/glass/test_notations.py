@@ -6,6 +6,7 @@ import itertools
 import os
 import re
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -100,17 +101,16 @@ def test_where_the_mean_stands() -> None:
     assert "∂J/∂z_{j,i}^[2] = a_{j,i}^[2] − y_{j,i}" in program.show("index", mean_at="weights")
 
 
-@pytest.mark.parametrize("problem", PROBLEMS, ids=str)
-def test_every_network_in_every_notation_and_format(problem: object) -> None:
+def prints(number: int, notations: Iterable[str]) -> None:
     """Everything prints; MathML is well formed; LaTeX holds only known commands, and its braces match."""
-    net = problem.network()  # type: ignore[attr-defined]
-    targets = "labels" if problem.targets == "labels" else "values"  # type: ignore[attr-defined]
-    number = PROBLEMS.index(problem)  # type: ignore[arg-type]
+    problem = PROBLEMS[number]
+    targets = "labels" if problem.targets == "labels" else "values"
+    net = problem.network()
     optimizer = list(OPTIMIZERS.values())[number % len(OPTIMIZERS)]()
     program = net.derive(
-        optimizer=optimizer, targets=targets, weighted=problem.weighted, canonical=number % 2 == 0  # type: ignore[attr-defined]
+        optimizer=optimizer, targets=targets, weighted=problem.weighted, canonical=number % 2 == 0
     )  # fmt: skip
-    for notation in MATHEMATICAL:
+    for notation in notations:
         made = views(program, notation)
         assert {v.section for v in made} == {"forward", "cost", "backward", "update"}
         defined = [t for v in made for t in v.targets]
@@ -125,6 +125,19 @@ def test_every_network_in_every_notation_and_format(problem: object) -> None:
             assert view.latex.count(r"\left") == view.latex.count(r"\right")
             assert "None" not in view.unicode and "  " not in view.unicode.strip()
     compile(show(program, "numpy"), "step", "exec")
+
+
+@pytest.mark.parametrize("number", range(len(PROBLEMS)))
+def test_every_network_in_every_format(number: int) -> None:
+    """In two notations each; in all of them with `pytest -m long`."""
+    notations = list(MATHEMATICAL)
+    prints(number, [notations[(number + k) % len(notations)] for k in (0, 2)])
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("number", range(len(PROBLEMS)))
+def test_every_network_in_every_notation_and_format(number: int) -> None:
+    prints(number, MATHEMATICAL)
 
 
 def test_every_operation_and_function_is_among_them() -> None:
