@@ -19,14 +19,14 @@ Array = NDArray[Any]
 class _Memory:
     """The base of a view: keeps the array that has the memory, and has NumPy refuse to resize it meanwhile."""
 
-    __slots__ = ("__array_interface__", "array", "reference")
+    __slots__ = ("__array_interface__", "array", "pin")
 
     def __init__(self, array: Array) -> None:
         owner: Any = array
         while isinstance(owner.base, np.ndarray):
             owner = owner.base
         self.array = array
-        self.reference = weakref.ref(owner)  # `resize`, with refcheck=False too, is for arrays without any
+        self.pin = weakref.ref(owner)  # `resize`, with refcheck=False too, is for arrays without any
         self.__array_interface__ = array.__array_interface__
 
 
