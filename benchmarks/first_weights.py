@@ -2,12 +2,12 @@
 
     python benchmarks/first_weights.py [--data ../shared/data] [--activations relu,tanh] [--depths 1,2,4]
         [--initialisers he_normal,glorot_uniform] [--problems concrete,digits] [--rates 0.001,0.01] [--seeds 1]
-        [--rows 1000] [--epochs 25] [--json FILE]
+        [--rows 1000] [--epochs 25] [--optimizer adam] [--json FILE]
     python benchmarks/first_weights.py --read FILE      # the tables of earlier runs, without training anything
 
 The problems are the digits and the tables (.csv, .csv.gz) of a folder and its subfolder tables/, the target last, each
 cut down to --rows rows: 45 % to train on, 15 % to choose the epoch by, 40 % to test on; numbers standardised, texts
-one-hot, the targets of a regression standardised.  Adam, batches of 32; a fit ends when six epochs were no better.
+one-hot, the targets of a regression standardised.  Batches of 32; a fit ends when six epochs were no better.
 The error is the root of the mean squared error, or the cross entropy, of the test rows at the chosen epoch.
 
 Printed is the geometric mean, over problems, rates and seeds, of this error divided by that from he_normal, and in how
@@ -22,7 +22,7 @@ import json
 import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,9 @@ PLAIN = "glorot_uniform"
 LIBRARIES = ("scikit-learn", "pytorch")
 """Weights and biases of all layers U(-c, c).  scikit-learn: c² = 6 / (in + out), for sigmoid 2 / (in + out); PyTorch:
 c² = 1 / in."""
-INITIALISERS = (BASE, PLAIN, "glorot_normal", "lecun_normal", "orthogonal", *LIBRARIES)
+DEFAULT = "default"
+"""What `Dense` takes where nothing is said, by the activation and by what comes in."""
+INITIALISERS = (BASE, DEFAULT, PLAIN, "glorot_normal", "lecun_normal", "orthogonal", *LIBRARIES)
 ACTIVATIONS = (
     "relu", "leaky_relu", "elu", "selu", "gelu", "silu", "mish", "softplus",
     "tanh", "sigmoid", "softsign", "hard_sigmoid",
@@ -50,6 +52,7 @@ WIDTHS = {1: (32, 256), 2: (64,), 4: (64,), 8: (48,), 16: (32,)}
 """How wide the hidden layers are, for each depth."""
 TARGETS = {"housing": "median_house_value"}
 """The target of those tables in which it is not the last column."""
+OPTIMIZERS = {"adam": cr.Adam, "sgd": cr.SGD}
 BATCH, PATIENCE = 32, 6
 
 
@@ -75,6 +78,7 @@ class Training:
     rate: float
     seed: int
     error: float
+    optimizer: str = "adam"
 
 
 def sources(folder: Path, only: Sequence[str]) -> dict[str, Path | None]:
@@ -113,7 +117,7 @@ class Shape:
 
 def network(problem: Problem, shape: Shape, initialiser: str, seed: int, engine: str) -> cr.Network:
     """The network as it begins."""
-    named = None if initialiser in LIBRARIES else initialiser
+    named = None if initialiser in (DEFAULT, *LIBRARIES) else initialiser
     hidden = [cr.Dense(shape.width, shape.activation, weights=named) for _ in range(shape.depth)]
     last = cr.Dense(problem.classes, "softmax", weights=PLAIN) if problem.classes else cr.Dense(1, weights=PLAIN)
     loss = "cross_entropy" if problem.classes else "squared_error"
@@ -177,13 +181,13 @@ def train(problem: Problem, shape: Shape, options: argparse.Namespace, seed: int
                     problem.y[0],
                     epochs=options.epochs,
                     batch_size=BATCH,
-                    optimizer=cr.Adam(rate),
+                    optimizer=OPTIMIZERS[options.optimizer](rate),
                     callbacks=[errors],
                     verbose=False,
                     threads=1,
                 )
             yield Training(
-                problem.name, **asdict(shape), initialiser=initialiser, rate=rate, seed=seed, error=errors.best
+                problem.name, *astuple(shape), initialiser, rate, seed, errors.best, optimizer=options.optimizer
             )
 
 
@@ -191,8 +195,8 @@ def tables(trainings: Iterable[Training]) -> str:
     """Markdown: for each depth and for all, a row for each activation and a column for each initialiser."""
     trainings = list(trainings)
 
-    def pair(t: Training) -> tuple[str, str, int, int, float, int]:
-        return t.problem, t.activation, t.depth, t.width, t.rate, t.seed
+    def pair(t: Training) -> tuple[str | float, ...]:
+        return t.problem, t.activation, t.depth, t.width, t.rate, t.seed, t.optimizer
 
     base = {pair(t): t.error for t in trainings if t.initialiser == BASE}
     columns = [name for name in dict.fromkeys(t.initialiser for t in trainings) if name != BASE]
@@ -235,6 +239,7 @@ def main(words: Sequence[str] | None = None) -> list[Training]:
     parser.add_argument("--depths", type=lambda text: [int(word) for word in _words(text)], default=[1, 2, 4])
     parser.add_argument("--initialisers", type=_words, default=INITIALISERS)
     parser.add_argument("--rates", type=lambda text: [float(word) for word in _words(text)], default=[0.001, 0.01])
+    parser.add_argument("--optimizer", choices=OPTIMIZERS, default="adam")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--rows", type=int, default=1000)
     parser.add_argument("--epochs", type=int, default=25)

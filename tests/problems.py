@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import pytest
 
 import chainrule as cr
 from chainrule import functions as f
@@ -219,6 +220,27 @@ _GRAPHS = [
 ]  # fmt: skip
 
 PROBLEMS: list[Problem] = [*_by_activation(), *_by_loss(), *_SINGLE, *_OWN, *_GRAPHS]
+
+
+def on_each_engine(turn: int) -> pytest.MarkDecorator:
+    """Every problem on the reference engine and, compiled, the third of them whose turn it is; the others are long.
+
+    Compiling is most of a test's time.  The gradients of all are compiled in every run; of the tests that look at more,
+    each has another turn (0, 1, 2), so that every problem is compiled by one of them too.
+    """
+    return pytest.mark.parametrize(
+        ("problem", "engine"),
+        [
+            pytest.param(
+                problem,
+                engine,
+                id=f"{problem}-{engine}",
+                marks=[pytest.mark.long] if engine == "compiled" and number % 3 != turn else [],
+            )
+            for number, problem in enumerate(PROBLEMS)
+            for engine in ("reference", "compiled")
+        ],
+    )
 
 
 def classifier(engine: str, **options: Any) -> cr.Network:

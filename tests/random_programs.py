@@ -26,8 +26,8 @@ from chainrule.program.builder import SIZE, Builder
 from chainrule.program.equation import operands_of
 from chainrule.program.parse import parse
 from chainrule.program.scalar import ZERO, Constant, Expression, Variable
-from chainrule.program.scalar import replace as exchange
 from chainrule.program.symbol import BATCH
+from chainrule.program.walk import replace as exchange
 from chainrule.rules.chain import backward
 
 T = TypeVar("T")

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import chainrule as cr
 from chainrule.cli import main
 from chainrule.data import load_digits
 from chainrule.network import Network
@@ -407,6 +408,15 @@ class TestDerive:
         call = chainrule("derive", "--plan", "--optimizer", "none").out
         assert call.startswith("a call for J, dW1, db1, dW2, db2, dX") and "for each chunk" in call
 
+    def test_json(self, chainrule: Command, tmp_path: Path) -> None:
+        """The equations as data, of options or of a saved network: what `derive` prints is read back from it."""
+        text = chainrule("derive", "--json", "--optimizer", "adam").out
+        assert str(cr.Program.from_json(text)) + "\n" == chainrule("derive", "--optimizer", "adam").out
+        net = cr.Network(3, [cr.Dense(2, "tanh")], "squared_error", engine="reference")
+        net.save(tmp_path / "net.safetensors")
+        saved = chainrule("derive", str(tmp_path / "net.safetensors"), "--json", "--optimizer", "none").out
+        assert cr.Program.from_json(saved) == net.derive()
+
     @pytest.mark.parametrize(
         ("words", "message"),
         [
@@ -419,6 +429,9 @@ class TestDerive:
             (["--l2", "nan"], "l2"),
             (["--plan", "--notation", "column"], "--plan goes with no notation"),
             (["--plan", "--with-numbers", "digits"], "--plan does not go with --with-numbers"),
+            (["--json", "--with-numbers", "digits"], "--json does not go with --with-numbers"),
+            (["--json", "--plan"], "--plan does not go with --json"),
+            (["--json", "--why"], "--json goes with no notation"),
         ],
     )
     def test_faults(self, chainrule: Command, words: Sequence[str], message: str) -> None:

@@ -12,20 +12,10 @@ from hypothesis import strategies as st
 
 import chainrule as cr
 from chainrule.errors import FormulaError
+from chainrule.program.derivative import differentiate
 from chainrule.program.parse import formula, functions, known_functions, parse, source
-from chainrule.program.scalar import (
-    FUNCTIONS,
-    Apply,
-    Constant,
-    Expression,
-    Reduction,
-    Variable,
-    apply,
-    children,
-    differentiate,
-    variables,
-    walk,
-)
+from chainrule.program.scalar import FUNCTIONS, Apply, Constant, Expression, Reduction, Variable, apply
+from chainrule.program.walk import children, replace, variables, walk
 
 NAMES = ("x", "y")
 MEANING: dict[str, Callable[..., float]] = {
@@ -314,4 +304,13 @@ def test_a_cost_must_be_one_number() -> None:
 def test_children_and_walk_agree() -> None:
     e = parse("where(x > 0, sum(x * y), 3)", NAMES)
     assert [type(c).__name__ for c in children(e)] == ["Apply", "Reduction", "Constant"]
-    assert sum(1 for _ in walk(e)) == 9
+    assert sum(1 for _ in walk(e)) == 8  # x, which is there twice, once
+
+
+def test_zeros_of_either_sign_are_kept_apart() -> None:
+    e = parse("max(0.5 * x, -0.5 * x)", NAMES)
+    slope = differentiate(e, "x")
+    both = [x.value for x in walk(slope) if isinstance(x, Constant) and x.value == 0]
+    assert sorted(math.copysign(1, v) for v in both) == [-1, 1]
+    assert replace(slope, {Variable("y"): Variable("x")}) == slope
+    assert Constant(0.0) != Constant(-0.0) and Constant(0.0) == Constant(0.0)

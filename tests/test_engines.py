@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 import chainrule as cr
 from chainrule.engines.base import Epoch, EpochResult, Session
+from chainrule.engines.recent import Recent
 from chainrule.engines.reference import ReferenceEngine
 from chainrule.engines.table import ENGINES, engine_names
 from chainrule.language import CharacterModel
@@ -349,3 +351,28 @@ def test_callbacks_pause_the_fits_of_estimators_too(engine: str) -> None:
     for _ in range(2):  # a partial fit goes on counting
         paused.partial_fit(X, y)
     assert steps[-1] == 6 * STEPS // 3 * 3
+
+
+def test_what_was_not_asked_for_the_longest_goes_first() -> None:
+    kept: Recent[int, str] = Recent(most=3)
+    for key in (1, 2, 3):
+        assert kept.keep(key, str(key)) == str(key)
+    assert kept.get(1) == "1"
+    kept.keep(4, "4")
+    assert [kept.get(key) for key in (1, 2, 3, 4)] == ["1", None, "3", "4"]
+    kept.keep(3, "new")
+    assert kept.get(3) == "new" and len(kept) == 3
+
+
+def test_several_threads_may_ask_at_once() -> None:
+    kept: Recent[int, int] = Recent(most=5)
+
+    def ask(start: int) -> None:
+        for key in range(start, start + 3000):
+            value = kept.get(key % 17)
+            assert value is None or value == key % 17
+            kept.keep(key % 17, key % 17)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(ask, range(4)))
+    assert len(kept) == 5

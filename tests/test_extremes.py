@@ -94,25 +94,3 @@ def test_initialisers_have_their_moments(how: Any) -> None:
         assert np.abs(W).max() <= math.sqrt(3 * variance)
     else:
         assert np.abs(W).max() > 3 * math.sqrt(variance)
-
-
-@pytest.mark.parametrize(
-    ("layers", "variance"),
-    [
-        ([cr.Dense(300, "relu")], 2 / 200),
-        ([cr.Dense(300, cr.leaky_relu(0.2))], 2 / 200),
-        ([cr.Dense(300, "selu")], 1 / 200),
-        ([cr.Dense(300, "tanh")], 2 / 500),
-        ([cr.Dense(300), cr.BatchNorm("relu")], 2 / 200),
-        ([cr.Dense(300), cr.Dropout(0.5), cr.LayerNorm("gelu")], 2 / 200),
-        ([cr.Dense(300, weights=0.5)], 0.25),
-    ],
-)
-def test_the_default_fits_the_activation_that_follows(layers: list[Any], variance: float) -> None:
-    net = cr.Network(200, [*layers, cr.Dense(1)], "squared_error", dtype="float64")
-    assert net.parameters["W1"].var() == pytest.approx(variance, rel=0.03)
-    assert not net.parameters["b1"].any()
-
-
-def test_every_activation_has_a_default() -> None:
-    assert {g.initialiser for g in ACTIVATIONS.values()} == {"glorot_uniform", "he_normal", "lecun_normal"}

@@ -16,7 +16,7 @@ import pytest
 
 import chainrule as cr
 from chainrule.errors import DataError, DivergedError
-from problems import PROBLEMS, Problem, classifier, table
+from problems import PROBLEMS, Problem, classifier, on_each_engine, table
 
 RNG = np.random.default_rng
 
@@ -127,7 +127,7 @@ def fitted(engine: str, problem: Problem, *, epochs: int = 3, **options: Any) ->
     return net
 
 
-@pytest.mark.parametrize("problem", PROBLEMS, ids=str)
+@on_each_engine(2)
 def test_a_fit_lowers_the_cost_and_repeats_itself(problem: Problem, engine: str) -> None:
     one, two = (fitted(engine, problem) for _ in range(2))
     assert all(np.array_equal(one.parameters[k], two.parameters[k]) for k in one.parameters)
@@ -366,7 +366,8 @@ class Pause(cr.Callback):
         self.action()
 
 
-def test_a_fit_within_a_fit_leaves_the_outer_ones_memory(engine: str) -> None:
+def test_what_is_done_within_a_fit_leaves_its_memory(engine: str) -> None:
+    """Calls, and a fit of an equal network; another fit of the same one is refused."""
     X, _ = table(30)
     y, momentum = X.sum(axis=1), cr.SGD(0.01, momentum=0.9)
 
@@ -379,10 +380,11 @@ def test_a_fit_within_a_fit_leaves_the_outer_ones_memory(engine: str) -> None:
     def inside() -> None:
         kept = {name: array.copy() for name, array in net.parameters.items()}
         net.predict(X), net.gradients(X, y)
-        pauses = [Pause(lambda: None)]
-        net.fit(X[:9], y[:9], epochs=1, batch_size=2, optimizer=momentum, callbacks=pauses, verbose=False)
+        made().fit(X[:9], y[:9], epochs=1, batch_size=2, optimizer=momentum, verbose=False)
+        with pytest.raises(cr.SpecError, match="is being fitted"):
+            net.fit(X[:9], y[:9], epochs=1, batch_size=2, optimizer=momentum, verbose=False)
         for name, array in kept.items():
-            net.parameters[name][...] = array
+            np.testing.assert_array_equal(net.parameters[name], array)
 
     net.fit(X, y, epochs=2, batch_size=4, optimizer=momentum, callbacks=[Pause(inside)], verbose=False)
     for name, array in alone.parameters.items():

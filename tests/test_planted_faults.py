@@ -14,8 +14,9 @@ from chainrule.errors import ProgramError
 from chainrule.program import Elementwise, Equation, MatMul, Program, Reduce, Symbol, differentiate, verify
 from chainrule.program.op import Gather, ScatterAdd
 from chainrule.program.parse import parse
-from chainrule.program.scalar import Expression, Variable, variables
-from chainrule.program.scalar import replace as exchange
+from chainrule.program.scalar import Expression, Variable
+from chainrule.program.walk import replace as exchange
+from chainrule.program.walk import variables
 from finite_differences import TOLERANCE, disagreement
 
 M = 6  # as many samples as features, so that a transposed product still has a shape

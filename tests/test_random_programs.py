@@ -208,11 +208,13 @@ def test_the_compiled_engine_on_many_programs(seed: int) -> None:
 # --- planted faults --------------------------------------------------------------------------------------------------
 
 
-def _transposes_forgotten(self: Any, equation: Equation, op: MatMul, slope: Symbol, through: str) -> None:
+def _transposes_forgotten(
+    self: Any, equation: Equation, op: MatMul, slope: Symbol, through: tuple[Symbol, ...]
+) -> None:
     _product(self, equation, MatMul(), slope, through)
 
 
-def _once_for_both(self: Any, equation: Equation, op: MatMul, slope: Symbol, through: str) -> None:
+def _once_for_both(self: Any, equation: Equation, op: MatMul, slope: Symbol, through: tuple[Symbol, ...]) -> None:
     left, right = equation.operands
     if left == right:
         self.users[left.name] -= 1

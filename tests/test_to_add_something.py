@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import re
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -249,7 +250,7 @@ WITNESSES: dict[str, tuple[str, set[str]]] = {
     "a notation": ("COLUMN", set()),
     "an engine": (
         "reference",
-        {"engines/reference.py", "engines/choose.py", "cli/network_options.py", "train/callbacks.py"},
+        {"engines/reference.py", "engines/choose.py", "cli/network_options.py", "train/callbacks.py", "network.py"},
     ),
     "a kind of data": ("read_idx", set()),
 }
@@ -271,15 +272,22 @@ def files(row: str) -> set[str]:
     return set(re.findall(r"`([\w/]+(?:\.py|/))`", row))
 
 
+@cache
+def standing() -> dict[str, set[str]]:
+    """The package's files -> all names and texts in their code (not in their prose)."""
+    found: dict[str, set[str]] = {}
+    for path in ROOT.rglob("*.py"):
+        names = found.setdefault(path.relative_to(ROOT).as_posix(), set())
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            said = [getattr(node, "id", None), getattr(node, "attr", None), getattr(node, "name", None)]
+            said += [node.value] if isinstance(node, ast.Constant) else []
+            names.update(name for name in said if isinstance(name, str))
+    return found
+
+
 def naming(witness: str) -> set[str]:
     """The package's files in whose code (not in whose prose) the name stands."""
-    found = set()
-    for path in ROOT.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            names = {getattr(node, "id", None), getattr(node, "attr", None), getattr(node, "name", None)}
-            if witness in names or (isinstance(node, ast.Constant) and node.value == witness):
-                found.add(path.relative_to(ROOT).as_posix())
-    return found
+    return {file for file, names in standing().items() if witness in names}
 
 
 def test_every_row_has_its_witness() -> None:

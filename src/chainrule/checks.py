@@ -17,6 +17,7 @@ from chainrule import frames
 from chainrule.describe.graph import Input
 from chainrule.describe.losses import Loss, Targets, loss_of
 from chainrule.describe.network import NetworkSpec
+from chainrule.engines.pinned import pinned
 from chainrule.errors import DataError, SpecError, expected, shorten, shown, unknown_name
 
 Array = NDArray[Any]
@@ -91,7 +92,7 @@ def _input(what: str, source: Input, X: ArrayLike, dtype: DTypeLike, names: tupl
 
 
 def _tokens(what: str, source: Input, X: ArrayLike) -> Array:
-    array = _asarray(what, X)
+    array = pinned(_asarray(what, X))
     if array.ndim != 2 or array.shape[1] != source.width:
         raise DataError(expected(what, f"of shape (m, {source.width}), {source.width} tokens a sample", array.shape))
     tokens = _integers(what, array, max(source.counts), "tokens")
@@ -106,7 +107,7 @@ def _tokens(what: str, source: Input, X: ArrayLike) -> Array:
 
 def targets(spec: NetworkSpec, y: ArrayLike, samples: int, dtype: DTypeLike) -> tuple[Targets, Array]:
     """("labels", y (m,) int64) or ("values", Y (m, n) of the dtype)."""
-    array = _asarray("y", y)
+    array = pinned(_asarray("y", y))
     if array.ndim == 0 or len(array) != samples:
         size = "none" if array.ndim == 0 else len(array)
         raise DataError(f"y must have one entry per sample. Got {size} for {samples} samples.")
@@ -172,7 +173,7 @@ def weights_in_range(array: Array, dtype: DTypeLike, *, relative: bool) -> Array
             f"sample_weight must add up to a number within the range of {info.dtype}, {limits}. Got weights up to "
             f"{largest:g}; divide them by a common number."
         )
-    return np.require(array, dtype, _AS_MACHINE_CODE_READS)
+    return pinned(np.require(array, dtype, _AS_MACHINE_CODE_READS))
 
 
 class Views(dict[str, Array]):
@@ -289,7 +290,7 @@ def _no_numbers(name: str, array: Array) -> str:
 
 def _numbers(name: str, given: ArrayLike, dtype: DTypeLike) -> Array:
     with np.errstate(over="ignore"):  # what does not fit the dtype becomes inf, and is named as such
-        array = np.require(_asarray(name, given), dtype, _AS_MACHINE_CODE_READS)
+        array = pinned(np.require(_asarray(name, given), dtype, _AS_MACHINE_CODE_READS))
     if array.ndim > 0 and len(array) == 0:
         raise DataError(f"{name} is empty: at least one sample is needed.")
     return array

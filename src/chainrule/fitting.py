@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -12,21 +12,37 @@ from numpy.typing import ArrayLike, NDArray
 
 from chainrule import checks, frames
 from chainrule.describe.losses import Loss
-from chainrule.describe.optimizers import Optimizer, as_optimizer
+from chainrule.describe.optimizers import Optimizer, as_optimizer, rule_of
 from chainrule.errors import DataError, SpecError, expected
 from chainrule.train.batches import check_batches, least_batch, starts
 from chainrule.train.callbacks import Callback, as_callbacks
-from chainrule.train.history import History
+from chainrule.train.history import EpochRecord, History
 from chainrule.train.loop import Fit
 from chainrule.train.policies import Judge, SeededOrders, Validating, Whole
 from chainrule.train.progress import Progress
 from chainrule.train.schedules import as_schedule
-from chainrule.train.state import Ended
+from chainrule.train.state import OptimizerState
 
 if TYPE_CHECKING:
     from chainrule.network import Network
 
 Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """Where a fit has ended: what `continue_` goes on from."""
+
+    rule: object
+    """The optimizer's, without its learning rate."""
+    fit: int
+    """Its number."""
+    epochs: int = 0
+    """How many were done."""
+    records: tuple[EpochRecord, ...] = ()
+    """Of these."""
+    optimizer: OptimizerState = field(default_factory=OptimizerState)
+    """Slots and steps."""
 
 
 def prepared(
@@ -58,7 +74,7 @@ def prepared(
     if time_limit is not None:
         checks.positive_number("time_limit", time_limit)
     hooks, schedule = (*as_callbacks(callbacks), Progress(verbose)), as_schedule(optimizer.learning_rate)
-    stored = {**net._parameters, **net._state}
+    stored = {**net.parameters, **net.state}
     if frozen := [name for name, array in stored.items() if not array.flags.writeable]:
         raise SpecError(f"{', '.join(frozen)} cannot be written, and a fit writes to every array of the network.")
     names = frames.names(X)
@@ -135,10 +151,3 @@ def _validation(net: Network, given: Sequence[ArrayLike], names: tuple[str, ...]
         return tuple(net._data(X, y, w, names)[0].values())
     except DataError as fault:
         raise DataError(f"validation_data: {fault}") from None
-
-
-def rule_of(optimizer: Optimizer | None) -> object:
-    """What a program has of its optimizer: the same for any learning rate, which is given to it step by step."""
-    if isinstance(optimizer, Optimizer):
-        return type(optimizer).__name__, optimizer.rule(), optimizer.clip_norm
-    return optimizer

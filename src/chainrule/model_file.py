@@ -67,9 +67,11 @@ class Saved:
     """A network's file, open and checked; its arrays are still to be read."""
 
     spec: NetworkSpec
+    """The network."""
     dtype: str
     """float32 or float64"""
     seed: int
+    """That its weights were drawn with."""
     language: Mapping[str, Any] | None
     """A character model's "characters" and "longest"."""
     feature_names: tuple[str, ...] | None
@@ -77,6 +79,7 @@ class Saved:
     digest: str | None
     """Of all that the file says and holds; None in files of versions that had none."""
     file: TensorFile
+    """The arrays, unread."""
     fit: Mapping[str, Any] | None = None
     """Of a checkpoint, the fit that it was written in: its "state", and the names of the "arrays" that are its own."""
 
@@ -236,11 +239,11 @@ _NONE = "0" * 64
 
 def _digest(text: str, own: str, arrays: Mapping[str, Array]) -> str:
     """SHA-256 of the metadata's text, its own digest being all zeros, and of every array by name."""
-    found = hashlib.sha256(text.replace(own, _NONE, 1).encode())
+    hasher = hashlib.sha256(text.replace(own, _NONE, 1).encode())
     for name, array in sorted(arrays.items()):
-        found.update(f"\n{name} {list(array.shape)}\n".encode())
-        found.update(np.ascontiguousarray(array).data)
-    return found.hexdigest()
+        hasher.update(f"\n{name} {list(array.shape)}\n".encode())
+        hasher.update(np.ascontiguousarray(array).data)
+    return hasher.hexdigest()
 
 
 def _shapes(spec: NetworkSpec) -> dict[str, tuple[int, ...]]:

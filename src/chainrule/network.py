@@ -15,14 +15,13 @@ from chainrule import checks, storage
 from chainrule.describe.layers import Layer
 from chainrule.describe.losses import Cost, Loss, Targets
 from chainrule.describe.network import NetworkSpec, PenaltyPer, Reduction
-from chainrule.describe.optimizers import Optimizer
+from chainrule.describe.optimizers import Optimizer, rule_of
 from chainrule.engines.base import Engine, OneRow, Values
 from chainrule.engines.choose import Engines
-from chainrule.engines.reference import ReferenceEngine
-from chainrule.engines.table import engine_names, listed
+from chainrule.engines.pinned import pinned
+from chainrule.engines.table import ENGINES, engine_names, listed
 from chainrule.errors import SpecError, expected, unknown_name
 from chainrule.files import reading
-from chainrule.fitting import prepared, rule_of
 from chainrule.glass.mixin import GlassBox
 from chainrule.initialise import initialise
 from chainrule.program.equation import Program
@@ -31,11 +30,11 @@ from chainrule.program.symbol import BATCH
 from chainrule.rules.derive import Mode, derive, derive_penalty
 from chainrule.train.callbacks import Callback
 from chainrule.train.history import History
-from chainrule.train.state import Ended
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from chainrule.fitting import Ended
     from chainrule.model_file import Saved
 
 Array = NDArray[Any]
@@ -104,6 +103,7 @@ class Network(GlassBox):
         self.feature_names: tuple[str, ...] | None = None
         """Of the inputs, where the last fit was of a data frame with names: frames are matched by them."""
         self._fits = 0
+        self._being_fitted = False
         self._before: Ended | None = None
         self._programs: dict[object, Program] = {}
         self._engines = Engines(engine, self.dtype)
@@ -113,7 +113,8 @@ class Network(GlassBox):
         self._layout = ParameterLayout.of(stored, self.dtype.itemsize)
         if self._layout.size * self.dtype.itemsize > sys.maxsize:
             raise SpecError(f"The network would have {self._layout.size:,} parameters: more than any memory holds.")
-        self._buffer = self._layout.allocate(self.dtype)
+        self._buffer = pinned(self._layout.allocate(self.dtype))
+        self._views: dict[str, Array] = {}
         views = self._layout.views(self._buffer)
         roles = {s.name: s.role for s in stored}
         self._parameters = {k: v for k, v in views.items() if roles[k] == "parameter"}
@@ -124,12 +125,20 @@ class Network(GlassBox):
     @property
     def parameters(self) -> dict[str, Array]:
         """Writable views by name: W1 (n0, n1), b1 (n1,), ..., E (v, d), gamma, beta."""
-        return checks.Views(self._parameters)
+        return checks.Views(self._handed_out(self._parameters))
 
     @property
     def state(self) -> dict[str, Array]:
         """Writable views of what is kept beside the parameters: running means and variances."""
-        return checks.Views(self._state)
+        return checks.Views(self._handed_out(self._state))
+
+    def _handed_out(self, arrays: dict[str, Array]) -> dict[str, Array]:
+        """Views of these that are the caller's: one whose shape or dtype he has changed is made anew."""
+        for name, array in arrays.items():
+            view = self._views.get(name)
+            if view is None or (view.shape, view.strides, view.dtype) != (array.shape, array.strides, array.dtype):
+                self._views[name] = array.view()
+        return {name: self._views[name] for name in arrays}
 
     @property
     def program(self) -> Program:
@@ -206,18 +215,18 @@ class Network(GlassBox):
         """
         quick = self._one_row
         if quick is not None and type(X) is np.ndarray and X.shape == quick.shape:
-            found = quick.call(X)
-            if found is not None:
-                return found
+            prediction = quick.call(X)
+            if prediction is not None:
+                return prediction
         data = checks.inputs(self.spec, X, self.dtype, self.feature_names)
         program = self._pruned("predict", "inference", "values", False, ("prediction",))
         if not self.spec.named and checks.samples(data) == 1:
             (checked,) = data.values()
             if quick is None and (engine := self._engines.for_call(program, 1)) is not self._asked:
-                self._asked = engine
                 self._one_row = quick = engine.one_row(program, {**self._parameters, **self._state})
-            if quick is not None and (found := quick.call(checked)) is not None:
-                return found
+                self._asked = engine  # now: a handler of signals that predicts takes the same way
+            if quick is not None and (prediction := quick.call(checked)) is not None:
+                return prediction
         return self._run(program, data, (program.prediction.name,))[program.prediction.name]
 
     def cost(
@@ -252,8 +261,8 @@ class Network(GlassBox):
         data, targets = self._data(X, y, sample_weight)
         program = self._pruned("gradients", _mode(training), targets, sample_weight is not None, ("gradients",))
         names = {s.name: g.name for s, g in program.gradients}
-        found = self._run(program, {**data, **self._counters(step)}, tuple(names.values()))
-        return {s: np.array(found[g]) for s, g in names.items()}
+        values = self._run(program, {**data, **self._counters(step)}, tuple(names.values()))
+        return {s: np.array(values[g]) for s, g in names.items()}
 
     def cost_and_gradients(
         self, X: checks.Inputs, y: ArrayLike, *, sample_weight: ArrayLike | None = None
@@ -270,8 +279,8 @@ class Network(GlassBox):
         assert program.objective is not None
         names = {s.name: g.name for s, g in program.gradients}
         cost = program.objective.name
-        found = self._run(program, {**data, **self._counters(1)}, (cost, *names.values()))
-        return float(found[cost]), {s: found[g] for s, g in names.items()}
+        values = self._run(program, {**data, **self._counters(1)}, (cost, *names.values()))
+        return float(values[cost]), {s: values[g] for s, g in names.items()}
 
     def penalty(self) -> tuple[float, dict[str, Array]]:
         """P = λ₁ Σ|W| + λ₂/2 Σ W² and its gradient by each W, in float64: what `cost` has of it, times m."""
@@ -282,10 +291,10 @@ class Network(GlassBox):
             self._programs[key] = derive_penalty(self.spec)
         program = self._programs[key]
         assert program.objective is not None
-        engine, names = ReferenceEngine(np.dtype(np.float64)), {s.name: g.name for s, g in program.gradients}
+        engine, names = ENGINES["reference"](np.dtype(np.float64)), {s.name: g.name for s, g in program.gradients}
         arrays = {name: self._parameters[name].astype(np.float64) for name in names}
-        found = engine.run(program, arrays, (program.objective.name, *names.values()))
-        return float(found[program.objective.name]), {s: found[g] for s, g in names.items()}
+        values = engine.run(program, arrays, (program.objective.name, *names.values()))
+        return float(values[program.objective.name]), {s: values[g] for s, g in names.items()}
 
     def value(self, name: str, X: checks.Inputs) -> Array:
         """A symbol of the forward propagation by name ("Z1", "A1", ...), without dropout, for X (m, inputs).
@@ -294,12 +303,12 @@ class Network(GlassBox):
         """
         data = checks.inputs(self.spec, X, self.dtype, self.feature_names)
         program = self.derive(mode="inference")
-        known = {e.target.name: e.target for e in program.forward}
-        if name not in known:
-            raise SpecError(unknown_name("symbol", name, known))
+        symbols = {e.target.name: e.target for e in program.forward}
+        if name not in symbols:
+            raise SpecError(unknown_name("symbol", name, symbols))
         key = ("value", name)
         if key not in self._programs:
-            self._programs[key] = program.pruned([known[name]], update=False)
+            self._programs[key] = program.pruned([symbols[name]], update=False)
         return self._run(self._programs[key], data, (name,))[name]
 
     def predict_and_cost(
@@ -350,15 +359,22 @@ class Network(GlassBox):
         interrupted, or starts; without it a folder that holds checkpoints is refused.  continue_: goes on where the fit
         before ended, with the optimizer's moments and counters, the history and the order of the epochs; else moments
         begin at 0 anew.
-        Raises DataError, SpecError; DivergedError when the cost is no longer finite (the last finite parameters are
-        kept).  Ctrl-C and SIGTERM leave the network as of the last finished batch.
+        Raises DataError, SpecError (also within a fit of the same network, as by a callback); DivergedError when the
+        cost is no longer finite (the last finite parameters are kept).  Ctrl-C and SIGTERM leave the network as of the
+        last finished batch.
         """
         options: dict[str, Any] = {k: v for k, v in locals().items() if k != "self"}
+        if self._being_fitted:
+            raise SpecError("This network is being fitted: another fit of it begins when that one has ended.")
+        from chainrule.fitting import prepared  # what only a fit needs
+
         fit, before = prepared(self, **options)
         self.history = fit.history
         try:
+            self._being_fitted = True
             return fit.run()
         finally:
+            self._being_fitted = False
             self._before = replace(before, epochs=len(fit.history), records=tuple(fit.history))
 
     if TYPE_CHECKING:  # Reports read networks and lie above them: the package's top binds the two (readers.py).
@@ -428,8 +444,8 @@ class Network(GlassBox):
         program = self._pruned("evaluate", "inference", targets, "w" in data, ("prediction", "objective"))
         assert program.objective is not None
         prediction, cost = program.prediction.name, program.objective.name
-        found = self._run(program, data, (prediction, cost))
-        return found[prediction], float(found[cost])
+        values = self._run(program, data, (prediction, cost))
+        return values[prediction], float(values[cost])
 
     def _counters(self, step: int) -> dict[str, Any]:
         return {"seed": self.seed, "t": checks.positive_integer("step", step)}

@@ -1,4 +1,6 @@
-"""What reads programs and networks and lies above them, as methods of theirs: `Program.show`, `Network.report`.
+"""What reads or makes programs and networks, and lies above them, as their methods.
+
+`Program.show`, `Program.from_json`, `Network.report`.
 
 The package's top knows both sides and binds them once; below, nothing imports what reads it.
 """
@@ -6,13 +8,16 @@ The package's top knows both sides and binds them once; below, nothing imports w
 from __future__ import annotations
 
 import os
-from pathlib import Path
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
 
 from numpy.typing import ArrayLike
 
 from chainrule.network import Network
 from chainrule.program.equation import Program
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def show(
@@ -27,6 +32,16 @@ def show(
     from chainrule import notation as notations  # loaded when it is asked for
 
     return notations.show(program, notation, format, why=why, mean_at=mean_at)
+
+
+def from_json(said: str | bytes | Mapping[str, Any]) -> Program:
+    """The program that `to_json` wrote, as text or as `json.loads` reads that; everything is checked.
+
+    Raises DataError, which names what is not as the format has it; ProgramError where the program breaks its laws.
+    """
+    from chainrule.program.from_json import program_from_json  # loaded when it is asked for
+
+    return program_from_json(said)
 
 
 def report(network: Network, path: str | os.PathLike[str], X: ArrayLike, y: ArrayLike, **options: Any) -> Path:
@@ -44,3 +59,4 @@ def bind() -> None:
     """Makes them methods."""
     for owner, method in ((Program, show), (Network, report)):
         setattr(owner, method.__name__, method)
+    Program.from_json = staticmethod(from_json)  # type: ignore[method-assign]

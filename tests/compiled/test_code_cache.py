@@ -17,7 +17,9 @@ import pytest
 from random_networks import make
 
 import chainrule as cr
+from chainrule.engines.compiled.lower import one_sample
 from chainrule.engines.compiled.plan.recipe import Recipe
+from chainrule.engines.llvm import jit
 from chainrule.program.equation import Program
 
 
@@ -166,8 +168,8 @@ def test_programs_that_differ_are_written_differently() -> None:
     written: dict[str, Program] = {}
     meant: dict[Program, str] = {}
     for program in programs:
-        assert written.setdefault(repr(program), program) == program
-        meant.setdefault(program, repr(program))
+        assert written.setdefault(program.digest, program) == program
+        meant.setdefault(program, program.digest)
     assert len(meant) > 100
     assert len(set(meant.values())) == len(meant)
 
@@ -180,7 +182,7 @@ def test_a_program_is_written_alike_in_every_process() -> None:
         from random_networks import make
 
         every = [*variations(), *(make(seed).training_program(make(seed).network()) for seed in range(20))]
-        print(hashlib.sha256("".join(map(repr, every)).encode()).hexdigest())
+        print(hashlib.sha256("".join(p.digest for p in every).encode()).hexdigest())
     """
     said = {
         subprocess.run(
@@ -263,3 +265,18 @@ def test_a_dump_that_cannot_be_written_is_said(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("CHAINRULE_DUMP", str(tmp_path / "file" / "folder"))
     with pytest.raises(cr.SpecError, match="CHAINRULE_DUMP must be a folder that can be written to"):
         use()
+
+
+def test_code_in_parts_is_the_same(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What takes long is compiled part by part, so that signals are heard; compiled, and from the cache."""
+    layers = [cr.Dense(9, "tanh"), cr.LayerNorm(), cr.Dense(7, "softmax"), cr.BatchNorm(), cr.Dense(3, "softmax")]
+    plain = use(layers=layers)
+    whole = len(list(place.iterdir()))
+    monkeypatch.setenv("CHAINRULE_CACHE_DIR", str(place.parent / "in parts"))
+    monkeypatch.setattr(jit, "PART", 40)
+    monkeypatch.setattr(one_sample, "LAYERS", 1)
+    assert use(layers=layers) == plain
+    entries = list((place.parent / "in parts").iterdir())
+    assert len(entries) == whole and all(jit._SEVERAL in entry.read_bytes() for entry in entries)
+    monkeypatch.setattr(jit, "object_code", None)
+    assert use(layers=layers) == plain

@@ -171,3 +171,97 @@ def test_an_epoch_ends_early_when_its_engine_is_told_to(batch_size: int) -> None
         assert time.monotonic() < start + AT_MOST
         assert 0 <= len(result.costs) < steps and np.isfinite(result.costs).all()
         assert session.finite(net.parameters)
+
+
+# --- while machine code is made ------------------------------------------------------------------------------------
+
+COMPILING = """
+    import sys, threading
+    import numpy as np
+    import chainrule as cr
+    from chainrule.engines.llvm import jit
+
+    layers = [cr.Dense(30 + k, ("tanh", "softplus", "sigmoid")[k % 3]) for k in range(60)]
+    net = cr.Network(64, [*layers, cr.Dense(10, "softmax")], "cross_entropy", engine="compiled")
+    X, y = np.ones((2000, 64), np.float32), np.zeros(2000, int)
+    emit = jit.object_code
+
+    def announced(module):
+        print("compiling", flush=True)
+        emit(module)
+        print("compiled", flush=True)
+        threading.Event().wait()
+
+    jit.object_code = announced
+
+    def use():
+        {use}
+"""
+"""A network whose code takes long to make: no two layers are the same.  It never comes to an end."""
+
+USES = {
+    "fit": "net.fit(X, y, epochs=1, verbose=False)",
+    "predict": "net.predict(X)",
+    "one row": "net.predict(X[:1])",
+}
+
+
+def compiling(program: str, number: int, use: str = "fit") -> tuple[float, int, str, str]:
+    """Seconds from the signal to the end of a process that compiles, its exit code, and what it has said."""
+    source = textwrap.dedent(COMPILING).replace("{use}", USES[use]) + textwrap.dedent(program)
+    with subprocess.Popen(
+        [sys.executable, "-c", source],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "CHAINRULE_CACHE": "0"},
+    ) as child:
+        assert child.stdout is not None and child.stderr is not None
+        try:
+            assert child.stdout.readline().strip() == "compiling", child.stderr.read()
+            time.sleep(0.3)
+            sent = time.monotonic()
+            child.send_signal(number)
+            said, errors = child.communicate(timeout=60)
+            return time.monotonic() - sent, child.returncode, said, errors
+        finally:
+            child.kill()
+
+
+@pytest.mark.parametrize("use", USES)
+def test_interrupt_while_compiling(use: str) -> None:
+    program = """
+        try:
+            use()
+        except KeyboardInterrupt:
+            print("back", flush=True)
+    """
+    seconds, code, said, errors = compiling(program, signal.SIGINT, use)
+    print(f"ended after {seconds:.2f} s")
+    assert (code, said, errors) == (0, "back\n", "")
+    assert seconds < AT_MOST
+
+
+def test_terminated_while_compiling() -> None:
+    seconds, code, said, errors = compiling("use()", signal.SIGTERM)
+    assert (code, said, errors) == (143, "", "")
+    assert seconds < AT_MOST
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_process_ends_while_another_thread_compiles(number: int) -> None:
+    """A thread within LLVM as the process ends: it is not waited for to the end, and nothing crashes."""
+    program = """
+        import signal, time
+
+        def end(number, frame):
+            sys.exit(3)
+
+        signal.signal(signal.SIGINT, end)
+        signal.signal(signal.SIGTERM, end)
+        threading.Thread(target=use, daemon=True).start()
+        time.sleep(60)
+    """
+    seconds, code, said, errors = compiling(program, number)
+    assert (code, said, errors) == (3, "", "")
+    assert seconds < AT_MOST

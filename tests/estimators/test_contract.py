@@ -151,6 +151,37 @@ def test_clone_pickle_and_joblib(name: str, tmp_path: Any) -> None:
         np.testing.assert_array_equal(first.coefs_[0], second.coefs_[0])
 
 
+@BOTH
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"solver": "sgd", "learning_rate": "invscaling"},
+        {"solver": "sgd", "learning_rate": "adaptive"},
+        {"optimizer": cr.Adam(cr.OnPlateau(0.01, patience=0))},
+        {"optimizer": cr.SGD(cr.Cosine(0.01), momentum=0.9)},
+    ],
+    ids=lambda options: "-".join(map(str, options.values())) or "adam",
+)
+def test_partial_fit_goes_on_where_a_pickle_of_version_0_1_0_stood(name: str, options: dict[str, Any]) -> None:
+    """Its solver kept slots and steps itself, did not count samples, and its schedules knew of no cooling down."""
+    model = small(name, **options).fit(X, Y)
+    old = pickle.loads(pickle.dumps(model))
+    said = dict(vars(old._optimizer))
+    carried = said.pop("carried")
+    del said["seen"], said["samples"]
+    said |= {"slots": carried.slots, "taken": carried.step}
+    if hasattr(said["_schedule"], "_cooling"):
+        del said["_schedule"]._cooling
+    old._optimizer = object.__new__(type(old._optimizer))
+    old._optimizer.__setstate__(said)
+    for estimator in (model, old):
+        for _ in range(3):
+            estimator.partial_fit(X, Y)
+    assert old.t_ == model.t_ > 0
+    np.testing.assert_array_equal(old.coefs_[0], model.coefs_[0])
+
+
 def test_what_is_written_into_coefs_counts() -> None:
     model = small().fit(X, Y)
     before = model.predict_proba(X)

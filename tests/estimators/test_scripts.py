@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from joblib import parallel_config
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SCRIPTS = sorted(EXAMPLES.glob("sklearn_*.py"))
@@ -15,8 +16,9 @@ IMPORT = re.compile(r"^from chainrule import (MLP\w+)$", re.MULTILINE)
 
 
 def printed(text: str, path: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    """What the script says.  Its jobs are threads here: processes take longer to start than the search takes."""
     space: dict[str, Any] = {"__name__": "script"}
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), parallel_config(backend="threading"):
         warnings.simplefilter("ignore")
         exec(compile(text, str(path), "exec"), space)
         space["main"]()

@@ -1,7 +1,7 @@
 """Damaged and forged files: whatever they say, a load or an error of chainrule, in few words; nothing else.
 
-Model files, character models, histories, run folders and checkpoints are cut, flipped, and given hostile values
-wherever a value stands.  Each part of the run has its own seed, so that what it finds can be found again.
+Model files, character models, histories, run folders, checkpoints and programs are cut, flipped, and given hostile
+values wherever a value stands.  Each part of the run has its own seed, so that what it finds can be found again.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from chainrule import ChainruleError, Dense, Dropout, Network
+from chainrule import Adam, ChainruleError, Dense, Dropout, Network, Program
 from chainrule.cli.predict import run as predict
 from chainrule.language import CharacterModel
 from chainrule.train.history import History
 
 KEPT = Path(__file__).parent / "format1"
-EACH = 50
+EACH = 42
 """Mutations of a part."""
 
 RAW = {"@deep": "[" * 5000 + "]" * 5000, "@objects": '{"a":' * 5000 + "1" + "}" * 5000, "@digits": "9" * 100_000}
@@ -252,14 +252,31 @@ def checkpoints(path: Path, rng: random.Random) -> Callable[[], object]:
     return use
 
 
+def program(path: Path, rng: random.Random) -> Callable[[], object]:
+    net = Network.load(rng.choice(sorted(KEPT.glob("*.safetensors"))), engine="reference")
+    text = net.derive(optimizer=rng.choice((None, Adam()))).to_json()
+    if rng.random() < 0.25:
+        path.write_bytes(damaged(text.encode(), rng))
+    else:
+        path.write_text(mutated(json.loads(text), rng), encoding="utf-8", errors="surrogatepass")
+
+    def use() -> None:
+        read = Program.from_json(path.read_bytes())
+        str(read), read.digest
+        assert Program.from_json(read.to_json()) == read
+
+    return use
+
+
 KINDS = {
     "checkpoint": checkpoints,
     "model": model_file,
     "characters": character_model,
     "history": history,
     "run": run_folder,
+    "program": program,
 }
-PARTS_OF = {"model": 9, "characters": 4, "history": 3, "run": 3, "checkpoint": 1}
+PARTS_OF = {"model": 9, "characters": 4, "history": 3, "run": 3, "checkpoint": 1, "program": 4}
 PARTS = [(kind, seed) for kind, parts in PARTS_OF.items() for seed in range(parts)]
 
 

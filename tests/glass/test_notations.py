@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -12,14 +14,15 @@ from systems import SYSTEMS
 
 import chainrule as cr
 from chainrule.describe.activations import ACTIVATIONS
-from chainrule.describe.losses import CANONICAL
+from chainrule.describe.losses import canonical_pairs
 from chainrule.describe.optimizers import OPTIMIZERS
 from chainrule.notation import FORMATS, MATHEMATICAL, notation_names, show, views
 from chainrule.notation.latex import COMMANDS
 from chainrule.notation.lines import FAMILIAR, USUAL
 from chainrule.notation.reasons import RULES
 from chainrule.program.op import OPERATIONS
-from chainrule.program.scalar import FUNCTIONS, Apply, walk
+from chainrule.program.scalar import FUNCTIONS, Apply
+from chainrule.program.walk import walk
 from problems import PROBLEMS
 
 GOLDENS = Path(__file__).parent / "goldens"
@@ -98,17 +101,16 @@ def test_where_the_mean_stands() -> None:
     assert "∂J/∂z_{j,i}^[2] = a_{j,i}^[2] − y_{j,i}" in program.show("index", mean_at="weights")
 
 
-@pytest.mark.parametrize("problem", PROBLEMS, ids=str)
-def test_every_network_in_every_notation_and_format(problem: object) -> None:
+def prints(number: int, notations: Iterable[str]) -> None:
     """Everything prints; MathML is well formed; LaTeX holds only known commands, and its braces match."""
-    net = problem.network()  # type: ignore[attr-defined]
-    targets = "labels" if problem.targets == "labels" else "values"  # type: ignore[attr-defined]
-    number = PROBLEMS.index(problem)  # type: ignore[arg-type]
+    problem = PROBLEMS[number]
+    targets = "labels" if problem.targets == "labels" else "values"
+    net = problem.network()
     optimizer = list(OPTIMIZERS.values())[number % len(OPTIMIZERS)]()
     program = net.derive(
-        optimizer=optimizer, targets=targets, weighted=problem.weighted, canonical=number % 2 == 0  # type: ignore[attr-defined]
+        optimizer=optimizer, targets=targets, weighted=problem.weighted, canonical=number % 2 == 0
     )  # fmt: skip
-    for notation in MATHEMATICAL:
+    for notation in notations:
         made = views(program, notation)
         assert {v.section for v in made} == {"forward", "cost", "backward", "update"}
         defined = [t for v in made for t in v.targets]
@@ -123,6 +125,19 @@ def test_every_network_in_every_notation_and_format(problem: object) -> None:
             assert view.latex.count(r"\left") == view.latex.count(r"\right")
             assert "None" not in view.unicode and "  " not in view.unicode.strip()
     compile(show(program, "numpy"), "step", "exec")
+
+
+@pytest.mark.parametrize("number", range(len(PROBLEMS)))
+def test_every_network_in_every_format(number: int) -> None:
+    """In two notations each; in all of them with `pytest -m long`."""
+    notations = list(MATHEMATICAL)
+    prints(number, [notations[(number + k) % len(notations)] for k in (0, 2)])
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("number", range(len(PROBLEMS)))
+def test_every_network_in_every_notation_and_format(number: int) -> None:
+    prints(number, MATHEMATICAL)
 
 
 def test_every_operation_and_function_is_among_them() -> None:
@@ -141,8 +156,7 @@ def test_every_operation_and_function_is_among_them() -> None:
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-@pytest.mark.parametrize("notation", notation_names())
-def test_every_scalar_function_in_every_notation(function: str, notation: str) -> None:
+def test_every_scalar_function_in_every_notation(function: str) -> None:
     z = cr.functions.sigmoid  # any expression in z will do
     arguments = [cr.Activation(z).expression, 2.0, 3.0][: FUNCTIONS[function].arity]
     from chainrule.program.scalar import apply, as_expression
@@ -150,9 +164,9 @@ def test_every_scalar_function_in_every_notation(function: str, notation: str) -
     made = apply(function, *(as_expression(a) for a in arguments))
     activation = cr.Activation(made + cr.Activation("z").expression, name="own")
     program = cr.derive(cr.NetworkSpec(3, [cr.Dense(4, activation), cr.Dense(2)], "squared_error"))
-    for format in FORMATS:
+    for notation, format in itertools.product(notation_names(), FORMATS):
         text = show(program, notation, format)
-        assert "Apply(" not in text and len(text) > 100
+        assert "Apply(" not in text and len(text) > 100, (notation, format)
 
 
 def drawn(name: str, notation: str) -> None:
@@ -202,7 +216,7 @@ def test_every_rule_is_explained() -> None:
     }
     unknown = {r for r in rules - set(RULES) - named if "(" not in r and "*" not in r and " " not in r}
     assert unknown <= {"own", "softmax", "cross_entropy", "squared_error"}, unknown
-    assert {pair.name for pair in CANONICAL.values()} <= set(RULES) and set(USUAL) <= set(RULES)
+    assert {pair.name for pair in canonical_pairs().values()} <= set(RULES) and set(USUAL) <= set(RULES)
 
 
 def test_every_activation_over_a_row_says_its_jacobian() -> None:

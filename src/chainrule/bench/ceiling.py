@@ -24,9 +24,9 @@ def ceiling() -> Callable[[], float]:
     f = module.function("peak", ["i64", layout.real], layout.real)
     s = f.splat(f.args[1], layout.lanes)
     sums = [f.fadd(s, float(number)) for number in range(chains)]
-    found = f.loop(0, f.args[0], lambda _, *now: [f.fma(x, s, s) for x in now], sums)
-    total = found[0]
-    for x in found[1:]:
+    partial = f.loop(0, f.args[0], lambda _, *now: [f.fma(x, s, s) for x in now], sums)
+    total = partial[0]
+    for x in partial[1:]:
         total = f.fadd(total, x)
     f.ret(f.reduce(f.fadd, total))
     peak = jit.compile_module(module).function("peak", ctypes.c_int64, ctypes.c_float, returns=ctypes.c_float)

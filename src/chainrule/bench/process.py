@@ -32,13 +32,13 @@ def processors() -> list[int]:
 
 def environment(threads: int, base: Mapping[str, str] | None = None) -> dict[str, str]:
     """This process's environment with what the libraries read about threads set to so many."""
-    found = {k: v for k, v in (os.environ if base is None else base).items() if k not in LEFT_OUT}
+    variables = {k: v for k, v in (os.environ if base is None else base).items() if k not in LEFT_OUT}
     for name in ("OMP", "OPENBLAS", "MKL", "BLIS", "VECLIB_MAXIMUM", "NUMEXPR"):
-        found[f"{name}_NUM_THREADS"] = str(threads)
+        variables[f"{name}_NUM_THREADS"] = str(threads)
     if threads == 1:
-        found["XLA_FLAGS"] = ONE_CORE_OF_XLA
-    found.update(JAX_PLATFORMS="cpu", TF_CPP_MIN_LOG_LEVEL="3", PYTHONWARNINGS="ignore")
-    return found
+        variables["XLA_FLAGS"] = ONE_CORE_OF_XLA
+    variables.update(JAX_PLATFORMS="cpu", TF_CPP_MIN_LOG_LEVEL="3", PYTHONWARNINGS="ignore")
+    return variables
 
 
 class WorkerProcess:
@@ -83,10 +83,10 @@ class WorkerProcess:
         line = out.readline()
         if not line:
             raise WorkerFailedError(self._last_words())
-        found: dict[str, Any] = json.loads(line)
-        if "error" in found:
-            raise WorkerFailedError(str(found["error"]))
-        return found
+        answer: dict[str, Any] = json.loads(line)
+        if "error" in answer:
+            raise WorkerFailedError(str(answer["error"]))
+        return answer
 
     def _last_words(self) -> str:
         code = self._process.wait()

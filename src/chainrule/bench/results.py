@@ -16,19 +16,22 @@ AGREEMENT = 0.05
 
 @dataclass
 class Series:
-    """One contender on one workload with so many threads.
-
-    wall, processor: seconds of an epoch (or a call) in each round.  first: seconds of the first epoch, with compiling.
-    cost: of the first epoch, or the first number predicted.
-    """
+    """One contender on one workload with so many threads."""
 
     contender: str
+    """Its name."""
     threads: int
+    """How many."""
     repeats: int = 1
+    """Epochs, or calls, in one measurement."""
     first: float = 0.0
+    """Seconds of the first epoch, with compiling."""
     cost: float = 0.0
+    """Of the first epoch, or the first number predicted."""
     wall: list[float] = field(default_factory=list)
+    """Seconds of an epoch, or a call, in each round."""
     processor: list[float] = field(default_factory=list)
+    """The same of the processor's time."""
 
     def times(self, clock: Clock) -> list[float]:
         """Seconds of each round; the processor's time says something for one thread only."""
@@ -41,14 +44,14 @@ class Series:
 
 @dataclass
 class Trial:
-    """One workload's measurements.
-
-    series: every contender that could, at every thread setting.  ceilings: GFLOP/s of one core in each round.
-    """
+    """One workload's measurements."""
 
     workload: Workload
+    """What was run."""
     series: list[Series] = field(default_factory=list)
+    """Every contender that could, at every number of threads."""
     ceilings: list[float] = field(default_factory=list)
+    """GFLOP/s of one core in each round."""
 
     def of(self, contender: str, threads: int) -> Series | None:
         """That series, if it was measured."""
@@ -56,13 +59,13 @@ class Trial:
 
     def best(self, contender: str, clock: Clock) -> Series | None:
         """The contender's series with the thread setting that is fastest for it."""
-        found = [s for s in self.series if s.contender == contender and s.wall]
-        return min(found, key=lambda s: s.seconds(clock), default=None)
+        candidates = [s for s in self.series if s.contender == contender and s.wall]
+        return min(candidates, key=lambda s: s.seconds(clock), default=None)
 
     def fastest_peer(self, clock: Clock, threads: int | None = None) -> Series | None:
         """The fastest series of all others, at any thread setting or at this one."""
-        found = [s for s in self.series if s.contender != PRODUCT and s.wall and threads in (None, s.threads)]
-        return min(found, key=lambda s: s.seconds(clock), default=None)
+        candidates = [s for s in self.series if s.contender != PRODUCT and s.wall and threads in (None, s.threads)]
+        return min(candidates, key=lambda s: s.seconds(clock), default=None)
 
     def rate(self, series: Series, clock: Clock) -> float:
         """Samples a second."""
@@ -106,43 +109,50 @@ def speedup(slower: Series, faster: Series, clock: Clock) -> float:
 
 @dataclass
 class Startup:
-    """Seconds, each of a process of its own and the median of some.
-
-    load: `import chainrule`.  compile_cold, compile_cached: by workload, the first fit of one batch less the second.
-    digits_cold, digits_cached: from the start of a process to the end of the first epoch.
-    """
+    """Seconds, each of a process of its own and the median of some."""
 
     load: float = 0.0
+    """`import chainrule`."""
     compile_cold: dict[str, float] = field(default_factory=dict)
+    """By workload, the first fit of one batch less the second; nothing in the cache."""
     compile_cached: dict[str, float] = field(default_factory=dict)
+    """The same, the machine code in the cache."""
     digits_cold: float = 0.0
+    """From the start of a process to the end of the first epoch; nothing in the cache."""
     digits_cached: float = 0.0
+    """The same, the machine code in the cache."""
 
 
 @dataclass
 class Results:
-    """All of a run.
-
-    skipped, warnings, libraries: lines of text.  load: the system's load average before and after.  busy: the part of
-    one-thread wall time in which the processor did something else.
-    """
+    """All of a run."""
 
     machine: str
+    """In words."""
     clock: Clock
+    """Which time was measured."""
     threads: tuple[int, ...]
+    """The numbers of threads."""
     rounds: int
+    """How often everything was measured."""
     trials: list[Trial] = field(default_factory=list)
+    """A workload each."""
     startup: Startup | None = None
+    """None where it was not asked for."""
     skipped: list[str] = field(default_factory=list)
+    """What could not be run and why, a line each."""
     warnings: list[str] = field(default_factory=list)
+    """What makes the figures doubtful, a line each."""
     libraries: list[str] = field(default_factory=list)
+    """Their versions, a line each."""
     load: tuple[float, float] = (0.0, 0.0)
+    """The system's load average before and after."""
 
     @property
     def ceiling(self) -> float | None:
         """GFLOP/s of one core, the median of all rounds."""
-        found = [x for trial in self.trials for x in trial.ceilings]
-        return statistics.median(found) if found else None
+        ceilings = [x for trial in self.trials for x in trial.ceilings]
+        return statistics.median(ceilings) if ceilings else None
 
     @property
     def busy(self) -> float:
@@ -157,11 +167,11 @@ class Results:
 
     def as_json(self) -> dict[str, Any]:
         """Plain data: everything measured, and the ratios."""
-        found = asdict(self)
-        for trial, plain in zip(self.trials, found["trials"], strict=True):
+        saved = asdict(self)
+        for trial, plain in zip(self.trials, saved["trials"], strict=True):
             mine, peer = trial.best(PRODUCT, self.clock), trial.fastest_peer(self.clock)
             plain["operations_a_sample"] = trial.workload.operations()
             plain["product_over_fastest_peer"] = speedup(peer, mine, self.clock) if mine and peer else None
-        found["ceiling_gflops"] = self.ceiling
-        found["busy"] = self.busy
-        return found
+        saved["ceiling_gflops"] = self.ceiling
+        saved["busy"] = self.busy
+        return saved

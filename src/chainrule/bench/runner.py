@@ -18,15 +18,22 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Plan:
-    """What to run.  part: of each workload's samples.  least: seconds of a repetition, about."""
+    """What to run."""
 
     workloads: tuple[Workload, ...]
+    """In order."""
     contenders: tuple[Entry, ...]
+    """In order."""
     threads: tuple[int, ...]
+    """The numbers of threads."""
     rounds: int = 7
+    """How often everything is measured."""
     part: float = 1.0
+    """Of each workload's samples."""
     least: float = 0.5
+    """Seconds of one measurement, about."""
     clock: Clock = "wall"
+    """Which time is measured."""
 
 
 @dataclass
@@ -77,13 +84,13 @@ def _trial(
         say(f"{workload.name}: {worker.entry.title} gets ready, {_threads(worker.threads)}")
         series = Series(worker.entry.name, worker.threads)
         try:
-            found = worker.process.ask("prepare", workload=workload.name, part=plan.part, least=plan.least)
+            answer = worker.process.ask("prepare", workload=workload.name, part=plan.part, least=plan.least)
         except WorkerFailedError as error:
             _gone(worker, workload, error, results)
             continue
-        series.first, series.cost, series.repeats = found["seconds"], found["cost"], found["repeats"]
-        if found["about"] not in results.libraries:
-            results.libraries.append(found["about"])
+        series.first, series.cost, series.repeats = answer["seconds"], answer["cost"], answer["repeats"]
+        if answer["about"] not in results.libraries:
+            results.libraries.append(answer["about"])
         ready.append((worker, series))
     for number in range(plan.rounds):
         say(f"{workload.name}: round {number + 1} of {plan.rounds}")
@@ -91,13 +98,13 @@ def _trial(
         first = number % max(1, len(ready))
         for worker, series in ready[first:] + ready[:first]:
             try:
-                found = worker.process.ask("time")
+                answer = worker.process.ask("time")
             except WorkerFailedError as error:
                 _gone(worker, workload, error, results)
                 ready = [pair for pair in ready if pair[1] is not series]
                 continue
-            series.wall.append(found["wall"])
-            series.processor.append(found["processor"])
+            series.wall.append(answer["wall"])
+            series.processor.append(answer["processor"])
     trial.series = [series for _, series in ready]
     disagreement = trial.disagreement()
     if disagreement:
@@ -145,11 +152,11 @@ def machine() -> str:
 def settings(words: Sequence[str]) -> tuple[int, ...]:
     """Thread counts from words, "all" for every processor; in order, each once.  Raises ValueError."""
     most = len(processors())
-    found: list[int] = []
+    counts: list[int] = []
     for word in words:
         count = most if word == "all" else int(word)
         if not 1 <= count <= most:
             raise ValueError(word)
-        if count not in found:
-            found.append(count)
-    return tuple(sorted(found))
+        if count not in counts:
+            counts.append(count)
+    return tuple(sorted(counts))

@@ -52,7 +52,7 @@ def measure(workloads: Sequence[Workload], repeats: int, clock: Clock = "wall") 
     def run(program: str, cached: bool, *words: str) -> float:
         return _run(program, folder, cached, clock, *words)
 
-    found = Startup()
+    startup = Startup()
     with tempfile.TemporaryDirectory(prefix="chainrule-bench-") as folder:
         loads: list[float] = []
         digits: dict[bool, list[float]] = {True: [], False: []}
@@ -68,12 +68,12 @@ def measure(workloads: Sequence[Workload], repeats: int, clock: Clock = "wall") 
                 for workload in training:
                     spent = run(COMPILE, cached, workload.name)
                     compiled.setdefault((workload.name, cached), []).append(spent)
-    found.load = statistics.median(loads)
-    found.digits_cold, found.digits_cached = (statistics.median(digits[cached]) for cached in (False, True))
+    startup.load = statistics.median(loads)
+    startup.digits_cold, startup.digits_cached = (statistics.median(digits[cached]) for cached in (False, True))
     for workload in training:
-        found.compile_cold[workload.name] = statistics.median(compiled[workload.name, False])
-        found.compile_cached[workload.name] = statistics.median(compiled[workload.name, True])
-    return found
+        startup.compile_cold[workload.name] = statistics.median(compiled[workload.name, False])
+        startup.compile_cached[workload.name] = statistics.median(compiled[workload.name, True])
+    return startup
 
 
 def _run(program: str, folder: str, cached: bool, clock: Clock, *words: str) -> float:

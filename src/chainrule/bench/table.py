@@ -16,23 +16,26 @@ BUSY = 0.05
 
 @dataclass
 class Table:
-    """title, the heads of the columns, and rows of as many cells; the first column is text, the others numbers."""
+    """A table of texts: the first column is text, the others numbers."""
 
     title: str
+    """Above it."""
     heads: list[str]
+    """Of the columns."""
     rows: list[list[str]] = field(default_factory=list)
+    """As many cells each."""
 
     def rich(self) -> Any:
         """For a console of rich."""
         from rich import box
         from rich.table import Table as RichTable
 
-        made = RichTable(title=self.title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+        table = RichTable(title=self.title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
         for number, head in enumerate(self.heads):
-            made.add_column(head, justify="right" if number else "left", no_wrap=number > 0)
+            table.add_column(head, justify="right" if number else "left", no_wrap=number > 0)
         for row in self.rows:
-            made.add_row(*row)
-        return made
+            table.add_row(*row)
+        return table
 
     def markdown(self) -> str:
         """With the numbers to the right."""
@@ -42,11 +45,11 @@ class Table:
 
 def tables(results: Results) -> list[Table]:
     """All that there is something to say in."""
-    made = [_rates(results, threads) for threads in results.threads]
-    made += [_ratios(results), _calls(results)]
+    candidates = [_rates(results, threads) for threads in results.threads]
+    candidates += [_ratios(results), _calls(results)]
     if results.startup:
-        made.append(_startup(results, results.startup))
-    return [table for table in made if table.rows]
+        candidates.append(_startup(results, results.startup))
+    return [table for table in candidates if table.rows]
 
 
 def peers(results: Results, trials: Sequence[Trial]) -> list[Entry]:
@@ -168,12 +171,12 @@ def _number(value: float) -> str:
 
 def notes(results: Results) -> list[str]:
     """What has to be known to read the tables."""
-    found = [f"Machine: {results.machine}."]
+    lines = [f"Machine: {results.machine}."]
     ceiling = results.ceiling
     if ceiling:
-        found.append(f"Ceiling: {ceiling:.0f} GFLOP/s of float32 multiply-adds on one core, measured in every round.")
+        lines.append(f"Ceiling: {ceiling:.0f} GFLOP/s of float32 multiply-adds on one core, measured in every round.")
     clock = "wall time" if results.clock == "wall" else "the processor's time for one thread, wall time for more"
-    found.append(
+    lines.append(
         f"Medians of {results.rounds} interleaved rounds in {clock}; load average {results.load[0]:.1f} before and "
         f"{results.load[1]:.1f} after; {results.busy:.0%} of one-thread time went to other work."
     )
@@ -182,18 +185,18 @@ def notes(results: Results) -> list[str]:
         pair = [(t, t.of(PRODUCT, 1)) for t in (sgd, adam)]
         shares = [t.share(s, results.clock) for t, s in pair if s]
         if len(shares) == 2 and shares[0] and shares[1]:
-            found.append(f"Adam trains at {shares[1] / shares[0]:.2f} of SGD's rate (adam32, mnist32; one core).")
-    found.append(f"Libraries: {'; '.join(results.libraries)}. OPENBLAS_CORETYPE is not passed on to them.")
-    found += [f"Skipped: {line}." for line in results.skipped]
-    return found
+            lines.append(f"Adam trains at {shares[1] / shares[0]:.2f} of SGD's rate (adam32, mnist32; one core).")
+    lines.append(f"Libraries: {'; '.join(results.libraries)}. OPENBLAS_CORETYPE is not passed on to them.")
+    lines += [f"Skipped: {line}." for line in results.skipped]
+    return lines
 
 
 def warnings(results: Results) -> list[str]:
     """What casts doubt on the tables."""
-    found = list(results.warnings)
+    lines = list(results.warnings)
     if results.busy > BUSY and results.clock == "wall":
-        found.append("the machine was busy with other work: the ratios are rough (--clock processor reads through it)")
-    return found
+        lines.append("the machine was busy with other work: the ratios are rough (--clock processor reads through it)")
+    return lines
 
 
 def summary(results: Results) -> str:

@@ -128,10 +128,10 @@ def serve(worker: Worker, commands: TextIO, answers: TextIO) -> None:
         if message["do"] == "quit":
             return
         try:
-            found = worker.answer(message)
+            answer = worker.answer(message)
         except Exception as error:
-            found = {"error": " ".join(f"{type(error).__name__}: {error}".split())[:300]}
-        answers.write(json.dumps(found) + "\n")
+            answer = {"error": " ".join(f"{type(error).__name__}: {error}".split())[:300]}
+        answers.write(json.dumps(answer) + "\n")
         answers.flush()
 
 

@@ -16,25 +16,34 @@ Array = NDArray[Any]
 class Workload:
     """A network and how it is trained; or, with predict=True, how one sample after another is predicted.
 
-    sizes: features, hidden units, ..., outputs.  activation: of the hidden layers; the last is softmax with
-    cross-entropy, or with loss="squared_error" the identity with Σ_j (ŷ_j - y_j)².  Costs are means over the batch.
-    tokens: (vocabulary, dimension, tokens a sample) of an embedding before the first layer, whose sizes[0] is dimension
-    · tokens.  dropout: the part of each hidden layer that is dropped.  samples: a multiple of batch_size, so that every
-    batch is full; where they are equal the samples are not shuffled.
+    Costs are means over the batch.
     """
 
     name: str
+    """By which it is chosen."""
     title: str
+    """In full."""
     sizes: tuple[int, ...]
+    """Features, hidden units, ..., outputs."""
     activation: Literal["tanh", "relu", "sigmoid"]
+    """Of the hidden layers; the last is softmax, or with squared_error the identity."""
     batch_size: int
+    """Samples a batch."""
     samples: int
+    """A multiple of batch_size, so that every batch is full; where they are equal the samples are not shuffled."""
     learning_rate: float = 0.1
+    """At every step."""
     optimizer: Literal["sgd", "adam"] = "sgd"
+    """Plain gradient descent, or Adam."""
     loss: Literal["cross_entropy", "squared_error"] = "cross_entropy"
+    """Cross-entropy, or Σ_j (ŷ_j - y_j)²."""
     tokens: tuple[int, int, int] | None = None
+    """(vocabulary, dimension, tokens a sample) of an embedding before the first layer; sizes[0] is dimension ·
+    tokens."""
     dropout: float = 0.0
+    """The part of each hidden layer that is dropped."""
     predict: bool = False
+    """Whether single samples are predicted, and nothing is trained."""
 
     @property
     def shuffled(self) -> bool:
@@ -93,18 +102,20 @@ WORKLOADS = {workload.name: workload for workload in _ALL}
 
 @dataclass(frozen=True)
 class Problem:
-    """A workload with its numbers.
-
-    X: (samples, sizes[0]) float32, or (samples, tokens) int64.  Y: labels (samples,) int64, or (samples, outputs)
-    float32.  weights, biases: of each layer, float32; embedding: (vocabulary, dimension) float32 or None.
-    """
+    """A workload with its numbers."""
 
     workload: Workload
+    """What is to be done with them."""
     X: Array
+    """(samples, sizes[0]) float32, or (samples, tokens) int64."""
     Y: Array
+    """Labels (samples,) int64, or (samples, outputs) float32."""
     weights: tuple[Array, ...]
+    """Of each layer, float32."""
     biases: tuple[Array, ...]
+    """Of each layer, float32."""
     embedding: Array | None
+    """(vocabulary, dimension) float32, or None."""
 
 
 def problem(workload: Workload) -> Problem:

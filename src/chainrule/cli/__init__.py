@@ -14,8 +14,10 @@ import sys
 import threading
 from collections.abc import Sequence
 
+from chainrule import starting
+
 USAGE_ERROR = 2
-INTERRUPTED = 130
+INTERRUPTED = starting.INTERRUPTED
 CLOSED_PIPE = 141
 TERMINATED = 143
 
@@ -55,6 +57,7 @@ def _run(words: list[str]) -> int:
     from chainrule.cli.app import app
     from chainrule.errors import ChainruleError
 
+    starting.loaded()
     command = typer.main.get_command(app)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A terminal that cannot show Σ shows ? instead of failing.

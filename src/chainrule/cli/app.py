@@ -275,6 +275,9 @@ def derive(
     plan: Annotated[
         bool, typer.Option("--plan", help="The stages that the compiled engine makes of it.", rich_help_panel=_WRITING)
     ] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="The equations as data, for Program.from_json.", rich_help_panel=_WRITING)
+    ] = False,
 ) -> None:
     """Print the program of a network: its forward propagation, cost, backward propagation and updates."""
     from chainrule.cli.derive import DeriveOptions, run
@@ -295,6 +298,7 @@ def derive(
             with_numbers=with_numbers,
             samples=samples,
             plan=plan,
+            json=json,
         )
     )
 

@@ -24,17 +24,31 @@ class DeriveOptions:
     """The options of the command; see its help."""
 
     spec: SpecOptions
+    """The network, where no model is given."""
     optimizer: str | None
+    """Whose updates are derived; "none" or None for none."""
     weighted: bool
+    """Whether the samples have weights."""
     long: bool
+    """Without the short forms of known pairs."""
     model: str | None = None
+    """The path of a saved network, whose equations are meant."""
     notation: str | None = None
+    """Of the lines; None for the plain text of programs."""
     format: str | None = None
+    """Of the lines."""
     why: bool = False
+    """With the rule behind each line."""
     mean_at: str | None = None
+    """Where 1/m stands; None where the notation has it."""
     with_numbers: str | None = None
+    """Data whose values stand under each line."""
     samples: int = 8
+    """How many of the data."""
     plan: bool = False
+    """The compiled engine's stages instead."""
+    json: bool = False
+    """The equations as data instead."""
 
 
 def run(options: DeriveOptions) -> None:
@@ -44,8 +58,10 @@ def run(options: DeriveOptions) -> None:
     check_format(form)
     mean: Any = options.mean_at
     optimizer = None if options.optimizer in (None, "none") else make_optimizer(options.optimizer, None)
-    if options.plan and options.with_numbers is not None:
-        raise SpecError("--plan does not go with --with-numbers.")
+    chosen = {"--plan": options.plan, "--json": options.json, "--with-numbers": options.with_numbers is not None}
+    wanted = [name for name, is_wanted in chosen.items() if is_wanted]
+    if len(wanted) > 1:
+        raise SpecError(f"{wanted[0]} does not go with {wanted[1]}.")
     if options.with_numbers is not None:
         _numbers(options, notation, form, mean, optimizer)
         return
@@ -59,10 +75,12 @@ def run(options: DeriveOptions) -> None:
         canonical=not options.long,
     )
     plain = options.notation is None and options.format is None and not options.why and mean is None
+    if (options.plan or options.json) and not plain:
+        raise SpecError(f"{wanted[0]} goes with no notation, format or reasons; leave these out.")
     if options.plan:
-        if not plain:
-            raise SpecError("--plan goes with no notation, format or reasons; leave these out.")
         print(_plan(program))
+    elif options.json:
+        print(program.to_json(), end="")
     elif plain:
         print(program)
     else:
@@ -95,10 +113,10 @@ def _numbers(options: DeriveOptions, notation: str, form: str, mean: Mean | None
     trace = network.trace(X, y, training=True, optimizer=optimizer, notation=notation, mean_at=mean)
     labels = isinstance(network.spec.loss, Loss) and network.spec.loss.classes
     program = network.derive(optimizer=optimizer, targets="labels" if labels else "values")
-    made = derivation(program, notation, mean_at=mean)
-    print("\n".join([f"m = {len(X)}", *remarks(program, made)]))
+    arranged = derivation(program, notation, mean_at=mean)
+    print("\n".join([f"m = {len(X)}", *remarks(program, arranged)]))
     section = ""
-    for view in made.views:
+    for view in arranged.views:
         if view.section != section:
             section = view.section
             print(section)

@@ -32,27 +32,46 @@ EMBEDDED = "given-names"
 
 @dataclass(frozen=True)
 class NamesOptions:
-    """The options of the command that decide the result; see its help.  None: as the preset has it."""
+    """The options of the command that decide the result.  None: as the preset has it."""
 
     file: str | None
+    """A list of names; None for the one that is built in."""
     preset: str
+    """A kind of model and how it is trained."""
     context: int | None
+    """Characters before the one that is predicted."""
     embedding: int | None
+    """Numbers that stand for a character."""
     hidden: str | None
+    """Units of the hidden layers, "200" or "300,100"."""
     activation: str | None
+    """Of the hidden layers."""
     normalisation: str | None
+    """"batch", "layer" or "none", after each hidden layer."""
     dropout: float | None
+    """The part of the hidden units that is dropped."""
     optimizer: str | None
+    """Its name."""
     learning_rate: float | None
+    """At the beginning."""
     schedule: str | None
+    """How it falls."""
     epochs: int | None
+    """How often the names are gone through."""
     batch_size: int | None
+    """Characters a batch."""
     average: int | None
+    """Epochs at the end over which the weights are averaged."""
     seed: int
+    """Of weights, order and masks."""
     dtype: str
+    """What is computed in."""
     engine: str
+    """By name."""
     threads: int | None
+    """At most; None for as many as are worth it."""
     checkpoints: Asked | None = None
+    """Where the fit is kept while it runs, if it is."""
 
 
 def run(options: NamesOptions, out: Path | None, force: bool, progress: bool | None) -> int:

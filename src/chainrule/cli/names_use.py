@@ -51,21 +51,21 @@ def score(model: Path, file: Path | None, part: str, each: bool, unknown: str | 
     names = load_names(file)
     if part != "all":
         names = tuple(split_names(names)[PARTS.index(part) - 1])
-    found = character_model.score(names, unknown=unknown)
-    per_character = found.per_name / found.lengths
+    score = character_model.score(names, unknown=unknown)
+    per_character = score.per_name / score.lengths
     if each:
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(["name", "nats", "nats per character"])
-        rows = zip(names, found.per_name, per_character, strict=True)
+        rows = zip(names, score.per_name, per_character, strict=True)
         writer.writerows([name, f"{nats:.4f}", f"{share:.4f}"] for name, nats, share in rows)
         sys.stdout.write(text.getvalue())
-    print(f"{len(names):,} names, {found.lengths.sum():,} characters with the ends of names")
+    print(f"{len(names):,} names, {score.lengths.sum():,} characters with the ends of names")
     if len(names) >= 4 * EXTREMES:
         order = np.argsort(per_character, kind="stable")
         for what, some in (("most", order[:EXTREMES]), ("least", order[: -EXTREMES - 1 : -1])):
             print(f"{what} expected: {', '.join(f'{names[k]} {per_character[k]:.2f}' for k in some)}")
-    print(f"cost {found.per_character:.4f} nats per character")
+    print(f"cost {score.per_character:.4f} nats per character")
 
 
 def plot(model: Path, prefixes: tuple[str, ...], out: Path | None) -> None:

@@ -29,18 +29,28 @@ INPUTS, OUTPUTS = 784, 10
 
 @dataclass(frozen=True)
 class SpecOptions:
-    """The options that describe a network; see the commands' help."""
+    """The options that describe a network."""
 
     inputs: int | None
+    """Features; None for those of the data, or 784."""
     hidden: str
+    """Units of the hidden layers, "256" or "128,64"."""
     outputs: int | None
+    """Units of the last layer; None for those of the data, or 10."""
     activation: str
+    """Of the hidden layers."""
     output_activation: str | None
+    """Of the last layer; None for the one that fits the loss."""
     loss: str | None
+    """By name; None for the one that fits."""
     l1: float
+    """λ of λ/m Σ|W|."""
     l2: float
+    """λ of λ/(2m) Σ W²."""
     dropout: float
+    """The part of the hidden units that is dropped."""
     reduction: str
+    """"mean" or "sum" of the losses."""
 
     def spec(self) -> NetworkSpec:
         """The network they describe.  Raises SpecError where it cannot be."""

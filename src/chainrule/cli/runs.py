@@ -42,19 +42,20 @@ _SETTINGS = Object(_FIELDS, absent={"model": None, **dict.fromkeys(_RECORD)}, ot
 
 @dataclass(frozen=True)
 class Settings:
-    """What a saved model needs beside its weights, and what a person needs to repeat the run.
-
-    encoder: how a table's rows become numbers (None: they are numbers already).  standardizer: of the inputs.
-    target, target_standardizer: how outputs become classes or numbers again.  record: options, versions, results.
-    model: the digest of the model that they belong to; None in runs of versions that had none.
-    """
+    """What a saved model needs beside its weights, and what a person needs to repeat the run."""
 
     encoder: TableEncoder | None
+    """How a table's rows become numbers; None where they are numbers already."""
     standardizer: Standardizer | None
+    """Of the inputs."""
     target: TargetEncoder | None
+    """How outputs become classes or numbers again."""
     target_standardizer: Standardizer | None
+    """Of the targets of a regression."""
     record: dict[str, Any]
+    """Options, versions, results: for people."""
     model: str | None = None
+    """The digest of the model that they belong to; None in runs of versions that had none."""
 
     def save(self, path: Path) -> None:
         """Write settings.json."""
@@ -107,6 +108,7 @@ class RunFolder:
     """Where a run is written: all of it at once, when it is trained."""
 
     folder: Path
+    """Where it lies in the end."""
     made: bool
     """Whether the folder was made for this run."""
     log: Path
@@ -160,9 +162,9 @@ def claim(out: Path | None, name: str) -> RunFolder:
     """
     try:
         if out is not None:
-            made = not out.exists()
+            is_new = not out.exists()
             out.mkdir(parents=True, exist_ok=True)
-            return RunFolder(out, made, out / (LIVE_LOG if _held(out) else LOG))
+            return RunFolder(out, is_new, out / (LIVE_LOG if _held(out) else LOG))
         Path("runs").mkdir(exist_ok=True)
         number = 1
         while True:

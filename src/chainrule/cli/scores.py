@@ -42,8 +42,8 @@ def beside_the_mean(error: float, truth: NDArray[Any], training: NDArray[Any]) -
     guess = math.sqrt(float(np.mean(np.square(columns - mean))))
     spread = float(np.mean(np.square(columns - columns.mean(axis=0))))
     share = f"; R² {1 - error**2 / spread:.4f}" if spread > 0 else ""
-    told = score_line("guessing the mean: an", TargetEncoder("regression"), guess).replace("error ", "error of ")
-    return told + share
+    line = score_line("guessing the mean: an", TargetEncoder("regression"), guess).replace("error ", "error of ")
+    return line + share
 
 
 def tell(name: str, notes: Sequence[str]) -> None:

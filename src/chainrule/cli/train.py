@@ -50,32 +50,56 @@ RECORDS = 200
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """The options of the command that decide the result; see its help."""
+    """The options of the command that decide the result."""
 
     data: str
+    """A file, or the name of data that are built in."""
     target: str | None
+    """The column to be predicted; None for the last."""
     task: str | None
+    """"classification" or "regression"; None to judge by the column."""
     ignore: tuple[str, ...]
+    """Columns that are left out."""
     header: bool
+    """Whether the first line names the columns."""
     test: float
+    """The part of the rows that is held out to test on."""
     validation: float
+    """The part of what is left that each epoch is judged by."""
     standardize: bool
+    """Whether features become numbers of mean 0 and deviation 1."""
     hidden: str
+    """Units of the hidden layers, "256" or "128,64"."""
     activation: str
+    """Of the hidden layers."""
     loss: str | None
+    """By name; None for the one that fits the task."""
     l2: float
+    """λ of λ/(2m) Σ W²."""
     dropout: float
+    """The part of the hidden units that is dropped."""
     optimizer: str
+    """Its name."""
     learning_rate: float | None
+    """At the beginning; None for the optimizer's own."""
     schedule: str
+    """How it falls."""
     epochs: int | None
+    """How often the data are gone through."""
     batch_size: int
+    """Samples a batch."""
     early_stopping: int | None
+    """Epochs without an improvement that end the fit; None for no such end."""
     seed: int
+    """Of the split, weights, order and masks."""
     dtype: str
+    """What is computed in."""
     engine: str
+    """By name."""
     threads: int | None
+    """At most; None for as many as are worth it."""
     checkpoints: Asked | None = None
+    """Where the fit is kept while it runs, if it is."""
 
 
 @dataclass(frozen=True)
@@ -83,13 +107,21 @@ class Prepared:
     """The data as the network takes them, in parts, and what was learned to bring them there."""
 
     X: NDArray[Any]
+    """What is trained on."""
     y: NDArray[Any]
+    """Its targets, as the network takes them."""
     validation: tuple[NDArray[Any], NDArray[Any]] | None
+    """X and y of what each epoch is judged by, if anything is."""
     X_test: NDArray[Any]
+    """What is held out to test on."""
     y_test: NDArray[Any]
+    """Its targets."""
     targets_test: NDArray[Any]
+    """The same as the network takes them."""
     standardizer: Standardizer | None
+    """Of the inputs; None where they stay as they are."""
     target_standardizer: Standardizer | None
+    """Of the targets of a regression."""
 
 
 def run(options: TrainOptions, out: Path | None, force: bool, progress: bool | None, report: bool = False) -> int:
@@ -334,8 +366,8 @@ def _tell(history: History, best_epoch: int | None, error: float | None) -> str:
     ]
     stopped = f"; stopped: {history.stopped}" if history.stopped else ""
     best = f"; the best, epoch {best_epoch}, is kept" if best_epoch is not None else ""
-    told = "" if error is None else f", {score_line('validation', TargetEncoder('regression'), error)}"
-    return ", ".join(parts) + (stopped + best + told if best else told + stopped)
+    validation = "" if error is None else f", {score_line('validation', TargetEncoder('regression'), error)}"
+    return ", ".join(parts) + (stopped + best + validation if best else validation + stopped)
 
 
 def _validation_error(network: Network, prepared: Prepared, history: History) -> float | None:

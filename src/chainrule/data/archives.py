@@ -92,14 +92,14 @@ def _read_archive(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
 def _pick(
     arrays: Mapping[str, NDArray[Any]], wanted: Mapping[str, tuple[str, ...]], path: str | os.PathLike[str]
 ) -> list[Any]:
-    found = [next((arrays[name] for name in names if name in arrays), None) for names in wanted.values()]
-    absent = [name for name, array in zip(wanted, found, strict=True) if array is None]
+    chosen = [next((arrays[name] for name in names if name in arrays), None) for names in wanted.values()]
+    absent = [name for name, array in zip(wanted, chosen, strict=True) if array is None]
     if absent:
         there = ", ".join(arrays) or "nothing"
         raise DataError(
             f"{path}: there is no array {' nor '.join(map(repr, absent))} in the archive. There is: {there}."
         )
-    return found
+    return chosen
 
 
 def _to_rows(X: NDArray[Any], path: str | os.PathLike[str]) -> tuple[NDArray[Any], bool]:

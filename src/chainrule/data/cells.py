@@ -51,15 +51,14 @@ _INFINITE = frozenset({"inf", "+inf", "-inf", "infinity", "+infinity", "-infinit
 
 @dataclass(frozen=True)
 class Style:
-    """One way of writing numbers.
-
-    decimal: what stands before the fraction.  group: what stands between thousands, if anything.  unit: the currency
-    or percent sign that every number has, if any.
-    """
+    """One way of writing numbers."""
 
     decimal: str = "."
+    """What stands before the fraction."""
     group: str = ""
+    """What stands between thousands, if anything."""
     unit: str = ""
+    """The currency or percent sign that every number has, if any."""
 
     def __str__(self) -> str:
         names = {".": "a point", ",": "a comma", " ": "a space", "'": "an apostrophe"}
@@ -101,10 +100,12 @@ _PATTERNS = {
 
 @dataclass(frozen=True)
 class Numbers:
-    """A column of numbers: float64, NaN where there is none; and how they were written."""
+    """A column of numbers, and how they were written."""
 
     values: NDArray[np.float64]
+    """(m,); NaN where there is none."""
     style: Style = PLAIN
+    """The way of all of them."""
 
     def take(self, rows: NDArray[np.int64]) -> Numbers:
         """These rows."""
@@ -113,10 +114,12 @@ class Numbers:
 
 @dataclass(frozen=True)
 class Texts:
-    """A column of texts: `words` are the different ones, codes (m,) say which is a row's; -1 where there is none."""
+    """A column of texts."""
 
     codes: NDArray[np.int64]
+    """(m,) which of `words` is a row's; -1 where there is none."""
     words: tuple[str, ...]
+    """The different texts."""
 
     def take(self, rows: NDArray[np.int64]) -> Texts:
         """These rows."""
@@ -125,21 +128,21 @@ class Texts:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a column is.
-
-    kind: "number" (in one of `styles`; where they are two, the cells alone cannot tell which), "text" or "empty".
-    because: why numbers are read as texts: "codes" where they are rather names (007, 1E2, ids too long for a float),
-    "ways" where each cell is a number, but not all are written alike, "mixed" where most cells are numbers and some are
-    not, "dates"; else "".  others: the cells that are no numbers of
-    the commonest style, where there are some, in the order of their first appearance.  numbers: how many different
-    cells are of that style.
-    """
+    """What a column is."""
 
     kind: Literal["number", "text", "empty"]
+    """What its cells are."""
     styles: tuple[Style, ...] = ()
+    """The ways that numbers may be written in; where they are two, the cells alone cannot tell which."""
     because: str = ""
+    """Why numbers are read as texts: "codes" where they are rather names (007, 1E2, ids too long for a float), "ways"
+    where each cell is a number, but not all are written alike, "mixed" where most cells are numbers and some are not,
+    "dates"; else ""."""
     others: tuple[str, ...] = ()
+    """The cells that are no numbers of the commonest style, where there are some, in the order of their first
+    appearance."""
     numbers: int = 0
+    """How many different cells are of that style."""
 
 
 def count(cells: Iterable[str]) -> dict[str, int]:
@@ -235,10 +238,10 @@ def _parts(cell: str) -> tuple[str, str, str]:
     """(sign, currency or percent sign, the rest)"""
     if cell.isascii() and "$" not in cell and "%" not in cell:
         return (cell[0], "", cell[1:]) if cell[:1] in ("-", "+") else ("", "", cell)
-    found = _UNIT.fullmatch(cell.translate(_OTHER_MARKS))
-    if found is None:
+    match = _UNIT.fullmatch(cell.translate(_OTHER_MARKS))
+    if match is None:
         return "", "", cell
-    sign, before, inner, body, after = found.groups()
+    sign, before, inner, body, after = match.groups()
     if (before and after) or (sign and inner):
         return "", "", cell
     return sign or inner, before or after, body

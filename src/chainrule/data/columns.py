@@ -51,16 +51,16 @@ _SHOWN = 5
 
 @dataclass(frozen=True, eq=False)
 class Columns:
-    """The columns of a table as numbers and texts, without those that hold nothing.
-
-    source: the table's name.  rows: how many.  named: the columns.  notes: what was taken in a way that not everybody
-    would expect, a sentence each.
-    """
+    """The columns of a table as numbers and texts, without those that hold nothing."""
 
     source: str
+    """The table's name."""
     rows: int
+    """How many."""
     named: dict[str, Numbers | Texts]
+    """The columns, in the table's order."""
     notes: tuple[str, ...] = field(default=(), repr=False)
+    """What was taken in a way that not everybody would expect, a sentence each."""
 
     def __len__(self) -> int:
         return self.rows

@@ -19,28 +19,31 @@ from chainrule.errors import DataError, expected
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Samples and what is to be predicted of them.
-
-    X: (m, n), finite.  y: (m,) class numbers 0, 1, ... or numbers; (m, outputs) for several numbers.
-    feature_names: n names.  target_names: of the classes, in order; None for regression.
-    X_test, y_test: the test part, where the source has one of its own or `split` made one; else None.
-    measured: (n,) whether a feature is a number in a unit of its own, that wants standardising (pixels and one-hot
-    columns do not).  encoder: how a table's rows became X; None where the source was numbers already.
-    notes: what was taken in a way that not everybody would expect, a few words each.
-    columns: what the encoding was learned from, to learn it anew from a part of the rows; None where there is none.
-    """
+    """Samples and what is to be predicted of them."""
 
     X: NDArray[Any]
+    """(m, n), finite."""
     y: NDArray[Any]
+    """(m,) class numbers 0, 1, ... or numbers; (m, outputs) for several numbers."""
     feature_names: tuple[str, ...]
+    """n names."""
     target: TargetEncoder
+    """What y was made of."""
     name: str
+    """The source's."""
     X_test: NDArray[Any] | None = None
+    """The test part, where the source has one of its own or `split` made one; else None."""
     y_test: NDArray[Any] | None = None
+    """Its targets."""
     measured: NDArray[np.bool_] = dataclasses.field(default_factory=lambda: np.zeros(0, dtype=bool))
+    """(n,) whether a feature is a number in a unit of its own, that wants standardising (pixels and one-hot columns do
+    not)."""
     encoder: TableEncoder | None = None
+    """How a table's rows became X; None where the source was numbers already."""
     notes: tuple[str, ...] = ()
+    """What was taken in a way that not everybody would expect, a few words each."""
     columns: Columns | None = dataclasses.field(default=None, repr=False)
+    """What the encoding was learned from, to learn it anew from a part of the rows; None where there is none."""
 
     def __post_init__(self) -> None:
         if self.measured.size == 0:

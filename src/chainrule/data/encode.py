@@ -28,29 +28,30 @@ _TRUTH = ({"true"}, {"false"}, {"true", "false"})
 
 @dataclass(frozen=True)
 class NumberColumn:
-    """A column of numbers; a missing one becomes the training data's median.
-
-    indicator: whether a second column says 1 where the value was missing (it does if any was in the training data).
-    style: how the training data wrote its numbers, for new cells that can be read in two ways.
-    """
+    """A column of numbers; a missing one becomes the training data's median."""
 
     name: str
+    """Of the column."""
     median: float
+    """Of the training data's numbers."""
     indicator: bool
+    """Whether a second column says 1 where the value was missing (it does if any was in the training data)."""
     style: Style = PLAIN
+    """How the training data wrote its numbers, for new cells that can be read in two ways."""
 
 
 @dataclass(frozen=True)
 class TextColumn:
     """A column of texts, one-hot: a column for each category, 1 where it is the row's, else 0.
 
-    categories: by alphabet; last, where the training data miss some, "(missing)".
     An unseen category, or a missing value that the training data never missed, is 0 in all of them.  Where categories
     are True and False, TRUE and false are the same.
     """
 
     name: str
+    """Of the column."""
     categories: tuple[str, ...]
+    """By alphabet; last, where the training data miss some, "(missing)"."""
 
     def place(self, words: Iterable[str]) -> list[int]:
         """Which category each of the words is; -1 for one that the training data did not have."""
@@ -63,15 +64,14 @@ class TextColumn:
 
 @dataclass(frozen=True)
 class TableEncoder:
-    """The rows of a table as a matrix: numbers with missing ones filled in, texts one-hot.
-
-    columns: in the table's order, without those that held nothing.  ignored: columns that were left out on purpose.
-    header: whether the first line of the file named the columns.
-    """
+    """The rows of a table as a matrix: numbers with missing ones filled in, texts one-hot."""
 
     columns: tuple[NumberColumn | TextColumn, ...]
+    """In the table's order, without those that held nothing."""
     ignored: tuple[str, ...] = ()
+    """Columns that were left out on purpose."""
     header: bool = True
+    """Whether the first line of the file named the columns."""
 
     @classmethod
     def fit(cls, columns: Columns, ignored: Iterable[str] = (), header: bool = True) -> TableEncoder:
@@ -155,7 +155,7 @@ class TableEncoder:
         survey = Survey(Table(table.path, {name: table.columns[name] for name in names}, table.lines, table.delimiter))
         named: dict[str, Numbers | Texts] = {}
         faults: list[str] = []
-        told: list[str] = list(table.notes)
+        notes: list[str] = list(table.notes)
         for column in self.columns:
             try:
                 cells = _read(survey, column)
@@ -163,15 +163,15 @@ class TableEncoder:
                 faults.append(str(fault))
                 continue
             named[column.name] = cells
-            told += _differences(column, cells)
+            notes += _differences(column, cells)
         if faults:
             raise DataError(shorten(f"{table.path}: {joined(faults)}"))
         if [name for name in table.columns if name in named] != names:
-            told.append("the columns stand in another order and are matched by name")
+            notes.append("the columns stand in another order and are matched by name")
         unused = [name for name in table.columns if name not in {*names, *self.ignored, target}]
         if unused := [name for name in unused if _holds_something(table, name)]:
-            told.append(f"not used, as the training data did not have it: {some(unused)}")
-        return Columns(table.path, len(table), named), tuple(told)
+            notes.append(f"not used, as the training data did not have it: {some(unused)}")
+        return Columns(table.path, len(table), named), tuple(notes)
 
     def to_dict(self) -> dict[str, Any]:
         """The encoder as JSON can hold it."""
@@ -221,16 +221,16 @@ def _differences(column: NumberColumn | TextColumn, cells: Numbers | Texts) -> l
         assert isinstance(column, NumberColumn) and isinstance(cells, Numbers)
         gaps = 0 if column.indicator else int(np.isnan(cells.values).sum())
         return [f"{_rows(gaps)} without {column.name!r}, which the training data never lacked"] if gaps else []
-    told = []
+    notes = []
     unseen = [k for k, place in enumerate(column.place(cells.words)) if place < 0]
     if unseen:
         rows = int(np.isin(cells.codes, unseen).sum())
         words = some([cells.words[k] for k in unseen])
-        told.append(f"{_rows(rows)} with categories of {column.name!r} that the training data did not have ({words})")
+        notes.append(f"{_rows(rows)} with categories of {column.name!r} that the training data did not have ({words})")
     gaps = 0 if NO_VALUE in column.categories else int((cells.codes < 0).sum())
     if gaps:
-        told.append(f"{_rows(gaps)} without {column.name!r}, which the training data never lacked")
-    return told
+        notes.append(f"{_rows(gaps)} without {column.name!r}, which the training data never lacked")
+    return notes
 
 
 def _rows(count: int) -> str:

@@ -48,8 +48,8 @@ def load_digits() -> Dataset:
 
 def _digits() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The pixels (1797, 64) and labels, from scikit-learn's own file: importing it takes longer than learning them."""
-    found = find_spec("sklearn")
-    for folder in (found.submodule_search_locations or ()) if found is not None else ():
+    package = find_spec("sklearn")
+    for folder in (package.submodule_search_locations or ()) if package is not None else ():
         path = Path(folder) / "datasets" / "data" / "digits.csv.gz"
         if path.is_file():
             with gzip.open(path, "rb") as file:
@@ -252,18 +252,19 @@ def load_features(
 
 @dataclass(frozen=True, eq=False)
 class NewData:
-    """New data for a trained model.
-
-    X: (m, n).  y: the targets of the rows `judged`, as the training data's; None where there are none.  A class that
-    the training data did not have is -1.  judged: (m,) which rows have a target.  notes: what differs from the training
-    data, a few words each.
-    """
+    """New data for a trained model."""
 
     name: str
+    """The source's."""
     X: NDArray[Any]
+    """(m, n)."""
     y: NDArray[Any] | None
+    """The targets of the rows `judged`, as the training data's; -1 for a class that these did not have; None where
+    there are none."""
     judged: NDArray[np.bool_]
+    """(m,) which rows have a target."""
     notes: tuple[str, ...] = ()
+    """What differs from the training data, a few words each."""
 
 
 def read_new(source: Any, encoder: TableEncoder | None, target: TargetEncoder | None, strict: bool = False) -> NewData:

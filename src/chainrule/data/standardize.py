@@ -19,15 +19,14 @@ _RELATIVE_SPREAD = 1e-12
 
 @dataclass(frozen=True, eq=False)
 class Standardizer:
-    """(x - mean) / scale, column by column; learned from training data, applied to any.
-
-    mean, scale: shape (n,).  scale is the standard deviation (of the population, 1/m); 1 where a column is constant.
-    names: of the columns, where they were learned from a data frame: frames are matched by them.
-    """
+    """(x - mean) / scale, column by column; learned from training data, applied to any."""
 
     mean: NDArray[np.float64]
+    """(n,)."""
     scale: NDArray[np.float64]
+    """(n,) the standard deviation (of the population, 1/m); 1 where a column is constant."""
     names: tuple[str, ...] | None = None
+    """Of the columns, where they were learned from a data frame: frames are matched by them."""
 
     @classmethod
     def fit(cls, X: ArrayLike, columns: ArrayLike | None = None) -> Standardizer:

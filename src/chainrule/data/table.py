@@ -18,18 +18,18 @@ Cells = list[str] | NDArray[Any]
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """The cells of a table, before anything has been learned from them.
-
-    path: where it came from, for messages.  columns: name -> the cells of all rows, in order.  lines: where in the file
-    each row ends, counted from 1; of a frame the rows, counted from 0.  delimiter: between a file's cells; "" of a
-    frame.  notes: what was left out or taken for something else in reading, a sentence each, without its full stop.
-    """
+    """The cells of a table, before anything has been learned from them."""
 
     path: str
+    """Where it came from, for messages."""
     columns: dict[str, Cells]
+    """Name -> the cells of all rows, in order."""
     lines: NDArray[np.int64]
+    """Where in the file each row ends, counted from 1; of a frame the rows, counted from 0."""
     delimiter: str = ""
+    """Between a file's cells; "" of a frame."""
     notes: tuple[str, ...] = field(default=(), repr=False)
+    """What was left out or taken for something else in reading, a sentence each, without its full stop."""
 
     def __len__(self) -> int:
         return len(self.lines)

@@ -56,16 +56,16 @@ class TargetEncoder:
     """Turns target values into what a network learns, and back.
 
     A class is a text: what prints the same is the same class and nothing else is, 7, 007 and 7.0 are three.
-
-    name: the target column's, if it has one.
-    names: of the classes, in order: numbers by size, texts by alphabet; None for regression.
-    style: how the training data wrote the numbers of a regression, for new ones that can be read in two ways.
     """
 
     task: Task
+    """Classification or regression."""
     names: tuple[str, ...] | None = None
+    """Of the classes, in order: numbers by size, texts by alphabet; None for regression."""
     name: str | None = None
+    """The target column's, if it has one."""
     style: Style = PLAIN
+    """How the training data wrote the numbers of a regression, for new ones that can be read in two ways."""
 
     @classmethod
     def fit(
@@ -142,7 +142,7 @@ class TargetEncoder:
             finite = np.isfinite(rows.sum(axis=1))
             return rows, finite, ()
         column = _column(values)
-        told: list[str] = []
+        notes: list[str] = []
         if self.names is None:
             if isinstance(column, np.ndarray):
                 numbers = column.astype(np.float64)
@@ -158,10 +158,10 @@ class TargetEncoder:
         if unseen.any():
             different = some(list(dict.fromkeys(word for word, new in zip(words, unseen, strict=True) if new)))
             many = int(unseen.sum())
-            told.append(
+            notes.append(
                 f"{many:,} row{'' if many == 1 else 's'} of classes that the training data did not have ({different})"
             )
-        return codes, present, tuple(told)
+        return codes, present, tuple(notes)
 
     def _codes(self, column: list[str] | NDArray[Any]) -> tuple[NDArray[np.int64], list[str]]:
         """(the class number of each row, or -1; how each value prints)"""
@@ -196,13 +196,15 @@ class TargetEncoder:
         """What may surprise about the classes' names: a few words each."""
         if self.names is None:
             return ()
-        told = [f"{some(words)} is read as the name of a class" for words in [self._missing_words()] if words]
+        notes = [f"{some(words)} is read as the name of a class" for words in [self._missing_words()] if words]
         by_value: dict[Decimal, list[str]] = {}
         for name in self.names:
             if is_number(name):
                 by_value.setdefault(Decimal(name), []).append(name)
-        told += [f"{some(alike)} are different classes, as they print" for alike in by_value.values() if len(alike) > 1]
-        return tuple(told)
+        notes += [
+            f"{some(alike)} are different classes, as they print" for alike in by_value.values() if len(alike) > 1
+        ]
+        return tuple(notes)
 
     def _missing_words(self) -> list[str]:
         return [name for name in self.names or () if name in MISSING_WORDS]

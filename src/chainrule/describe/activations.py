@@ -12,8 +12,10 @@ from dataclasses import dataclass, field
 
 from chainrule.describe import initialisers
 from chainrule.errors import FormulaError, SpecError, expected, is_number, unknown_name
+from chainrule.program.derivative import differentiate
 from chainrule.program.parse import formula, source
-from chainrule.program.scalar import Expression, Reduction, Variable, differentiate, walk
+from chainrule.program.scalar import Expression, Reduction, Variable
+from chainrule.program.walk import walk
 
 _Z = Variable("z")
 
@@ -70,9 +72,9 @@ class Activation:
 
     def __setstate__(self, state: Mapping[str, object]) -> None:
         """Of a pickle, also of version 0.1.0, which had no more than formula, name and slope."""
-        known = ACTIVATIONS.get(str(state["name"]))
-        if known is not None and (known.expression, known.slope) == (state["expression"], state["slope"]):
-            self.__dict__.update(vars(known))
+        usual = ACTIVATIONS.get(str(state["name"]))
+        if usual is not None and (usual.expression, usual.slope) == (state["expression"], state["slope"]):
+            self.__dict__.update(vars(usual))
         self.__dict__.update(state)
 
     @property
@@ -89,8 +91,10 @@ class Activation:
         return self.name
 
 
-_RECTIFIED = "he_normal"
+_RECTIFIED = "rectified"
 """The initialiser of the relu family."""
+_LIFTED = "he_normal"
+"""The initialiser of sigmoids and softplus, whose values are above 0 at 0 and whose slope there is 1/2 at most."""
 _SELU_ALPHA, _SELU_SCALE = 1.6732632423543772, 1.0507009873554805
 
 
@@ -124,7 +128,7 @@ def _named(
 _SHIFTED = "exp(z - stop(max(z)))"
 _ALL = (
     _named("identity", "z", aliases=("linear",)),
-    _named("sigmoid", "sigmoid(z)", aliases=("logistic",)),
+    _named("sigmoid", "sigmoid(z)", initialiser=_LIFTED, aliases=("logistic",)),
     _named("tanh", "tanh(z)"),
     _named("relu", "max(z, 0)", "where(a > 0, 1, 0)", _RECTIFIED),
     leaky_relu(),
@@ -140,9 +144,9 @@ _ALL = (
     _named("gelu_tanh", "z * sigmoid(1.5957691216057308 * (z + 0.044715 * z * z * z))", initialiser=_RECTIFIED),
     _named("silu", "z * sigmoid(z)", initialiser=_RECTIFIED, aliases=("swish",)),
     _named("mish", "z * tanh(softplus(z))", initialiser=_RECTIFIED),
-    _named("softplus", "softplus(z)", initialiser=_RECTIFIED),
+    _named("softplus", "softplus(z)", initialiser=_LIFTED),
     _named("softsign", "z / (1 + abs(z))", "(1 - abs(a)) ** 2"),
-    _named("hard_sigmoid", "min(max(z / 6 + 0.5, 0), 1)", "where(a > 0, where(a < 1, 1 / 6, 0), 0)"),
+    _named("hard_sigmoid", "min(max(z / 6 + 0.5, 0), 1)", "where(a > 0, where(a < 1, 1 / 6, 0), 0)", _LIFTED),
     _named("softmax", f"{_SHIFTED} / sum({_SHIFTED})", entries=("a", (("-a", "a"),))),
     _named(
         "log_softmax",

@@ -54,6 +54,8 @@ class Node:
     """What its symbols are numbered by."""
     following: Activation
     """The activation that its values meet next, past normalisation and dropout."""
+    reads_data: bool
+    """Whether no activation stands before it."""
     depth: int
     """The combinators that it stands in."""
 
@@ -93,6 +95,8 @@ class _Survey:
         self.faults: list[str] = []
         self.nodes: list[Node] = []
         self.places: list[str] = []
+        self.raw: list[bool] = []
+        """Of each node, whether no activation stands in it or before it."""
         self.counts: list[tuple[int, ...]] = []
         """Of each node that tokens leave, how many each column has."""
         self.names = {i.name: -1 - k for k, i in enumerate(inputs) if i.name}
@@ -195,7 +199,9 @@ class _Survey:
         self.repeats[key] = self.repeats.get(key, 0) + 1
         label = Label(self.number, self.repeats[key])
         self.used.update(below)
-        self.nodes.append(Node(layer, below, width, label, following, depth))
+        reads_data = all(k < 0 or self.raw[k] for k in below)
+        self.nodes.append(Node(layer, below, width, label, following, reads_data, depth))
+        self.raw.append(reads_data and (layer.activates is None or layer.activates.identity))
         self.places.append(place)
         self.counts.append(self._counts(below[0]) if layer.unchanged else ())
         return len(self.nodes) - 1

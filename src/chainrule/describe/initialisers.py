@@ -15,15 +15,30 @@ DRAWN = (
     "zeros",
 )  # fmt: skip
 """Names of initialisers of weights; a number s stands for a normal distribution with standard deviation s."""
+BY_PLACE = {"rectified": ("glorot_uniform", "he_normal")}
+"""Names that say two: where data come in, and where the values of an activation do.
+
+rectified: the 2 of he makes up for the half that a relu before took away (He 2015, section 2.2).  Data have come
+through none, and most tables are learned worse with it there; between hidden layers a deep network needs it: what was
+measured stands in docs/first-weights.md.
+"""
 
 
 def check(value: Any, faults: list[str]) -> None:
     """The name of an initialiser, a standard deviation, or None for the activation's own."""
     if isinstance(value, str):
-        if value not in DRAWN:
-            faults.append(unknown_name("initialiser", value, DRAWN))
+        if value not in (*DRAWN, *BY_PLACE):
+            faults.append(unknown_name("initialiser", value, [*DRAWN, *BY_PLACE]))
     elif value is not None and not (is_number(value) and value >= 0):
         faults.append(expected("The initialiser", "a name or the standard deviation of a normal distribution", value))
+
+
+def at_place(how: str | float, reads_data: bool) -> str | float:
+    """Which initialiser that is where data come in, or else an activation's values."""
+    if not isinstance(how, str) or how not in BY_PLACE:
+        return how
+    of_data, of_values = BY_PLACE[how]
+    return of_data if reads_data else of_values
 
 
 def draw(how: str | float, shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float64]:

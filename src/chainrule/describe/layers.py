@@ -36,7 +36,13 @@ class Place:
     keep_identity: bool
     """Whether A = Z is written out where the activation is the identity."""
     following: Activation
-    """The activation that its values meet next, past normalisation and dropout: what first weights go by."""
+    """The activation that its values meet next, past normalisation and dropout."""
+    reads_data: bool
+    """Whether no activation stands before it."""
+
+    def initialiser(self, given: str | float | None) -> str | float:
+        """Of weights here: the one given, else that of the activation that follows."""
+        return initialisers.at_place(self.following.initialiser if given is None else given, self.reads_data)
 
 
 class Layer:
@@ -150,7 +156,9 @@ class Dense(Layer):
     bias: bool
     """Whether there is a b."""
     weights: str | float | Tied | None
-    """An initialiser's name, or s for N(0, s²); None for the one that suits the activation.  Tied: another layer's."""
+    """An initialiser's name, or s for N(0, s²); None for the one of the activation that follows: rectified for the relu
+    family (glorot_uniform where data come in, else he_normal), he_normal for sigmoid, hard_sigmoid and softplus,
+    lecun_normal for selu, else glorot_uniform.  Tied: another layer's."""
 
     def __init__(
         self,
@@ -173,7 +181,7 @@ class Dense(Layer):
         if isinstance(self.weights, Tied):
             w, op = write.scope[self.weights.name], MatMul(transpose_right=self.weights.transposed)
         else:
-            initial = place.following.initialiser if self.weights is None else self.weights
+            initial = place.initialiser(self.weights)
             own = self.weights_over(width, label)
             assert own is not None
             w, op = write.parameter(own, own.shape, initial), MatMul()
@@ -237,7 +245,7 @@ class Embedding(Layer):
 
     def equations(self, write: Builder, below: Symbol, place: Place) -> Symbol:
         """X0 = rows of E at X, side by side   (m, c·d)"""
-        initial = 1.0 if self.weights is None else self.weights
+        initial = place.initialiser(1.0 if self.weights is None else self.weights)
         first = place.label == Label(0)
         label = None if first else place.label
         table = write.parameter(Symbol("E", layer=label), (self.vocabulary, self.dimension), initial)

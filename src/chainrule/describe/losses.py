@@ -6,6 +6,7 @@ the samples: J = (1/m) Σ_i L_i, Σ_i L_i with reduction="sum", or Σ w_i L_i / 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import ClassVar, Literal, get_args
@@ -18,7 +19,7 @@ TINY = 1e-37
 """The least probability whose logarithm is taken: near the smallest normal float32, so that log never meets 0."""
 
 Targets = Literal["values", "labels"]
-Kind = Literal["values", "classes", "yes/no", "signs", "counts"]
+TargetKind = Literal["values", "classes", "yes/no", "signs", "counts"]
 """What a target is: any numbers; one of several classes (a label, or a row of probabilities); 0 or 1 an output; -1 or
 1; numbers of at least 0."""
 
@@ -40,7 +41,7 @@ class Loss:
     """L, a formula in yhat and y."""
     name: str
     """Shown in the summary."""
-    kind: Kind = "values"
+    kind: TargetKind = "values"
     """What a target is; classes=True is short for kind="classes"."""
     fits: frozenset[str] | None = None
     """The activations of the last layer that it is meant for; None: any.  An own activation always may."""
@@ -62,15 +63,15 @@ class Loss:
         *,
         name: str | None = None,
         classes: bool = False,
-        kind: Kind | None = None,
+        kind: TargetKind | None = None,
         fits: frozenset[str] | None = None,
         between: tuple[float, float] | None = None,
         natural: str | None = None,
         proper: bool = False,
     ) -> None:
         expression = formula(given, ("yhat", "y"))
-        if kind is not None and kind not in get_args(Kind):
-            raise SpecError(unknown_name("kind of target", str(kind), get_args(Kind)))
+        if kind is not None and kind not in get_args(TargetKind):
+            raise SpecError(unknown_name("kind of target", str(kind), get_args(TargetKind)))
         if classes and kind not in (None, "classes"):
             raise SpecError(expected("The kind of a loss with classes=True", "'classes', or left out", kind))
         object.__setattr__(self, "expression", expression)
@@ -88,10 +89,10 @@ class Loss:
         said = {name: value for name, value in state.items() if name != "classes"}
         if "kind" not in said:
             alike = (k for k in LOSSES.values() if k.expression == said["expression"])
-            known = next((k for k in alike if k.classes == bool(state["classes"])), None)
-            said["kind"] = known.kind if known else "classes" if state["classes"] else "values"
-            said["natural"] = known.natural if known else "identity"
-            said["proper"] = known.proper if known else False
+            usual = next((k for k in alike if k.classes == bool(state["classes"])), None)
+            said["kind"] = usual.kind if usual else "classes" if state["classes"] else "values"
+            said["natural"] = usual.natural if usual else "identity"
+            said["proper"] = usual.proper if usual else False
         self.__dict__.update(said)
 
     @property
@@ -118,9 +119,9 @@ class Loss:
         return self.name
 
 
-def _kind_of(expression: Expression) -> Kind:
+def _kind_of(expression: Expression) -> TargetKind:
     """That of chainrule's loss with this formula; of classes only those that say so."""
-    kinds = (known.kind for known in LOSSES.values() if known.expression == expression)
+    kinds = (usual.kind for usual in LOSSES.values() if usual.expression == expression)
     return next((kind for kind in kinds if kind != "classes"), "values")
 
 
@@ -144,7 +145,7 @@ class Cost:
     """f, a formula in yhat, y and m."""
     name: str
     """Shown in the summary."""
-    kind: ClassVar[Kind] = "values"
+    kind: ClassVar[TargetKind] = "values"
     """What a target is."""
     classes: ClassVar[bool] = False
     """Labels are not for a Cost."""
@@ -181,18 +182,18 @@ def cross_entropy(label_smoothing: float = 0.0) -> Loss:
     """-Σ_j y_j log ŷ_j over classes; y a label or a row of probabilities; labels smoothed by ε."""
     if not (is_number(label_smoothing) and 0 <= label_smoothing < 1):
         raise SpecError(expected("label_smoothing", "at least 0 and less than 1", label_smoothing))
-    made = LOSSES["cross_entropy"]
+    usual = LOSSES["cross_entropy"]
     if label_smoothing == 0:
-        return made
-    return replace_loss(made, smoothing=label_smoothing, name=f"cross_entropy({label_smoothing})")
+        return usual
+    return replace_loss(usual, smoothing=label_smoothing, name=f"cross_entropy({label_smoothing})")
 
 
 def replace_loss(loss: Loss, **changes: object) -> Loss:
     """The loss with some fields changed."""
-    made = object.__new__(Loss)
+    changed = object.__new__(Loss)
     for item in fields(Loss):
-        object.__setattr__(made, item.name, changes.get(item.name, getattr(loss, item.name)))
-    return made
+        object.__setattr__(changed, item.name, changes.get(item.name, getattr(loss, item.name)))
+    return changed
 
 
 _PROBABILITIES = frozenset({"softmax", "log_softmax"})
@@ -240,9 +241,9 @@ def loss_for(activation: str) -> Loss:
     return next(iter(meant), LOSSES["squared_error"])
 
 
-def loss_of(kind: Kind) -> Loss:
+def loss_of(kind: TargetKind) -> Loss:
     """The first loss of that kind of target."""
-    return next(known for known in LOSSES.values() if known.kind == kind)
+    return next(usual for usual in LOSSES.values() if usual.kind == kind)
 
 
 def loss(given: str | Loss | Cost | Callable[..., object]) -> Loss | Cost:
@@ -288,62 +289,72 @@ _LOG_SUM = f"log1p(where(sum({_SHIFTED}) < 1.5, {_REST}, sum({_SHIFTED}) - 1))"
 """log Σ exp(z - max z): log1p of all but one; from 1.5 on (as where several are the largest) the difference is safe."""
 _FAR = -20.0
 """Left of it softplus(z) = u - u²/2 + ... with u = exp(z) is said by two terms: what follows is below u² < 5e-18."""
-_POISSON = parse("sum(a - y * log(a))", _SCOPE)
-CANONICAL: Mapping[tuple[str, str], CanonicalPair] = {
-    ("softmax", "cross_entropy"): CanonicalPair(
-        "softmax with cross entropy",
-        # L = -Σ y log a = Σ y log Σ exp(z - max z) - Σ y (z - max z), and Σ y = 1 for a row of probabilities
-        parse(f"{_LOG_SUM} - sum(y * (z - max(z)))", _SCOPE),
-        parse("a - y", _SCOPE),
-        "softmax with cross entropy, taken together: log Σ exp is computed without overflow",
-        parse("-sum(y * log(a))", _SCOPE),
-        parse("log(sum(exp(z - max(z)))) - sum(y * (z - max(z)))", _SCOPE),
-    ),
-    ("log_softmax", "cross_entropy"): CanonicalPair(
-        "log-softmax with cross entropy",
-        parse(f"{_LOG_SUM} - sum(y * (z - max(z)))", _SCOPE),
-        parse("exp(a) - y", _SCOPE),
-        "log-softmax with cross entropy, taken together",
-        parse("-sum(y * a)", _SCOPE),
-    ),
-    ("sigmoid", "binary_cross_entropy"): CanonicalPair(
-        "sigmoid with binary cross entropy",
-        # log(1 + exp z) - y z, with what cancels taken out: softplus(z) = max(z, 0) + softplus(-|z|)
-        parse("softplus(-abs(z)) + where(z > 0, (1 - y) * z, -(y * z))", _SCOPE),
-        parse("a - y", _SCOPE),
-        "sigmoid with binary cross entropy, taken together",
-        parse("-sum(y * log(a) + (1 - y) * log(1 - a))", _SCOPE),
-        parse("sum(softplus(z) - y * z)", _SCOPE),
-    ),
-    ("softplus", "poisson"): CanonicalPair(
-        "softplus with Poisson",
-        # log softplus(z) = z - u/2 + ..., softplus'(z) / softplus(z) = 1 - u/2 + ...: neither ends where u underflows
-        parse(f"a - y * where(z < {_FAR}, z - 0.5 * exp(z), log(max(a, {TINY})))", _SCOPE),
-        parse(f"sigmoid(z) - y * where(z < {_FAR}, 1 - 0.5 * exp(z), sigmoid(z) / max(a, {TINY}))", _SCOPE),
-        "softplus with the Poisson loss, taken together: log and slope go on where exp(z) is 0",
-        _POISSON,
-    ),
-    ("sigmoid", "poisson"): CanonicalPair(
-        "sigmoid with Poisson",
-        # log a = -softplus(-z), and (1 - y/a) a (1 - a) = (a - y) (1 - a)
-        parse("a + y * softplus(-z)", _SCOPE),
-        parse("(a - y) * sigmoid(-z)", _SCOPE),
-        "sigmoid with the Poisson loss, taken together",
-        _POISSON,
-    ),
-    ("softmax", "poisson"): CanonicalPair(
-        "softmax with Poisson",
-        # Σ a = 1, and Σ y may be any
-        parse(f"1 + sum(y) * {_LOG_SUM} - sum(y * (z - max(z)))", _SCOPE),
-        parse("a * sum(y) - y", _SCOPE),
-        "softmax with the Poisson loss, taken together",
-        _POISSON,
-        parse("1 + sum(y) * log(sum(exp(z - max(z)))) - sum(y * (z - max(z)))", _SCOPE),
-    ),
-    ("identity", "squared_error"): CanonicalPair(
-        "identity with squared error", None, parse("2 * (a - y)", _SCOPE), "squared error of the last layer's values"
-    ),
-}
+
+
+@functools.cache
+def canonical_pairs() -> Mapping[tuple[str, str], CanonicalPair]:
+    """By last activation and loss.  Their formulas are read when they are asked for first."""
+    # -Σ y log a = Σ y log Σ exp(z - max z) - Σ y (z - max z), and Σ y = 1 for a row of probabilities
+    cross_entropy = parse(f"{_LOG_SUM} - sum(y * (z - max(z)))", _SCOPE)
+    poisson = parse("sum(a - y * log(a))", _SCOPE)
+    return {
+        ("softmax", "cross_entropy"): CanonicalPair(
+            "softmax with cross entropy",
+            cross_entropy,
+            parse("a - y", _SCOPE),
+            "softmax with cross entropy, taken together: log Σ exp is computed without overflow",
+            parse("-sum(y * log(a))", _SCOPE),
+            parse("log(sum(exp(z - max(z)))) - sum(y * (z - max(z)))", _SCOPE),
+        ),
+        ("log_softmax", "cross_entropy"): CanonicalPair(
+            "log-softmax with cross entropy",
+            cross_entropy,
+            parse("exp(a) - y", _SCOPE),
+            "log-softmax with cross entropy, taken together",
+            parse("-sum(y * a)", _SCOPE),
+        ),
+        ("sigmoid", "binary_cross_entropy"): CanonicalPair(
+            "sigmoid with binary cross entropy",
+            # log(1 + exp z) - y z, with what cancels taken out: softplus(z) = max(z, 0) + softplus(-|z|)
+            parse("softplus(-abs(z)) + where(z > 0, (1 - y) * z, -(y * z))", _SCOPE),
+            parse("a - y", _SCOPE),
+            "sigmoid with binary cross entropy, taken together",
+            parse("-sum(y * log(a) + (1 - y) * log(1 - a))", _SCOPE),
+            parse("sum(softplus(z) - y * z)", _SCOPE),
+        ),
+        ("softplus", "poisson"): CanonicalPair(
+            "softplus with Poisson",
+            # log softplus(z) = z - u/2 + ..., softplus'(z) / softplus(z) = 1 - u/2 + ...: none ends where u underflows
+            parse(f"a - y * where(z < {_FAR}, z - 0.5 * exp(z), log(max(a, {TINY})))", _SCOPE),
+            parse(f"sigmoid(z) - y * where(z < {_FAR}, 1 - 0.5 * exp(z), sigmoid(z) / max(a, {TINY}))", _SCOPE),
+            "softplus with the Poisson loss, taken together: log and slope go on where exp(z) is 0",
+            poisson,
+        ),
+        ("sigmoid", "poisson"): CanonicalPair(
+            "sigmoid with Poisson",
+            # log a = -softplus(-z), and (1 - y/a) a (1 - a) = (a - y) (1 - a)
+            parse("a + y * softplus(-z)", _SCOPE),
+            parse("(a - y) * sigmoid(-z)", _SCOPE),
+            "sigmoid with the Poisson loss, taken together",
+            poisson,
+        ),
+        ("softmax", "poisson"): CanonicalPair(
+            "softmax with Poisson",
+            # Σ a = 1, and Σ y may be any
+            parse(f"1 + sum(y) * {_LOG_SUM} - sum(y * (z - max(z)))", _SCOPE),
+            parse("a * sum(y) - y", _SCOPE),
+            "softmax with the Poisson loss, taken together",
+            poisson,
+            parse("1 + sum(y) * log(sum(exp(z - max(z)))) - sum(y * (z - max(z)))", _SCOPE),
+        ),
+        ("identity", "squared_error"): CanonicalPair(
+            "identity with squared error",
+            None,
+            parse("2 * (a - y)", _SCOPE),
+            "squared error of the last layer's values",
+        ),
+    }
+
 
 OF_LOG_PROBABILITIES = parse("-(y * yhat)", ("yhat", "y"))
 """cross_entropy where the last layer gives log-probabilities (log_softmax)."""

@@ -21,13 +21,10 @@ PenaltyPer = Literal["sample", "weight"]
 
 @dataclass(frozen=True, init=False)
 class NetworkSpec:
-    """inputs features (or tokens, if an Embedding reads them), the layers, the loss and the penalties.
+    """A network as data: what goes in, the layers, the loss and the penalties.
 
     inputs: a number of columns; or several inputs by name, each a number of columns, or for tokens a list with the
     number of tokens of each column: {"numbers": 6, "kinds": [16, 7]}.  A list among the layers is part of the sequence.
-    l1, l2: λ₁/m Σ|W| and λ₂/(2m) Σ W² are added to the cost, m the batch's size; biases are not penalised.
-    reduction: "mean" or "sum" of the losses.  penalty_per: "sample", or "weight" to put Σ w in the place of m in the
-    penalties of a weighted mean, so that a weight of 2 is the sample twice there as well.
     Raises SpecError with all faults at once.
     """
 
@@ -38,13 +35,14 @@ class NetworkSpec:
     loss: Loss | Cost
     """Of a sample, or the cost of a batch."""
     l1: float
-    """λ₁"""
+    """λ₁: λ₁/m Σ|W| is added to the cost, m the batch's size; biases are not penalised."""
     l2: float
-    """λ₂"""
+    """λ₂: λ₂/(2m) Σ W² is added to the cost."""
     reduction: Reduction
-    """Of the losses."""
+    """"mean" or "sum" of the losses."""
     penalty_per: PenaltyPer
-    """What the penalties are divided by."""
+    """"sample", or "weight" to put Σ w in the place of m in the penalties of a weighted mean, so that a weight of 2 is
+    the sample twice there as well."""
     named: tuple[tuple[str, int | tuple[int, ...]], ...] = ()
     """Several inputs: the name of each, and its columns, or the tokens of each of its columns."""
 
@@ -138,8 +136,8 @@ class NetworkSpec:
         try:
             said = saved.network_kind(kinds).read(data, "network: spec")
         except DataError as fault:
-            told = str(fault).removeprefix("network: ")
-            raise SpecError(f"This is not a description of a network: {told}") from None
+            reason = str(fault).removeprefix("network: ")
+            raise SpecError(f"This is not a description of a network: {reason}") from None
         layers, loss = saved.layers_from(said.pop("layers"), kinds), saved.loss_from(said.pop("loss"))
         return cls(said.pop("inputs"), layers, loss, **said)
 

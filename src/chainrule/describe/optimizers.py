@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from decimal import Decimal
 from functools import lru_cache
 from numbers import Real
 from typing import ClassVar, Protocol, runtime_checkable
@@ -29,10 +28,12 @@ class ScheduleLike(Protocol):
 
 @dataclass(frozen=True)
 class UpdateRule:
-    """shared: (name, formula in lr and t).  steps: (slot or "w", formula in w, g, slots, shared, lr, t), in order."""
+    """An optimizer's step, as formulas."""
 
     shared: tuple[tuple[str, Expression], ...]
+    """(name, formula in lr and t): what all parameters share."""
     steps: tuple[tuple[str, Expression], ...]
+    """(slot or "w", formula in w, g, slots, shared, lr, t), in order."""
 
     @property
     def slots(self) -> tuple[str, ...]:
@@ -58,15 +59,13 @@ def _parsed(shared: tuple[tuple[str, str], ...], steps: tuple[tuple[str, str], .
 
 @dataclass(frozen=True, kw_only=True)
 class Optimizer:
-    """The base of all optimizers.
-
-    learning_rate: a positive number or a schedule.  clip_norm: where given, all gradients are scaled by
-    min(1, clip_norm / (‖g‖ + 1e-6)), ‖g‖ the norm over all parameters together, of any finite size.
-    Raises SpecError, all faults at once.
-    """
+    """The base of all optimizers.  Raises SpecError, all faults at once."""
 
     learning_rate: float | ScheduleLike = field(default=0.01, kw_only=False)
+    """A positive number or a schedule."""
     clip_norm: float | None = None
+    """Where given, all gradients are scaled by min(1, clip_norm / (‖g‖ + 1e-6)), ‖g‖ the norm over all parameters
+    together, of any finite size."""
 
     reason: ClassVar[str] = ""
     """What its steps do, for people."""
@@ -108,6 +107,8 @@ class Optimizer:
 
 def _rest(share: float) -> float:
     """1 - share, as a person would write it (0.1 for 0.9)."""
+    from decimal import Decimal  # slow to load, and not every network is trained
+
     return float(1 - Decimal(repr(float(share))))
 
 
@@ -120,7 +121,9 @@ class SGD(Optimizer):
     """Gradient descent: w ← w - lr g; with momentum μ: v ← μ v + g, w ← w - lr v; Nesterov: w ← w - lr (g + μ v)."""
 
     momentum: float = 0.0
+    """μ, from 0 up to and without 1."""
     nesterov: bool = False
+    """Whether the step looks ahead along the velocity."""
 
     reason = "gradient descent: a step against the gradient"
     _ranges: ClassVar[Mapping[str, tuple[float, float, str]]] = {"momentum": _FRACTION}
@@ -143,6 +146,7 @@ class Adagrad(Optimizer):
     """s ← s + g², w ← w - lr g / (√s + ε).  Source: Duchi et al. 2011."""
 
     epsilon: float = 1e-10
+    """ε"""
 
     reason = "Adagrad: steps divided by the root of the summed squares of the gradients"
     _ranges: ClassVar[Mapping[str, tuple[float, float, str]]] = {"epsilon": _NOT_NEGATIVE}
@@ -157,8 +161,11 @@ class RMSProp(Optimizer):
     """s ← ρ s + (1 - ρ) g², w ← w - lr g / (√s + ε); with momentum on that step.  Source: Tieleman, Hinton 2012."""
 
     decay: float = 0.99
+    """ρ"""
     momentum: float = 0.0
+    """μ of the step; 0 for none."""
     epsilon: float = 1e-8
+    """ε"""
 
     reason = "RMSProp: steps divided by the root of the running mean of squared gradients"
     _ranges: ClassVar[Mapping[str, tuple[float, float, str]]] = {
@@ -184,9 +191,13 @@ class Adam(Optimizer):
     """
 
     learning_rate: float | ScheduleLike = field(default=0.001, kw_only=False)
+    """A positive number or a schedule."""
     beta1: float = 0.9
+    """β₁"""
     beta2: float = 0.999
+    """β₂"""
     epsilon: float = 1e-8
+    """ε"""
 
     reason = "Adam: running means of the gradient and of its square, both corrected for their start at 0"
     _ranges: ClassVar[Mapping[str, tuple[float, float, str]]] = {
@@ -216,6 +227,7 @@ class AdamW(Adam):
     """Adam with decoupled decay: w ← (1 - lr λ) w - lr m̂ / (√v̂ + ε).  Source: Loshchilov, Hutter 2019."""
 
     weight_decay: float = 0.01
+    """λ"""
 
     reason = "AdamW: Adam, with the weights themselves shrunk a little"
     _ranges: ClassVar[Mapping[str, tuple[float, float, str]]] = {**Adam._ranges, "weight_decay": _NOT_NEGATIVE}
@@ -245,3 +257,10 @@ def as_optimizer(given: str | Optimizer | None) -> Optimizer:
         return OPTIMIZERS[given]()
     hint = f"Call it: {given.__name__}(...)." if isinstance(given, type) and issubclass(given, Optimizer) else ""
     raise SpecError(expected("optimizer", "a name or an Optimizer such as cr.Adam(1e-3)", given, hint))
+
+
+def rule_of(optimizer: Optimizer | None) -> object:
+    """What a program has of its optimizer: the same for any learning rate, which is given to it step by step."""
+    if isinstance(optimizer, Optimizer):
+        return type(optimizer).__name__, optimizer.rule(), optimizer.clip_norm
+    return optimizer

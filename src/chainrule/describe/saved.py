@@ -21,8 +21,7 @@ from typing import Any, get_args
 from chainrule.describe.activations import ACTIVATIONS, Activation, activation
 from chainrule.describe.combine import Combined, Join
 from chainrule.describe.layers import Layer, Tied
-from chainrule.describe.losses import Cost, Loss, loss, replace_loss
-from chainrule.describe.losses import Kind as TargetKind
+from chainrule.describe.losses import Cost, Loss, TargetKind, loss, replace_loss
 from chainrule.errors import ChainruleError, SpecError
 from chainrule.files.fields import (
     AnyValue,
@@ -181,14 +180,14 @@ def _activation_to_json(a: Activation) -> str | dict[str, str | None]:
     return {"formula": source(a.expression), "name": a.name, "slope": slope, "initialiser": a.initialiser}
 
 
-def _activation_from_json(said: str | dict[str, Any], made: dict[tuple[object, ...], Activation]) -> Activation:
+def _activation_from_json(said: str | dict[str, Any], activations: dict[tuple[object, ...], Activation]) -> Activation:
     if isinstance(said, str):
         return activation(said)
     key = tuple(said.values())
-    if key not in made:
+    if key not in activations:
         options = {name: said[name] for name in ("name", "slope", "initialiser") if said[name] is not None}
-        made[key] = Activation(said["formula"], **options)
-    return made[key]
+        activations[key] = Activation(said["formula"], **options)
+    return activations[key]
 
 
 def loss_to_dict(given: Loss | Cost) -> str | dict[str, Any]:

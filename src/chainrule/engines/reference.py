@@ -1,8 +1,13 @@
-"""The reference engine: NumPy, equation by equation, with no fast path.  It defines what a program means."""
+"""The reference engine: NumPy, equation by equation, with no fast path.  It defines what a program means.
+
+Numbers below the smallest normal one of the dtype (subnormal, 1.2e-38 in float32) are 0: in what is given and stored,
+and as the result of any function.
+"""
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, assert_never
@@ -11,13 +16,17 @@ import numpy as np
 
 from chainrule.engines.base import Array, Epoch, EpochResult, Session, Values, rate_scalars
 from chainrule.engines.philox import random_words
+from chainrule.engines.recent import Recent
 from chainrule.program.equation import Equation, Program
 from chainrule.program.op import Beside, Columns, Elementwise, Gather, Mask, MatMul, OneHot, Reduce, ScatterAdd
 from chainrule.program.scalar import Apply, Constant, Expression, Reduction, Variable
 from chainrule.program.symbol import BATCH, STORED, Symbol
+from chainrule.program.walk import children, parts, variables
 
 Evaluate = Callable[[dict[str, Any]], Any]
 """From the values so far to an equation's value."""
+Functions = Mapping[str, Callable[..., Any]]
+"""How each function of the language is computed."""
 
 
 def _sigmoid(x: Array) -> Array:
@@ -47,7 +56,7 @@ def _number(compare: np.ufunc) -> Callable[..., Array]:
     return lambda a, b: compare(a, b).astype(np.result_type(a, b))
 
 
-SCALAR: Mapping[str, Callable[..., Any]] = {
+SCALAR: Functions = {
     "add": np.add,
     "sub": np.subtract,
     "neg": np.negative,
@@ -104,8 +113,91 @@ def _sum_of_rows(x: Array) -> Array:
     return _sum_of_rows(np.add.reduceat(x, starts, axis=0))
 
 
-def evaluator(expression: Expression, dtype: np.dtype[Any]) -> Evaluate:
-    """The expression as a function of named values, computed in the dtype."""
+def _tokens(tokens: Array, rows: int) -> Array:
+    """The tokens.  The user's array may change while a fit runs: whatever it holds then, it names a row."""
+    return np.minimum(tokens.view(np.uint64), np.uint64(rows - 1))
+
+
+_RAISING: Any = {"all": "ignore", "under": "raise"}
+"""What NumPy does about a result that is subnormal and was rounded, and about other oddities."""
+_ALMOST_1: Mapping[Any, Any] = {
+    kind: kind.type(1 - np.finfo(kind).epsneg) for kind in (np.dtype(np.float32), np.dtype(np.float64))
+}
+"""The largest number below 1: what is subnormal has no room for the digits of a product by it."""
+
+
+def flushed(value: Any) -> Any:
+    """The same, quickly where there are none, under `_RAISING`; what is no array of numbers as it is."""
+    almost_1 = _ALMOST_1.get(getattr(value, "dtype", None))
+    if almost_1 is None:
+        return value
+    try:
+        value * almost_1
+    except FloatingPointError:
+        return without_subnormal(value)
+    return value
+
+
+def without_subnormal(value: Any) -> Any:
+    """The numbers with 0 for those that are subnormal."""
+    return value * (np.abs(value) >= np.finfo(value.dtype).tiny)
+
+
+def all_flushed(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Each of these values flushed."""
+    with np.errstate(**_RAISING):
+        return {name: flushed(value) for name, value in values.items()}
+
+
+def _flushing(function: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda *arguments: without_subnormal(np.asarray(function(*arguments)))
+
+
+FLUSHING: Functions = {name: _flushing(function) for name, function in SCALAR.items()}
+"""The same functions with 0 for results that are subnormal."""
+
+
+_DEEP = 50
+"""Levels of an expression that are computed by functions which call each other."""
+
+
+def evaluator(expression: Expression, dtype: np.dtype[Any], functions: Functions = SCALAR) -> Evaluate:
+    """The expression as a function of named values, computed in the dtype by these functions.
+
+    What it uses several times is computed once.
+    """
+    order = parts(expression)
+    uses = Counter(a for e in order for a in children(e))
+    depths: dict[Expression, int] = {}
+    keys: dict[Expression, str] = {}
+    steps: list[tuple[str, Evaluate]] = []
+    for e in order:
+        depths[e] = 1 + max((0 if a in keys else depths[a] for a in children(e)), default=0)
+        if e != expression and isinstance(e, Apply) and (uses[e] > 1 or depths[e] > _DEEP):
+            key = f"{len(steps)} of the parts"  # no symbol is called so
+            steps.append((key, _evaluator(e, dtype, functions, keys)))
+            keys[e] = key
+    whole = _evaluator(expression, dtype, functions, keys)
+    if not steps:
+        return whole
+    names = variables(expression)
+
+    def value(v: dict[str, Any]) -> Any:
+        own = {name: v[name] for name in names}
+        for key, part in steps:
+            own[key] = part(own)
+        return whole(own)
+
+    return value
+
+
+def _evaluator(
+    expression: Expression, dtype: np.dtype[Any], functions: Functions, keys: Mapping[Expression, str]
+) -> Evaluate:
+    """The expression as a function of named values; keys: of parts whose values are among these."""
+    if expression in keys:
+        key = keys[expression]
+        return lambda v: v[key]
     if isinstance(expression, Constant):
         value = dtype.type(expression.value)
         return lambda v: value
@@ -115,21 +207,23 @@ def evaluator(expression: Expression, dtype: np.dtype[Any]) -> Evaluate:
     assert not isinstance(expression, Reduction)
     assert isinstance(expression, Apply)
     if expression.function == "pow" and expression.arguments[1] == Constant(2.0):
-        base = evaluator(expression.arguments[0], dtype)
-        return lambda v: np.square(base(v))
-    function = SCALAR[expression.function]
-    parts = [evaluator(a, dtype) for a in expression.arguments]
-    if len(parts) == 1:
-        one = parts[0]
+        base, square = _evaluator(expression.arguments[0], dtype, functions, keys), functions["mul"]
+        if functions is SCALAR:
+            return lambda v: np.square(base(v))
+        return lambda v: square(x := base(v), x)
+    function = functions[expression.function]
+    arguments = [_evaluator(a, dtype, functions, keys) for a in expression.arguments]
+    if len(arguments) == 1:
+        one = arguments[0]
         return lambda v: function(one(v))
-    if len(parts) == 2:
-        left, right = parts
+    if len(arguments) == 2:
+        left, right = arguments
         return lambda v: function(left(v), right(v))
-    return lambda v: function(*(p(v) for p in parts))
+    return lambda v: function(*(a(v) for a in arguments))
 
 
-def handler(equation: Equation, dtype: np.dtype[Any]) -> Evaluate:
-    """The equation's right side as a function of the values so far."""
+def handler(equation: Equation, dtype: np.dtype[Any], functions: Functions = SCALAR) -> Evaluate:
+    """The equation's right side as a function of the values so far, computed in the dtype by these functions."""
     names, op = [s.name for s in equation.operands], equation.op
     match op:
         case MatMul(transpose_left, transpose_right):
@@ -138,7 +232,7 @@ def handler(equation: Equation, dtype: np.dtype[Any]) -> Evaluate:
                 v[left].T if transpose_left else v[left], v[right].T if transpose_right else v[right]
             )
         case Elementwise(expression):
-            value = evaluator(expression, dtype)
+            value = evaluator(expression, dtype, functions)
             shape = equation.target.shape
             if op.shape(equation.operands) == shape:
                 return value
@@ -148,21 +242,21 @@ def handler(equation: Equation, dtype: np.dtype[Any]) -> Evaluate:
 
             return repeated
         case Reduce(kind, over, expression):
-            value, axes = evaluator(expression, dtype), _AXES[over]
+            value, axes = evaluator(expression, dtype, functions), _AXES[over]
             if kind == "sum" and over == "rows":
                 return lambda v: _sum_of_rows(value(v))
             function: Callable[..., Any] = np.sum if kind == "sum" else np.max
             return lambda v: function(value(v), **axes)
         case Gather():
             table, tokens = names
-            return lambda v: v[table][v[tokens]].reshape(len(v[tokens]), -1)
+            return lambda v: v[table][_tokens(v[tokens], len(v[table]))].reshape(len(v[tokens]), -1)
         case ScatterAdd(rows):
             pieces, tokens = names
             width = equation.target.shape[1]
 
             def scatter(v: dict[str, Any]) -> Array:
                 result = np.zeros((rows, int(width)), dtype)
-                np.add.at(result, v[tokens].reshape(-1), v[pieces].reshape(-1, int(width)))
+                np.add.at(result, _tokens(v[tokens], rows).reshape(-1), v[pieces].reshape(-1, int(width)))
                 return result
 
             return scatter
@@ -192,17 +286,28 @@ def handler(equation: Equation, dtype: np.dtype[Any]) -> Evaluate:
             assert_never(op)
 
 
+def careful(equation: Equation, dtype: np.dtype[Any]) -> Evaluate:
+    """The equation's right side with 0 for whatever is subnormal on the way."""
+    value = handler(equation, dtype, FLUSHING)
+
+    def careful_value(v: dict[str, Any]) -> Any:
+        with np.errstate(under="ignore"):
+            return without_subnormal(np.asarray(value(v)))
+
+    return careful_value
+
+
 @dataclass(frozen=True)
 class Steps:
     """A program's equations as functions of the values so far."""
 
-    program: Program
     given: list[Symbol]
     """Its given rates and counters."""
     rates: list[tuple[str, Evaluate]]
     """Scalars of rates and counters alone, in float64, by name."""
-    equations: list[tuple[str, bool, Evaluate]]
-    """All others: the target's name, and whether it is stored, which is to be overwritten."""
+    equations: list[tuple[str, bool, Evaluate, Evaluate]]
+    """All others: the target's name, whether it is stored, which is to be overwritten, the value, and the value where
+    something on the way to it is subnormal."""
 
 
 class ReferenceEngine:
@@ -212,16 +317,20 @@ class ReferenceEngine:
 
     def __init__(self, dtype: np.dtype[Any]) -> None:
         self.dtype = dtype
-        self._programs: dict[int, Steps] = {}
+        self._steps: Recent[str, Steps] = Recent()
+        """By the program's digest."""
 
     def run(self, program: Program, given: Values, wanted: tuple[str, ...]) -> dict[str, Array]:
         """The wanted symbols' values."""
-        values: dict[str, Any] = dict(given)
+        values: dict[str, Any] = all_flushed(given)
         steps = self.steps(program)
-        with np.errstate(all="ignore"):
-            self.rates(steps, values)
-            for name, _, value in steps.equations:
-                values[name] = value(values)
+        self.rates(steps, values)
+        with np.errstate(**_RAISING):
+            for name, _, value, careful_value in steps.equations:
+                try:
+                    values[name] = value(values)
+                except FloatingPointError:
+                    values[name] = careful_value(values)
         return {name: np.asarray(values[name]) for name in wanted}
 
     def one_row(self, program: Program, stored: Mapping[str, Array]) -> None:
@@ -233,36 +342,40 @@ class ReferenceEngine:
 
     def steps(self, program: Program) -> Steps:
         """The program's equations, made ready once."""
-        steps = self._programs.get(id(program))
-        if steps is None or steps.program is not program:
+        steps = self._steps.get(program.digest)
+        if steps is None:
             exact = rate_scalars(program)
             others = [e for e in program.equations if e not in exact]
-            steps = self._programs[id(program)] = Steps(
-                program,
+            steps = Steps(
                 [s for s in program.given if s.role in ("rate", "counter")],
                 [(e.target.name, handler(e, np.dtype(np.float64))) for e in exact],
-                [(e.target.name, e.target.role in STORED, handler(e, self.dtype)) for e in others],
+                [
+                    (e.target.name, e.target.role in STORED, handler(e, self.dtype), careful(e, self.dtype))
+                    for e in others
+                ],
             )
+            self._steps.keep(program.digest, steps)
         return steps
 
     def rates(self, steps: Steps, values: dict[str, Any]) -> None:
         """Adds what follows from the given rates and counters alone: computed in float64, and rounded then."""
         exact: dict[str, Any] = {}
-        for symbol in steps.given:
-            if symbol.name in values:
-                exact[symbol.name] = np.float64(values[symbol.name])
-                if symbol.role == "rate":
-                    values[symbol.name] = self.dtype.type(values[symbol.name])
-        for name, value in steps.rates:
-            exact[name] = value(exact)
-            values[name] = np.asarray(exact[name], self.dtype)
+        with np.errstate(all="ignore"):
+            for symbol in steps.given:
+                if symbol.name in values:
+                    exact[symbol.name] = np.float64(values[symbol.name])
+                    if symbol.role == "rate":
+                        values[symbol.name] = self.dtype.type(values[symbol.name])
+            for name, value in steps.rates:
+                exact[name] = value(exact)
+                values[name] = np.asarray(exact[name], self.dtype)
 
 
 class _ReferenceSession(Session):
     """The stored arrays as they are."""
 
     def __init__(self, engine: ReferenceEngine, program: Program, stored: Values) -> None:
-        self.engine, self.program = engine, program
+        self.engine, self.program, self._steps = engine, program, engine.steps(program)
         arrays = {
             s.name: np.array(stored[s.name], engine.dtype)
             if s.name in stored or s.role != "slot"
@@ -270,7 +383,7 @@ class _ReferenceSession(Session):
             for s in program.stored
         }
         self._costs = np.zeros(0)
-        self._now: tuple[dict[str, Array], int] = (arrays, 0)
+        self._now: tuple[dict[str, Array], int] = (all_flushed(arrays), 0)
         """What is stored, and how many steps of the epoch are done: one step changes both at once, whatever
         interrupts it; an array that is stored is never overwritten."""
 
@@ -298,20 +411,24 @@ class _ReferenceSession(Session):
             values: dict[str, Any] = {**self.stored, **{name: array[rows] for name, array in epoch.data.items()}}
             values[BATCH] = dtype.type(len(rows))
             values.update(lr=epoch.rates[k], t=epoch.first_step + k, seed=epoch.seed)
-            stored = self._step(values, objective)
+            stored = self._step(values, epoch.data, objective)
             self._costs[k] = values[objective]
             self._now = (self.stored if stored is None else stored, k + 1)
             if stored is None:
                 break
         return self.last
 
-    def _step(self, values: dict[str, Any], objective: str) -> dict[str, Array] | None:
+    def _step(self, values: dict[str, Any], batched: Iterable[str], objective: str) -> dict[str, Array] | None:
         """What is stored after a step; None if the cost is not finite."""
-        steps = self.engine.steps(self.program)
-        with np.errstate(all="ignore"):
-            self.engine.rates(steps, values)
-            for name, overwrites, value in steps.equations:
-                result = value(values)
+        steps = self._steps
+        self.engine.rates(steps, values)
+        with np.errstate(**_RAISING):
+            values.update({name: flushed(values[name]) for name in batched})
+            for name, overwrites, value, careful_value in steps.equations:
+                try:
+                    result = value(values)
+                except FloatingPointError:
+                    result = careful_value(values)
                 values[name] = np.asarray(result, self.engine.dtype, order="C") if overwrites else result
                 if name == objective and not math.isfinite(result):
                     return None
@@ -334,4 +451,4 @@ class _ReferenceSession(Session):
     def write(self, arrays: Values) -> None:
         """Copies take the place of what is stored."""
         copies = {name: np.array(arrays[name], self.engine.dtype) for name in arrays.keys() & self.stored.keys()}
-        self._now = ({**self.stored, **copies}, self._now[1])
+        self._now = ({**self.stored, **all_flushed(copies)}, self._now[1])

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from chainrule.engines.base import Engine
-from chainrule.engines.reference import ReferenceEngine
 
 EngineFactory = Callable[[np.dtype[Any]], Engine]
 """Makes an engine that computes in a dtype, float32 or float64."""
@@ -20,7 +19,13 @@ def _compiled(dtype: np.dtype[Any]) -> Engine:
     return CompiledEngine(dtype)
 
 
-ENGINES: dict[str, EngineFactory] = {"compiled": _compiled, "reference": ReferenceEngine}
+def _reference(dtype: np.dtype[Any]) -> Engine:
+    from chainrule.engines.reference import ReferenceEngine
+
+    return ReferenceEngine(dtype)
+
+
+ENGINES: dict[str, EngineFactory] = {"compiled": _compiled, "reference": _reference}
 """Every engine.  One of your own is a line more, `ENGINES["mine"] = MyEngine`: then `Network(..., engine="mine")`."""
 
 AUTO = "auto"

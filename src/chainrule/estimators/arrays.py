@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from chainrule.engines.pinned import pinned
+
 Array = NDArray[Any]
 
 WHOLE = 2**28
@@ -34,7 +36,7 @@ class Samples:
             else:
                 self._sparse = X.tocsr()
         else:
-            self.dense = np.ascontiguousarray(X, dtype)
+            self.dense = pinned(np.ascontiguousarray(X, dtype))
 
     def __len__(self) -> int:
         return self.shape[0]

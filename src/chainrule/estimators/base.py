@@ -280,6 +280,7 @@ class BaseMLP(TableInput, TransformerMixin, BaseEstimator, auto_wrap_output_keys
         self._optimizer = solver = solver or solver_of(
             self, len(starts(len(chosen), settings.batch_size, least_batch(net.spec)))
         )
+        solver.seen = int(self.t_)
         curves, check = Curves.of(self), lambda X, y: self._given((X, y), net).task.whole()
         before, self.n_iter_, self.stopped_ = len(curves.losses), 0, None
         score, name, random = self._score_held, self._score_name(), self._random_state

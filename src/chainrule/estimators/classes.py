@@ -29,7 +29,7 @@ class ClassTargets:
     classes_: Any
     _label_binarizer: Any
 
-    def _kind(self) -> heads.Kind:
+    def _kind(self) -> heads.TargetType:
         if self._label_binarizer is None:
             return "multiclass-multioutput"
         kind = self._label_binarizer.y_type_
@@ -137,10 +137,10 @@ class ClassTargets:
             rows = self._label_binarizer.transform(y)
             rows = np.asarray(rows.toarray() if issparse(rows) else rows, np.float64)
         else:
-            found = np.searchsorted(self.classes_, y).astype(np.int64)
+            labels = np.searchsorted(self.classes_, y).astype(np.int64)
             if head.labels:
-                return head, found
-            rows = found[:, None] == (np.arange(head.outputs) if head.outputs > 1 else [1])
+                return head, labels
+            rows = labels[:, None] == (np.arange(head.outputs) if head.outputs > 1 else [1])
         rows = np.where(rows, head.high, head.low)
         smoothed = isinstance(head.loss, Loss) and head.loss.smoothing
         if smoothing and not smoothed:

@@ -152,16 +152,16 @@ class MLPClassifier(ClassTargets, ClassifierMixin, BaseMLP):  # type: ignore[mis
     @available_if(lambda self: self._check_probabilities())  # type: ignore[untyped-decorator]
     def predict_log_proba(self, X: Any) -> Any:
         """The logarithms of predict_proba(X)."""
-        found = self.predict_proba(X)
-        if isinstance(found, list):
-            return [np.log(p, out=p) for p in found]
-        return np.log(found, out=found)
+        probabilities = self.predict_proba(X)
+        if isinstance(probabilities, list):
+            return [np.log(p, out=p) for p in probabilities]
+        return np.log(probabilities, out=probabilities)
 
     @available_if(lambda self: not self._check_probabilities(raises=False))  # type: ignore[untyped-decorator]
     def decision_function(self, X: Any) -> Array:
         """The outputs of a network without probabilities (loss="hinge"): (m,), above 0 for classes_[1], or (m, K)."""
-        found = self._forward(X)
-        return found.ravel() if found.shape[1] == 1 else found
+        values = self._forward(X)
+        return values.ravel() if values.shape[1] == 1 else values
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Accuracy; for several labels or outputs the share of samples with all of them right."""
@@ -182,11 +182,11 @@ class MLPClassifier(ClassTargets, ClassifierMixin, BaseMLP):  # type: ignore[mis
             raise ValueError(f"classes must be {count} different labels. Got {classes!r} instead.")
         if not (np.sort(classes) == classes).all():
             raise ValueError(f"classes must be sorted, as classes_ always is. Got {classes!r} instead.")
-        made = cls(**given)
-        made._set_classes(classes)
-        made.n_outputs_ = net.spec.outputs
-        made._adopt(net, heads.named(net.spec.last_activation))
-        return made
+        estimator = cls(**given)
+        estimator._set_classes(classes)
+        estimator.n_outputs_ = net.spec.outputs
+        estimator._adopt(net, heads.named(net.spec.last_activation))
+        return estimator
 
     # --- samples' weights, scores ------------------------------------------------------------------------------
 
@@ -194,8 +194,8 @@ class MLPClassifier(ClassTargets, ClassifierMixin, BaseMLP):  # type: ignore[mis
         if self.class_weight is None:
             return None
         check_class_weight(self, 1 if y.ndim == 1 else y.shape[1])
-        found: Array = compute_sample_weight(self.class_weight, y.toarray() if issparse(y) else y)
-        return found
+        of_samples: Array = compute_sample_weight(self.class_weight, y.toarray() if issparse(y) else y)
+        return of_samples
 
     def _accuracy(self, y: Any, predicted: Any, weights: Any) -> float:
         if self._kind() == "multiclass-multioutput":

@@ -120,7 +120,7 @@ def described(net: Network) -> dict[str, Any]:
     normalised = [any(isinstance(x, BatchNorm | LayerNorm) for x in block) for block in hidden]
     if len(kinds) > 1 or (kinds and not all(normalised)):
         raise _cannot("hidden layers that are normalised in different ways")
-    found: dict[str, Any] = {
+    parameters: dict[str, Any] = {
         "hidden_layer_sizes": tuple(block[0].units for block in hidden if isinstance(block[0], Dense)),
         "normalisation": {BatchNorm: "batch", LayerNorm: "layer"}[kinds.pop()] if kinds else None,
         "alpha": net.spec.l2,
@@ -131,10 +131,10 @@ def described(net: Network) -> dict[str, Any]:
     activations = [_activation(block) for block in hidden]
     if activations:
         same = all(a == activations[0] for a in activations)
-        found["activation"] = activations[0] if same else activations
+        parameters["activation"] = activations[0] if same else activations
     rates = [next((x.rate for x in block if isinstance(x, Dropout)), 0.0) for block in hidden]
-    found["dropout"] = rates[0] if rates and len(set(rates)) == 1 else rates or 0.0
-    return found
+    parameters["dropout"] = rates[0] if rates and len(set(rates)) == 1 else rates or 0.0
+    return parameters
 
 
 def _cannot(what: str) -> ValueError:

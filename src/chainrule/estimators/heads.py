@@ -22,7 +22,7 @@ from chainrule.describe.activations import ACTIVATIONS, Activation
 from chainrule.describe.losses import LOSSES, TINY, Cost, Loss, cross_entropy, loss, replace_loss
 
 Array = NDArray[Any]
-Kind = Literal["binary", "multiclass", "multilabel-indicator", "multiclass-multioutput"]
+TargetType = Literal["binary", "multiclass", "multilabel-indicator", "multiclass-multioutput"]
 GivenLoss = str | Loss | Cost | Callable[..., object]
 
 EXP = Activation("exp(z)", name="exp", slope="a")
@@ -32,20 +32,24 @@ _NAMES = {"sigmoid": "logistic"}
 
 @dataclass(frozen=True)
 class Head:
-    """The end of a network: its outputs, last activation and loss.
-
-    name: the activation as scikit-learn calls it.  labels: whether targets are integers, not rows.  low, high: what
-    stands for no and yes in a row.  clipped: whether the value of the loss is of clipped probabilities.
-    """
+    """The end of a network: its outputs, last activation and loss."""
 
     outputs: int
+    """Units of the last layer."""
     activation: Activation
+    """Of the last layer."""
     loss: Loss | Cost
+    """What is minimised."""
     name: str
+    """The activation as scikit-learn calls it."""
     labels: bool = False
+    """Whether targets are integers, not rows."""
     low: float = 0.0
+    """What stands for no in a row."""
     high: float = 1.0
+    """What stands for yes."""
     clipped: bool = False
+    """Whether the value of the loss is of clipped probabilities."""
 
     @property
     def threshold(self) -> float:
@@ -85,7 +89,7 @@ def for_regression(given: GivenLoss, outputs: int) -> Head:
     return _head(outputs, made.natural if isinstance(made, Loss) else "identity", made)
 
 
-def for_classification(given: GivenLoss, kind: Kind, counts: Sequence[int], smoothing: float) -> Head:
+def for_classification(given: GivenLoss, kind: TargetType, counts: Sequence[int], smoothing: float) -> Head:
     """The head of a classifier whose outputs have so many classes each (for several labels: one count, of labels).
 
     Raises ValueError: a loss that cannot be of such targets.

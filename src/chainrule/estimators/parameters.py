@@ -155,11 +155,11 @@ def callbacks(owner: Any) -> Sequence[Any]:
     """The callbacks as a tuple."""
     from chainrule.train.callbacks import Callback
 
-    found = () if owner.callbacks is None else tuple(owner.callbacks)
-    for callback in found:
+    hooks = () if owner.callbacks is None else tuple(owner.callbacks)
+    for callback in hooks:
         if not isinstance(callback, Callback):
             raise must_be(owner, "callbacks", "a list of instances of chainrule.Callback or None", owner.callbacks)
-    return found
+    return hooks
 
 
 def check_together(owner: Any) -> None:

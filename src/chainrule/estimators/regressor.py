@@ -138,10 +138,10 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         parameters: how it would be fitted further, and nothing that the network itself says.
         Raises ValueError where the network is more than the parameters can say (an embedding, a layer without bias).
         """
-        made = cls(**construct.given_with(net, parameters))
-        made.n_outputs_ = net.spec.outputs
-        made._adopt(net, heads.named(net.spec.last_activation))
-        return made
+        estimator = cls(**construct.given_with(net, parameters))
+        estimator.n_outputs_ = net.spec.outputs
+        estimator._adopt(net, heads.named(net.spec.last_activation))
+        return estimator
 
     # --- what targets are --------------------------------------------------------------------------------------
 

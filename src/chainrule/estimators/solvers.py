@@ -22,7 +22,9 @@ class VelocitySGD(Optimizer):
     """
 
     momentum: float = 0.9
+    """μ"""
     nesterov: bool = True
+    """Whether the step looks ahead along the velocity."""
 
     def rule(self) -> UpdateRule:
         """The formulas."""
@@ -41,8 +43,11 @@ class PlainAdam(Optimizer):
     """
 
     beta1: float = 0.9
+    """β₁"""
     beta2: float = 0.999
+    """β₂"""
     epsilon: float = 1e-8
+    """ε"""
 
     def rule(self) -> UpdateRule:
         """The formulas."""
@@ -83,6 +88,13 @@ class Solver:
         else:
             self.learning_rate = float(given)
         self._first = self.learning_rate
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """As it was pickled.  Version 0.1.0 kept slots and steps itself, and the estimator alone the samples seen."""
+        if "slots" in state:
+            kept = {name: value for name, value in state.items() if name not in ("slots", "taken")}
+            state = {**kept, "carried": OptimizerState(state["slots"], state["taken"]), "seen": 0, "samples": 0}
+        vars(self).update(state)
 
     def rates(self, first_step: int, count: int) -> NDArray[np.float64]:
         """The learning rates of the next steps."""

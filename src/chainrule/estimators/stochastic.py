@@ -202,17 +202,27 @@ class StochasticSettings:
     """The parameters of an estimator that this loop goes by, under scikit-learn's names."""
 
     max_iter: int
+    """Epochs of a fit at most."""
     batch_size: int
+    """Samples a batch, no more than there are."""
     shuffle: bool
+    """Whether every epoch has an order of its own."""
     early_stopping: bool
+    """Whether the score of samples held out decides about the end."""
     tol: float
+    """What an improvement must exceed."""
     n_iter_no_change: int
+    """Epochs without one that end the fit if they are exceeded."""
     restore_best: bool
     """Whether the weights of the best epoch come back at the end."""
     verbose: bool
+    """Whether epochs are printed."""
     callbacks: tuple[Callback, ...]
+    """The user's."""
     time_limit: float | None
+    """Seconds, or None."""
     threads: int | None
+    """At most; None for as many as are worth it."""
     incremental: bool
     """One epoch, as a part of a longer training (partial_fit)."""
 

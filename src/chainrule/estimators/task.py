@@ -20,11 +20,14 @@ Array = NDArray[Any]
 
 @dataclass
 class Task:
-    """Samples X (m, n), targets (labels (m,) or rows (m, K)) and weights (m, 1) or None, ready for the engine."""
+    """Samples, their targets and their weights, ready for the engine."""
 
     samples: Samples
+    """X (m, n)."""
     targets: Array
+    """Labels (m,) or rows (m, K)."""
     weights: Array | None
+    """(m, 1), or None."""
 
     @property
     def kind(self) -> Targets:
@@ -48,12 +51,16 @@ class Task:
 
 @dataclass
 class Held:
-    """Samples held out of training.  X and y as scorers want them, y in the user's own labels; weights (m,) or None."""
+    """Samples held out of training."""
 
     task: Task
+    """As the engine takes them."""
     X: Any
+    """As scorers want them."""
     y: Any
+    """In the user's own labels."""
     weights: Array | None
+    """(m,), or None."""
 
     def evaluate(self, net: Network) -> tuple[Array, float]:
         """Ŷ and J: Σ_i w_i L_i / Σ w_i plus the penalties once."""

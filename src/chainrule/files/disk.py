@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, BinaryIO, cast
 
@@ -147,4 +146,4 @@ def sync_folder(path: str | os.PathLike[str]) -> None:
 def hidden_name(name: str, ending: str) -> str:
     """A name for what is not complete yet, beside `name`: hidden, and nobody else's."""
     # The start of a name is enough to tell whose part it is; all of a long one would be too long.
-    return f".{name[:40]}.{secrets.token_hex(6)}{ending}"
+    return f".{name[:40]}.{os.urandom(6).hex()}{ending}"

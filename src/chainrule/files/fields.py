@@ -29,10 +29,12 @@ class Kind(Protocol):
 
 @dataclass(frozen=True)
 class Whole:
-    """A whole number from `least` to `most`."""
+    """A whole number."""
 
     least: int
+    """The smallest that is allowed."""
     most: int | None = None
+    """The largest, if there is one."""
 
     def read(self, value: object, place: str) -> int:
         sound = isinstance(value, int) and not isinstance(value, bool) and value >= self.least
@@ -45,15 +47,16 @@ class Whole:
 
 @dataclass(frozen=True)
 class Number:
-    """A finite number: of at least `least`, above `above`, below `below`.
-
-    words: it may also be one that is not finite, as a word ("nan", "inf", "-inf").
-    """
+    """A finite number."""
 
     least: float = -math.inf
+    """At least this."""
     above: float = -math.inf
+    """Above this."""
     below: float = math.inf
+    """Below this."""
     words: bool = False
+    """Whether it may also be one that is not finite, as a word ("nan", "inf", "-inf")."""
 
     def read(self, value: object, place: str) -> float:
         if self.words and (value in ("nan", "inf", "-inf") or isinstance(value, float)):
@@ -78,11 +81,14 @@ class Number:
 
 @dataclass(frozen=True)
 class Text:
-    """A text of at most `longest` characters, or one of `names`.  what: the names' word in messages ("layer")."""
+    """A text, any or one of some."""
 
     names: tuple[str, ...] = ()
+    """What it may be; nothing for any text."""
     longest: int = 100_000
+    """Characters at most."""
     what: str = "name"
+    """The names' word in messages ("layer")."""
 
     def read(self, value: object, place: str) -> str:
         if not isinstance(value, str):
@@ -109,6 +115,7 @@ class Maybe:
     """The kind, or null."""
 
     kind: Kind
+    """Of what is not null."""
 
     def read(self, value: object, place: str) -> Any:
         return None if value is None else self.kind.read(value, place)
@@ -116,11 +123,14 @@ class Maybe:
 
 @dataclass(frozen=True)
 class Listed:
-    """A list of one kind with `least` to `most` members; read as a tuple."""
+    """A list; read as a tuple."""
 
     kind: Kind
+    """Of its members."""
     least: int = 0
+    """Members at least."""
     most: int = 1_000_000
+    """Members at most."""
 
     def read(self, value: object, place: str) -> tuple[Any, ...]:
         if not isinstance(value, list):
@@ -140,15 +150,15 @@ class AnyValue:
 
 @dataclass(frozen=True)
 class Object:
-    """An object with the fields.
-
-    absent: what fields are that an older file does not have.  others: whether further fields are passed over, as a
-    later version may say more; where they could mean something they are refused.
-    """
+    """An object with named fields."""
 
     fields: Mapping[str, Kind]
+    """The kind of each."""
     absent: Mapping[str, object] = field(default_factory=dict)
+    """What fields are that an older file does not have."""
     others: bool = False
+    """Whether further fields are passed over, as a later version may say more; where they could mean something they are
+    refused."""
 
     def read(self, value: object, place: str) -> dict[str, Any]:
         if not isinstance(value, dict):
@@ -182,11 +192,14 @@ class Each:
 
 @dataclass(frozen=True)
 class Tagged:
-    """An object of one of several kinds, which its field `tag` names; read as (name, its other fields)."""
+    """An object of one of several kinds; read as (name, its other fields)."""
 
     tag: str
+    """The field that names the kind."""
     kinds: Mapping[str, Kind]
+    """Of the other fields, by name."""
     what: str
+    """The names' word in messages ("layer")."""
 
     def read(self, value: object, place: str) -> tuple[str, Any]:
         if not isinstance(value, dict):
@@ -200,10 +213,12 @@ class Tagged:
 
 @dataclass(frozen=True)
 class Either:
-    """A text that the first kind reads, or anything else, which the second does."""
+    """A text, or something else."""
 
     text: Kind
+    """What reads a text."""
     other: Kind
+    """What reads anything else."""
 
     def read(self, value: object, place: str) -> Any:
         return (self.text if isinstance(value, str) else self.other).read(value, place)

@@ -49,6 +49,7 @@ class Tensor:
     dtype: str
     """NumPy's name of it."""
     shape: tuple[int, ...]
+    """Of at most four axes."""
     begin: int
     """Its first byte, counted from that after the header."""
 
@@ -143,9 +144,9 @@ def _checked(path: Path, stream: FileIO, size: int, refusal: str, key: str) -> T
 
 def _tensor(value: object, place: str) -> tuple[Tensor, int]:
     """The array and where it ends."""
-    says = _TENSOR.read(value, place)
-    begin, end = says["data_offsets"]
-    tensor = Tensor(DTYPES[says["dtype"]], says["shape"], begin)
+    record = _TENSOR.read(value, place)
+    begin, end = record["data_offsets"]
+    tensor = Tensor(DTYPES[record["dtype"]], record["shape"], begin)
     if end - begin != tensor.bytes:
         shape = list(tensor.shape)
         raise DataError(f"{place}: claims {end - begin:,} bytes, but {tensor.dtype} {shape} has {tensor.bytes:,}.")

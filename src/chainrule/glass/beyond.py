@@ -29,11 +29,14 @@ CHUNK = 64
 
 @dataclass(frozen=True)
 class Case:
-    """A program, the values of what it is given, and the dtype to run it in."""
+    """A program and what it is run on."""
 
     program: Program
+    """The equations."""
     given: Mapping[str, Any]
+    """The values of what it is given."""
     dtype: np.dtype[Any]
+    """What is computed in."""
 
     @property
     def samples(self) -> int:
@@ -72,21 +75,21 @@ def per_example_gradients(spec: NetworkSpec, case: Case) -> dict[str, Array]:
     program = _apart(spec, case)
     sums = parts(program)
     wanted = tuple(dict.fromkeys(s.name for part in sums.values() for e in part for s in e.operands))
-    found = {**case.given, **case.run(program, tuple(n for n in wanted if n not in case.given))}
+    traced = {**case.given, **case.run(program, tuple(n for n in wanted if n not in case.given))}
     shapes = {s.name: _shape(s) for s, _ in program.gradients if s.name in sums}
-    return {name: _each(part, found, shapes[name], case) for name, part in sums.items()}
+    return {name: _each(part, traced, shapes[name], case) for name, part in sums.items()}
 
 
-def _each(part: tuple[Equation, ...], found: Mapping[str, Any], shape: tuple[int, ...], case: Case) -> Array:
+def _each(part: tuple[Equation, ...], traced: Mapping[str, Any], shape: tuple[int, ...], case: Case) -> Array:
     total = np.zeros((case.samples, *shape), case.dtype)
     for equation in part:
         op = equation.op
-        values = [np.asarray(found[s.name]) for s in equation.operands]
+        values = [np.asarray(traced[s.name]) for s in equation.operands]
         match op:
             case MatMul():
                 total += values[0][:, :, None] * values[1][:, None, :]  # g_i = a_i dz_iᵀ
             case Reduce(_, over, expression):
-                each = case_value(expression, found, case)
+                each = case_value(expression, traced, case)
                 total += each.sum(axis=1) if over == "all" else each
             case ScatterAdd():
                 pieces, tokens = values
@@ -96,9 +99,9 @@ def _each(part: tuple[Equation, ...], found: Mapping[str, Any], shape: tuple[int
     return total
 
 
-def case_value(expression: Any, found: Mapping[str, Any], case: Case) -> Array:
+def case_value(expression: Any, traced: Mapping[str, Any], case: Case) -> Array:
     """An element-wise expression of traced values."""
-    return np.asarray(evaluator(expression, case.dtype)(dict(found)))
+    return np.asarray(evaluator(expression, case.dtype)(dict(traced)))
 
 
 def gradient_norms(spec: NetworkSpec, case: Case) -> dict[str, Array]:
@@ -106,10 +109,10 @@ def gradient_norms(spec: NetworkSpec, case: Case) -> dict[str, Array]:
 
     A dense layer's is ‖a_i‖ ‖dz_i‖.  A table's rows are added up within a sample first, as a token may come twice.
     """
-    program, made = squared_norms(_apart(spec, case))
-    found = case.run(program, tuple(s.name for s in made.values()))
-    squares = {name: found[s.name].reshape(-1) for name, s in made.items()}
-    for name, (start, each) in _lookups(program, set(made), case):
+    program, symbols = squared_norms(_apart(spec, case))
+    values = case.run(program, tuple(s.name for s in symbols.values()))
+    squares = {name: values[s.name].reshape(-1) for name, s in symbols.items()}
+    for name, (start, each) in _lookups(program, set(symbols), case):
         squares.setdefault(name, np.zeros(case.samples, case.dtype))
         squares[name][start : start + len(each)] = np.square(each).reshape(len(each), -1).sum(axis=1)
     order = [s.name for s, _ in program.gradients if s.name in squares]
@@ -122,20 +125,20 @@ def gradient_variance(spec: NetworkSpec, case: Case) -> dict[str, Array]:
 
     A dense layer's Σ_i g_i² is (A²)ᵀ dZ².
     """
-    program, made = second_moments(_apart(spec, case))
+    program, moments = second_moments(_apart(spec, case))
     sums = parts(program)
     m = case.samples
-    wanted = [s.name for s in made.values()] + [e.target.name for p in sums.values() for e in p]
-    found = case.run(program, tuple(dict.fromkeys(wanted)))
+    wanted = [s.name for s in moments.values()] + [e.target.name for p in sums.values() for e in p]
+    values = case.run(program, tuple(dict.fromkeys(wanted)))
     result = {}
-    for name, symbol in made.items():
-        mean = found[sums[name][0].target.name] / m
-        result[name] = np.maximum(found[symbol.name] / m - mean**2, 0)
+    for name, symbol in moments.items():
+        mean = values[sums[name][0].target.name] / m
+        result[name] = np.maximum(values[symbol.name] / m - mean**2, 0)
     squares: dict[str, Array] = {}
-    for name, (_, each) in _lookups(program, set(made), case):
+    for name, (_, each) in _lookups(program, set(moments), case):
         squares[name] = squares.get(name, np.zeros(each.shape[1:], case.dtype)) + np.square(each).sum(axis=0)
     for name, square in squares.items():
-        mean = sum((found[e.target.name] for e in sums[name]), np.zeros_like(square)) / m
+        mean = sum((values[e.target.name] for e in sums[name]), np.zeros_like(square)) / m
         result[name] = np.maximum(square / m - mean**2, 0)
     return {s.name: result[s.name] for s, _ in program.gradients if s.name in result}
 
@@ -146,20 +149,20 @@ def _shape(symbol: Symbol) -> tuple[int, ...]:
 
 def _lookups(program: Program, done: set[str], case: Case) -> list[tuple[str, tuple[int, Array]]]:
     """Each sample's gradient of the tables, some samples at a time: (name, (first sample, (k, v, d)))."""
-    made = []
+    lookups = []
     for name, part in parts(program).items():
         if name in done:
             continue
         shape = next(_shape(s) for s, _ in program.gradients if s.name == name)
         names = tuple(s.name for e in part for s in e.operands if s.name not in case.given)
-        found = {**case.given, **case.run(program, names)}
+        values = {**case.given, **case.run(program, names)}
         for start in range(0, case.samples, CHUNK):
             rows = slice(start, start + CHUNK)
-            some = {s.name: np.asarray(found[s.name])[rows] for e in part for s in e.operands}
+            some = {s.name: np.asarray(values[s.name])[rows] for e in part for s in e.operands}
             size = min(CHUNK, case.samples - start)
             few = Case(program, {**case.given, BATCH: case.dtype.type(size)}, case.dtype)
-            made.append((name, (start, _each(part, some, shape, few))))
-    return made
+            lookups.append((name, (start, _each(part, some, shape, few))))
+    return lookups
 
 
 # --- Jacobians ------------------------------------------------------------------------------------------------------
@@ -216,8 +219,8 @@ def gauss_newton_vector(case: Case, vector: Mapping[str, Array]) -> dict[str, Ar
 def _product(case: Case, vector: Mapping[str, Array], *, curved: bool) -> dict[str, Array]:
     program = case.program
     pairs = tuple((s, g) for s, g in program.gradients if s.role == "parameter")
-    known = {s.name: s for s, _ in pairs}
-    moved = [known[n] for n in vector]
+    symbols = {s.name: s for s, _ in pairs}
+    moved = [symbols[n] for n in vector]
     narrowed = Program(
         program.given,
         program.forward,
@@ -230,8 +233,8 @@ def _product(case: Case, vector: Mapping[str, Array], *, curved: bool) -> dict[s
     )
     moving = tangent(narrowed, moved) if curved else gauss_newton(narrowed, moved)
     names = {s.name: t.name for s, t in moving.gradients}
-    found = case.run(moving, tuple(names.values()), {known[n].tangent.name: v for n, v in vector.items()})
-    return {n: np.array(found[t]) for n, t in names.items()}
+    values = case.run(moving, tuple(names.values()), {symbols[n].tangent.name: v for n, v in vector.items()})
+    return {n: np.array(values[t]) for n, t in names.items()}
 
 
 def checked_vector(parameters: Mapping[str, Array], v: Mapping[str, Any]) -> dict[str, Array]:
@@ -241,7 +244,7 @@ def checked_vector(parameters: Mapping[str, Array], v: Mapping[str, Any]) -> dic
     """
     if not isinstance(v, Mapping):
         raise DataError(expected("v", "a dictionary from parameter names to arrays", type(v).__name__))
-    made = {}
+    vector_of = {}
     for name, value in v.items():
         if name not in parameters:
             raise DataError(unknown_name("parameter", str(name), parameters))
@@ -250,8 +253,8 @@ def checked_vector(parameters: Mapping[str, Array], v: Mapping[str, Any]) -> dic
             raise DataError(expected(f"v[{name!r}]", f"numbers of shape {parameters[name].shape}", array.shape))
         if not np.isfinite(array).all():
             raise DataError(f"v[{name!r}] must be finite.")
-        made[name] = array.astype(parameters[name].dtype)
-    return made
+        vector_of[name] = array.astype(parameters[name].dtype)
+    return vector_of
 
 
 __all__ = [

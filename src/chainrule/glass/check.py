@@ -29,24 +29,34 @@ SAMPLE = 60
 
 @dataclass(frozen=True)
 class GradientCheck:
-    """One gradient: of what, its shape, how it was compared (full | directional), the largest relative error."""
+    """One gradient beside differences of the cost."""
 
     name: str
+    """The gradient's."""
     of: str
+    """By what."""
     shape: tuple[int, ...]
+    """Its shape."""
     kind: str
+    """How it was compared: each element ("full"), or along random directions ("directional")."""
     error: float
+    """The largest relative error."""
     ok: bool
+    """Whether that is small enough."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """A wrong equation: its target, what is wrong in words, itself with its neighbours, and what the rules derive."""
+    """A wrong equation."""
 
     target: str
+    """What it defines."""
     diagnosis: str
+    """What is wrong, in words."""
     place: str
+    """Itself with its neighbours."""
     derived: str = ""
+    """What the rules derive instead."""
 
     def __str__(self) -> str:
         rule = f"\n    the rules derive: {self.derived}" if self.derived else ""
@@ -55,14 +65,16 @@ class Fault:
 
 @dataclass(frozen=True)
 class CheckReport:
-    """The outcome: true if every gradient agrees.  gradients: what was asked for (each parameter, X); inner: those on
-    the way; faults: the equations to blame.
-    """
+    """The outcome: true if every gradient agrees."""
 
     gradients: tuple[GradientCheck, ...]
+    """Of what was asked for: each parameter, X."""
     inner: tuple[GradientCheck, ...]
+    """Those on the way."""
     faults: tuple[Fault, ...]
+    """The equations to blame."""
     cost: float
+    """J of the samples."""
 
     def __bool__(self) -> bool:
         return not self.faults and all(g.ok for g in self.gradients)
@@ -91,15 +103,15 @@ def check(program: Program, given: Mapping[str, Any], *, sound: Program | None =
     slopes = Slopes(program, given)
     engine = ReferenceEngine(np.dtype(np.float64))
     names = tuple(dict.fromkeys(e.target.name for e in program.backward))
-    found = engine.run(program.pruned([e.target for e in program.backward], update=False), given, names)
+    values = engine.run(program.pruned([e.target for e in program.backward], update=False), given, names)
     rng = np.random.default_rng(seed)
     asked = {g.name: s for s, g in program.gradients}
     checks: dict[str, GradientCheck] = {}
     for equation in program.backward:
         of = _subject(equation, program, asked)
         if of is not None:
-            checks[equation.target.name] = _compare(slopes, of, equation.target, found, rng)
-    faults = _faults(program, sound, checks, slopes, found, asked, rng)
+            checks[equation.target.name] = _compare(slopes, of, equation.target, values, rng)
+    faults = _faults(program, sound, checks, slopes, values, asked, rng)
     outer = tuple(checks[g.name] for _, g in program.gradients if g.name in checks)
     inner = tuple(c for name, c in checks.items() if name not in asked)
     return CheckReport(outer, inner, tuple(faults), slopes.cost)
@@ -117,9 +129,9 @@ def _subject(equation: Equation, program: Program, asked: Mapping[str, Symbol]) 
 
 
 def _compare(
-    slopes: Slopes, of: Symbol, gradient: Symbol, found: Mapping[str, Array], rng: np.random.Generator
+    slopes: Slopes, of: Symbol, gradient: Symbol, values: Mapping[str, Array], rng: np.random.Generator
 ) -> GradientCheck:
-    analytic = np.asarray(found[gradient.name], np.float64)
+    analytic = np.asarray(values[gradient.name], np.float64)
     if of.name not in slopes.values:  # the cost does not depend on it
         error = float(np.abs(analytic).max(initial=0))
         return GradientCheck(gradient.name, of.name, analytic.shape, "full", error, error == 0)
@@ -133,9 +145,9 @@ def _compare(
     for _ in range(DIRECTIONS):
         direction = rng.normal(size=analytic.shape)
         direction /= np.linalg.norm(direction)
-        says = float((analytic * direction).sum())
-        numeric_one = slopes.nearest(of, direction, says)
-        worst = max(worst, abs(numeric_one - says) / max(abs(numeric_one), abs(says), size))
+        derived = float((analytic * direction).sum())
+        numeric_one = slopes.nearest(of, direction, derived)
+        worst = max(worst, abs(numeric_one - derived) / max(abs(numeric_one), abs(derived), size))
     return GradientCheck(gradient.name, of.name, analytic.shape, "directional", worst, worst <= _allowed(slopes, size))
 
 
@@ -149,7 +161,7 @@ def _faults(
     sound: Program | None,
     checks: Mapping[str, GradientCheck],
     slopes: Slopes,
-    found: Mapping[str, Array],
+    values: Mapping[str, Array],
     asked: Mapping[str, Symbol],
     rng: np.random.Generator,
 ) -> list[Fault]:
@@ -163,14 +175,14 @@ def _faults(
         if any(n in checks and not checks[n].ok for n in _reads(equation, made_by)):
             continue
         of = program.symbols[checks[name].of]
-        analytic = np.asarray(found[name], np.float64).reshape(-1)
+        analytic = np.asarray(values[name], np.float64).reshape(-1)
         places = np.arange(analytic.size)
         if analytic.size > FULL:
             places = np.sort(rng.choice(analytic.size, SAMPLE, replace=False))
         numeric = slopes.entries(of, places, analytic[places])
         derived = None if sound is None else next((e for e in sound.backward if e.target.name == name), None)
         inner = _inner(equation, made_by, checks)
-        diagnosis = diagnose(equation, inner, of, found, slopes.values, places, numeric, derived)
+        diagnosis = diagnose(equation, inner, of, values, slopes.values, places, numeric, derived)
         differs = derived is not None and (derived.op != equation.op or derived.operands != equation.operands)
         said = str(derived) if differs else ""
         place = _place(program.backward, position)

@@ -22,7 +22,7 @@ def diagnose(
     equation: Equation,
     inner: Sequence[Equation],
     of: Symbol,
-    found: Mapping[str, Array],
+    computed: Mapping[str, Array],
     values: Mapping[str, Any],
     places: Array,
     numeric: Array,
@@ -30,15 +30,15 @@ def diagnose(
 ) -> str:
     """Words for the difference between a gradient and the slope of the cost.
 
-    places: flat indices of the compared elements; numeric: the slopes there; found, values: what the program computed;
+    places: flat indices of the compared elements; numeric: the slopes there; computed, values: what the program gave;
     derived: the equation as the rules have it.
     """
-    whole = np.asarray(found[equation.target.name], np.float64)
+    whole = np.asarray(computed[equation.target.name], np.float64)
     analytic = whole.reshape(-1)[places]
     factor = _factor(analytic, numeric)
     if factor is not None:
         return _named_factor(factor, equation, values)
-    swapped = _transposed(equation, inner, found, values, whole.shape, places, numeric)
+    swapped = _transposed(equation, inner, computed, values, whole.shape, places, numeric)
     if swapped:
         return swapped
     difference = analytic - numeric
@@ -100,19 +100,19 @@ def _factors(equation: Equation, values: Mapping[str, Any]) -> list[tuple[str, f
 def _transposed(
     equation: Equation,
     inner: Sequence[Equation],
-    found: Mapping[str, Array],
+    computed: Mapping[str, Array],
     values: Mapping[str, Any],
     shape: tuple[int, ...],
     places: Array,
     numeric: Array,
 ) -> str:
     """A product whose value would be right with a factor, or the whole, transposed."""
-    everything = {**values, **found}
+    everything = {**values, **computed}
     for product in (equation, *inner):
         if not isinstance(product.op, MatMul):
             continue
-        own = np.asarray(found[product.target.name], np.float64)
-        rest = np.asarray(found[equation.target.name], np.float64) - own if own.shape == shape else None
+        own = np.asarray(computed[product.target.name], np.float64)
+        rest = np.asarray(computed[equation.target.name], np.float64) - own if own.shape == shape else None
         if rest is None:
             continue
         left, right = (np.asarray(everything[s.name], np.float64) for s in product.operands)

@@ -56,8 +56,8 @@ class Slopes:
         tail = self._tail(symbol)
         if not any(e.target == self.objective for e in tail.forward):
             return self.cost
-        found = self.engine.run(tail, {**self.values, symbol.name: array}, (self.objective.name,))
-        return float(found[self.objective.name])
+        values = self.engine.run(tail, {**self.values, symbol.name: array}, (self.objective.name,))
+        return float(values[self.objective.name])
 
     def along(self, symbol: Symbol, direction: Array, step: float) -> float:
         """dJ/dε of the symbol moved by ε times the direction."""
@@ -78,12 +78,12 @@ class Slopes:
     def entries(self, symbol: Symbol, places: Array, near: Array) -> Array:
         """dJ/dT at some of its elements (flat indices): of the steps' answers the one nearest to `near`."""
         at = np.asarray(self.values[symbol.name], np.float64)
-        found = np.empty(len(places))
+        slopes = np.empty(len(places))
         for k, place in enumerate(places):
             direction = np.zeros(at.size)
             direction[place] = 1
-            found[k] = self.nearest(symbol, direction.reshape(at.shape), float(near[k]))
-        return found
+            slopes[k] = self.nearest(symbol, direction.reshape(at.shape), float(near[k]))
+        return slopes
 
     def rounding(self) -> float:
         """What rounding of the cost alone may leave in a slope."""

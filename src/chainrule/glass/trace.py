@@ -22,16 +22,19 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class TraceRecord:
-    """One symbol: its array, the section and equation that made it (None: it was given), and a summary.
+    """One symbol of a run, with a summary.
 
-    zeros: the share of elements that are 0.  norm: the root of the sum of squares.  A summary over no elements, or over
-    what is not finite, is nan.
+    A summary over no elements, or over what is not finite, is nan.
     """
 
     name: str
+    """The symbol's."""
     array: Array
+    """Its value."""
     section: str
+    """Where it was made; "given" for what came from outside."""
     equation: Equation | None
+    """What made it; None where it was given."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -76,8 +79,8 @@ class TraceRecord:
         }  # fmt: skip
 
     def __str__(self) -> str:
-        made = "given" if self.equation is None else str(self.equation)
-        return f"{made}\n{np.array2string(self.array, precision=5, threshold=60)}"
+        origin = "given" if self.equation is None else str(self.equation)
+        return f"{origin}\n{np.array2string(self.array, precision=5, threshold=60)}"
 
 
 class Trace(Mapping[str, Array]):
@@ -127,8 +130,8 @@ class Trace(Mapping[str, Array]):
         rows: list[tuple[str, list[str]]] = []
         for name, record in self._records.items():
             if name not in hidden and record.array.size:
-                made = "" if record.equation is None else f"= {right_side(record.equation, hidden)}"
-                rows.append((record.section, [*_cells(record), made]))
+                formula = "" if record.equation is None else f"= {right_side(record.equation, hidden)}"
+                rows.append((record.section, [*_cells(record), formula]))
         steps = {e.target.name: f":= {right_side(e, hidden)}" for e in self.program.update}
         for name, array in self.updated.items():
             rows.append(("update", [*_cells(TraceRecord(name, array, "update", None)), steps[name]]))
@@ -169,18 +172,18 @@ def trace(program: Program, given: Mapping[str, Any], dtype: np.dtype[Any]) -> T
     """
     engine = ReferenceEngine(dtype)
     stored = [e.target.name for e in program.update if e.target.role in STORED]
-    made: list[tuple[str, Equation]] = [(s, e) for s, part in program.sections() for e in part]
-    names = [e.target.name for _, e in made if e.target.role not in STORED]
-    found = engine.run(program, given, tuple(dict.fromkeys([*names, *stored])))
+    equations: list[tuple[str, Equation]] = [(s, e) for s, part in program.sections() for e in part]
+    names = [e.target.name for _, e in equations if e.target.role not in STORED]
+    values = engine.run(program, given, tuple(dict.fromkeys([*names, *stored])))
     records: dict[str, TraceRecord] = {}
     for symbol in program.given:
         if symbol.name in given:
             records[symbol.name] = TraceRecord(symbol.name, _kept(given[symbol.name], symbol), "given", None)
-    for section, equation in made:
+    for section, equation in equations:
         name = equation.target.name
         if equation.target.role not in STORED:
-            records[name] = TraceRecord(name, np.array(found[name]), section, equation)
-    return Trace(program, records, {name: np.array(found[name]) for name in stored})
+            records[name] = TraceRecord(name, np.array(values[name]), section, equation)
+    return Trace(program, records, {name: np.array(values[name]) for name in stored})
 
 
 def _kept(value: Any, symbol: Symbol) -> Array:

@@ -36,15 +36,14 @@ _NORMALISATIONS: Mapping[str, type[LayerNorm] | type[BatchNorm]] = {"layer": Lay
 
 @dataclass(frozen=True, eq=False)
 class Score:
-    """What names cost, in nats: -log of the probability that the model gives them, their end among it.
-
-    per_name: (n,) of each whole name.  lengths: (n,) its characters, the end among them.  per_character: the mean over
-    all characters of all names, Σ per_name / Σ lengths.
-    """
+    """What names cost, in nats: -log of the probability that the model gives them, their end among it."""
 
     per_name: NDArray[np.float64]
+    """(n,) of each whole name."""
     lengths: NDArray[np.int64]
+    """(n,) its characters, the end among them."""
     per_character: float
+    """The mean over all characters of all names, Σ per_name / Σ lengths."""
 
 
 class CharacterModel:
@@ -225,8 +224,8 @@ class CharacterModel:
         for start in range(0, len(y), _CHUNK):
             part = slice(start, start + _CHUNK)
             P = self.network.predict(X[part])
-            found = P[np.arange(len(P)), y[part]].astype(np.float64)
-            cost[part] = -np.log(np.maximum(found, np.finfo(P.dtype).tiny))
+            probabilities = P[np.arange(len(P)), y[part]].astype(np.float64)
+            cost[part] = -np.log(np.maximum(probabilities, np.finfo(P.dtype).tiny))
         ends = np.cumsum(lengths + 1)
         per_name = np.add.reduceat(cost, ends - lengths - 1)
         return Score(per_name, lengths + 1, float(cost.mean()))

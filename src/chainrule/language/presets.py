@@ -20,17 +20,29 @@ class Preset:
     """A model and how it is trained; the fields are those of CharacterModel and of its fit."""
 
     about: str
+    """For people: what it is, in a line."""
     context: int = 3
+    """Characters before the one that is predicted."""
     embedding: int = 10
+    """Numbers that stand for a character."""
     hidden: tuple[int, ...] = (200,)
+    """Units of the hidden layers."""
     activation: str = "tanh"
+    """Of the hidden layers."""
     normalisation: Normalisation | None = None
+    """After each hidden layer, if any."""
     dropout: float = 0.0
+    """The part of the hidden units that is dropped."""
     weights: str | float | None = None
+    """How first weights are drawn; None for the activation's own way."""
     epochs: int = 35
+    """How often the names are gone through."""
     batch_size: int = 32
+    """Characters a batch."""
     optimizer: Optimizer = field(default_factory=lambda: SGD(StepDecay(0.1, every=18)))
+    """With its learning rate and how that falls."""
     average: int = 0
+    """Epochs at the end over which the weights are averaged."""
 
     def model(
         self,
@@ -94,6 +106,7 @@ PRESETS: Mapping[str, Preset] = {
         embedding=16,
         hidden=(256,),
         activation="gelu",
+        weights="he_normal",
         dropout=0.1,
         epochs=8,
         batch_size=256,
@@ -105,6 +118,7 @@ PRESETS: Mapping[str, Preset] = {
         embedding=24,
         hidden=(512, 512),
         activation="gelu",
+        weights="he_normal",
         dropout=0.35,
         epochs=20,
         batch_size=256,

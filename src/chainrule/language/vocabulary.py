@@ -24,11 +24,11 @@ _MOST_SHOWN = 60
 class Vocabulary:
     """The characters that a model knows; character k (from 0) is token k + 1, the boundary of a name is token 0.
 
-    characters: single Unicode characters in canonical composition (NFC), each once.
-    Raises DataError where they are not, or fewer than two.
+    Raises DataError where they are not as they must be, or fewer than two.
     """
 
     characters: tuple[str, ...]
+    """Single Unicode characters in canonical composition (NFC), each once."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "characters", tuple(self.characters))
@@ -106,10 +106,10 @@ class Vocabulary:
         return self._order.astype(np.int64) + 1
 
     def _refusal(self, codes: NDArray[np.uint32]) -> str:
-        found = list(dict.fromkeys(map(chr, codes.tolist())))
-        more = f" and {len(found) - _FEW_SHOWN} more" if len(found) > _FEW_SHOWN else ""
-        several = "s" if len(found) > 1 else ""
-        shown = ", ".join(map(repr, found[:_FEW_SHOWN]))
+        unknown = list(dict.fromkeys(map(chr, codes.tolist())))
+        more = f" and {len(unknown) - _FEW_SHOWN} more" if len(unknown) > _FEW_SHOWN else ""
+        several = "s" if len(unknown) > 1 else ""
+        shown = ", ".join(map(repr, unknown[:_FEW_SHOWN]))
         return (
             f"Unknown character{several} {shown}{more}: the model was trained without. "
             f"It knows {_abridged(self.characters)}; name one of these as 'unknown' to have others read as it."

@@ -22,20 +22,23 @@ from chainrule.notation.typeset import Atom, Frac, Look, Row, Scripts, joined
 from chainrule.program.equation import Equation, Program
 from chainrule.program.op import Beside, Columns, Elementwise, Gather, Mask, MatMul, OneHot, Reduce, ScatterAdd
 from chainrule.program.scalar import Apply as Applied
-from chainrule.program.scalar import Constant, Expression, Reduction, Variable, variables
-from chainrule.program.scalar import replace as exchange
+from chainrule.program.scalar import Constant, Expression, Reduction, Variable, is_zero
 from chainrule.program.symbol import BATCH, STORED, Shape, Symbol, broadcast
 from chainrule.program.text import number
+from chainrule.program.walk import replace as exchange
+from chainrule.program.walk import variables
 
 NODES, SAMPLES = "kjpqruv", "ist"
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where an element stands: the letters of its column and its row ("" where there is none)."""
+    """Where an element stands."""
 
     column: str = "j"
+    """The letter of its column; "" where there is none."""
     row: str = "i"
+    """The letter of its row; "" where there is none."""
 
     def free(self, letters: str) -> str:
         """The first letter that is not taken."""
@@ -118,10 +121,10 @@ class Components:
         assert activation is not None
         z = self.symbols[activation.z]
         entry = self._entry(a, z, place)
-        found = jacobian(activation, a.name, self._shown(activation))
+        derivatives = jacobian(activation, a.name, self._shown(activation))
         at_p = self.names.leaf(self.program.gradient_of[a.name], ("p", place.row))
         general = Fold("sum", "p", Apply("mul", (at_p, entry)))
-        return [Relation(entry, (self._jacobian(found, place),)), Relation(own, (general,))]
+        return [Relation(entry, (self._jacobian(derivatives, place),)), Relation(own, (general,))]
 
     def _shown(self, activation: Activated) -> dict[Expression, Expression]:
         """Inner values that have a line of their own: their formulas in z, and their names."""
@@ -133,25 +136,25 @@ class Components:
                 shown[exchange(formula, {Variable(activation.z): Variable("z")})] = Variable(name)
         return shown
 
-    def _jacobian(self, found: Jacobian, place: Place) -> Math:
+    def _jacobian(self, derivatives: Jacobian, place: Place) -> Math:
         p = Place("p", place.row)
-        made: Math | None = None
-        if found.local != Constant(0.0):
-            local = self._expression(found.local, p)
+        total: Math | None = None
+        if not is_zero(derivatives.local):
+            local = self._expression(derivatives.local, p)
             delta = Delta("p", place.column)
-            made = delta if local == Number(1.0) else Apply("mul", (local, delta))
-        for at_p, at_j in found.terms:
+            total = delta if local == Number(1.0) else Apply("mul", (local, delta))
+        for at_p, at_j in derivatives.terms:
             left, right = self._expression(at_p, p), self._expression(at_j, place)
             negative = isinstance(left, Apply) and left.function == "neg"
             if negative:
                 assert isinstance(left, Apply)
                 left = left.arguments[0]
             part: Math = right if left == Number(1.0) else left if right == Number(1.0) else Apply("mul", (left, right))
-            if made is None:
-                made = Apply("neg", (part,)) if negative else part
+            if total is None:
+                total = Apply("neg", (part,)) if negative else part
             else:
-                made = Apply("sub" if negative else "add", (made, part))
-        return Number(0.0) if made is None else made
+                total = Apply("sub" if negative else "add", (total, part))
+        return Number(0.0) if total is None else total
 
     def _activated(self, line: Line, sides: list[Math], place: Place) -> list[Math]:
         """g_j(z_1, ..., z_n) or g(z_j), then what g is."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from chainrule.describe.activations import ACTIVATIONS
 from chainrule.notation.activations import Activated
 from chainrule.notation.lines import familiar_name
+from chainrule.program.derivative import differentiate
 from chainrule.program.parse import parse
 from chainrule.program.scalar import (
     ONE,
@@ -21,23 +22,24 @@ from chainrule.program.scalar import (
     Reduction,
     Variable,
     apply,
-    children,
-    differentiate,
     divide,
+    is_zero,
     multiply,
-    replace,
     where,
 )
+from chainrule.program.walk import children, replace
 
 Terms = tuple[tuple[Expression, Expression], ...]
 
 
 @dataclass(frozen=True)
 class Jacobian:
-    """local and terms as expressions over symbols."""
+    """An activation's Jacobian, as expressions over symbols."""
 
     local: Expression
+    """What an element feels of itself."""
     terms: Terms
+    """What it feels through sums and maxima."""
 
 
 def jacobian(activation: Activated, a: str, shown: Mapping[Expression, Expression]) -> Jacobian:
@@ -81,11 +83,11 @@ def _entry(e: Expression) -> tuple[Expression, Terms]:
     terms: list[tuple[Expression, Expression]] = []
     for fold, sign in folds.items():
         slope = replace(differentiate(shell, sign.name), back)
-        if slope == ZERO:
+        if is_zero(slope):
             continue
         assert isinstance(fold, Reduction)
         own, inner = _fold(fold)
-        if own != ZERO:
+        if not is_zero(own):
             terms.append((slope, own))
         terms += [(multiply(slope, at_p), at_j) for at_p, at_j in inner]
     return local, tuple(terms)

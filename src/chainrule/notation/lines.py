@@ -10,35 +10,38 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from chainrule.describe.activations import ACTIVATIONS
-from chainrule.describe.losses import CANONICAL
+from chainrule.describe.losses import canonical_pairs
 from chainrule.program.equation import Equation, Program
 from chainrule.program.op import Beside, Columns, Elementwise, MatMul, Reduce
-from chainrule.program.scalar import Apply, Expression, Reduction, Variable, children, replace, walk
+from chainrule.program.scalar import Apply, Expression, Reduction, Variable
 from chainrule.program.symbol import Symbol
+from chainrule.program.walk import children, occurrences, replace
 
 FAMILIAR: Mapping[str, Expression] = {a.name: a.expression for a in ACTIVATIONS.values() if a.entries is not None}
 """Functions of a whole row with a name of their own."""
 
-USUAL: Mapping[str, Expression] = {p.name: p.written for p in CANONICAL.values() if p.written is not None}
+USUAL: Mapping[str, Expression] = {p.name: p.written for p in canonical_pairs().values() if p.written is not None}
 """The loss as texts write it, where a canonical pair computes it another way; the first member of its line."""
 
-STABLE: Mapping[str, Expression] = {p.name: p.stable for p in CANONICAL.values() if p.stable is not None}
+STABLE: Mapping[str, Expression] = {p.name: p.stable for p in canonical_pairs().values() if p.stable is not None}
 """The form that is computed, without the steps that only keep digits (the 1 among the exponentials is added last)."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """One line: its own equation, and those written inside it.
-
-    named: a familiar function that it is.  jacobian: the activation's value A where the line is dZ from dA through the
-    Jacobian of a vector-valued activation, in components.
-    """
+    """One line: its own equation, and those written inside it."""
 
     section: str
+    """Of the program."""
     equation: Equation
+    """Its own."""
     inside: tuple[Equation, ...] = ()
+    """Those that are written in place."""
     named: str | None = None
+    """A familiar function that it is."""
     jacobian: str | None = None
+    """The activation's value A where the line is dZ from dA through the Jacobian of a vector-valued activation, in
+    components."""
 
     @property
     def target(self) -> Symbol:
@@ -143,17 +146,17 @@ def _open(user: Equation, name: str) -> bool:
     """Whether a value may be written in place there: in an expression, and only once."""
     if not isinstance(user.op, Elementwise | Reduce):
         return False
-    return sum(e == Variable(name) for e in walk(user.op.expression)) == 1
+    return occurrences(user.op.expression).get(Variable(name), 0) == 1
 
 
 def _inside(equation: Equation, written: Mapping[str, Equation]) -> list[Equation]:
     """The equations written inside this one, in the order of the program."""
-    found: list[Equation] = []
+    within: list[Equation] = []
     for symbol in dict.fromkeys(equation.operands):
         if symbol.name in written and written[symbol.name] is not equation:
             one = written[symbol.name]
-            found += [e for e in (*_inside(one, written), one) if e not in found]
-    return found
+            within += [e for e in (*_inside(one, written), one) if e not in within]
+    return within
 
 
 def _familiar(
@@ -163,7 +166,7 @@ def _familiar(
 
     covered: equations that are not shown, and so need nothing.
     """
-    found = {}
+    named = {}
     for equation in program.forward:
         z = only_value(equation, made_by)
         if not isinstance(equation.op, Elementwise) or z is None:
@@ -177,8 +180,8 @@ def _familiar(
         own = {id(e) for e in group} | {id(equation)} | covered
         outside = [u for e in group for u in users.get(e.target.name, []) if id(u) not in own]
         if all(u.rule in USUAL for u in outside):
-            found[equation.target.name] = (group, name)
-    return found
+            named[equation.target.name] = (group, name)
+    return named
 
 
 def only_value(equation: Equation, made_by: Mapping[str, Equation]) -> str | None:

@@ -31,10 +31,11 @@ from chainrule.notation.typeset import Atom, Look, Row
 from chainrule.program.equation import Equation, Program
 from chainrule.program.op import Beside, Columns, Elementwise, Gather, Mask, MatMul, OneHot, Op, Reduce, ScatterAdd
 from chainrule.program.scalar import Apply as Applied
-from chainrule.program.scalar import Constant, Expression, Reduction, Variable, variables
-from chainrule.program.scalar import replace as exchange
+from chainrule.program.scalar import Constant, Expression, Reduction, Variable
 from chainrule.program.symbol import STORED, Symbol
 from chainrule.program.text import number
+from chainrule.program.walk import replace as exchange
+from chainrule.program.walk import variables
 
 
 class Matrices:
@@ -66,8 +67,8 @@ class Matrices:
         self.want = want
         own = self.names.leaf(target)
         sign = ":=" if target.role in STORED else "="
-        if self.notation.step and target.role == "parameter" and (found := self._step(line, own, want)):
-            return found
+        if self.notation.step and target.role == "parameter" and (step := self._step(line, own, want)):
+            return step
         sides = [self._right(line.equation, want)]
         before: list[Relation] = []
         if line.equation.rule in USUAL and target.role == "loss":
@@ -202,13 +203,13 @@ class Matrices:
 
     def _oriented(self, e: Expression) -> set[bool]:
         """The orientations of the arrays in an expression (rows of an embedding of one size as well)."""
-        found: set[bool] = set()
+        orientations: set[bool] = set()
         for name in variables(e):
             if name in self.inside:
-                found |= self._inner_oriented(self.inside[name])
+                orientations |= self._inner_oriented(self.inside[name])
             elif self.symbols[name].shape not in ((), (1,)):
-                found.add(self.names.flipped(self.symbols[name]))
-        return found
+                orientations.add(self.names.flipped(self.symbols[name]))
+        return orientations
 
     def _inner_oriented(self, equation: Equation) -> set[bool]:
         if isinstance(equation.op, Elementwise):
@@ -216,8 +217,8 @@ class Matrices:
         return set() if equation.target.shape in ((), (1,)) else {self.names.flipped(equation.target)}
 
     def _natural(self, e: Expression) -> bool:
-        found = self._oriented(e)
-        return found.pop() if len(found) == 1 else self.want
+        orientations = self._oriented(e)
+        return orientations.pop() if len(orientations) == 1 else self.want
 
     def _expression(self, e: Expression, want: bool) -> Math:
         if isinstance(e, Constant):

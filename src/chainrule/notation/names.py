@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from chainrule.notation.tables import GradientStyle, Kind, Notation
+from chainrule.notation.tables import ArrayKind, GradientStyle, Notation
 from chainrule.notation.tree import Leaf
 from chainrule.notation.typeset import Atom, Fenced, Frac, Hat, Look, Row, Scripts, joined
 from chainrule.program.equation import Program
@@ -33,7 +33,7 @@ class Names:
 
     # --- what kind of array it is ------------------------------------------------------------------------------
 
-    def kind(self, symbol: Symbol) -> Kind:
+    def kind(self, symbol: Symbol) -> ArrayKind:
         """The kind, by which a notation decides what stands transposed."""
         if symbol.shape == ():
             return "scalar"

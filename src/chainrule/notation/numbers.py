@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 
-from chainrule.program.scalar import Apply, Constant, Expression, Variable, differentiate
+from chainrule.program.derivative import differentiate
+from chainrule.program.scalar import Apply, Constant, Expression, Variable
 
 _MEANING: Mapping[str, Callable[..., float]] = {
     "add": lambda a, b: a + b,

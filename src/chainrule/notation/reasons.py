@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from chainrule.describe.combine import KINDS
-from chainrule.describe.losses import CANONICAL
+from chainrule.describe.losses import canonical_pairs
 from chainrule.describe.optimizers import OPTIMIZERS
 from chainrule.program.equation import Equation, Program
 
 RULES: Mapping[str, str] = {
     **{rule: text for kind in KINDS.values() for rule, text in kind.reasons.items()},
     **{kind.__name__: kind.reason for kind in OPTIMIZERS.values()},
-    **{pair.name: pair.reason for pair in CANONICAL.values()},
+    **{pair.name: pair.reason for pair in canonical_pairs().values()},
     "one-hot": "a label as a row of zeros with a 1 in its place",
     "label smoothing": "label smoothing: a share of each label is spread evenly over the classes",
     "sum of the losses": "the losses of all samples added up",
@@ -48,8 +48,7 @@ class Reasons:
     def reason(self, section: str, equation: Equation, texts: Mapping[str, str]) -> str:
         """Why the equation holds.  texts: the lines so far, by the name of every symbol they define."""
         said = self._said(section, equation.rule)
-        names = [part.split(" ", 1)[0] for part in equation.through.split("\n") if part]
-        through = list(dict.fromkeys(texts.get(name, name) for name in names))
+        through = list(dict.fromkeys(texts.get(s.name, s.name) for s in equation.through))
         return f"{said}; through {' and '.join(through)}" if through else said
 
     def _said(self, section: str, rule: str) -> str:

@@ -9,22 +9,11 @@ from dataclasses import replace
 
 from chainrule.program.equation import Equation, Program, operands_of
 from chainrule.program.op import Elementwise
-from chainrule.program.scalar import (
-    ONE,
-    TWO,
-    Apply,
-    Constant,
-    Expression,
-    Variable,
-    apply,
-    divide,
-    multiply,
-    variables,
-    walk,
-)
-from chainrule.program.scalar import replace as exchange
+from chainrule.program.scalar import ONE, TWO, Apply, Constant, Expression, Variable, apply, divide, multiply
 from chainrule.program.symbol import BATCH, Symbol
 from chainrule.program.verify import verify
+from chainrule.program.walk import replace as exchange
+from chainrule.program.walk import variables, walk
 
 
 def named_penalties(program: Program) -> tuple[Program, dict[str, float]]:

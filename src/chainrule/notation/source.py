@@ -6,15 +6,18 @@ Every equation is one assignment; brackets keep the order of its operations.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import assert_never
 
+from chainrule.notation.size import writable
 from chainrule.program.equation import Equation, Program
 from chainrule.program.op import Beside, Columns, Elementwise, Gather, Mask, MatMul, OneHot, Reduce, ScatterAdd
-from chainrule.program.scalar import Apply, Constant, Expression, Variable, walk
+from chainrule.program.scalar import Apply, Constant, Expression, Variable
 from chainrule.program.symbol import BATCH, STORED, Symbol, shape_text
 from chainrule.program.text import ATOM, PRECEDENCE
+from chainrule.program.walk import occurrences
 
 _INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/"}
 _COMPARE = {"lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!="}
@@ -54,13 +57,18 @@ _HELPERS: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class CodeLine:
-    """One assignment: what it defines (its own target last), what it reads, its code, the value's shape."""
+    """One assignment."""
 
     section: str
+    """Of the program."""
     targets: tuple[str, ...]
+    """The names of what it defines, its own last."""
     operands: tuple[str, ...]
+    """The names of what it reads."""
     code: str
+    """The line, or lines."""
     shape: str
+    """Of its value."""
 
 
 def expression(e: Expression) -> str:
@@ -169,18 +177,19 @@ def _code(equation: Equation, within: Mapping[str, str], samples: str) -> str:
 def source_lines(program: Program) -> list[CodeLine]:
     """The assignments of the function's body; a product before its bias is written in place."""
     uses: dict[str, int] = {}
-    for equation in program.equations:
-        names = [x.name for x in walk(equation.op.expression) if isinstance(x, Variable)] if isinstance(
-            equation.op, Elementwise | Reduce) else [s.name for s in equation.operands]  # fmt: skip
-        for name in names:
-            uses[name] = uses.get(name, 0) + 1
+    for equation in writable(program).equations:
+        counts: Mapping[str, int] = Counter(s.name for s in equation.operands)
+        if isinstance(equation.op, Elementwise | Reduce):
+            counts = {x.name: k for x, k in occurrences(equation.op.expression).items() if isinstance(x, Variable)}
+        for name, count in counts.items():
+            uses[name] = uses.get(name, 0) + count
     read_by_expression = {
         s.name for e in program.equations if isinstance(e.op, Elementwise | Reduce) for s in e.operands
     }
     ends = {program.prediction.name, *(g.name for _, g in program.gradients)}
     within: dict[str, str] = {}
     inside: dict[str, Equation] = {}
-    made, samples = [], _rows(program)
+    lines, samples = [], _rows(program)
     for section, equations in program.sections():
         for equation in equations:
             target: Symbol = equation.target
@@ -192,10 +201,9 @@ def source_lines(program: Program) -> list[CodeLine]:
             read = [inside[s.name].operands if s.name in inside else (s,) for s in equation.operands]
             operands = tuple(dict.fromkeys(s.name for part in read for s in part))
             targets = (*(s.name for s in equation.operands if s.name in inside), target.name)
-            made.append(
-                CodeLine(section, targets, operands, _code(equation, within, samples), shape_text(target.shape))
-            )
-    return made
+            code = _code(equation, within, samples)
+            lines.append(CodeLine(section, targets, operands, code, shape_text(target.shape)))
+    return lines
 
 
 def source(program: Program) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-Kind = Literal["data", "data gradient", "weights", "vector", "table", "scalar"]
+ArrayKind = Literal["data", "data gradient", "weights", "vector", "table", "scalar"]
 """data: (m, n) values; weights: (n, n') and their gradients; vector: (n,); table: an embedding."""
 
 GradientStyle = Literal["partial", "nabla", "named", "jacobian"]
@@ -18,40 +18,52 @@ GradientStyle = Literal["partial", "nabla", "named", "jacobian"]
 
 @dataclass(frozen=True)
 class Notation:
-    """How a notation writes things.
-
-    title, says: for people.  label: what stands before and after a layer's number, raised or below.  letters: the
-    program's names -> this notation's.  flipped: the kinds of arrays that are written transposed, compared with the
-    program, where samples are rows.  acting: weights are labelled by the layer they act on.  gradients: how the
-    gradient by a pre-activation z, by other data, and by a parameter is written.  error: the letter of a named
-    gradient.  function: the letter of an activation (None: by its own name), its slope written g'(Z).
-    labelled: whether that letter carries its layer even where all activations are the same.  mean: where 1/m
-    is written unless asked otherwise.  diagonal: slopes as diagonal matrices.  step: an update as W := W + dW.
-    components: single elements with indices and sums instead of matrices.
-    """
+    """How a notation writes things."""
 
     name: str
+    """By which it is chosen."""
     title: str
+    """For people."""
     says: str
+    """Its conventions, for people."""
     cost: str = "J"
+    """The letter of J."""
     loss: str = "L"
+    """The letter of a sample's loss."""
     label: tuple[str, str] = ("(", ")")
+    """What stands before and after a layer's number."""
     lowered: bool = False
+    """Whether that number stands below, else raised."""
     letters: Mapping[str, str] = field(default_factory=dict)
-    flipped: frozenset[Kind] = frozenset()
+    """The program's letters -> this notation's."""
+    flipped: frozenset[ArrayKind] = frozenset()
+    """The kinds of arrays that are written transposed, compared with the program, where samples are rows."""
     acting: bool = False
+    """Whether weights are labelled by the layer they act on."""
     gradients: tuple[GradientStyle, GradientStyle, GradientStyle] = ("partial", "partial", "partial")
+    """How the gradient by a pre-activation z, by other data, and by a parameter is written."""
     error: str = "Δ"
+    """The letter of a named gradient."""
     function: str | None = None
+    """The letter of an activation, its slope written g'(Z); None: by its own name."""
     labelled: bool = False
+    """Whether that letter carries its layer even where all activations are the same."""
     sigmoid: str = "σ"
+    """What a sigmoid is called."""
     size: str = "m"
+    """The letter of the batch's size."""
     rate: str = "α"
+    """The letter of the learning rate."""
     mean: Literal["weights", "cost"] = "cost"
+    """Where 1/m is written unless asked otherwise."""
     diagonal: bool = False
+    """Whether slopes are written as diagonal matrices."""
     step: bool = False
+    """Whether an update is written W := W + dW."""
     components: bool = False
+    """Whether it writes single elements with indices and sums instead of matrices."""
     onehot: str = "Y"
+    """The letter of labels as rows of zeros with a 1."""
 
 
 ROW = Notation(

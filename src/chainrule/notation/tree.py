@@ -34,21 +34,26 @@ class Number:
     """A number."""
 
     value: float
+    """As the program has it."""
     array = False
 
 
 @dataclass(frozen=True)
 class Leaf:
-    """A symbol of the program.  letters: its indices, in components.  flipped: whether it stands for the transpose of
-    the program's array.  compound: whether its look needs brackets before a script (a quotient).
-    """
+    """A symbol of the program."""
 
     name: str
+    """The symbol's."""
     look: Look
+    """How it is written."""
     array: bool = False
+    """Whether it has more than one element."""
     letters: tuple[str, ...] = ()
+    """Its indices, in components."""
     flipped: bool = False
+    """Whether it stands for the transpose of the program's array."""
     compound: bool = False
+    """Whether its look needs brackets before a script (a quotient)."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,7 @@ class Transpose:
     """insideᵀ"""
 
     inside: Math
+    """What is transposed."""
     array = True
 
 
@@ -64,7 +70,9 @@ class Product:
     """left right, a product of matrices."""
 
     left: Math
+    """The first factor."""
     right: Math
+    """The second."""
     array = True
 
 
@@ -73,7 +81,9 @@ class Apply:
     """A scalar function, element by element."""
 
     function: str
+    """Its name in the program."""
     arguments: tuple[Math, ...]
+    """What it is of."""
 
     @property
     def array(self) -> bool:
@@ -83,23 +93,32 @@ class Apply:
 
 @dataclass(frozen=True)
 class Fold:
-    """Σ or max of body.  axis: of the body as it stands (None: all); letter: the index it runs over."""
+    """Σ or max of body."""
 
     kind: str
+    """"sum" or "max"."""
     letter: str
+    """The index that it runs over."""
     body: Math
+    """What is added up or compared."""
     axis: int | None = None
+    """Of the body as it stands; None: all."""
     array: bool = False
+    """Whether the result has more than one element."""
 
 
 @dataclass(frozen=True)
 class Call:
-    """look(arguments): a named function; meaning: its formula, the first argument called z."""
+    """look(arguments): a named function."""
 
     look: Look
+    """Of its name."""
     arguments: tuple[Math, ...]
+    """What it is of."""
     meaning: Expression = field(compare=False)
+    """Its formula, the first argument called z."""
     array: bool = True
+    """Whether the result has more than one element."""
     over: tuple[str, str] = ("", "")
     """Components: (the letter of the result, the letter the formula's reductions run over)."""
 
@@ -109,7 +128,9 @@ class Diagonal:
     """rows diag(inside): each sample's row of `rows` times the diagonal matrix of that sample's column of `inside`."""
 
     rows: Math
+    """What is multiplied."""
     inside: Math
+    """What stands on the diagonal."""
     array = True
 
 
@@ -118,19 +139,26 @@ class Delta:
     """1 where the two indices are equal, else 0 (Kronecker)."""
 
     left: str
+    """An index."""
     right: str
+    """Another."""
     array = False
 
 
 @dataclass(frozen=True)
 class Phrase:
-    """What is said in words; `name` is the symbol of the program whose equation it says."""
+    """What is said in words."""
 
     name: str
+    """The symbol of the program whose equation it says."""
     look: Look
+    """The words."""
     array: bool = True
+    """Whether the value has more than one element."""
     letters: tuple[str, ...] = ()
+    """Its indices, in components."""
     flipped: bool = False
+    """Whether it stands for the transpose of the program's array."""
 
 
 Math = Number | Leaf | Transpose | Product | Apply | Fold | Call | Diagonal | Delta | Phrase
@@ -138,11 +166,14 @@ Math = Number | Leaf | Transpose | Product | Apply | Fold | Call | Diagonal | De
 
 @dataclass(frozen=True)
 class Relation:
-    """target = sides[0] = sides[1] ...; sign `:=` where a stored value is overwritten."""
+    """target = sides[0] = sides[1] ..."""
 
     target: Math
+    """What is defined."""
     sides: tuple[Math, ...]
+    """What it is equal to, from the shortest on."""
     sign: str = "="
+    """`:=` where a stored value is overwritten."""
 
 
 _INFIX = {"add": "+", "sub": "−", "lt": "<", "le": "≤", "gt": ">", "ge": "≥", "eq": "=", "ne": "≠"}
@@ -157,7 +188,7 @@ _BY: Mapping[str, Callable[[Math], Math]] = {
 """Functions that are written by others: what their names stand for."""
 
 
-class Layout:
+class Typesetter:
     """From mathematics to a look.  linear: for one line of text, where a quotient needs brackets of its own."""
 
     def __init__(self, *, linear: bool, sigmoid: str = "σ") -> None:

@@ -15,17 +15,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["letter", "word", "number", "infix", "prefix", "times", "comma", "text"]
+AtomKind = Literal["letter", "word", "number", "infix", "prefix", "times", "comma", "text"]
 
 
 @dataclass(frozen=True)
 class Atom:
-    """letter: a variable (italic); word: a name of several letters (upright); infix, prefix: + and - with their
-    spacing; times: the product that is not written; text: prose inside a formula.
-    """
+    """What is not taken apart."""
 
     text: str
-    kind: Kind = "letter"
+    """What is written."""
+    kind: AtomKind = "letter"
+    """letter: a variable (italic); word: a name of several letters (upright); infix, prefix: + and - with their
+    spacing; times: the product that is not written; text: prose inside a formula."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Row:
     """Looks side by side."""
 
     items: tuple[Look, ...]
+    """From left to right."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +42,11 @@ class Scripts:
     """A base with something below it, above it, or both."""
 
     base: Look
+    """What they belong to."""
     sub: Look | None = None
+    """Below, if anything."""
     sup: Look | None = None
+    """Above, if anything."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,9 @@ class Frac:
     """top / bottom; in a line of text, bracketed already where that is needed."""
 
     top: Look
+    """What is divided."""
     bottom: Look
+    """By what."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +64,7 @@ class Root:
     """A square root."""
 
     inside: Look
+    """What the root is of."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +72,7 @@ class Hat:
     """A letter with a hat."""
 
     base: Look
+    """The letter."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +80,11 @@ class Fenced:
     """Brackets of any kind around something."""
 
     left: str
+    """The bracket before."""
     inside: Look
+    """What stands between."""
     right: str
+    """The bracket after."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +92,11 @@ class Big:
     """Σ_i body, max_j body."""
 
     sign: str
+    """Σ or max."""
     below: Look | None
+    """What it runs over, if that is said."""
     body: Look
+    """What it is of."""
 
 
 Look = Atom | Row | Scripts | Frac | Root | Hat | Fenced | Big

@@ -14,9 +14,10 @@ from chainrule.notation.matrices import Matrices
 from chainrule.notation.names import Names
 from chainrule.notation.reasons import Reasons
 from chainrule.notation.rewrite import named_penalties
+from chainrule.notation.size import writable
 from chainrule.notation.source import source, source_lines
-from chainrule.notation.tables import FORMATS, MATHEMATICAL, SOURCE, Notation, notation_names
-from chainrule.notation.tree import Layout, Relation
+from chainrule.notation.tables import FORMATS, MATHEMATICAL, ROW, SOURCE, Notation, notation_names
+from chainrule.notation.tree import Relation, Typesetter
 from chainrule.notation.typeset import Look
 from chainrule.program.equation import Program
 from chainrule.program.symbol import Shape, shape_text
@@ -29,32 +30,39 @@ HEADINGS = {"forward": "Forward", "cost": "Cost", "backward": "Backward", "updat
 
 @dataclass(frozen=True)
 class EquationView:
-    """One line of a derivation in one notation.
-
-    section: forward | cost | backward | update.  targets: the names of the program's symbols that the line defines,
-    its own last (none for a line that only says what a sign means); operands: of those it reads.  unicode, latex,
-    mathml: the line.  shape: of its value, in this notation's orientation.  why: the rule and what it goes through.
-    relation: the formula itself (None for source code).
-    """
+    """One line of a derivation in one notation."""
 
     section: str
+    """forward | cost | backward | update"""
     targets: tuple[str, ...]
+    """The names of the program's symbols that the line defines, its own last; none for a line that only says what a
+    sign means."""
     operands: tuple[str, ...]
+    """The names of those that it reads."""
     unicode: str
+    """The line as text."""
     latex: str
+    """The line as LaTeX."""
     mathml: str
+    """The line as MathML."""
     shape: str
+    """Of its value, in this notation's orientation."""
     why: str
+    """The rule and what it goes through."""
     relation: Relation | None = None
+    """The formula itself; None for source code."""
 
 
 @dataclass(frozen=True)
 class Derivation:
-    """A program as a notation has it: the program itself, arranged; the values of named penalties; its lines."""
+    """A program as a notation has it."""
 
     program: Program
+    """The equations, arranged for it."""
     penalties: Mapping[str, float]
+    """The strengths of the penalties, by what they are called."""
     views: tuple[EquationView, ...]
+    """The lines."""
 
 
 def check_notation(name: str) -> str:
@@ -74,7 +82,7 @@ def check_format(name: str) -> str:
 def views(program: Program, notation: str = "row", *, mean_at: Mean | None = None) -> list[EquationView]:
     """Every line of the derivation.  mean_at: where 1/m stands (None: as the notation's text has it).
 
-    Raises SpecError for a notation or a place that is not known.
+    Raises SpecError for a notation or a place that is not known, FormulaError for a program too large to be written.
     """
     return list(derivation(program, notation, mean_at=mean_at).views)
 
@@ -87,7 +95,7 @@ def derivation(program: Program, notation: str = "row", *, mean_at: Mean | None 
     if notation == SOURCE:
         return Derivation(program, {}, tuple(_source_views(program)))
     table = MATHEMATICAL[notation]
-    arranged, penalties = named_penalties(program)
+    arranged, penalties = named_penalties(writable(program))
     if (mean_at or table.mean) == "weights":
         arranged = mean_at_weights(arranged)
     return Derivation(arranged, penalties, tuple(_views(arranged, table)))
@@ -99,25 +107,25 @@ def _views(program: Program, table: Notation) -> list[EquationView]:
     names = Names(program, table)
     if isinstance(writer, Components):
         writer.shown = frozenset(line.target.name for line in grouped)
-    made: list[EquationView] = []
+    views: list[EquationView] = []
     reasons, texts = Reasons(program), dict[str, str]()
     x = names.inputs
     if x is not None and not x.integers:
         shape = shape_text(_shape(names, x.name))
-        made.append(_view(table, "forward", (), (x.name,), writer.inputs(x), shape, "the input"))
+        views.append(_view(table, "forward", (), (x.name,), writer.inputs(x), shape, "the input"))
     for line in grouped:
-        if made and line.section != "forward" and made[-1].section == "forward":
-            made.append(_output(table, program, writer, names))
+        if views and line.section != "forward" and views[-1].section == "forward":
+            views.append(_output(table, program, writer, names))
         *before, own = writer.relations(line)
-        made += [_view(table, line.section, (), (), relation, "", "what the sign stands for") for relation in before]
+        views += [_view(table, line.section, (), (), relation, "", "what the sign stands for") for relation in before]
         shape = shape_text(_shape(names, line.target.name))
         why = reasons.reason(line.section, line.equation, texts)
-        made.append(_view(table, line.section, line.targets, line.operands, own, shape, why))
+        views.append(_view(table, line.section, line.targets, line.operands, own, shape, why))
         short = _text(table, Relation(own.target, own.sides[:1], own.sign))
         texts.update(dict.fromkeys(line.targets, short))
-    if made and made[-1].section == "forward":
-        made.append(_output(table, program, writer, names))
-    return made
+    if views and views[-1].section == "forward":
+        views.append(_output(table, program, writer, names))
+    return views
 
 
 def _output(table: Notation, program: Program, writer: Matrices | Components, names: Names) -> EquationView:
@@ -133,7 +141,7 @@ def _shape(names: Names, name: str) -> Shape:
 
 
 def _text(table: Notation, relation: Relation) -> str:
-    return unicode.text(Layout(linear=True, sigmoid=table.sigmoid).relation(relation))
+    return unicode.text(Typesetter(linear=True, sigmoid=table.sigmoid).relation(relation))
 
 
 def _view(
@@ -145,7 +153,7 @@ def _view(
     shape: str,
     why: str,
 ) -> EquationView:
-    flat: Look = Layout(linear=False, sigmoid=table.sigmoid).relation(relation)
+    flat: Look = Typesetter(linear=False, sigmoid=table.sigmoid).relation(relation)
     return EquationView(
         section,
         targets,
@@ -160,7 +168,7 @@ def _view(
 
 
 def _source_views(program: Program) -> list[EquationView]:
-    made = []
+    views = []
     reasons, texts = Reasons(program), dict[str, str]()
     by_target = {(section, e.target.name): e for section, part in program.sections() for e in part}
     for line in source_lines(program):
@@ -169,10 +177,10 @@ def _source_views(program: Program) -> list[EquationView]:
         latex_text = rf"\mathtt{{{line.code}}}"
         equation = by_target[line.section, line.targets[-1]]
         why = reasons.reason(line.section, equation, texts)
-        made.append(
+        views.append(
             EquationView(line.section, line.targets, line.operands, line.code, latex_text, html, line.shape, why)
         )
-    return made
+    return views
 
 
 # --- the whole -----------------------------------------------------------------------------------------------------
@@ -189,43 +197,41 @@ def show(
     """The whole derivation as text: forward propagation, cost, backward propagation, update.
 
     notation: row, column, index, layer, batch, numpy.  format: unicode, latex, markdown, mathml.  why: with the rule
-    behind each line.  mean_at: "weights" or "cost", where 1/m stands.  Raises SpecError with what is known.
+    behind each line.  mean_at: "weights" or "cost", where 1/m stands.  Raises SpecError with what is known,
+    FormulaError for a program too large to be written.
     """
     check_notation(notation)
     check_format(format)
     if notation == SOURCE:
         code = source(program)
         return f"```python\n{code}```\n" if format == "markdown" else code
-    made = derivation(program, notation, mean_at=mean_at)
+    arranged = derivation(program, notation, mean_at=mean_at)
     write = {"unicode": _unicode, "latex": _latex, "markdown": _markdown, "mathml": _mathml}[format]
-    return write(MATHEMATICAL[notation], made.views, remarks(program, made), why)
+    return write(MATHEMATICAL[notation], arranged.views, remarks(program, arranged), why)
 
 
-def remarks(program: Program, made: Derivation) -> list[str]:
+def remarks(program: Program, arranged: Derivation) -> list[str]:
     """What a reader of the program's derivation must know besides its lines: the penalties' strengths, whose gradients
     stand on the way.
     """
-    said = [f"{_letter(name)} = {number(value)}" for name, value in made.penalties.items()]
-    if program.backward and made.program.gradients != program.gradients:
+    names, symbols = Names(arranged.program, ROW), arranged.program.symbols  # λ is λ in every notation
+    said = [f"{unicode.text(names.leaf(symbols[n]).look)} = {number(value)}" for n, value in arranged.penalties.items()]
+    if program.backward and arranged.program.gradients != program.gradients:
         said.append("gradients on the way are of the sum of the losses; the mean is taken at the parameters")
     return said
 
 
-def _letter(name: str) -> str:
-    return {"lambda": "λ", "lambda_1": "λ₁", "lambda_2": "λ₂"}[name]
+def _sections(views: tuple[EquationView, ...]) -> list[tuple[str, list[EquationView]]]:
+    by_section: dict[str, list[EquationView]] = {}
+    for view in views:
+        by_section.setdefault(view.section, []).append(view)
+    return list(by_section.items())
 
 
-def _sections(made: tuple[EquationView, ...]) -> list[tuple[str, list[EquationView]]]:
-    found: dict[str, list[EquationView]] = {}
-    for view in made:
-        found.setdefault(view.section, []).append(view)
-    return list(found.items())
-
-
-def _unicode(table: Notation, made: tuple[EquationView, ...], remarks: list[str], why: bool) -> str:
-    width = min(max((len(v.unicode) for v in made), default=0), 72)
+def _unicode(table: Notation, views: tuple[EquationView, ...], remarks: list[str], why: bool) -> str:
+    width = min(max((len(v.unicode) for v in views), default=0), 72)
     out = [f"{table.title}. {table.says}", *remarks]
-    for section, part in _sections(made):
+    for section, part in _sections(views):
         out.append(section)
         for v in part:
             out.append(f"    {v.unicode:<{width}}   {v.shape}".rstrip())
@@ -234,9 +240,9 @@ def _unicode(table: Notation, made: tuple[EquationView, ...], remarks: list[str]
     return "\n".join(out)
 
 
-def _latex(table: Notation, made: tuple[EquationView, ...], remarks: list[str], why: bool) -> str:
+def _latex(table: Notation, views: tuple[EquationView, ...], remarks: list[str], why: bool) -> str:
     out = [f"% {table.title}", *(f"% {r}" for r in remarks)]
-    for section, part in _sections(made):
+    for section, part in _sections(views):
         out.append(f"\n% {section}")
         for v in part:
             if why and v.why:
@@ -245,9 +251,9 @@ def _latex(table: Notation, made: tuple[EquationView, ...], remarks: list[str], 
     return "\n".join(out) + "\n"
 
 
-def _markdown(table: Notation, made: tuple[EquationView, ...], remarks: list[str], why: bool) -> str:
+def _markdown(table: Notation, views: tuple[EquationView, ...], remarks: list[str], why: bool) -> str:
     out = [f"# {table.title}", "", table.says, *(f"\n{r}" for r in remarks)]
-    for section, part in _sections(made):
+    for section, part in _sections(views):
         out += ["", f"## {HEADINGS[section]}"]
         for v in part:
             out += ["", f"$${v.latex}$$"]
@@ -256,9 +262,9 @@ def _markdown(table: Notation, made: tuple[EquationView, ...], remarks: list[str
     return "\n".join(out) + "\n"
 
 
-def _mathml(table: Notation, made: tuple[EquationView, ...], remarks: list[str], why: bool) -> str:
+def _mathml(table: Notation, views: tuple[EquationView, ...], remarks: list[str], why: bool) -> str:
     out = ['<section class="derivation">', f"<p>{table.title}. {table.says}</p>", *(f"<p>{r}</p>" for r in remarks)]
-    for section, part in _sections(made):
+    for section, part in _sections(views):
         out.append(f"<h2>{HEADINGS[section]}</h2>")
         for v in part:
             reason = f"<p>{v.why.replace('&', '&amp;').replace('<', '&lt;')}</p>" if why and v.why else ""

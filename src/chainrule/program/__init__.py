@@ -1,5 +1,6 @@
 """The language that a derivation is written in: symbols, scalar expressions, operations, equations, programs."""
 
+from chainrule.program.derivative import differentiate
 from chainrule.program.equation import Equation, Program
 from chainrule.program.layout import ParameterLayout
 from chainrule.program.op import (
@@ -15,7 +16,7 @@ from chainrule.program.op import (
     Reduce,
     ScatterAdd,
 )
-from chainrule.program.scalar import Expression, differentiate
+from chainrule.program.scalar import Expression
 from chainrule.program.symbol import Symbol
 from chainrule.program.verify import verify
 

@@ -10,19 +10,9 @@ from chainrule.errors import FormulaError
 from chainrule.program.equation import Equation, operands_of, shape_of
 from chainrule.program.op import Elementwise, Op, Reduce
 from chainrule.program.parse import source
-from chainrule.program.scalar import (
-    ONE,
-    Apply,
-    Constant,
-    Expression,
-    Reduction,
-    Variable,
-    children,
-    replace,
-    variables,
-    walk,
-)
+from chainrule.program.scalar import ONE, Apply, Constant, Expression, Reduction, Variable, apply
 from chainrule.program.symbol import BATCH, Shape, Symbol
+from chainrule.program.walk import occurrences, replace, variables, walk
 
 Partials = tuple[tuple[Symbol, Expression], ...]
 """∂T/∂S for each operand S of a named rule: expressions over symbols that exist when T does."""
@@ -59,6 +49,11 @@ class Builder:
     """(A, Z) of each activation A = g(Z); (Z, Z) where it is the identity and Z itself goes on."""
     layer: int | None = None
     """The place of the layer whose equations are being written."""
+    _copies: dict[str, int] = field(default_factory=dict, repr=False)
+    """By a name that is taken, the copy number to try next."""
+    _targets: dict[Op, list[Symbol]] = field(default_factory=dict, repr=False)
+    """What the first `_looked_through` equations define, by their operations."""
+    _looked_through: int = field(default=0, repr=False)
 
     def give(self, symbol: Symbol) -> Symbol:
         """A symbol that comes from outside; the same one when asked for again."""
@@ -84,9 +79,20 @@ class Builder:
     def fresh(self, draft: Symbol, shape: Shape) -> Symbol:
         """The draft in that shape, with copy number 2, 3, ... where its name is taken."""
         symbol = replace_symbol(draft, shape=shape)
-        while symbol.name in self.scope:
-            symbol = replace_symbol(symbol, copy=symbol.copy + 1)
+        first = symbol.name
+        if first in self.scope:
+            symbol = replace_symbol(symbol, copy=self._copies.get(first, symbol.copy + 1))
+            while symbol.name in self.scope:
+                symbol = replace_symbol(symbol, copy=symbol.copy + 1)
+            self._copies[first] = symbol.copy + 1  # names are never free again
         return symbol
+
+    def existing(self, op: Op, shape: Shape | None = None) -> Symbol | None:
+        """The first target of an equation with that operation, of that shape if one is given."""
+        for equation in self.equations[self._looked_through :]:
+            self._targets.setdefault(equation.op, []).append(equation.target)
+        self._looked_through = len(self.equations)
+        return next((s for s in self._targets.get(op, ()) if shape is None or s.shape == shape), None)
 
     def add(self, equation: Equation) -> Symbol:
         """Writes the equation down and returns its target."""
@@ -94,21 +100,29 @@ class Builder:
         self.scope.setdefault(equation.target.name, equation.target)
         return equation.target
 
-    def apply(self, draft: Symbol, op: Op, operands: tuple[Symbol, ...], *, rule: str, through: str = "") -> Symbol:
+    def apply(
+        self, draft: Symbol, op: Op, operands: tuple[Symbol, ...], *, rule: str, through: tuple[Symbol, ...] = ()
+    ) -> Symbol:
         """draft = op(operands), its shape by the operation's own rule."""
         shape = op.shape(operands)
         assert shape is not None, f"{op} does not take {operands}"
         return self.add(Equation(self.fresh(draft, shape), op, operands, rule, through, self.layer))
 
     def write(
-        self, draft: Symbol, expression: Expression, *, rule: str, through: str = "", shape: Shape | None = None
+        self,
+        draft: Symbol,
+        expression: Expression,
+        *,
+        rule: str,
+        through: tuple[Symbol, ...] = (),
+        shape: Shape | None = None,
     ) -> Symbol:
         """draft = expression, element by element (of its operands' common shape, or repeated to the given one)."""
         target = self.fresh(draft, shape_of(expression, self.scope) if shape is None else shape)
         op, operands = Elementwise(expression), operands_of(expression, self.scope)
         return self.add(Equation(target, op, operands, rule, through, self.layer))
 
-    def reduce(self, draft: Symbol, op: Reduce, *, rule: str, through: str = "") -> Symbol:
+    def reduce(self, draft: Symbol, op: Reduce, *, rule: str, through: tuple[Symbol, ...] = ()) -> Symbol:
         """draft = Σ or max of an expression."""
         operands = operands_of(op.expression, self.scope)
         shape = op.shape(operands)
@@ -118,7 +132,7 @@ class Builder:
     def overwrite(self, stored: Symbol, value: Expression, *, rule: str) -> None:
         """stored := value, in the update."""
         op, operands = Elementwise(value), operands_of(value, self.scope)
-        self.equations.append(Equation(stored, op, operands, rule, "", self.layer))
+        self.equations.append(Equation(stored, op, operands, rule, (), self.layer))
 
     def activate(self, formula: Expression, slope: Expression | None, z: Symbol, draft: Symbol, *, rule: str) -> Symbol:
         """A = g(Z), element by element or over each row where the formula in z reduces; slope: g' in a and z.
@@ -153,7 +167,7 @@ class Builder:
         expression = replace(formula, {Variable(k): Variable(s.name) for k, s in bind.items()})
         shared = _shared(expression)
 
-        def lowered(e: Expression) -> Expression:
+        def lower_one(e: Expression) -> Expression:
             if isinstance(e, Reduction):
                 over = e.over
                 if over_columns_only:
@@ -172,20 +186,27 @@ class Builder:
                     total = self._reduced(Reduce("sum", over, inner), beside, rule)
                     return Variable(total.name) / self._count(shape, over)
                 return Variable(self._reduced(Reduce(e.kind, over, inner), beside, rule).name)
-            result = _rebuild(e, tuple(lowered(c) for c in children(e)))
-            for equation in self.equations:  # what is there already is not computed again
-                same = isinstance(result, Apply) and equation.op == Elementwise(result)
-                if same and equation.target.shape == shape_of(result, self.scope):
-                    return Variable(equation.target.name)
+            if not isinstance(e, Apply):
+                return e
+            result = apply(e.function, *(lowered(a) for a in e.arguments))
+            if isinstance(result, Apply):  # what is there already is not computed again
+                there = self.existing(Elementwise(result), shape_of(result, self.scope))
+                if there is not None:
+                    return Variable(there.name)
             return Variable(self.write(_inner("E", beside), result, rule=rule).name) if e in shared else result
+
+        results: dict[Expression, Expression] = {}
+
+        def lowered(e: Expression) -> Expression:
+            if e not in results:
+                results[e] = lower_one(e)
+            return results[e]
 
         return lowered(expression)
 
     def _reduced(self, op: Reduce, beside: Symbol, rule: str) -> Symbol:
-        for equation in self.equations:
-            if equation.op == op:
-                return equation.target
-        return self.reduce(_inner(op.kind, beside), op, rule=rule)
+        there = self.existing(op)
+        return self.reduce(_inner(op.kind, beside), op, rule=rule) if there is None else there
 
     def _count(self, shape: Shape, over: str) -> Expression:
         """The number of elements that a mean is over."""
@@ -206,15 +227,12 @@ def _inner(letter: str, beside: Symbol) -> Symbol:
     return Symbol(letter, (), "inner", layer=beside.layer, mark=beside.mark)
 
 
-def _rebuild(e: Expression, parts: tuple[Expression, ...]) -> Expression:
-    return replace(e, dict(zip(children(e), parts, strict=True))) if isinstance(e, Apply) else e
-
-
 def _shared(expression: Expression) -> set[Expression]:
     """Arguments of reductions that are costly and appear outside of their reduction as well."""
-    arguments = {
-        e.argument
-        for e in walk(expression)
-        if isinstance(e, Reduction) and any(isinstance(x, Apply) and x.function not in _CHEAP for x in walk(e.argument))
-    }
-    return {a for a in arguments if sum(x == a for x in walk(expression)) > 1}
+    counts = occurrences(expression)
+    reduced = {e.argument for e in counts if isinstance(e, Reduction)}
+    return {a for a in reduced if counts[a] > 1 and any(_costly(x) for x in walk(a))}
+
+
+def _costly(e: Expression) -> bool:
+    return isinstance(e, Apply) and e.function not in _CHEAP

@@ -11,15 +11,16 @@ it is overwritten, and its new value after.  `print(program)` shows the derivati
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from chainrule.program.op import Elementwise, Op, Reduce
-from chainrule.program.scalar import Expression, variables
+from chainrule.program.scalar import Expression
 from chainrule.program.symbol import STORED, Shape, Symbol
 from chainrule.program.text import equation_text, program_text
+from chainrule.program.walk import variables
 
 SECTIONS = ("forward", "cost", "backward", "update")
 
@@ -29,12 +30,15 @@ class Equation:
     """target = op(operands), and why."""
 
     target: Symbol
+    """What is defined, or overwritten."""
     op: Op
+    """The operation."""
     operands: tuple[Symbol, ...]
+    """What it reads, in the operation's order."""
     rule: str = field(default="", compare=False)
     """The rule that wrote it."""
-    through: str = field(default="", compare=False)
-    """The equations that it goes back through, one a line."""
+    through: tuple[Symbol, ...] = field(default=(), compare=False)
+    """The targets of the equations that it goes back through."""
     layer: int | None = field(default=None, compare=False)
     """The place, from 0, of the layer that it belongs to; None where it belongs to none (the cost)."""
 
@@ -49,11 +53,15 @@ class Program:
     given: tuple[Symbol, ...]
     """What comes from outside: data, m, parameters, slots, rates."""
     forward: tuple[Equation, ...]
+    """Of the prediction."""
     prediction: Symbol
     """Ŷ"""
     cost: tuple[Equation, ...] = ()
+    """Of J."""
     backward: tuple[Equation, ...] = ()
+    """Of the gradients."""
     update: tuple[Equation, ...] = ()
+    """Of what is stored: slots, parameters, statistics."""
     objective: Symbol | None = None
     """J, or None where there is no cost."""
     gradients: tuple[tuple[Symbol, Symbol], ...] = ()
@@ -126,7 +134,27 @@ class Program:
             gradients=tuple((s, g) for s, g in self.gradients if g.name in targets),
         )
 
-    if TYPE_CHECKING:  # Notations read programs and lie above them: the package's top binds the two (readers.py).
+    def to_json(self) -> str:
+        """The program as JSON, a line for each symbol and equation, which `Program.from_json` reads back.
+
+        docs/MODEL_FORMAT.md has the format.
+        """
+        from chainrule.program import to_json  # loaded when it is asked for
+
+        return to_json.to_json(self)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of `to_json()` in hexadecimal: what is written alike has the same, in every process."""
+        from chainrule.program import to_json
+
+        return to_json.digest(self)
+
+    if TYPE_CHECKING:  # What reads or makes programs lies above them: the package's top binds the two (readers.py).
+
+        @staticmethod
+        def from_json(said: str | bytes | Mapping[str, Any]) -> Program:
+            """The program that `to_json` wrote: see `chainrule.program.from_json`."""
 
         def show(
             self,
@@ -143,13 +171,15 @@ class Program:
 
 
 def elementwise(
-    target: Symbol, expression: Expression, scope: dict[str, Symbol], rule: str, through: str = ""
+    target: Symbol, expression: Expression, scope: dict[str, Symbol], rule: str, through: tuple[Symbol, ...] = ()
 ) -> Equation:
     """target = expression, its operands found by name in scope."""
     return Equation(target, Elementwise(expression), operands_of(expression, scope), rule, through)
 
 
-def reduction(target: Symbol, op: Reduce, scope: dict[str, Symbol], rule: str, through: str = "") -> Equation:
+def reduction(
+    target: Symbol, op: Reduce, scope: dict[str, Symbol], rule: str, through: tuple[Symbol, ...] = ()
+) -> Equation:
     """target = Σ or max of op's expression, its operands found by name in scope."""
     return Equation(target, op, operands_of(op.expression, scope), rule, through)
 

@@ -16,11 +16,13 @@ ALIGNMENT = 64
 
 
 @dataclass(frozen=True)
-class Slot:
-    """offset in elements, shape as the symbol's; rows are contiguous."""
+class Extent:
+    """Where an array lies; its rows are contiguous."""
 
     offset: int
+    """In elements."""
     shape: tuple[int, ...]
+    """As the symbol's."""
 
     @property
     def size(self) -> int:
@@ -30,22 +32,24 @@ class Slot:
 
 @dataclass(frozen=True)
 class ParameterLayout:
-    """name -> slot in one flat buffer of `size` elements; each array starts on a cache line, rows are contiguous."""
+    """Where arrays lie in one flat buffer; each starts on a cache line, rows are contiguous."""
 
-    slots: Mapping[str, Slot]
+    extents: Mapping[str, Extent]
+    """By name."""
     size: int
+    """Of the buffer, in elements."""
 
     @classmethod
     def of(cls, symbols: Iterable[Symbol], itemsize: int) -> ParameterLayout:
         """The symbols in their order, each aligned."""
         unit = ALIGNMENT // itemsize
-        slots: dict[str, Slot] = {}
+        extents: dict[str, Extent] = {}
         offset = 0
         for symbol in symbols:
             shape = tuple(int(d) for d in symbol.shape)
-            slots[symbol.name] = Slot(offset, shape)
-            offset += -(-slots[symbol.name].size // unit) * unit
-        return cls(slots, offset)
+            extents[symbol.name] = Extent(offset, shape)
+            offset += -(-extents[symbol.name].size // unit) * unit
+        return cls(extents, offset)
 
     def allocate(self, dtype: DTypeLike) -> NDArray[np.floating]:
         """A zeroed flat buffer of this layout, aligned to a cache line."""
@@ -53,7 +57,7 @@ class ParameterLayout:
 
     def views(self, buffer: NDArray[np.floating]) -> dict[str, NDArray[np.floating]]:
         """A writable view of each array by name."""
-        return {name: buffer[s.offset : s.offset + s.size].reshape(s.shape) for name, s in self.slots.items()}
+        return {name: buffer[s.offset : s.offset + s.size].reshape(s.shape) for name, s in self.extents.items()}
 
 
 def aligned_zeros(size: int, dtype: DTypeLike) -> NDArray[np.floating]:

@@ -17,16 +17,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from chainrule.program.scalar import Expression, Over, Reduction, variables, walk
+from chainrule.program.scalar import Expression, Over, Reduction
 from chainrule.program.symbol import BATCH, Shape, Symbol, broadcast
+from chainrule.program.walk import variables, walk
 
 
 @dataclass(frozen=True)
 class MatMul:
-    """T = L R, with Lᵀ or Rᵀ in its place where so marked."""
+    """T = L R, or with Lᵀ or Rᵀ in its place."""
 
     transpose_left: bool = False
+    """Whether it is Lᵀ."""
     transpose_right: bool = False
+    """Whether it is Rᵀ."""
 
     def shape(self, operands: tuple[Symbol, ...]) -> Shape | None:
         """(rows of L, columns of R), if the inner dimensions agree."""
@@ -46,6 +49,7 @@ class Elementwise:
     """
 
     expression: Expression
+    """e"""
 
     def shape(self, operands: tuple[Symbol, ...]) -> Shape | None:
         """The operands' common shape; every variable must be an operand and no reduction may be left."""
@@ -57,8 +61,11 @@ class Reduce:
     """T = Σ e or max e over the rows (samples) -> (n,), the columns (features) -> (m, 1), or all elements -> ()."""
 
     kind: str
+    """"sum" or "max"."""
     over: Over
+    """What is added up or compared."""
     expression: Expression
+    """e"""
 
     def shape(self, operands: tuple[Symbol, ...]) -> Shape | None:
         """The remaining shape."""
@@ -89,6 +96,7 @@ class ScatterAdd:
     """T[t] = Σ of the d-wide pieces of D that belong to token t; rows in the order of samples, then of places."""
 
     rows: int
+    """v, those of T."""
 
     def shape(self, operands: tuple[Symbol, ...]) -> Shape | None:
         """(v, d)"""
@@ -108,8 +116,11 @@ class Mask:
     """
 
     rate: float
+    """The probability of 0."""
     stream: int
+    """Which of the masks of a program: each has random words of its own."""
     columns: int
+    """n"""
 
     def shape(self, operands: tuple[Symbol, ...]) -> Shape | None:
         """(m, n)"""
@@ -122,6 +133,7 @@ class OneHot:
     """T[i, j] = 1 where j is the label of sample i, else 0."""
 
     classes: int
+    """n"""
 
     def shape(self, operands: tuple[Symbol, ...]) -> Shape | None:
         """(m, n)"""

@@ -9,7 +9,9 @@ from __future__ import annotations
 import ast
 import inspect
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
+from itertools import count as counter
 from types import SimpleNamespace
 
 from chainrule.errors import FormulaError, shown, unknown_name
@@ -24,9 +26,8 @@ from chainrule.program.scalar import (
     Variable,
     apply,
     as_expression,
-    children,
-    variables,
 )
+from chainrule.program.walk import children, parts, variables
 
 _BINARY = {ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.Div: "div", ast.Pow: "pow"}
 _COMPARE = {ast.Lt: "lt", ast.LtE: "le", ast.Gt: "gt", ast.GtE: "ge", ast.Eq: "eq", ast.NotEq: "ne"}
@@ -102,16 +103,29 @@ _SIGNS = {"add": "+", "sub": "-", "mul": "*", "div": "/", "pow": "**", "lt": "<"
 def source(e: Expression) -> str:
     """The expression as text that `parse` reads back to the same expression.
 
-    Raises FormulaError where that is longer than LONGEST: each use of a part is written out.
+    Each use of a part is written out; where that is longer than LONGEST, parts that are used again get a name at their
+    first use: (part1 := z * sigmoid(z)).  Raises FormulaError where that is too long as well.
     """
-    texts: dict[Expression, str] = {}
+    lengths: dict[Expression, int] = {}
+    for x in (order := parts(e)):
+        lengths[x] = len(_written(x, lambda _: "")) + sum(lengths[a] for a in children(x))
+    uses = Counter(a for x in order for a in children(x)) if lengths[e] > LONGEST else {}
+    shared = {x for x, count in uses.items() if count > 1 and children(x)}
+    names: dict[Expression, str] = {}
+    taken = set(variables(e))
 
     def text(x: Expression) -> str:
-        if x not in texts:
-            texts[x] = written = _written(x, text)
-            if len(written) > LONGEST:
-                raise FormulaError(f"Written out, the formula has more than {LONGEST:,} characters.")
-        return texts[x]
+        if x in names:
+            return names[x]
+        written = _written(x, text)  # parts that stand before this one have got their names
+        if len(written) > LONGEST:
+            raise FormulaError(f"Written out, the formula has more than {LONGEST:,} characters.")
+        if x not in shared:
+            return written
+        names[x] = next(name for k in counter(1) if (name := f"part{k}") not in taken)
+        taken.add(names[x])
+        bracketed = written.startswith("(") and not isinstance(x, Reduction)  # Python's parser counts brackets
+        return f"({names[x]} := {written[1:-1] if bracketed else written})"
 
     return text(e)
 
@@ -145,7 +159,7 @@ def _quoted(text: str) -> str:
 
 
 def parse(text: str, names: Sequence[str]) -> Expression:
-    """The expression that the text says, over the given variable names.
+    """The expression that the text says, over the given variable names; (part := ...) names a part that is used again.
 
     Raises FormulaError: it does not parse, a name or function is unknown, or a construct is not arithmetic.
     """
@@ -157,6 +171,7 @@ def parse(text: str, names: Sequence[str]) -> Expression:
         reason = getattr(fault, "msg", str(fault))
         raise FormulaError(f"The formula {_quoted(text)} does not parse: {reason}.") from None
     constants = {"pi": math.pi, "e": math.e}
+    named: dict[str, Expression] = {}
 
     def build(node: ast.expr) -> Expression:
         match node:
@@ -168,8 +183,15 @@ def parse(text: str, names: Sequence[str]) -> Expression:
                 return Variable(name)
             case ast.Name(id=name) if name in constants:
                 return Constant(constants[name])
+            case ast.Name(id=name) if name in named:
+                return named[name]
             case ast.Name(id=name):
                 raise FormulaError(f"In the formula {_quoted(text)}: {unknown_name('name', name, names)}")
+            case ast.NamedExpr(target=ast.Name(id=name), value=value):
+                if name in names or name in constants or name in named:
+                    raise FormulaError(f"In the formula {_quoted(text)}: the name {name!r} is taken; choose another.")
+                named[name] = build(value)
+                return named[name]
             case ast.BinOp(left, op, right) if type(op) in _BINARY:
                 return apply(_BINARY[type(op)], build(left), build(right))
             case ast.UnaryOp(op=ast.USub(), operand=operand):

@@ -1,21 +1,21 @@
-"""Scalar expressions and their derivative: the chain rule itself.
+"""Scalar expressions, and the scalar functions, each with its derivative.
 
     expression ::= constant                                   3.5
                  | variable                                   z
                  | function(expression, ...)                  exp(z), a * b, where(z > 0, z, 0)
                  | reduction(kind, over, expression)          sum of a whole row, column or array (only in formulas)
 
-An expression is data: it is differentiated here, printed by the notations, evaluated by the reference engine and
-turned into vector code by the compiled engine.  A comparison has the value 1 or 0.  Expressions simplify themselves as
-they are built, so that a derivative reads as a person would write it.
+An expression is data: it is differentiated (derivative.py), printed by the notations, evaluated by the reference engine
+and turned into vector code by the compiled engine.  A comparison has the value 1 or 0.  Expressions simplify themselves
+as they are built, so that a derivative reads as a person would write it.  Parts may be shared: an expression is a
+graph, and who goes through one meets each part once (walk.py).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from numbers import Real
 from typing import Literal, NoReturn
 
@@ -93,9 +93,19 @@ class Expression:
 
 @dataclass(frozen=True, eq=True)
 class Constant(Expression):
-    """A number."""
+    """A number; 0 and -0 are two."""
 
     value: float
+    """The number."""
+
+    def __hash__(self) -> int:
+        return hash(self.value)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Constant):
+            return NotImplemented
+        signs = math.copysign(1, self.value), math.copysign(1, other.value)
+        return (self.value,) == (other.value,) and signs[0] == signs[1]
 
 
 @dataclass(frozen=True, eq=True)
@@ -103,6 +113,7 @@ class Variable(Expression):
     """A name that stands for a scalar, or for every element of an array."""
 
     name: str
+    """A symbol's, or a formula's letter."""
 
 
 @dataclass(frozen=True, eq=True)
@@ -110,14 +121,22 @@ class Apply(Expression):
     """A function of `FUNCTIONS` applied to its arguments."""
 
     function: str
+    """Its name in `FUNCTIONS`."""
     arguments: tuple[Expression, ...]
+    """As many as it takes."""
 
-    @cached_property
-    def _hash(self) -> int:
-        return hash((self.function, self.arguments))
+    def __post_init__(self) -> None:
+        # Known from the start, and each argument knows its own: however deep, a hash is one step.
+        object.__setattr__(self, "_hash", hash((self.function, self.arguments)))
+
+    def __repr__(self) -> str:
+        return _graph(self)
 
     def __hash__(self) -> int:
-        return self._hash
+        return self._hash  # type: ignore[attr-defined,no-any-return]
+
+    def __eq__(self, other: object) -> bool:
+        return same(self, other)
 
     def __reduce__(self) -> tuple[object, ...]:
         return Apply, (self.function, self.arguments)  # without the hash: another process hashes text differently
@@ -128,8 +147,63 @@ class Reduction(Expression):
     """The sum, mean or largest of `argument` over the rows (samples), the columns (features) or all elements."""
 
     kind: ReductionKind
+    """Which of the three."""
     over: Over
+    """Which of the three."""
     argument: Expression
+    """What is added up or compared."""
+
+    def __repr__(self) -> str:
+        return _graph(self)
+
+    def __hash__(self) -> int:
+        return hash((self.kind, self.over, self.argument))
+
+    def __eq__(self, other: object) -> bool:
+        return same(self, other)
+
+
+def same(a: object, b: object) -> bool:
+    """Whether two expressions have the same structure; parts that are shared are compared once."""
+    pairs, compared = [(a, b)], set()
+    while pairs:
+        x, y = pairs.pop()
+        if x is y:
+            continue
+        if isinstance(x, Apply) and isinstance(y, Apply):
+            if hash(x) != hash(y) or x.function != y.function or len(x.arguments) != len(y.arguments):
+                return False
+            if (id(x), id(y)) not in compared:
+                compared.add((id(x), id(y)))
+                pairs += zip(x.arguments, y.arguments, strict=True)
+        elif isinstance(x, Reduction) and isinstance(y, Reduction):
+            if (x.kind, x.over) != (y.kind, y.over):
+                return False
+            pairs.append((x.argument, y.argument))
+        elif isinstance(x, Apply | Reduction) or x != y:
+            return False
+    return True
+
+
+def _graph(e: Expression) -> str:
+    """The expression, part by part, each once: what is numbered is used by its number."""
+    numbers: dict[Expression, str] = {}
+    lines: list[str] = []
+    waiting = [e]
+    while waiting:
+        part = waiting[-1]
+        assert isinstance(part, Apply | Reduction)
+        under = part.arguments if isinstance(part, Apply) else (part.argument,)
+        before = [x for x in under if isinstance(x, Apply | Reduction) and x not in numbers]
+        if before and part not in numbers:
+            waiting += reversed(before)
+            continue
+        waiting.pop()
+        if part not in numbers:
+            name = part.function if isinstance(part, Apply) else f"{part.kind} over {part.over}"
+            numbers[part] = f"#{len(numbers)}"
+            lines.append(f"{numbers[part]} = {name}({', '.join(numbers.get(x) or repr(x) for x in under)})")
+    return f"<{'; '.join(lines)}>"
 
 
 Operand = Expression | float | int
@@ -158,6 +232,11 @@ def as_expression(value: object) -> Expression:
 
 def _is(e: Expression, value: float) -> bool:
     return isinstance(e, Constant) and e.value == value
+
+
+def is_zero(e: Expression) -> bool:
+    """Whether it is the number 0 or -0."""
+    return _is(e, 0)
 
 
 def _is_negative(e: Expression) -> bool:
@@ -297,7 +376,7 @@ def power(a: Expression, b: Expression) -> Expression:
 def where(condition: Operand, a: Operand, b: Operand) -> Expression:
     """a where the condition holds (is not 0), else b"""
     condition, a, b = as_expression(condition), as_expression(a), as_expression(b)
-    if a == b:
+    if a == b or (is_zero(a) and is_zero(b)):
         return a
     if isinstance(condition, Constant):
         return a if condition.value else b
@@ -330,15 +409,15 @@ def apply(function: str, *arguments: Operand) -> Expression:
 
 @dataclass(frozen=True)
 class Function:
-    """A scalar function: its meaning, and its partial derivatives by each argument (None: constant almost everywhere).
-
-    derivative(arguments, value) gives one expression per argument; `value` is the function's own value, so that
-    d tanh = 1 - tanh² can be said with what is at hand.
-    """
+    """A scalar function."""
 
     arity: int
+    """How many arguments it takes."""
     meaning: str
+    """In words, the arguments called a, b, c."""
     derivative: Callable[[tuple[Expression, ...], Expression], tuple[Expression, ...]] | None
+    """Its partial derivative by each argument, of (arguments, value): `value` is the function's own, so that d tanh = 1
+    - tanh² can be said with what is at hand.  None where it is constant almost everywhere."""
 
 
 def _compare(meaning: str) -> Function:
@@ -375,76 +454,3 @@ FUNCTIONS: Mapping[str, Function] = {
     "ne": _compare("a != b"),
     "stop": Function(1, "a, taken as a constant by the derivative", None),
 }
-
-
-def differentiate(expression: Expression, variable: str) -> Expression:
-    """The derivative of the expression by the variable: df(g)/dx = Σ_k f'_k(g) dg_k/dx.
-
-    Raises FormulaError for a reduction, whose derivative is not a scalar expression (the rules lower it first).
-    """
-    known: dict[Expression, Expression] = {}
-
-    def derivative(e: Expression) -> Expression:
-        if isinstance(e, Variable):
-            return ONE if e.name == variable else ZERO
-        if isinstance(e, Constant):
-            return ZERO
-        if isinstance(e, Reduction):
-            raise FormulaError("A sum or maximum over an array is differentiated by the rules, not as a scalar.")
-        if e not in known:
-            known[e] = _chain(e, derivative)
-        return known[e]
-
-    return derivative(expression)
-
-
-def _chain(e: Expression, derivative: Callable[[Expression], Expression]) -> Expression:
-    assert isinstance(e, Apply)
-    rule = FUNCTIONS[e.function].derivative
-    if rule is None:
-        return ZERO
-    if e.function == "where":  # each branch by itself: a factor 0 would meet the inf of the branch not taken
-        return where(e.arguments[0], derivative(e.arguments[1]), derivative(e.arguments[2]))
-    inner = [derivative(a) for a in e.arguments]
-    if all(_is(d, 0) for d in inner):
-        return ZERO
-    total: Expression = ZERO
-    for k, d in enumerate(inner):
-        if not _is(d, 0):
-            total = total + rule(e.arguments, e)[k] * d
-    return total
-
-
-# --- walking ---------------------------------------------------------------------------------------------------------
-
-
-def children(e: Expression) -> tuple[Expression, ...]:
-    """The expressions right under this one."""
-    if isinstance(e, Apply):
-        return e.arguments
-    if isinstance(e, Reduction):
-        return (e.argument,)
-    return ()
-
-
-def walk(e: Expression) -> Iterator[Expression]:
-    """The expression and everything under it, from the top down."""
-    yield e
-    for child in children(e):
-        yield from walk(child)
-
-
-def variables(e: Expression) -> tuple[str, ...]:
-    """The names of its variables, each once, in the order of appearance."""
-    return tuple(dict.fromkeys(x.name for x in walk(e) if isinstance(x, Variable)))
-
-
-def replace(e: Expression, by: Mapping[Expression, Expression]) -> Expression:
-    """The expression with every part that is a key of `by` (from the top down) replaced by its value."""
-    if e in by:
-        return by[e]
-    if isinstance(e, Apply):
-        return apply(e.function, *(replace(a, by) for a in e.arguments))
-    if isinstance(e, Reduction):
-        return Reduction(e.kind, e.over, replace(e.argument, by))
-    return e

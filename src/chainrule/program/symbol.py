@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Dimension = int | str
 Shape = tuple[Dimension, ...]
@@ -37,8 +37,7 @@ How = Literal[
 """How a symbol follows from those it is `of`; "" for one that stands for itself."""
 
 
-@dataclass(frozen=True, order=True)
-class Label:
+class Label(NamedTuple):
     """The layer that a symbol belongs to, as it is written: 2, and 2b for the second of its kind there.
 
     Layers are counted by the matrix products before them: a normalisation and its activation have the number of the
@@ -65,6 +64,7 @@ class Symbol:
     letter: str
     """What it is called: Z, A, W, gamma, max; of a slot, the slot's own letter."""
     shape: Shape = ()
+    """() | (n,) | (m, n) | (k, n)"""
     role: Role = "value"
     """`value` is named by the textbooks (Z, A); `inner` belongs to a formula (the sum in a softmax); `temporary` has no
     name of its own and is printed in place (a product before its bias)."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, assert_never
 
 from chainrule.program.op import Beside, Columns, Elementwise, Gather, Mask, MatMul, OneHot, Op, Reduce, ScatterAdd
 from chainrule.program.scalar import Apply, Constant, Expression, Variable
 from chainrule.program.symbol import BATCH, STORED, Symbol, shape_text
+from chainrule.program.walk import larger_than, parts
 
 if TYPE_CHECKING:  # text is read off these classes, which print themselves with it
     from chainrule.program.equation import Equation, Program
@@ -27,6 +29,10 @@ _INFIX = {"add": " + ", "sub": " - ", "mul": " ", "div": " / ", "lt": " < ", "le
 _OVER = {"rows": "over i", "columns": "over j", "all": "over i, j"}
 
 
+LARGEST = 20_000
+"""Parts of an expression, written out, up to which it is written at all."""
+
+
 def number(value: float) -> str:
     """A number as short as it can be read back."""
     text = repr(float(value))
@@ -39,18 +45,29 @@ def expression_text(e: Expression, names: dict[str, str] | None = None) -> str:
 
 
 def _expression(e: Expression, names: dict[str, str]) -> tuple[str, int]:
+    """The text, and how tightly it binds."""
+    if larger_than(e, LARGEST):
+        return f"(a formula of more than {LARGEST:,} parts)", ATOM
+    texts: dict[Expression, tuple[str, int]] = {}
+    for part in parts(e):
+        texts[part] = _written(part, texts, names)
+    return texts[e]
+
+
+def _written(e: Expression, texts: Mapping[Expression, tuple[str, int]], names: dict[str, str]) -> tuple[str, int]:
+    """The same, of an expression whose arguments have their texts."""
     if isinstance(e, Constant):
         return number(e.value), ATOM if e.value >= 0 else PRECEDENCE["neg"]
     if isinstance(e, Variable):
         text = names.get(e.name, e.name)
         return text, ATOM if text == e.name else PRECEDENCE["mul"]
     if not isinstance(e, Apply):
-        inner = _expression(e.argument, names)[0]  # type: ignore[attr-defined]
+        inner = texts[e.argument][0]  # type: ignore[attr-defined]
         return f"{e.kind}({inner}, {e.over})", ATOM  # type: ignore[attr-defined]
     f, level = e.function, PRECEDENCE.get(e.function, ATOM)
 
     def part(k: int, at_least: int) -> str:
-        text, its = _expression(e.arguments[k], names)
+        text, its = texts[e.arguments[k]]
         return text if its >= at_least else f"({text})"
 
     if f in _INFIX:
@@ -58,14 +75,14 @@ def _expression(e: Expression, names: dict[str, str]) -> tuple[str, int]:
         right = level if f in ("add", "mul") and _same(e.arguments[1], f) else level + 1
         return f"{part(0, level)}{_INFIX[f]}{part(1, right)}", level
     if f == "neg":
-        text, its = _expression(e.arguments[0], names)
+        text, its = texts[e.arguments[0]]
         if its == PRECEDENCE["mul"]:  # -2 a b, whose sign is a sum's to its surroundings
             return f"-{text}", PRECEDENCE["add"]
         return f"-{part(0, level)}", level
     if f == "pow":
         exponent = part(1, ATOM)
         return part(0, ATOM) + {"2": "²", "3": "³"}.get(exponent, f"^{exponent}"), level
-    arguments = ", ".join(_expression(a, names)[0] for a in e.arguments)
+    arguments = ", ".join(texts[a][0] for a in e.arguments)
     if f == "abs":
         return f"|{arguments}|", ATOM
     return f"{'max' if f == 'maximum' else 'min' if f == 'minimum' else f}({arguments})", ATOM
@@ -151,9 +168,9 @@ def program_text(program: Program) -> str:
         for section, equations in program.sections()
     ]
     split = [(section, [line.rsplit("   (", 1) for line in lines_]) for section, lines_ in rows]
-    width = max((len(left) for _, parts in split for left, *_ in parts), default=0)
-    for section, parts in split:
-        if parts:
+    width = max((len(left) for _, pairs in split for left, *_ in pairs), default=0)
+    for section, pairs in split:
+        if pairs:
             lines.append(f"{section}")
-            lines += [f"    {left:<{min(width, 76)}}   ({shape}" for left, shape in parts]
+            lines += [f"    {left:<{min(width, 76)}}   ({shape}" for left, shape in pairs]
     return "\n".join(lines)

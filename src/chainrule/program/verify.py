@@ -13,32 +13,37 @@ from chainrule.program.op import Elementwise
 from chainrule.program.symbol import GIVEN, STORED, Shape, Symbol, broadcast, shape_text
 
 
-def verify(program: Program) -> Program:
-    """The program itself, if it keeps the laws.  Raises ProgramError with every fault and its place."""
+def verify(program: Program, *, pruned: bool = False) -> Program:
+    """The program itself, if it keeps the laws.  Raises ProgramError with every fault and its place.
+
+    pruned: whether the prediction may be missing, as where nobody asked for it (`Program.pruned`).
+    """
     faults: list[str] = []
-    known: dict[str, Symbol] = {}
+    defined: dict[str, Symbol] = {}
     for symbol in program.given:
         if symbol.role not in GIVEN:
             faults.append(f"{symbol.name} has the role {symbol.role!r}, which is not given from outside")
-        if symbol.name in known:
+        if symbol.name in defined:
             faults.append(f"{symbol.name} is given twice")
-        known[symbol.name] = symbol
+        defined[symbol.name] = symbol
     overwritten: set[str] = set()
     for section, equations in program.sections():
         for position, equation in enumerate(equations):
-            found = _faults(section, equation, known, overwritten)
-            if found:
+            wrong = _faults(section, equation, defined, overwritten)
+            if wrong:
                 near = [f"   {'>' if k == position else ' '} {equations[k]}" for k in _near(position, len(equations))]
-                faults.append("\n".join([f"{section} {position + 1}: {'; '.join(found)}", *near]))
-            known.setdefault(equation.target.name, equation.target)
+                faults.append("\n".join([f"{section} {position + 1}: {'; '.join(wrong)}", *near]))
+            defined.setdefault(equation.target.name, equation.target)
             if equation.target.role in STORED:
                 overwritten.add(equation.target.name)
-    ends = [program.prediction, *(s for pair in program.gradients for s in pair)]
+    ends = [s for pair in program.gradients for s in pair]
+    if not pruned or program.prediction.name in defined:
+        ends.append(program.prediction)
     if program.objective is not None:
         ends.append(program.objective)
         if program.objective.shape != ():
             faults.append(f"the cost {program.objective.name} must be a scalar, not {program.objective.shape}")
-    faults += [f"{s.name} is promised and never assigned" for s in ends if known.get(s.name) != s]
+    faults += [f"{s.name} is promised and never assigned" for s in ends if defined.get(s.name) != s]
     faults += [
         f"{g.name} has not the shape of {s.name}: {shape_text(g.shape)} for {shape_text(s.shape)}"
         for s, g in program.gradients
@@ -53,24 +58,24 @@ def _near(position: int, count: int) -> range:
     return range(max(0, position - 2), min(count, position + 3))
 
 
-def _faults(section: str, equation: Equation, known: dict[str, Symbol], overwritten: set[str]) -> list[str]:
+def _faults(section: str, equation: Equation, defined: dict[str, Symbol], overwritten: set[str]) -> list[str]:
     faults = []
     for operand in equation.operands:
-        if operand.name not in known:
+        if operand.name not in defined:
             faults.append(f"{operand.name} is used before it is assigned")
-        elif known[operand.name] != operand:
-            faults.append(f"{operand.name} means two symbols: {known[operand.name]!r} and {operand!r}")
+        elif defined[operand.name] != operand:
+            faults.append(f"{operand.name} means two symbols: {defined[operand.name]!r} and {operand!r}")
     target = equation.target
     if target.role in STORED:
         if section != "update":
             faults.append(f"{target.name} is stored, and only the update may overwrite it")
-        elif target.name not in known:
+        elif target.name not in defined:
             faults.append(f"{target.name} is stored but not given")
-        elif known[target.name] != target:
-            faults.append(f"{target.name} means two symbols: {known[target.name]!r} and {target!r}")
+        elif defined[target.name] != target:
+            faults.append(f"{target.name} means two symbols: {defined[target.name]!r} and {target!r}")
         elif target.name in overwritten:
             faults.append(f"{target.name} is overwritten twice")
-    elif target.name in known:
+    elif target.name in defined:
         faults.append(f"{target.name} is assigned twice")
     shape = equation.op.shape(equation.operands)
     if shape is None:

@@ -21,14 +21,13 @@ from chainrule.program.equation import Program
 from chainrule.program.symbol import shape_text
 from chainrule.program.text import number
 from chainrule.report.heat import BYTES, CELLS, Heats
-from chainrule.report.network_pictures import stages
+from chainrule.report.network_pictures import diagram_columns
 from chainrule.train.history import History
 from chainrule.train.monitor import Monitor
 
 Array = NDArray[Any]
 STEP = 32
 """Samples of the step whose numbers are shown."""
-SECTIONS = {"forward": "Forward", "cost": "Cost", "backward": "Backward", "update": "Update"}
 
 
 def derivations(net: Network, X: Inputs, y: ArrayLike, optimizer: Optimizer | None) -> dict[str, Any]:
@@ -40,18 +39,20 @@ def derivations(net: Network, X: Inputs, y: ArrayLike, optimizer: Optimizer | No
     labels = classes and np.ndim(y) < 2
     program = net.derive(optimizer=optimizer, targets="labels" if labels else "values")
     heats = Heats(min(CELLS, BYTES // max(1, 2 * len(program.equations))))
-    told = []
+    notations = []
     for name in notation_names():
         table = MATHEMATICAL.get(name)
         trace = net.trace(X, y, training=True, optimizer=optimizer, notation=name)
-        found = derivation(program, name)
-        writer = _writer(name, found.program)
-        lines = [_line(view, trace, heats, writer) for view in found.views]
+        arranged = derivation(program, name)
+        writer = _writer(name, arranged.program)
+        lines = [_line(view, trace, heats, writer) for view in arranged.views]
         title, says = (table.title, table.says) if table else ("NumPy", "Executable source; samples are rows.")
-        if more := remarks(program, found):
+        if more := remarks(program, arranged):
             says = f"{says} Here {'; '.join(more)}."
-        told.append({"name": name, "title": title, "says": f"{title}. {says}", "code": table is None, "lines": lines})
-    return {"notations": told, "arrays": heats.arrays}
+        notations.append(
+            {"name": name, "title": title, "says": f"{title}. {says}", "code": table is None, "lines": lines}
+        )
+    return {"notations": notations, "arrays": heats.arrays}
 
 
 Writer = Callable[[str], tuple[str, bool]]
@@ -143,10 +144,10 @@ def curves(history: History | None, monitor: Monitor | None) -> list[dict[str, A
 
 
 def _chart(title: str, over: str, x: Array, series: list[tuple[str, Array]], log: bool = False) -> dict[str, Any]:
-    told = [
+    curves = [
         {"name": name, "values": [_value(v) for v in values]} for name, values in series if np.isfinite(values).any()
     ]
-    return {"title": title, "over": over, "x": [int(v) for v in x], "log": log, "series": told}
+    return {"title": title, "over": over, "x": [int(v) for v in x], "log": log, "series": curves}
 
 
 def _value(value: float) -> float | None:
@@ -157,25 +158,25 @@ def facts(net: Network, X: Inputs, y: ArrayLike, history: History | None) -> lis
     """The few numbers at the top: (value, what it is)."""
     cost, metric, value = net.evaluate(X, y)
     shown = f"{value:.2%}" if metric == "accuracy" else number(float(f"{value:.4g}"))
-    found = [(shown, metric), (number(float(f"{cost:.4g}")), "cost J"), (f"{len(np.asarray(y)):,}", "samples")]
-    found.append((f"{sum(v.size for v in net.parameters.values()):,}", "parameters"))
+    figures = [(shown, metric), (number(float(f"{cost:.4g}")), "cost J"), (f"{len(np.asarray(y)):,}", "samples")]
+    figures.append((f"{sum(v.size for v in net.parameters.values()):,}", "parameters"))
     if history is not None and len(history):
-        found.append((str(len(history)), "epoch" if len(history) == 1 else "epochs"))
-    return found
+        figures.append((str(len(history)), "epoch" if len(history) == 1 else "epochs"))
+    return figures
 
 
 def settings(net: Network, optimizer: Optimizer | None, more: Mapping[str, object]) -> list[tuple[str, str]]:
     """(name, value) of everything that was chosen."""
     spec = net.spec
-    told: list[tuple[str, object]] = [
+    facts: list[tuple[str, object]] = [
         (f"inputs {i.name}".rstrip(), f"{i.width}{' tokens' if i.tokens else ''}") for i in spec.sources
     ]
-    for column in stages(net)[1:]:
+    for column in diagram_columns(net)[1:]:
         inside = f" ({', '.join(' '.join(p.split()) for p in column.parameters)})" if column.parameters else ""
-        told.append((f"layer {column.title}", f"{column.width} wide, {column.words}{inside}"))
-    told += [("loss", spec.loss.name), ("reduction", spec.reduction), ("L1", spec.l1), ("L2", spec.l2)]
+        facts.append((f"layer {column.title}", f"{column.width} wide, {column.words}{inside}"))
+    facts += [("loss", spec.loss.name), ("reduction", spec.reduction), ("L1", spec.l1), ("L2", spec.l2)]
     if optimizer is not None:
         kept = [f"{k} {v}" for k, v in optimizer.to_dict().items() if k != "type" and v is not None]
-        told.append(("optimizer", f"{type(optimizer).__name__}: {', '.join(kept)}"))
-    told += [("type of numbers", net.dtype.name), ("seed", net.seed), *more.items()]
-    return [(name, str(value)) for name, value in told if value not in (0.0, None) or name == "seed"]
+        facts.append(("optimizer", f"{type(optimizer).__name__}: {', '.join(kept)}"))
+    facts += [("type of numbers", net.dtype.name), ("seed", net.seed), *more.items()]
+    return [(name, str(value)) for name, value in facts if value not in (0.0, None) or name == "seed"]

@@ -23,6 +23,7 @@ from chainrule.errors import DataError, MissingDependencyError, SpecError
 from chainrule.files import describe_os_error, replace_text
 from chainrule.network import Network
 from chainrule.notation import check_notation
+from chainrule.notation.views import HEADINGS
 from chainrule.report import contents, plots
 from chainrule.report.network_pictures import image_shape
 from chainrule.report.outcomes import MOST_CLASSES, class_names, classifies
@@ -95,7 +96,7 @@ def report(
         "pictures": _pictures(net, checked, target, names, shape),
         "history": _history_rows(history),
         "notation": notation,
-        "sections": contents.SECTIONS,
+        "sections": HEADINGS,
         "data": data,
     }
     replace_text(path, render(told))

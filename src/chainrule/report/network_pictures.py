@@ -64,7 +64,7 @@ def network(net: Network, *, theme: str = "light") -> Figure:
     Raises SpecError for a theme that is not known, MissingDependencyError without matplotlib.
     """
     colours = check_theme(theme)
-    columns = stages(net)
+    columns = diagram_columns(net)
     figure = new_figure(max(4.2, _pitch(columns) * len(columns)), 3.6, colours)
     from matplotlib.collections import LineCollection
 
@@ -97,7 +97,7 @@ def _pitch(columns: list[Column]) -> float:
     return max(1.75, *(0.042 * (wide(a.note) + wide(b.note)) + 0.078 * wide(b.between) + 0.2 for a, b in pairs))
 
 
-def stages(net: Network) -> list[Column]:
+def diagram_columns(net: Network) -> list[Column]:
     """The inputs and what leaves each layer, in order."""
     spec = net.spec
     columns = [Column("X", spec.inputs, "tokens" if spec.tokens else "inputs")]

@@ -19,17 +19,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Theme:
-    """Colours: paper, ink, soft ink, grid; lines in their order; the two ends of signed values and their middle."""
+    """Colours."""
 
     name: str
+    """By which it is chosen."""
     paper: str
+    """Behind everything."""
     ink: str
+    """Of text and axes."""
     soft: str
+    """Of what matters less."""
     grid: str
+    """Of lines behind a picture."""
     lines: tuple[str, ...]
+    """Of curves, in their order."""
     negative: tuple[str, str]
+    """Of the most negative value, and half-way to it."""
     positive: tuple[str, str]
+    """Of the most positive value, and half-way to it."""
     middle: str
+    """Of 0."""
 
     def line(self, k: int) -> str:
         """The k-th colour, over and over."""

@@ -22,23 +22,12 @@ from typing import assert_never
 
 from chainrule.errors import ProgramError
 from chainrule.program.builder import Builder
+from chainrule.program.derivative import Derivatives
 from chainrule.program.equation import Equation, operands_of, shape_of
 from chainrule.program.op import Beside, Columns, Elementwise, Gather, Mask, MatMul, OneHot, Op, Reduce, ScatterAdd
-from chainrule.program.scalar import (
-    ONE,
-    ZERO,
-    Apply,
-    Constant,
-    Expression,
-    Over,
-    Variable,
-    apply,
-    differentiate,
-    replace,
-    walk,
-    where,
-)
+from chainrule.program.scalar import ONE, ZERO, Apply, Constant, Expression, Over, Variable, apply, is_zero, where
 from chainrule.program.symbol import How, Symbol
+from chainrule.program.walk import larger_than, replace, sum_of
 
 _SMALL = 3
 """Nodes; a gradient this small is written again rather than stored."""
@@ -58,7 +47,7 @@ class _Chain:
         self.equations = list(builder.equations)
         self.wanted = wanted
         self.terms: dict[str, list[Expression]] = {cost.name: [Constant(1.0)]}
-        self.origins: dict[str, list[str]] = {}
+        self.origins: dict[str, list[Symbol]] = {}
         self.gradients: dict[str, Symbol] = {}
         active = {s.name for s in wanted}
         for equation in self.equations:
@@ -98,12 +87,12 @@ class _Chain:
         return [(s, None) for s in several if not s.integers]
 
     def _through(self, equation: Equation) -> None:
-        target, op, through = equation.target, equation.op, str(equation)
+        target, op, through = equation.target, equation.op, (equation.target,)
         self.builder.layer = equation.layer
         ways = [(s, partial) for s, partial in self._ways(equation) if s.name in self.active]
         slope = self._total(target.name)
         needs_symbol = not isinstance(op, Elementwise | Reduce)
-        several = len(ways) > 1 and sum(1 for _ in walk(slope)) > _SMALL
+        several = len(ways) > 1 and larger_than(slope, _SMALL)
         whole = isinstance(slope, Variable) and self.builder.scope[slope.name].shape == target.shape
         if not (needs_symbol and whole) and (target.role == "value" or needs_symbol or several):
             slope = self._settle(target)
@@ -119,8 +108,9 @@ class _Chain:
                 same: dict[Expression, Expression] = {}
                 if isinstance(expression, Apply):
                     same[expression] = Variable(target.name)
+                derivatives = Derivatives(expression)
                 for symbol, _ in _parameters_first(ways):
-                    partial = replace(differentiate(expression, symbol.name), same)
+                    partial = replace(derivatives.by(symbol.name), same)
                     self._pass(symbol, slope * partial, target, through)
             case Reduce():
                 self._reduction(equation, op, slope, [s for s, _ in _parameters_first(ways)], through)
@@ -151,16 +141,19 @@ class _Chain:
         assert isinstance(slope, Variable)
         return self.builder.scope[slope.name]
 
-    def _reduction(self, equation: Equation, op: Reduce, slope: Expression, ways: list[Symbol], through: str) -> None:
-        if op.kind == "max" and ways and slope != ZERO:
+    def _reduction(
+        self, equation: Equation, op: Reduce, slope: Expression, ways: list[Symbol], through: tuple[Symbol, ...]
+    ) -> None:
+        if op.kind == "max" and ways and not is_zero(slope):
             largest = apply("eq", op.expression, Variable(equation.target.name))
             count = equation.target.said("count")
             equals = self.builder.reduce(count, Reduce("sum", op.over, largest), rule="ties", through=through)
             slope = slope * where(largest, ONE, ZERO) / Variable(equals.name)
+        derivatives = Derivatives(op.expression)
         for symbol in ways:
-            self._pass(symbol, slope * differentiate(op.expression, symbol.name), equation.target, through, over=op)
+            self._pass(symbol, slope * derivatives.by(symbol.name), equation.target, through, over=op)
 
-    def _product(self, equation: Equation, op: MatMul, slope: Symbol, through: str) -> None:
+    def _product(self, equation: Equation, op: MatMul, slope: Symbol, through: tuple[Symbol, ...]) -> None:
         """For T = L R, dL = dT Rᵀ and dR = Lᵀ dT; of a side that stands transposed, the transpose of that."""
         left, right = equation.operands
         turned_left, turned_right = op.transpose_left, op.transpose_right
@@ -174,7 +167,9 @@ class _Chain:
         for symbol, (product, operands) in sorted(sides, key=lambda side: side[0].role != "parameter"):
             self._apply(symbol, product, operands, "product rule", through)
 
-    def _apply(self, symbol: Symbol, op: Op, operands: tuple[Symbol, ...], rule: str, through: str) -> None:
+    def _apply(
+        self, symbol: Symbol, op: Op, operands: tuple[Symbol, ...], rule: str, through: tuple[Symbol, ...]
+    ) -> None:
         """The contribution op(operands) to d(symbol): the gradient itself where it is the only one."""
         draft = symbol.gradient
         if self.users.get(symbol.name) != 1:
@@ -183,13 +178,15 @@ class _Chain:
         part = self.builder.apply(draft, op, operands, rule=rule, through=through)
         self._receive(symbol, Variable(part.name), through)
 
-    def _pass(self, symbol: Symbol, term: Expression, target: Symbol, through: str, over: Reduce | None = None) -> None:
+    def _pass(
+        self, symbol: Symbol, term: Expression, target: Symbol, through: tuple[Symbol, ...], over: Reduce | None = None
+    ) -> None:
         """Adds the term to d(symbol), summed over the axes on which the symbol repeats in the equation."""
         builder = self.builder
         full = target.shape
         if over is not None:
             full = shape_of(over.expression, builder.scope)
-        if symbol.shape == full or term == ZERO:
+        if symbol.shape == full or is_zero(term):
             self._receive(symbol, term, through)
             return
         shape = shape_of(term, builder.scope)
@@ -217,32 +214,28 @@ class _Chain:
 
     # --- adding up ---------------------------------------------------------------------------------------------
 
-    def _receive(self, symbol: Symbol, term: Expression, through: str) -> None:
+    def _receive(self, symbol: Symbol, term: Expression, through: tuple[Symbol, ...]) -> None:
         self.terms.setdefault(symbol.name, []).append(term)
-        self.origins.setdefault(symbol.name, []).append(through)
+        self.origins.setdefault(symbol.name, []).extend(through)
         given = symbol.role in ("parameter", "input")
         if given and len(self.terms[symbol.name]) == self.users.get(symbol.name):
             self._settle(symbol)
 
     def _total(self, name: str) -> Expression:
-        total: Expression = ZERO
-        for term in reversed(self.terms.get(name, [])):
-            total = total + term
-        return total
+        return sum_of(self.terms.get(name, [])[::-1])
 
     def _settle(self, symbol: Symbol) -> Variable:
         """d(symbol) as a symbol of its own."""
-        total = self._total(symbol.name)
-        if isinstance(total, Variable):
-            gradient = self.builder.scope[total.name]
+        slope = self._total(symbol.name)
+        if isinstance(slope, Variable):
+            gradient = self.builder.scope[slope.name]
             own = gradient.role == "gradient" and gradient.is_gradient_of(symbol)
             if own and gradient.shape == symbol.shape:
                 self.gradients[symbol.name] = gradient
-                return total
+                return slope
         origins = list(dict.fromkeys(reversed(self.origins.get(symbol.name, []))))
         rule = "sum of the parts" if len(origins) > 1 else "slope"
-        through = "\n".join(origins)
-        gradient = self.builder.write(symbol.gradient, total, rule=rule, through=through, shape=symbol.shape)
+        gradient = self.builder.write(symbol.gradient, slope, rule=rule, through=tuple(origins), shape=symbol.shape)
         self.gradients[symbol.name] = gradient
         self.terms[symbol.name] = [Variable(gradient.name)]
         return Variable(gradient.name)

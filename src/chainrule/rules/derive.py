@@ -12,16 +12,17 @@ from collections.abc import Mapping
 from typing import Literal, get_args
 
 from chainrule.describe.activations import ACTIVATIONS
-from chainrule.describe.losses import CANONICAL, LOSSES, OF_LOG_PROBABILITIES, Cost, Loss, Targets
+from chainrule.describe.losses import LOSSES, OF_LOG_PROBABILITIES, Cost, Loss, Targets, canonical_pairs
 from chainrule.describe.network import NetworkSpec
 from chainrule.describe.optimizers import Optimizer
 from chainrule.errors import FormulaError, SpecError, expected, unknown_name
 from chainrule.program.builder import SIZE, Builder
 from chainrule.program.equation import Equation, Program, shape_of
 from chainrule.program.op import OneHot, Reduce
-from chainrule.program.scalar import ONE, ZERO, Constant, Expression, Variable, apply, replace, walk
+from chainrule.program.scalar import ONE, ZERO, Constant, Expression, Variable, apply
 from chainrule.program.symbol import BATCH, How, Label, Symbol, shape_text
 from chainrule.program.verify import verify
+from chainrule.program.walk import replace, sum_of, walk
 from chainrule.rules.chain import backward
 from chainrule.rules.forward import Forward, forward
 
@@ -180,7 +181,8 @@ def _losses(builder: Builder, loss: Loss, output: Forward, y: Symbol, *, canonic
     prediction = output.prediction
     # By formula, not by name: an own formula may bear any name.
     names = next((n for n, known in LOSSES.items() if known.expression == loss.expression), ""), output.activation.name
-    pair = CANONICAL.get((names[1], names[0])) if canonical and output.activation == ACTIVATIONS.get(names[1]) else None
+    last_is_known = canonical and output.activation == ACTIVATIONS.get(names[1])
+    pair = canonical_pairs().get((names[1], names[0])) if last_is_known else None
     expression = loss.expression
     if names == ("cross_entropy", "log_softmax") and output.activation == ACTIVATIONS["log_softmax"]:
         expression = OF_LOG_PROBABILITIES
@@ -205,20 +207,20 @@ def _losses(builder: Builder, loss: Loss, output: Forward, y: Symbol, *, canonic
 
 def _penalties(builder: Builder, spec: NetworkSpec, m: Expression) -> Expression:
     """λ₁/m Σ_l Σ|W_l| + λ₂/(2m) Σ_l Σ W_l²"""
-    total: Expression = ZERO
+    penalties: Expression = ZERO
     weights = [s for s in builder.given if s.penalised]
-    norms: tuple[tuple[float, How, str], ...] = ((spec.l1 * 2, "norm1", "abs"), (spec.l2, "norm2", "square"))
-    for strength, norm, term in norms:
+    kinds: tuple[tuple[float, How, str], ...] = ((spec.l1 * 2, "norm1", "abs"), (spec.l2, "norm2", "square"))
+    for strength, norm, term in kinds:
         if strength == 0:
             continue
-        parts: Expression = ZERO
+        norms: list[Expression] = []
         for weight in weights:
             w = Variable(weight.name)
             each = apply("abs", w) if term == "abs" else w**2
             reduced = builder.reduce(weight.said(norm), Reduce("sum", "all", each), rule="penalty")
-            parts = parts + Variable(reduced.name)
-        total = total + Constant(strength / 2) * parts / m
-    return total
+            norms.append(Variable(reduced.name))
+        penalties = penalties + Constant(strength / 2) * sum_of(norms) / m
+    return penalties
 
 
 def _as_declared(equations: list[Equation], declared: tuple[tuple[Symbol, ...], ...]) -> tuple[Equation, ...]:
@@ -297,10 +299,10 @@ def _clip(builder: Builder, limit: float, gradients: list[Symbol]) -> tuple[Expr
     top = Variable(builder.write(Symbol("largest", (), "inner"), largest[0], rule=rule).name)
     scale = apply("where", apply("lt", top, Constant(_SQUARED)), Constant(1.0), 16 / top)
     unit = Variable(builder.write(Symbol("unit", (), "inner"), scale, rule=rule).name)
-    total: Expression = ZERO
+    squares: list[Expression] = []
     for gradient in gradients:
         square = (unit * Variable(gradient.name)) ** 2
         part = builder.reduce(gradient.said("norm2"), Reduce("sum", "all", square), rule="clipping")
-        total = total + Variable(part.name)
-    factor = apply("minimum", limit / (apply("sqrt", total) + 1e-6 * unit), 1 / unit)
+        squares.append(Variable(part.name))
+    factor = apply("minimum", limit / (apply("sqrt", sum_of(squares)) + 1e-6 * unit), 1 / unit)
     return unit, Variable(builder.write(Symbol("clip", (), "inner"), factor, rule=rule).name)

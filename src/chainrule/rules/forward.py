@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from chainrule.describe.activations import Activation
 from chainrule.describe.combine import Combined
@@ -13,8 +13,7 @@ from chainrule.program.builder import Builder, Initial
 from chainrule.program.symbol import STORED, Symbol
 
 
-@dataclass(frozen=True)
-class Forward:
+class Forward(NamedTuple):
     """What the layers have written."""
 
     inputs: tuple[Symbol, ...]
@@ -50,7 +49,7 @@ def forward(
         last = position == len(nodes) - 1
         before = len(builder.given)
         builder.layer = position
-        place = Place(node.label, training, stream, last and keep_identity, node.following)
+        place = Place(node.label, training, stream, last and keep_identity, node.following, node.reads_data)
         values = tuple(outputs[k] if k >= 0 else inputs[-1 - k] for k in node.below)
         if isinstance(node.layer, Combined):
             value = node.layer.joined(builder, values, place)

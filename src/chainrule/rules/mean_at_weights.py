@@ -9,14 +9,16 @@ the original's.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from chainrule.program.equation import Equation, Program, elementwise, operands_of
 from chainrule.program.op import Elementwise, Reduce
-from chainrule.program.scalar import Apply, Constant, Expression, Variable, apply, divide, multiply, variables
-from chainrule.program.scalar import replace as exchange
+from chainrule.program.scalar import ONE, Apply, Expression, Variable, apply, divide, is_zero, multiply
 from chainrule.program.symbol import Symbol
 from chainrule.program.verify import verify
+from chainrule.program.walk import children, parts
+from chainrule.program.walk import replace as exchange
 
 
 def mean_at_weights(program: Program) -> Program:
@@ -70,53 +72,89 @@ def _divided(equation: Equation, by: Expression, scaled: set[str], scope: dict[s
 
 def _times(e: Expression, by: Expression, scaled: set[str]) -> Expression:
     """D e, where the variables in `scaled` hold D times their value already."""
-    inside = [n in scaled for n in variables(e)]
-    if not any(inside):
-        return _cancelled(e, by)
-    if isinstance(e, Variable):
-        return e
-    assert isinstance(e, Apply)
-    has = [any(n in scaled for n in variables(a)) for a in e.arguments]
+    touched: dict[Expression, bool] = {}
+    for x in parts(e):
+        touched[x] = x.name in scaled if isinstance(x, Variable) else any(touched[a] for a in children(x))
+
+    def through(x: Expression) -> tuple[Expression, ...]:
+        """The arguments that D goes to."""
+        return _takes(x, touched) if isinstance(x, Apply) and touched[x] else ()
+
+    times: dict[Expression, Expression] = {}
+    for x in parts(e, through):
+        if not touched[x]:
+            times[x] = _cancelled(x, by)
+        elif isinstance(x, Variable):
+            times[x] = x
+        elif to := through(x):
+            assert isinstance(x, Apply)
+            times[x] = apply(x.function, *(times[a] if a in to else a for a in x.arguments))
+        else:
+            times[x] = multiply(by, exchange(x, {Variable(n): divide(Variable(n), by) for n in scaled}))
+    return times[e]
+
+
+def _takes(e: Apply, touched: Mapping[Expression, bool]) -> tuple[Expression, ...]:
+    """The arguments to be multiplied by D, for e to be: all of a sum, one factor, what is divided, both branches."""
+    a, has = e.arguments, [touched[x] for x in e.arguments]
     match e.function:
         case "add" | "sub" | "neg":
-            return apply(e.function, *(_times(a, by, scaled) for a in e.arguments))
+            return a
         case "where" if not has[0]:
-            return apply("where", e.arguments[0], *(_times(a, by, scaled) for a in e.arguments[1:]))
+            return a[1:]
         case "mul" if has.count(True) == 1:
-            return apply("mul", *(_times(a, by, scaled) if h else a for a, h in zip(e.arguments, has, strict=True)))
+            return (a[has.index(True)],)
         case "div" if not has[1]:
-            return divide(_times(e.arguments[0], by, scaled), e.arguments[1])
-    return multiply(by, exchange(e, {Variable(n): divide(Variable(n), by) for n in scaled}))
+            return a[:1]
+    return ()
 
 
 def _cancelled(e: Expression, by: Expression) -> Expression:
     """D e, without a D that divides already."""
-    if isinstance(e, Apply):
-        a = e.arguments
-        match e.function:
-            case "div" if a[1] == by:
-                return a[0]
-            case "div" if isinstance(a[1], Apply) and a[1].function == "mul" and by in a[1].arguments:
-                other = a[1].arguments[0] if a[1].arguments[1] == by else a[1].arguments[1]
-                return divide(a[0], other)
-            case "div" if _divides(a[0], by):
-                return divide(_cancelled(a[0], by), a[1])
-            case "mul" if _divides(a[0], by) or _divides(a[1], by):
-                k = 0 if _divides(a[0], by) else 1
-                return apply("mul", *(_cancelled(x, by) if n == k else x for n, x in enumerate(a)))
-            case "add" | "sub" | "neg" if all(_divides(x, by) for x in a):
-                return apply(e.function, *(_cancelled(x, by) for x in a))
-    return multiply(by, e)
+    divided: dict[Expression, bool] = {}
+    for x in parts(e):
+        divided[x] = _divides(x, by, divided)
+
+    def through(x: Expression) -> tuple[Expression, ...]:
+        """The arguments that D goes to, to be cancelled there."""
+        if not isinstance(x, Apply) or not divided[x] or (x.function == "div" and _factor(x.arguments[1], by)):
+            return ()
+        if x.function in ("mul", "div"):
+            return next((a,) for a in x.arguments if divided[a])
+        return x.arguments
+
+    times: dict[Expression, Expression] = {}
+    for x in parts(e, through):
+        if to := through(x):
+            assert isinstance(x, Apply)
+            k = x.arguments.index(to[0])  # of a product, one factor alone
+            several = len(to) > 1 or x.function == "neg"
+            times[x] = apply(x.function, *(times[a] if several or n == k else a for n, a in enumerate(x.arguments)))
+        elif isinstance(x, Apply) and divided[x]:
+            times[x] = divide(x.arguments[0], _rest(x.arguments[1], by))
+        else:
+            times[x] = multiply(by, x)
+    return times[e]
 
 
-def _divides(e: Expression, by: Expression) -> bool:
-    """Whether D can be cancelled in e."""
+def _divides(e: Expression, by: Expression, divided: Mapping[Expression, bool]) -> bool:
+    """Whether D can be cancelled in e; divided: whether it can in what is under e."""
     if not isinstance(e, Apply):
-        return e == Constant(0.0)
-    a = e.arguments
+        return is_zero(e)
+    a = [divided[x] for x in e.arguments]
     if e.function == "div":
-        below = a[1].arguments if isinstance(a[1], Apply) and a[1].function == "mul" else (a[1],)
-        return by in below or _divides(a[0], by)
-    if e.function == "mul":
-        return _divides(a[0], by) or _divides(a[1], by)
-    return e.function in ("add", "sub", "neg") and all(_divides(x, by) for x in a)
+        return _factor(e.arguments[1], by) or a[0]
+    return any(a) if e.function == "mul" else e.function in ("add", "sub", "neg") and all(a)
+
+
+def _factor(e: Expression, by: Expression) -> bool:
+    """Whether e is D, or D times something."""
+    return e == by or (isinstance(e, Apply) and e.function == "mul" and by in e.arguments)
+
+
+def _rest(e: Expression, by: Expression) -> Expression:
+    """e / D, of what D is a factor of."""
+    if e == by:
+        return ONE
+    assert isinstance(e, Apply)
+    return e.arguments[0] if e.arguments[1] == by else e.arguments[1]

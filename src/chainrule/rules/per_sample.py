@@ -19,9 +19,10 @@ from typing import assert_never
 
 from chainrule.errors import SpecError
 from chainrule.program.builder import Builder
+from chainrule.program.derivative import differentiate
 from chainrule.program.equation import Equation, Program, shape_of
 from chainrule.program.op import Beside, Columns, Elementwise, Gather, Mask, MatMul, OneHot, Op, Reduce, ScatterAdd
-from chainrule.program.scalar import ONE, TWO, Expression, Variable, differentiate, power
+from chainrule.program.scalar import ONE, TWO, Expression, Variable, power
 from chainrule.program.symbol import Symbol
 from chainrule.program.verify import verify
 
@@ -90,9 +91,9 @@ def _norm(builder: Builder, equation: Equation) -> Symbol:
     draft = equation.target.said("norm2")
     if isinstance(equation.op, MatMul):
         factors = [Variable(_square(builder, s).name) for s in equation.operands]
-        return builder.write(draft, factors[0] * factors[1], rule=_RULE, through=str(equation))
+        return builder.write(draft, factors[0] * factors[1], rule=_RULE, through=(equation.target,))
     squared = power(_of_each(builder, equation), TWO)
-    return builder.reduce(draft, Reduce("sum", "columns", squared), rule=_RULE, through=str(equation))
+    return builder.reduce(draft, Reduce("sum", "columns", squared), rule=_RULE, through=(equation.target,))
 
 
 def _of_each(builder: Builder, equation: Equation) -> Expression:
@@ -102,19 +103,14 @@ def _of_each(builder: Builder, equation: Equation) -> Expression:
     if over == "rows" or shape_of(expression, builder.scope)[1:] == (1,):
         return expression
     each = Reduce("sum", "columns", expression)
-    for before in builder.equations:
-        if before.op == each:
-            return Variable(before.target.name)
-    return Variable(builder.reduce(equation.target.said("sum"), each, rule=_RULE).name)
+    there = builder.existing(each)
+    return Variable((there or builder.reduce(equation.target.said("sum"), each, rule=_RULE)).name)
 
 
 def _square(builder: Builder, symbol: Symbol) -> Symbol:
     """Σ_j of the squares of a sample's values (m, 1), written once."""
     op = Reduce("sum", "columns", power(Variable(symbol.name), TWO))
-    for equation in builder.equations:
-        if equation.op == op:
-            return equation.target
-    return builder.reduce(symbol.said("squares"), op, rule=_RULE)
+    return builder.existing(op) or builder.reduce(symbol.said("squares"), op, rule=_RULE)
 
 
 def second_moments(program: Program) -> tuple[Program, dict[str, Symbol]]:
@@ -135,11 +131,11 @@ def second_moments(program: Program) -> tuple[Program, dict[str, Symbol]]:
         draft = equation.target.said("moment")
         if isinstance(op, MatMul):
             left, right = (squared(s) for s in equation.operands)
-            made[name] = builder.apply(draft, op, (left, right), rule=_RULE, through=str(equation))
+            made[name] = builder.apply(draft, op, (left, right), rule=_RULE, through=(equation.target,))
         else:
             assert isinstance(op, Reduce)
             value = power(_of_each(builder, equation), TWO)
-            made[name] = builder.reduce(draft, Reduce("sum", op.over, value), rule=_RULE, through=str(equation))
+            made[name] = builder.reduce(draft, Reduce("sum", op.over, value), rule=_RULE, through=(equation.target,))
     return _closed(program, builder), made
 
 

@@ -22,12 +22,14 @@ from dataclasses import replace
 from typing import assert_never
 
 from chainrule.program.builder import Builder
+from chainrule.program.derivative import Derivatives
 from chainrule.program.equation import Equation, Program, shape_of
 from chainrule.program.op import Beside, Columns, Elementwise, Gather, Mask, MatMul, OneHot, Reduce, ScatterAdd
-from chainrule.program.scalar import ONE, ZERO, Apply, Expression, Variable, apply, differentiate, where
-from chainrule.program.scalar import replace as exchange
+from chainrule.program.scalar import ONE, ZERO, Apply, Expression, Variable, apply, is_zero, where
 from chainrule.program.symbol import Symbol, broadcast, product_of
 from chainrule.program.verify import verify
+from chainrule.program.walk import replace as exchange
+from chainrule.program.walk import sum_of
 
 Passes = Callable[[Equation, Symbol], bool]
 """Whether a change of the operand counts in this equation."""
@@ -108,18 +110,18 @@ def _tangent(builder: Builder, equation: Equation, moving: dict[str, Symbol]) ->
     if not moving:
         return None
     target, op = equation.target, equation.op
-    through = str(equation)
+    through = (equation.target,)
     match op:
         case MatMul():
             return _product(builder, equation, op, moving, through)
         case Elementwise(expression):
             value = _change(expression, target, moving)
-            if value == ZERO:
+            if is_zero(value):
                 return None
             return builder.write(target.tangent, value, rule=_RULE, through=through, shape=target.shape)
         case Reduce(kind, over, expression):
             value = _change(expression, None, moving)
-            if value == ZERO:
+            if is_zero(value):
                 return None
             if kind == "max":
                 largest = apply("eq", expression, Variable(target.name))
@@ -150,7 +152,7 @@ def _tangent(builder: Builder, equation: Equation, moving: dict[str, Symbol]) ->
 
 
 def _product(
-    builder: Builder, equation: Equation, op: MatMul, moving: dict[str, Symbol], through: str
+    builder: Builder, equation: Equation, op: MatMul, moving: dict[str, Symbol], through: tuple[Symbol, ...]
 ) -> Symbol | None:
     """t_T = t_L R + L t_R"""
     left, right = equation.operands
@@ -172,7 +174,5 @@ def _change(expression: Expression, target: Symbol | None, moving: dict[str, Sym
     known: dict[Expression, Expression] = {}
     if target is not None and isinstance(expression, Apply):
         known[expression] = Variable(target.name)
-    total: Expression = ZERO
-    for name, moved in moving.items():
-        total = total + exchange(differentiate(expression, name), known) * Variable(moved.name)
-    return total
+    derivatives = Derivatives(expression)
+    return sum_of([exchange(derivatives.by(name), known) * Variable(moved.name) for name, moved in moving.items()])

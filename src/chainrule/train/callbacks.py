@@ -6,7 +6,6 @@ with a warning, not the network.
 
 from __future__ import annotations
 
-import csv
 import math
 import os
 import warnings
@@ -262,19 +261,24 @@ class CSVLog(Callback):
             self._stream.seek(0, os.SEEK_END)
             if not going_on:
                 self._stream.write(header + "\n")
-                for record in fit.history:  # of a fit that is gone on with, where its log is not there
-                    csv.writer(self._stream, lineterminator="\n").writerow(csv_row(record))
-                self._stream.flush()
+                # The records are of a fit that is gone on with, where its log is not there.
+                self._write(fit.history)
         except OSError as error:
             self._close()
             raise DataError(f"{self.path}: the log cannot be written: {describe_os_error(error)}.") from None
+
+    def _write(self, records: Iterable[EpochRecord]) -> None:
+        import csv  # slow to load
+
+        assert self._stream is not None
+        csv.writer(self._stream, lineterminator="\n").writerows(csv_row(record) for record in records)
+        self._stream.flush()
 
     def on_epoch_end(self, fit: FitState, record: EpochRecord) -> None:
         if self._stream is None:
             return
         try:
-            csv.writer(self._stream, lineterminator="\n").writerow(csv_row(record))
-            self._stream.flush()
+            self._write([record])
         except OSError as error:
             self._close()
             reason = describe_os_error(error)

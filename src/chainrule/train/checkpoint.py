@@ -70,11 +70,14 @@ class Every:
 
 @dataclass(frozen=True)
 class Asked:
-    """What a user asks for: where checkpoints are written, how often, and whether a fit goes on from there."""
+    """What a user asks for."""
 
     folder: str | os.PathLike[str]
+    """Where checkpoints are written."""
     every: int | str = 1
+    """How often: after so many epochs, or seconds ("60s")."""
     resume: bool = False
+    """Whether a fit goes on from there."""
 
 
 def kept(asked: Asked | None) -> dict[str, Any]:
@@ -87,11 +90,15 @@ class Checkpoints:
     """The checkpoints of one fit in a folder."""
 
     folder: Path
+    """Where they are."""
     every: Every
+    """How often one is due."""
     identity: Mapping[str, str]
     """What must be the same for a fit to go on, in words -> a digest or a short text."""
     write: Write
+    """What writes one."""
     read: Read
+    """What reads one."""
     origin: Mapping[str, int] = field(default_factory=dict)
     """What a fit that goes on takes over from the one that began: the network's seed, the number of the fit."""
     keep: int = KEEP

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import io
 import math
@@ -110,17 +109,19 @@ class History(Sequence[EpochRecord]):
         if name is None:
             name = "validation_cost" if any(r.validation_cost is not None for r in self._records) else "cost"
         _check_column(name)
-        found: EpochRecord | None = None
+        best: EpochRecord | None = None
         for record in self._records:
             value = _number(getattr(record, name))
-            if math.isfinite(value) and (found is None or improves(record, name, _number(getattr(found, name)))):
-                found = record
-        if found is None:
+            if math.isfinite(value) and (best is None or improves(record, name, _number(getattr(best, name)))):
+                best = record
+        if best is None:
             raise DataError(f"No epoch of this history has a finite {name!r}.")
-        return found
+        return best
 
     def save_csv(self, path: str | os.PathLike[str]) -> None:
         """One line an epoch below a header; nothing where there is no value."""
+        import csv  # slow to load
+
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(COLUMNS)

@@ -19,23 +19,26 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.engines.base import Engine, Epoch, Session
+from chainrule.engines.pinned import pinned
 from chainrule.errors import DataError, DataWarning, DivergedError
 from chainrule.program.equation import Program
 from chainrule.train.batches import epoch_cost, pieces, starts
 from chainrule.train.callbacks import Callback
-from chainrule.train.checkpoint import Checkpoints
 from chainrule.train.history import EpochRecord, History
 from chainrule.train.policies import Judge, Orders, Source, Validation
 from chainrule.train.position import Position, recall, remembered, restore_history
 from chainrule.train.schedules import RunningSchedule, rates_of
 from chainrule.train.signals import Terminated, terminable
 from chainrule.train.state import FitState, OptimizerState, Trainable, do_nothing, read_only
+
+if TYPE_CHECKING:  # slow to load, and most fits ask for none
+    from chainrule.train.checkpoint import Checkpoints
 
 Array = NDArray[Any]
 
@@ -115,7 +118,7 @@ class Fit:
             has_validation=self.judge.validates,
             engine=self.engine,
             program=self.program,
-            data={name: read_only(array) for name, array in self.data.items()},
+            data={name: read_only(pinned(array)) for name, array in self.data.items()},
             mask_seed=self.mask_seed,
             check=self.check,
             resumed=self.resumed is not None,
@@ -144,7 +147,8 @@ class Fit:
     def _train(self, state: FitState) -> None:
         """Everything between the first hook and the last."""
         carried = self.optimizer_state or OptimizerState()
-        arrays = {**self.network.parameters, **self.network.state}
+        handed_out = {**self.network.parameters, **self.network.state}
+        arrays = {name: array.view() for name, array in handed_out.items()}
         with self.engine.open(self.program, {**carried.slots, **arrays}) as session:
             run = _Run(self, state, session, arrays, carried.step)
             state.refresh = run.refresh

@@ -15,11 +15,13 @@ from chainrule import checks
 from chainrule.engines.base import Engine
 from chainrule.engines.reference import evaluator
 from chainrule.errors import DataError, SpecError, expected, unknown_name
+from chainrule.program.derivative import differentiate
 from chainrule.program.equation import Equation, Program, operands_of
 from chainrule.program.op import Elementwise, Reduce
-from chainrule.program.scalar import Expression, Over, Variable, apply, differentiate, replace, variables
+from chainrule.program.scalar import Expression, Over, Variable, apply
 from chainrule.program.symbol import BATCH, How, Symbol
 from chainrule.program.verify import verify
+from chainrule.program.walk import replace, variables
 from chainrule.train.callbacks import Callback
 from chainrule.train.history import EpochRecord
 from chainrule.train.state import FitState
@@ -224,9 +226,9 @@ class _Probe:
         """One record's numbers, the network's arrays being these."""
         values: dict[str, Any] = {**arrays, **self.data}
         values |= {BATCH: self.dtype.type(self.samples), "seed": self.mask_seed, "t": max(1, step)}
-        found = self.engine.run(self.program, values, self.wanted)
-        sums = {key: found[name] for key, name in self.sums.items()}
-        record = {"cost": float(found[self.objective])}
+        results = self.engine.run(self.program, values, self.wanted)
+        sums = {key: results[name] for key, name in self.sums.items()}
+        record = {"cost": float(results[self.objective])}
         for name, width in self.layers.items():
             size = self.samples * width
             mean = float(sums[name, "sum"]) / size

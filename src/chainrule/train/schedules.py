@@ -147,6 +147,7 @@ class Constant(Schedule):
     """η at every step."""
 
     rate: float
+    """η"""
 
     def _conditions(self) -> list[tuple[str, str, bool]]:
         return [("rate", _RATE, _positive(self.rate))]
@@ -160,8 +161,11 @@ class StepDecay(Schedule):
     """η · factor^⌊e / every⌋ in epoch e = ⌊t / n⌋, from 0; `every` counts epochs."""
 
     rate: float
+    """η"""
     every: int
+    """Epochs between two steps."""
     factor: float = 0.1
+    """Of each step."""
 
     def _conditions(self) -> list[tuple[str, str, bool]]:
         return [
@@ -179,7 +183,9 @@ class ExponentialDecay(Schedule):
     """η · decay^(t / n): smoothly, times `decay` in an epoch."""
 
     rate: float
+    """η"""
     decay: float
+    """Of an epoch."""
 
     def _conditions(self) -> list[tuple[str, str, bool]]:
         return [
@@ -198,13 +204,15 @@ class Cosine(Schedule):
     η (t + 1) / w                                               while t < w
     final + (η - final) / 2 · (1 + cos(π (t - w) / (T - w)))    afterwards
 
-    warmup: epochs, also parts of one.  final: the rate that would be reached at step T.
     Source: Loshchilov and Hutter, SGDR (2017), one cycle; the warm-up from Goyal et al. (2017).
     """
 
     rate: float
+    """η"""
     warmup: float = 0.0
+    """Epochs, also parts of one."""
     final: float = 0.0
+    """The rate that would be reached at step T."""
 
     def _conditions(self) -> list[tuple[str, str, bool]]:
         return [
@@ -230,9 +238,13 @@ class OneCycle(Schedule):
     """
 
     rate: float
+    """η"""
     rise: float = 0.3
+    """The part of all steps that goes up."""
     divide_start: float = 25.0
+    """η over the first rate."""
     divide_end: float = 1e4
+    """The first rate over the last."""
 
     def _conditions(self) -> list[tuple[str, str, bool]]:
         return [
@@ -258,7 +270,9 @@ class InverseScaling(Schedule):
     """η / (t + 1)^power; t counts steps."""
 
     rate: float
+    """η"""
     power: float = 0.5
+    """Of t + 1."""
 
     def _conditions(self) -> list[tuple[str, str, bool]]:
         return [
@@ -275,16 +289,21 @@ class OnPlateau(Schedule):
     """η, multiplied by `factor` whenever the cost has not improved for more than `patience` epochs in a row.
 
     An epoch improves when its cost is below best - threshold · |best|; a cost that is not finite never improves.
-    After a reduction the count starts anew.  minimum: no rate below it.  cooldown: epochs after a reduction that do not
-    count.
+    After a reduction the count starts anew.
     """
 
     rate: float
+    """η"""
     factor: float = 0.1
+    """Of each reduction."""
     patience: int = 10
+    """Epochs without an improvement that are borne."""
     minimum: float = 0.0
+    """No rate below it."""
     threshold: float = 1e-4
+    """The part of |best| that an improvement must exceed."""
     cooldown: int = 0
+    """Epochs after a reduction that do not count."""
 
     def _conditions(self) -> list[tuple[str, str, bool]]:
         return [
@@ -307,6 +326,9 @@ class OnPlateau(Schedule):
 
 class _Plateau:
     """OnPlateau within one fit: the rate now, the best cost, and the epochs since."""
+
+    _cooling = 0
+    """Epochs to come that do not count; of pickles of version 0.1.0, which knew of none."""
 
     def __init__(self, spec: OnPlateau) -> None:
         self._spec = spec

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from chainrule.engines.base import Engine
 from chainrule.program.equation import Program
-from chainrule.train.history import EpochRecord, History
+from chainrule.train.history import History
 
 
 class Trainable(Protocol):
@@ -67,22 +67,6 @@ class OptimizerState:
     """Its moments by name ("M_W1", ...); those that are not there are 0."""
     step: int = 0
     """Steps taken."""
-
-
-@dataclass(frozen=True)
-class Ended:
-    """Where a fit has ended: what `continue_` goes on from."""
-
-    rule: object
-    """The optimizer's, without its learning rate."""
-    fit: int
-    """Its number."""
-    epochs: int = 0
-    """How many were done."""
-    records: tuple[EpochRecord, ...] = ()
-    """Of these."""
-    optimizer: OptimizerState = field(default_factory=OptimizerState)
-    """Slots and steps."""
 
 
 def read_only(array: NDArray[Any]) -> NDArray[Any]:

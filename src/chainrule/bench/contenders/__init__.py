@@ -34,13 +34,18 @@ class Contender(Protocol):
 
 @dataclass(frozen=True)
 class Entry:
-    """Where a contender is: its name, title, head of a column, class as "module:Class", and the library it needs."""
+    """Where a contender is, and what it is called."""
 
     name: str
+    """By which it is chosen."""
     title: str
+    """In full."""
     head: str
+    """Of its column."""
     place: str
+    """Its class, "module:Class"."""
     library: str | None = None
+    """What must be installed for it."""
 
     def missing(self) -> str | None:
         """Why it cannot run here, or None."""
@@ -78,5 +83,5 @@ CONTENDERS = {entry.name: entry for entry in _ALL}
 def load(place: str) -> type[Contender]:
     """The class at "module:Class"."""
     module, _, name = place.partition(":")
-    found: type[Contender] = getattr(importlib.import_module(module), name)
-    return found
+    contender: type[Contender] = getattr(importlib.import_module(module), name)
+    return contender

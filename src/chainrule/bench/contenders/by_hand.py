@@ -188,12 +188,12 @@ class ByHand:
         """The forward pass of a batch of one."""
         self.A[0] = x
         self._forward(False)
-        found = self.dZ[-1]
+        slope = self.dZ[-1]
         if self.workload.loss == "cross_entropy":
-            self._softmax(self.A[-1], found)
+            self._softmax(self.A[-1], slope)
         else:
-            found[...] = self.A[-1]
-        return found.copy()
+            slope[...] = self.A[-1]
+        return slope.copy()
 
     def about(self) -> str:
         """The version, and the kernels that its products run on, as threadpoolctl finds them."""
@@ -208,9 +208,9 @@ def blas() -> str:
         loaded = import_module("threadpoolctl").threadpool_info()
     except ImportError:
         return "kernels unknown without threadpoolctl"
-    found = [
+    libraries = [
         f"{x['internal_api']} {x['version']} with {x.get('architecture', 'unknown')} kernels"
         for x in loaded
         if x["user_api"] == "blas"
     ]
-    return ", ".join(dict.fromkeys(found)) or "no matrix library known to threadpoolctl"
+    return ", ".join(dict.fromkeys(libraries)) or "no matrix library known to threadpoolctl"

@@ -76,8 +76,10 @@ class Estimator:
 
     def predict(self, x: Array) -> Array:
         """predict_proba() of classes, else predict()."""
-        found: Array = self.estimator.predict_proba(x) if self.classes else self.estimator.predict(x).reshape(1, -1)
-        return found
+        prediction: Array = (
+            self.estimator.predict_proba(x) if self.classes else self.estimator.predict(x).reshape(1, -1)
+        )
+        return prediction
 
     def about(self) -> str:
         """The version."""

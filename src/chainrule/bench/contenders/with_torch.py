@@ -94,8 +94,8 @@ class Eager:
         """Without recording for gradients."""
         torch = self.torch
         with torch.inference_mode():
-            found: Array = self.last(self.net(torch.from_numpy(x))).numpy()
-        return found
+            prediction: Array = self.last(self.net(torch.from_numpy(x))).numpy()
+        return prediction
 
     def about(self) -> str:
         """The version and the vector instructions it chose."""

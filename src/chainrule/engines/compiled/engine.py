@@ -22,6 +22,7 @@ from chainrule.engines.cost import operations
 from chainrule.engines.llvm import jit, target
 from chainrule.engines.llvm.target import Target
 from chainrule.engines.processors import allowed, present
+from chainrule.engines.recent import Recent
 from chainrule.engines.reference import Evaluate, evaluator
 from chainrule.program.equation import Program
 from chainrule.program.op import Elementwise, MatMul
@@ -42,10 +43,15 @@ class Unit:
     """One program compiled for one way of running it."""
 
     program: Program
+    """What is run."""
     plan: Plan
+    """Its stages, and where its values lie."""
     code: jit.Code
+    """Its machine code."""
     address: int
+    """Where that begins."""
     work: dict[int, int] = field(default_factory=dict)
+    """Operations of a batch, by the batch's size."""
 
     @property
     def memory(self) -> Memory:
@@ -79,17 +85,19 @@ class CompiledEngine:
     def __init__(self, dtype: np.dtype[Any], machine: Target | None = None) -> None:
         self.dtype = dtype
         self.layout = PanelLayout(machine or target.host(), dtype.name)
-        self._units: dict[object, Unit] = {}
-        self._looked_at: dict[int, tuple[Program, weakref.ref[Array], bool]] = {}
+        self._units: Recent[tuple[str, Recipe], Unit] = Recent()
+        """By the program's digest and its recipe."""
+        self._looked_at: Recent[str, tuple[weakref.ref[Array], bool]] = Recent()
+        """By the program's digest: the data it was last given, and whether it gains by passing over their zeros."""
         self._idle: list[Array] = []
 
     # --- compiling -----------------------------------------------------------------------------------------------
 
     def unit(self, program: Program, recipe: Recipe) -> Unit:
         """The program compiled to be run so; or found."""
-        key = (id(program), recipe)
+        key = (program.digest, recipe)
         unit = self._units.get(key)
-        if unit is not None and unit.program is program:
+        if unit is not None:
             return unit
         steps = plan(program, recipe, self.layout)
 
@@ -100,8 +108,7 @@ class CompiledEngine:
 
         about = jit.About("train" if recipe.training else "call", steps.__str__)
         code = jit.load(self.layout.target, self.dtype.name, recipe.key(program), build, about)
-        unit = self._units[key] = Unit(program, steps, code, code.address(RUN))
-        return unit
+        return self._units.keep(key, Unit(program, steps, code, code.address(RUN)))
 
     def nonzero(self, program: Program, data: Values) -> bool:
         """Whether the products of the input would gain by passing over its zeros: one look at the same array."""
@@ -109,11 +116,11 @@ class CompiledEngine:
         if given is None or given not in data:
             return False
         X = np.asarray(data[given])
-        before = self._looked_at.get(id(program))
-        if before is not None and before[0] is program and before[1]() is X:
-            return before[2]
+        before = self._looked_at.get(program.digest)
+        if before is not None and before[0]() is X:
+            return before[1]
         gains = self._gains(program, X)
-        self._looked_at[id(program)] = (program, weakref.ref(X), gains)
+        self._looked_at.keep(program.digest, (weakref.ref(X), gains))
         return gains
 
     def _gains(self, program: Program, X: Array) -> bool:

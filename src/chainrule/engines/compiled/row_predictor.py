@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import os
-import threading
-import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -33,23 +30,11 @@ def supports(plan: Plan) -> bool:
     return reads and forward and all(isinstance(s, kinds) for s in stages)
 
 
-_locks: weakref.WeakSet[Any] = weakref.WeakSet()
-
-
-def _unlock() -> None:
-    """In a forked child a lock may be held by a thread that is gone."""
-    for lock in list(_locks):
-        lock._at_fork_reinit()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_unlock)
-
-
 class RowPredictor:
-    """Ŷ of one sample in a microsecond or two: own buffers, a call without arguments to convert, one lock.
+    """Ŷ of one sample in a microsecond or two: buffers that are used again, a call without arguments to convert.
 
-    call(X) is Ŷ (1, n), or None where the ordinary way has to say what is wrong with X.
+    call(X) is Ŷ (1, n), or None where the ordinary way has to say what is wrong with X.  A call borrows its buffers;
+    one that begins before another has ended (on another thread, or in a handler of signals) takes others.
     """
 
     def __init__(self, plan: Plan, layout: PanelLayout, dtype: np.dtype[Any], stored: dict[str, Array]) -> None:
@@ -75,37 +60,48 @@ class RowPredictor:
         key = f"row|{plan.recipe.key(program)}|{sorted(offsets.items())}"
         self._code = jit.load(layout.target, dtype.name, key, build, jit.About("row", plan.__str__))
         self.shape = (1, inputs)
-        self._x = pack.aligned(layout.padded(inputs), np.int64 if given.integers else dtype)
-        self._in = self._x[:inputs].reshape(1, inputs)
-        self._workspace = pack.aligned(max(size, 1), dtype)
-        outputs = int(program.prediction.shape[1])
-        start = offsets[program.prediction.name]
-        self._out = self._workspace[start : start + outputs].reshape(1, outputs)
-        native = self._code.function(ROW, *[ctypes.c_void_p] * 3, returns=ctypes.c_int64)
-        self._native = native
-        self._arguments = (
-            ctypes.c_void_p(base),
-            ctypes.c_void_p(self._workspace.ctypes.data),
-            ctypes.c_void_p(self._x.ctypes.data),
-        )
         self._keep = stored
-        self._lock = threading.Lock()
-        _locks.add(self._lock)
-        self.call: Callable[[Array], Array | None] = self._make_call()
+        outputs, start = int(program.prediction.shape[1]), offsets[program.prediction.name]
+        dtype_of_x = np.dtype(np.int64) if given.integers else dtype
 
-    def _make_call(self) -> Callable[[Array], Array | None]:
-        """The call with everything it needs in local names: each look-up counts here."""
-        lock, into, out, native, arguments = self._lock, self._in, self._out, self._native, self._arguments
-        kinds = "iub" if into.dtype.kind == "i" else "fiub"
+        def buffers() -> Buffers:
+            x, workspace = pack.aligned(layout.padded(inputs), dtype_of_x), pack.aligned(max(size, 1), dtype)
+            return (
+                x[:inputs].reshape(1, inputs),
+                workspace[start : start + outputs].reshape(1, outputs),
+                (ctypes.c_void_p(base), ctypes.c_void_p(workspace.ctypes.data), ctypes.c_void_p(x.ctypes.data)),
+            )
 
-        def call(X: Array) -> Array | None:
-            if X.dtype.kind not in kinds:
-                return None
-            with lock:
-                try:
-                    into[...] = X
-                except (Warning, FloatingPointError):  # too large for the dtype, where that is made an error
-                    return None
-                return out.copy() if native(*arguments) else None
+        native = self._code.function(ROW, *[ctypes.c_void_p] * 3, returns=ctypes.c_int64)
+        self.call: Callable[[Array], Array | None] = _call(native, "iub" if given.integers else "fiub", buffers)
 
-        return call
+
+Buffers = tuple[Array, Array, tuple[ctypes.c_void_p, ...]]
+"""Where x (1, n) goes, where Ŷ comes out, and the arguments of the call: the stored arrays, the workspace, x."""
+
+
+def _call(native: Any, kinds: str, buffers: Callable[[], Buffers]) -> Callable[[Array], Array | None]:
+    """The call with everything it needs in local names: each look-up counts here.
+
+    A list is a pool of buffers without a lock: to take from it and to add to it is one step for the interpreter each.
+    """
+    idle: list[Buffers] = [buffers()]
+    take, give = idle.pop, idle.append
+
+    def call(X: Array) -> Array | None:
+        if X.dtype.kind not in kinds:
+            return None
+        try:
+            mine = take()
+        except IndexError:
+            mine = buffers()
+        into, out, arguments = mine
+        try:
+            into[...] = X
+        except (Warning, FloatingPointError):  # too large for the dtype, where that is made an error
+            return None
+        found = out.copy() if native(*arguments) else None
+        give(mine)
+        return found
+
+    return call

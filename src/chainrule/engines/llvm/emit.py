@@ -50,9 +50,31 @@ class Module:
 
     def text(self) -> str:
         """The IR of everything emitted so far."""
+        return self._text(self.functions)
+
+    def parts(self, lines: int) -> list[str]:
+        """The IR in several texts, each of which can be compiled by itself: whole functions, up to so many lines.
+
+        What calls from part to part is seen from outside, then; machine code is the same.
+        """
+        groups: list[list[Function]] = [[]]
+        for function in self.functions:
+            if groups[-1] and sum(len(f.lines) for f in groups[-1]) + len(function.lines) > lines:
+                groups.append([])
+            groups[-1].append(function)
+        if len(groups) == 1:
+            return [self.text()]
+        for function in self.functions:
+            function.internal = False
+        return [self._text(group) for group in groups]
+
+    def _text(self, functions: Sequence[Function]) -> str:
         head = [f'source_filename = "{self.name}"', f'target triple = "{self.target.triple}"', ""]
-        body = [f.text() for f in self.functions]
-        return "\n".join([*head, *self.globals.values(), *self.declarations.values(), *body, ""])
+        body = "\n".join(f.text() for f in functions)
+        tables = [text for name, text in self.globals.items() if len(functions) == len(self.functions) or name in body]
+        called = {name: f for g in functions for name, f in g.called.items() if f not in functions}
+        others = [f.declaration() for f in called.values()]
+        return "\n".join([*head, *tables, *self.declarations.values(), *others, body, ""])
 
 
 class Function(Instructions):
@@ -64,6 +86,8 @@ class Function(Instructions):
         self.name = name
         self.returns = returns
         self.internal = internal
+        self.called: dict[str, Function] = {}
+        """The functions of the module that it calls, by name."""
         self.args = [Value(type, f"%a{i}") for i, type in enumerate(params)]
 
     # ---- the text
@@ -74,9 +98,14 @@ class Function(Instructions):
         head = f"\ndefine {linkage}{self.returns} @{self.name}({params}) nounwind {{\nentry:\n"
         return head + "\n".join(self.lines) + "\n}"
 
+    def declaration(self) -> str:
+        """What a text says that calls this function and does not define it."""
+        return f"declare {self.returns} @{self.name}({', '.join(a.type for a in self.args)}) nounwind"
+
     # ---- control
     def call(self, function: Function, *operands: Operand) -> Value:
         """Call a function of this module (the result of a void function is not to be used)."""
+        self.called[function.name] = function
         texts = ", ".join(
             f"{a.type} {self.value(x, a.type).text}" for a, x in zip(function.args, operands, strict=True)
         )

@@ -6,11 +6,14 @@ same expression gives the same bits wherever it is evaluated.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from chainrule.engines.llvm import vecmath
 from chainrule.engines.llvm.emit import Function, Value, element_of
-from chainrule.program.scalar import Apply, Constant, Expression, Variable, walk
+from chainrule.program.scalar import Apply, Constant, Expression, Variable
+from chainrule.program.walk import children, parts, walk
 
 Leaf = Callable[[str], Value]
 """From a variable's name to its vector."""
@@ -59,6 +62,14 @@ def costly(expression: Expression) -> bool:
     return any(isinstance(e, Apply) and e.function in COSTLY - {"div", "sqrt"} for e in walk(expression))
 
 
+@dataclass(frozen=True)
+class _Code:
+    """How one function of an expression is computed: from the values of these arguments."""
+
+    arguments: tuple[Expression, ...]
+    emit: Callable[..., Value]
+
+
 class Evaluator:
     """Evaluates expressions at one place of a loop nest; parts that were computed there already are used again."""
 
@@ -67,21 +78,43 @@ class Evaluator:
         self.type = type
         self.leaf = leaf
         self._known: dict[Expression, Value] = {}
+        self._read: dict[Expression, frozenset[str]] = {}
 
     def set(self, name: str, value: Value) -> None:
         """A variable's value from here on (it was just computed, or overwritten)."""
-        self._known = {e: v for e, v in self._known.items() if not any(x == Variable(name) for x in walk(e))}
+        self._known = {e: v for e, v in self._known.items() if name not in self._names(e)}
         self._known[Variable(name)] = value
+
+    def _names(self, e: Expression) -> frozenset[str]:
+        """The names of the expression's variables."""
+        if e not in self._read:
+            for part in parts(e, lambda x: tuple(a for a in children(x) if a not in self._read)):
+                own = {part.name} if isinstance(part, Variable) else ()
+                self._read[part] = frozenset(own).union(*(self._read[a] for a in children(part)))
+        return self._read[e]
 
     def __call__(self, e: Expression) -> Value:
         """The vector of the expression."""
-        if isinstance(e, Constant):
-            return self.f.constant(self.type, e.value)
-        if e not in self._known:
-            self._known[e] = self.leaf(e.name) if isinstance(e, Variable) else self._apply(e)
-        return self._known[e]
+        waiting: list[tuple[Expression, _Code | None]] = [(e, None)]
+        while waiting:
+            part, code = waiting.pop()
+            if code is not None:
+                self._known[part] = code.emit(*(self._value(a) for a in code.arguments))
+            elif isinstance(part, Constant) or part in self._known:
+                pass
+            elif isinstance(part, Variable):
+                self._known[part] = self.leaf(part.name)
+            else:
+                code = self._code(part)
+                waiting.append((part, code))
+                waiting += [(a, None) for a in reversed(code.arguments)]
+        return self._value(e)
 
-    def _apply(self, e: Expression) -> Value:
+    def _value(self, e: Expression) -> Value:
+        """The vector of a constant, or of what is known."""
+        return self.f.constant(self.type, e.value) if isinstance(e, Constant) else self._known[e]
+
+    def _code(self, e: Expression) -> _Code:
         assert isinstance(e, Apply)
         f, name, x = self.f, e.function, e.arguments
         if name in ("add", "sub"):
@@ -89,23 +122,29 @@ class Evaluator:
             if contracted is not None:
                 return contracted
         if name == "where":
-            return f.select(self._condition(x[0]), self(x[1]), self(x[2]))
+            condition = self._condition(x[0])
+            k = len(condition.arguments)
+            return _Code((*condition.arguments, *x[1:]), lambda *v: f.select(condition.emit(*v[:k]), v[k], v[k + 1]))
         if name in _COMPARE:
-            return f.select(self._condition(e), f.constant(self.type, 1.0), f.constant(self.type, 0.0))
+            condition = self._condition(e)
+            one, zero = f.constant(self.type, 1.0), f.constant(self.type, 0.0)
+            return _Code(condition.arguments, lambda *v: f.select(condition.emit(*v), one, zero))
         if name == "pow":
             return self._power(*x)
         if name == "div" and isinstance(x[1], Constant) and _exact_inverse(x[1].value):
-            return f.fmul(self(x[0]), f.constant(self.type, 1 / x[1].value))
+            inverse = f.constant(self.type, 1 / x[1].value)
+            return _Code(x[:1], lambda a: f.fmul(a, inverse))
         if name in ("maximum", "minimum"):
             # a number as the second operand is one instruction, and lets NaN through
             a, b = (x[1], x[0]) if isinstance(x[0], Constant) else x
             if isinstance(b, Constant):
-                return (f.fmax if name == "maximum" else f.fmin)(self(a), b.value)
+                extreme, bound = f.fmax if name == "maximum" else f.fmin, b.value
+                return _Code((a,), lambda v: extreme(v, bound))
         if len(x) == 1:
-            return UNARY[name](f, self(x[0]))
-        return BINARY[name](f, self(x[0]), self(x[1]))
+            return _Code(x, functools.partial(UNARY[name], f))
+        return _Code(x, functools.partial(BINARY[name], f))
 
-    def _contract(self, name: str, a: Expression, b: Expression) -> Value | None:
+    def _contract(self, name: str, a: Expression, b: Expression) -> _Code | None:
         """a b + c, c + a b, a b - c and c - a b as one fused operation."""
         f = self.f
         product, other, first = (b, a, False) if _product(b) else (a, b, True)
@@ -113,26 +152,33 @@ class Evaluator:
             return None
         assert isinstance(product, Apply)
         left, right = product.arguments if product.function == "mul" else (product.arguments[0],) * 2
-        x, y, c = self(left), self(right), self(other)
         if name == "add":
-            return f.fma(x, y, c)
-        return f.fma(x, y, f.fneg(c)) if first else f.fma(f.fneg(x), y, c)
+            return _Code((left, right, other), f.fma)
+        if first:
+            return _Code((left, right, other), lambda x, y, c: f.fma(x, y, f.fneg(c)))
+        return _Code((left, right, other), lambda x, y, c: f.fma(f.fneg(x), y, c))
 
-    def _condition(self, e: Expression) -> Value:
+    def _condition(self, e: Expression) -> _Code:
         f = self.f
         if isinstance(e, Apply) and e.function in _COMPARE:
-            return f.fcmp(_COMPARE[e.function], self(e.arguments[0]), self(e.arguments[1]))
-        return f.fcmp("une", self(e), 0.0)
+            relation = _COMPARE[e.function]
+            return _Code(e.arguments, lambda a, b: f.fcmp(relation, a, b))
+        return _Code((e,), lambda a: f.fcmp("une", a, 0.0))
 
-    def _power(self, base: Expression, exponent: Expression) -> Value:
+    def _power(self, base: Expression, exponent: Expression) -> _Code:
+        f = self.f
         if isinstance(exponent, Constant):
-            return vecmath.power(self.f, self(base), exponent.value)
-        f, double = self.f, "double"
-        x, y = self(base), self(exponent)
-        if element_of(self.type) == double:
-            return vecmath.power_of(f, x, y)
-        wide = vecmath.power_of(f, f.convert("fpext", x, double), f.convert("fpext", y, double))
-        return f.convert("fptrunc", wide, element_of(self.type))
+            number = exponent.value
+            return _Code((base,), lambda x: vecmath.power(f, x, number))
+
+        def power(x: Value, y: Value) -> Value:
+            double = "double"
+            if element_of(self.type) == double:
+                return vecmath.power_of(f, x, y)
+            wide = vecmath.power_of(f, f.convert("fpext", x, double), f.convert("fpext", y, double))
+            return f.convert("fptrunc", wide, element_of(self.type))
+
+        return _Code((base, exponent), power)
 
 
 def _product(e: Expression) -> bool:

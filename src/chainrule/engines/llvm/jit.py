@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import functools
-from collections.abc import Callable
+import struct
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +17,9 @@ from chainrule.engines.llvm.team import inside
 # The emitter writes loops, tiles and unrolling as they are to be: no pass over the IR pays for its time, and the code
 # generator's third level takes longer for the same code.
 CODEGEN_LEVEL = 2
+PART = 2000
+"""Lines of IR that are compiled at a time, which nothing interrupts: a tenth of a second."""
+_SEVERAL = b"chainrule objects\n"
 
 
 @functools.cache
@@ -44,24 +48,42 @@ def _machine(target: Target) -> Any:
     )
 
 
-def _parsed(module: Module, machine: Any) -> Any:
-    """LLVM's own form of the module, verified, with the sizes and alignments of its target."""
-    parsed = _backend(module.target).parse_assembly(module.text())
+def _parsed(target: Target, text: str, machine: Any) -> Any:
+    """LLVM's own form of a module's text, verified, with the sizes and alignments of its target."""
+    parsed = _backend(target).parse_assembly(text)
     parsed.data_layout = str(machine.target_data)
     parsed.verify()
     return parsed
 
 
 def object_code(module: Module) -> bytes:
-    """The module as an object file for its target.  Raises RuntimeError if the IR does not hold together."""
-    machine = _machine(module.target)
-    return bytes(machine.emit_object(_parsed(module, machine)))
+    """The module as an object file for its target, or several of them, packed.
+
+    Signals are heard between two of them.  Raises RuntimeError if the IR does not hold together.
+    """
+    machine, objects = _machine(module.target), []
+    for text in module.parts(PART):
+        with inside():
+            objects.append(bytes(machine.emit_object(_parsed(module.target, text, machine))))
+    return objects[0] if len(objects) == 1 else _SEVERAL + b"".join(struct.pack("<Q", len(o)) + o for o in objects)
+
+
+def _objects(binary: bytes) -> Iterator[bytes]:
+    """The object files of what `object_code` has made."""
+    if not binary.startswith(_SEVERAL):
+        yield binary
+        return
+    at = len(_SEVERAL)
+    while at < len(binary):
+        (size,) = struct.unpack_from("<Q", binary, at)
+        yield binary[at + 8 : at + 8 + size]
+        at += 8 + size
 
 
 def assembly(module: Module) -> str:
     """The module as assembly text.  Raises RuntimeError if the IR does not hold together."""
     machine = _machine(module.target)
-    return str(machine.emit_assembly(_parsed(module, machine)))
+    return str(machine.emit_assembly(_parsed(module.target, module.text(), machine)))
 
 
 def has_backend(target: Target) -> bool:
@@ -81,7 +103,8 @@ class Code:
         llvm = _backend(target)
         empty = llvm.parse_assembly(f'target triple = "{target.triple}"')
         self._engine = llvm.create_mcjit_compiler(empty, _machine(target))
-        self._engine.add_object_file(llvm.ObjectFileRef.from_data(binary))
+        for each in _objects(binary):
+            self._engine.add_object_file(llvm.ObjectFileRef.from_data(each))
         self._engine.finalize_object()
 
     def address(self, name: str) -> int:
@@ -127,8 +150,8 @@ def load(target: Target, dtype: str, key: str | bytes, build: Callable[[], Modul
             texts["plan.txt"] = about.plan() + "\n"
         dump.write(place, f"{'code' if about is None else about.name}-{name[:10]}", texts)
     binary = cache.read(name)
+    if binary is None:
+        binary = object_code(build())
+        cache.write(name, binary)
     with inside():
-        if binary is None:
-            binary = object_code(build())
-            cache.write(name, binary)
         return Code(target, binary)

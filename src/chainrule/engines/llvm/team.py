@@ -63,17 +63,17 @@ class _Worker:
         return self._finished is ticket
 
 
-_lock = threading.Lock()
 _idle: list[list[_Worker]] = []
+"""Crews that nobody uses.  A list without a lock: to take from it and to add to it is one step for the interpreter
+each, and a handler of signals that calls may strike at any time."""
 _inside: dict[object, Callable[[], None] | None] = {}
 _leaving = False
 PATIENCE = 5.0  # seconds that the end of the process waits for native code on daemon threads
 
 
 def _forget() -> None:
-    """In a forked child the threads are gone, and the lock may be held by one of them."""
-    global _lock, _idle
-    _lock, _idle = threading.Lock(), []
+    """In a forked child the threads are gone."""
+    _idle.clear()
     _inside.clear()
 
 
@@ -132,8 +132,10 @@ def _run(native: Any, args: int, team: int, on_interrupt: Callable[[], None] | N
     if team == first:
         native(args, 0, 1)
         return
-    with _lock:
-        crew = _idle.pop() if _idle else []
+    try:
+        crew = _idle.pop()
+    except IndexError:
+        crew = []
     while len(crew) < team - first:
         crew.append(_Worker())
     workers, ticket = crew[: team - first], object()
@@ -158,8 +160,7 @@ def _run(native: Any, args: int, team: int, on_interrupt: Callable[[], None] | N
                 finished = worker.wait(ticket, 0.1 if trouble is not None else -1)
             except BaseException as error:
                 trouble = error
-    with _lock:
-        _idle.append(crew)
+    _idle.append(crew)
     if trouble is not None:
         raise trouble
 

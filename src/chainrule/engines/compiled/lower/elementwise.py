@@ -31,7 +31,7 @@ def identity(kind: str) -> float:
 
 
 @dataclass(frozen=True)
-class Piece:
+class Stretch:
     """Columns that stand together in a value that is laid out of others."""
 
     source: Symbol | None
@@ -44,20 +44,20 @@ class Piece:
     """How many."""
 
 
-def pieces(equation: Equation) -> list[Piece]:
+def stretches(equation: Equation) -> list[Stretch]:
     """The pieces of T, in the order of its columns."""
     op = equation.op
     if isinstance(op, Columns):
-        return [Piece(equation.operands[0], op.start, 0, op.count)]
+        return [Stretch(equation.operands[0], op.start, 0, op.count)]
     assert isinstance(op, Beside)
     found, end = [], 0
     for gap, source in zip(op.gaps(equation.operands), [*equation.operands, None], strict=True):
         if gap:
-            found.append(Piece(None, 0, end, gap))
+            found.append(Stretch(None, 0, end, gap))
             end += gap
         if source is not None:
             count = int(source.shape[1])
-            found.append(Piece(source, 0, end, count))
+            found.append(Stretch(source, 0, end, count))
             end += count
     return found
 
@@ -109,14 +109,14 @@ def arrange(frame: Frame, stage: Arrange) -> None:
 
     def panel_body(panel: Int) -> None:
         for e in stage.equations:
-            for piece in pieces(e):
-                to, count = piece.to, piece.count
+            for stretch in stretches(e):
+                to, count = stretch.to, stretch.count
 
-                def column(j: Int, e: Equation = e, piece: Piece = piece) -> None:
-                    if piece.source is None:
+                def column(j: Int, e: Equation = e, stretch: Stretch = stretch) -> None:
+                    if stretch.source is None:
                         value = f.constant(frame.type_of(row), 0.0)
                     else:
-                        value = frame.load_batch(piece.source.name, panel, f.add(j, piece.start - piece.to), row)
+                        value = frame.load_batch(stretch.source.name, panel, f.add(j, stretch.start - stretch.to), row)
                     frame.store_batch(value, e.target.name, panel, j, row)
 
                 f.loop(to, to + count, column)

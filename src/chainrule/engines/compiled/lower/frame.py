@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from chainrule.engines.compiled.kernels.nonzero import NonzeroLists, PlacedLists
@@ -33,7 +33,9 @@ class Lanes:
     """
 
     first: int
+    """Where the run begins."""
     count: int
+    """How many lanes."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,19 @@ class Part:
         return {name: x for name, x in vars(self).items() if isinstance(x, Value)}
 
 
+def rate_names(plan: Plan) -> list[str]:
+    """The columns of the table of rates: given rates, then what follows from rates and counters alone."""
+    given = [s.name for s in plan.program.given if s.role == "rate"]
+    return given + [e.target.name for e in plan.rates]
+
+
+def place_of(name: str, memory: Memory) -> int | None:
+    """Where a value lies, in elements: in its buffer, or of a workspace of one lane panel; None if nowhere."""
+    if name in memory.batch:
+        return memory.batch[name] * memory.layout.panel
+    return memory.stored.get(name, memory.fixed.get(name))
+
+
 @dataclass(frozen=True)
 class Frame:
     """The function under construction and everything that stages share."""
@@ -94,8 +109,12 @@ class Frame:
         part: Part,
         names: Iterable[str],
         grown: frozenset[str] = frozenset(),
+        places: Mapping[str, Int] | None = None,
     ) -> Frame:
-        """Loads the arguments and computes the addresses of what is named, in the entry block."""
+        """Loads the arguments and computes the addresses of what is named, in the entry block.
+
+        places: those of the named values, where they are not the plan's (see `place_of`).
+        """
         memory, real = plan.memory, plan.memory.layout.real
         words, addresses = {}, {}
         for word in range(memory.words):
@@ -103,14 +122,16 @@ class Frame:
             words[word] = f.load(type, f.at(arguments, word, type="i64"))
         workspace = words[Word.WORKSPACE] if part.workspace is None else part.workspace
         for name in sorted(names):  # the same code in every process
+            place = place_of(name, memory) if places is None else places.get(name)
+            if place is None:
+                continue
             if name in memory.stored:
-                addresses[name] = f.at(words[Word.STORED], memory.stored[name], type=real)
+                addresses[name] = f.at(words[Word.STORED], place, type=real)
             elif name in memory.fixed:
                 base = words[Word.FIXED] if part.sums is None or name not in grown else part.sums
-                addresses[name] = f.at(base, memory.fixed[name], type=real)
-            elif name in memory.batch:
-                unit = memory.batch[name] * memory.layout.panel
-                addresses[name] = f.at(workspace, (words[Word.PANELS], unit), type=real)
+                addresses[name] = f.at(base, place, type=real)
+            else:
+                addresses[name] = f.at(workspace, f.mul(words[Word.PANELS], place), type=real)
         if part.scratch is None:
             offset = f.mul(f.value(part.tid), words[Word.SCRATCH_SIZE])
             part = replace(part, scratch=f.at(words[Word.SCRATCH], offset, type=real))
@@ -170,16 +191,11 @@ class Frame:
         f, real = self.f, self.layout.real
         if name == BATCH:
             return f.convert("sitofp", f.value(self.part.whole), real)
-        rates = self.rate_names()
+        rates = rate_names(self.plan)
         if name in rates:
             row = f.at(self.words[Word.RATES], (f.value(self.part.step), len(rates)), rates.index(name), type=real)
             return f.load(real, row)
         return f.load(real, self.addresses[name])
-
-    def rate_names(self) -> list[str]:
-        """The columns of the table of rates: given rates, then what follows from rates and counters alone."""
-        given = [s.name for s in self.plan.program.given if s.role == "rate"]
-        return given + [e.target.name for e in self.plan.rates]
 
     def splats(self, equations: Sequence[Equation]) -> dict[str, Value]:
         """The scalars that the equations read, in every lane of a panel row; emitted before their loops.

@@ -7,12 +7,15 @@ reduction.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from chainrule.engines.compiled.kernels.long_sums import LONG, accumulated
 from chainrule.engines.compiled.kernels.panels import PanelLayout
-from chainrule.engines.compiled.lower.elementwise import combine, identity, pieces
+from chainrule.engines.compiled.lower.elementwise import combine, identity, stretches
 from chainrule.engines.compiled.plan import Plan
 from chainrule.engines.compiled.plan.memory import ROW
-from chainrule.engines.compiled.plan.stages import Arrange, Lookup, PerSample, Product, loops_of
+from chainrule.engines.compiled.plan.stages import Arrange, Lookup, PerSample, Product, Stage, loops_of
+from chainrule.engines.llvm import subnormal
 from chainrule.engines.llvm.emit import Function, Int, Module, Value
 from chainrule.engines.llvm.expression import Evaluator
 from chainrule.program.equation import Equation
@@ -31,6 +34,8 @@ BLOCK = 512
 """Rows of W that make a partial sum of z, where W has very many."""
 PIECE = 1024
 """Vectors of such partial sums, on the stack."""
+LAYERS = 4
+"""Products whose code is one function, where there are more."""
 
 
 class _Row:
@@ -80,8 +85,9 @@ class _Row:
 
     # --- stages --------------------------------------------------------------------------------------------------
 
-    def run(self) -> None:
-        for stage in self.plan.stages:
+    def run(self, stages: Iterable[Stage]) -> None:
+        """Emits the code of these stages."""
+        for stage in stages:
             if isinstance(stage, Product):
                 self.product(stage)
             elif isinstance(stage, Lookup):
@@ -256,15 +262,15 @@ class _Row:
     def arrange(self, equation: Equation) -> None:
         """Numbers of other rows to their places in this one."""
         f, real = self.f, self.layout.real
-        for piece in pieces(equation):
-            to = f.at(self.at[equation.target.name], piece.to, type=real)
-            source = None if piece.source is None else f.at(self.at[piece.source.name], piece.start, type=real)
+        for stretch in stretches(equation):
+            to = f.at(self.at[equation.target.name], stretch.to, type=real)
+            source = None if stretch.source is None else f.at(self.at[stretch.source.name], stretch.start, type=real)
 
             def number(i: Int, to: Value = to, source: Value | None = source) -> None:
                 value = f.constant(real, 0.0) if source is None else f.load(real, f.at(source, i, type=real))
                 f.store(value, f.at(to, i, type=real))
 
-            f.loop(0, piece.count, number)
+            f.loop(0, stretch.count, number)
 
     def loop(self, width: int, equations: list[Equation]) -> None:
         """Equations over one row; the spare lanes of the last vector stay out of reductions."""
@@ -318,11 +324,30 @@ def _sound(f: Function, layout: PanelLayout, inputs: int, vocabulary: int | None
     return f.fcmp("oeq", f.reduce(f.fadd, f.loop(0, -(-inputs // layout.lanes), number, [zero])[0]), 0.0)
 
 
+def pieces(plan: Plan) -> list[list[Stage]]:
+    """The stages, of many layers in several pieces: each is a function, and so none takes long to compile.
+
+    Sums of a row stay in registers, so no cut comes between one and what reads it.
+    """
+    last = {operand: k for k, stage in enumerate(plan.stages) for e in stage.equations for operand in e.operands}
+    cut: list[list[Stage]] = [[]]
+    products, read = 0, -1  # in the last piece; the last stage that reads a sum made so far
+    for k, stage in enumerate(plan.stages):
+        if isinstance(stage, Product):
+            if products == LAYERS and read < k:
+                cut.append([])
+                products = 0
+            products += 1
+        cut[-1].append(stage)
+        read = max([read, *(last.get(e.target, -1) for e in stage.equations if isinstance(e.op, Reduce))])
+    return cut
+
+
 def lower_row(plan: Plan, layout: PanelLayout, offsets: dict[str, int]) -> Module:
     """i64 row(stored, workspace, x): 1, or 0 for an x that the checked door has to see."""
     module = Module(layout.target)
     given = next(s for s in plan.program.given if s.role == "input")
-    f = module.function(ROW, ["ptr", "ptr", "ptr"], "i64")
+    f = module.function("one_sample", ["ptr", "ptr", "ptr"], "i64", internal=True)
     tables = [s.equations[0].operands[0] for s in plan.stages if isinstance(s, Lookup)]
     vocabulary = int(tables[0].shape[0]) if given.integers else None
     good, bad = f.new_label("good"), f.new_label("bad")
@@ -330,7 +355,15 @@ def lower_row(plan: Plan, layout: PanelLayout, offsets: dict[str, int]) -> Modul
     f.label(bad)
     f.ret(f.constant("i64", 0))
     f.label(good)
-    row = _Row(f, layout, plan, offsets)
-    row.run()
+    cut = pieces(plan)
+    for k, stages in enumerate(cut):
+        if len(cut) == 1:
+            _Row(f, layout, plan, offsets).run(stages)
+            continue
+        part = module.function(f"layers{k}", ["ptr", "ptr", "ptr"], internal=True)
+        _Row(part, layout, plan, offsets).run(stages)
+        part.ret()
+        f.call(part, *f.args)
     f.ret(f.constant("i64", 1))
+    subnormal.entry(module, ROW, f)
     return module

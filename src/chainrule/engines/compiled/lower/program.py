@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from chainrule.engines.compiled.lower import elementwise, plain, samples
-from chainrule.engines.compiled.lower.frame import Frame, Part
+from chainrule.engines.compiled.lower.frame import Frame, Part, place_of
 from chainrule.engines.compiled.lower.product_stage import product
+from chainrule.engines.compiled.lower.repeated import Likeness, Likenesses
 from chainrule.engines.compiled.plan import Plan
 from chainrule.engines.compiled.plan.memory import GROUPS, RUN, Word, size_of
 from chainrule.engines.compiled.plan.stages import (
@@ -34,7 +35,7 @@ from chainrule.engines.compiled.plan.stages import (
     Sums,
 )
 from chainrule.engines.compiled.plan.steps import AddUp, Ask, Chunks, HandOut, KeepCost, Look, Meet, Run, Step
-from chainrule.engines.llvm import team
+from chainrule.engines.llvm import subnormal, team
 from chainrule.engines.llvm.emit import Function, Int, Module, Value
 from chainrule.program.equation import Equation
 from chainrule.program.op import Reduce
@@ -60,10 +61,11 @@ _EMIT: dict[type[Stage], Callable[..., None]] = {
 def lower(plan: Plan) -> Module:
     """The module of a plan: its function `RUN`(arguments, thread, team), and a function a stage."""
     module = Module(plan.memory.layout.target)
-    f = module.function(RUN, ["ptr", "i64", "i64"])
+    f = module.function("batches", ["ptr", "i64", "i64"], internal=True)
     arguments, tid, count = f.args
     frame = Frame.enter(f, plan, arguments, Part(tid, count), {**plan.memory.stored, **plan.memory.fixed})
     _Lowering(f, plan, frame.words).run(frame)
+    subnormal.entry(module, RUN, f)
     return module
 
 
@@ -73,6 +75,7 @@ class _Lowering:
         self.plan = plan
         self.words = words
         self.leave = f.new_label("leave")
+        self.likenesses = Likenesses(plan)
 
     def run(self, frame: Frame) -> None:
         f, words = self.f, self.words
@@ -113,7 +116,11 @@ class _Lowering:
     def _run(self, frame: Frame, step: Run) -> None:
         stage = step.stage
         emit = functools.partial(_EMIT[type(stage)], stage=stage)
-        call = functools.partial(self._call, frame, stage.reads() | stage.writes(), emit)
+        likeness = self.likenesses.of(stage)
+        if likeness is None:
+            call = functools.partial(self._call, frame, stage.reads() | stage.writes(), emit)
+        else:
+            call = functools.partial(self._call_repeated, frame, likeness, emit)
         if step.skipped:
             self._unless_stopped(call)
         else:
@@ -125,13 +132,34 @@ class _Lowering:
         Small functions compile faster than one large one, and hold fewer addresses at a time.
         """
         moving = frame.part.moving()
-        module = self.f.module
-        f = module.function(f"stage{len(module.functions)}", ["ptr", *(x.type for x in moving.values())], internal=True)
-        arguments, *received = f.args
-        part = replace(frame.part, **dict(zip(moving, received, strict=True)))
+        f, arguments, part, _ = self._stage_function(frame, 0)
         emit(Frame.enter(f, self.plan, arguments, part, self.plan.touched(names), frame.grown))
         f.ret()
         self.f.call(f, frame.arguments, *moving.values())
+
+    def _call_repeated(self, frame: Frame, likeness: Likeness, emit: Callable[[Frame], None]) -> None:
+        """A call of the one function for all stages of a likeness, with the places of this one's values."""
+        shared, moving = self.f.module.shared, frame.part.moving()
+        at = {name: place for name in likeness.names if (place := place_of(name, self.plan.memory)) is not None}
+        fixed = {name: x for name, x in vars(frame.part).items() if name not in moving}
+        grown = tuple(name in frame.grown for name in likeness.names)
+        key = ("stage", likeness, tuple(fixed.items()), tuple(moving), grown)
+        if key not in shared:
+            f, arguments, part, received = self._stage_function(frame, len(at))
+            places = dict(zip(at, received, strict=True))
+            emit(Frame.enter(f, self.plan, arguments, part, at, frame.grown, places))
+            f.ret()
+            shared[key] = f
+        self.f.call(shared[key], frame.arguments, *moving.values(), *at.values())
+
+    def _stage_function(self, frame: Frame, places: int) -> tuple[Function, Value, Part, list[Value]]:
+        """A function for a stage, the arguments' record and the part of the work in it, and so many places."""
+        moving, module = frame.part.moving(), self.f.module
+        types = ["ptr", *(x.type for x in moving.values()), *["i64"] * places]
+        f = module.function(f"stage{len(module.functions)}", types, internal=True)
+        arguments, *received = f.args
+        part = replace(frame.part, **dict(zip(moving, received[: len(moving)], strict=True)))
+        return f, arguments, part, received[len(moving) :]
 
     # --- chunks --------------------------------------------------------------------------------------------------
 

@@ -31,4 +31,4 @@ class Recipe:
 
     def key(self, program: Program) -> str:
         """What tells the code of this program, run this way, from all other."""
-        return f"{program!r}|{self!r}"
+        return f"{program.digest}|{self!r}"
