@@ -29,7 +29,7 @@ from chainrule.rules.forward import forward
 
 KEY = "chainrule"
 """Of the file's metadata: the format, the spec and the settings as JSON."""
-KIND, VERSION = "network", 1
+KIND, VERSION = "network", 2
 """Of the format, "network 1"; docs/MODEL_FORMAT.md says what it is."""
 LONGEST_NAME = 1_000_000
 """Characters of a vocabulary."""
@@ -124,7 +124,8 @@ def save(
 
     fit: of a checkpoint, the state of its fit as JSON-ready data, and the arrays that are the fit's own.
     """
-    about = {"format": f"{KIND} {VERSION}", "digest": _NONE, "spec": spec.to_dict(), "settings": dict(settings)}
+    version = 1 if spec.graph.chain else VERSION  # what 0.1.0 can read stays readable to it
+    about = {"format": f"{KIND} {version}", "digest": _NONE, "spec": spec.to_dict(), "settings": dict(settings)}
     if fit is not None:
         state, beside = fit
         about["fit"] = {"arrays": sorted(beside), "state": state}

@@ -169,8 +169,8 @@ FORGED: dict[str, tuple[Edit, str]] = {
     "another name": (lambda h, a: h.update(b3=h.pop("b2")), "'b2' is nothing, not float32 [2] (1 more arrays differ)"),
     "a seed below 0": (lambda h, a: a["settings"].update(seed=-1), "settings.seed must be a whole number, 0 or more"),
     "a later format": (
-        lambda h, a: a.update(format="network 2"),
-        "was saved by a newer chainrule (a network of format 2; this one reads up to 1)",
+        lambda h, a: a.update(format="network 3"),
+        "was saved by a newer chainrule (a network of format 3; this one reads up to 2)",
     ),
     "no format": (lambda h, a: a.pop("format"), "is not a network saved by chainrule (its format says None)"),
 }  # fmt: skip

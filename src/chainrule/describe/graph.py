@@ -70,6 +70,12 @@ class Graph:
     """The node (or input) whose value has the name."""
 
     @property
+    def chain(self) -> bool:
+        """Whether every layer simply takes the value of the one before, with weights of its own."""
+        plain = all(node.below == (k - 1,) and node.layer.tied is None for k, node in enumerate(self.nodes))
+        return plain and not self.names
+
+    @property
     def last_activation(self) -> Activation:
         """The activation that the last value comes out of."""
         at = len(self.nodes) - 1
