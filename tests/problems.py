@@ -223,10 +223,10 @@ PROBLEMS: list[Problem] = [*_by_activation(), *_by_loss(), *_SINGLE, *_OWN, *_GR
 
 
 def on_each_engine(turn: int) -> pytest.MarkDecorator:
-    """Every problem on the reference engine and, compiled, the third of them whose turn it is; the others are long.
+    """Every problem on the reference engine and, compiled, the sixth of them whose turn it is; the others are long.
 
     Compiling is most of a test's time.  The gradients of all are compiled in every run; of the tests that look at more,
-    each has another turn (0, 1, 2), so that every problem is compiled by one of them too.
+    each has another turn.
     """
     return pytest.mark.parametrize(
         ("problem", "engine"),
@@ -235,7 +235,7 @@ def on_each_engine(turn: int) -> pytest.MarkDecorator:
                 problem,
                 engine,
                 id=f"{problem}-{engine}",
-                marks=[pytest.mark.long] if engine == "compiled" and number % 3 != turn else [],
+                marks=[pytest.mark.long] if engine == "compiled" and number % 6 != turn else [],
             )
             for number, problem in enumerate(PROBLEMS)
             for engine in ("reference", "compiled")

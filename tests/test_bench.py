@@ -234,6 +234,7 @@ def test_the_environment_of_workers() -> None:
     assert "intra_op_parallelism_threads=1" in one["XLA_FLAGS"] and "XLA_FLAGS" not in two
 
 
+@pytest.mark.long
 def test_who_fails_or_differs_is_said(places: None) -> None:
     plan = Plan(
         (WORKLOADS["tiny"],),

@@ -192,6 +192,21 @@ def test_running_an_update_is_one_step_without_overwriting(engine: str) -> None:
         np.testing.assert_allclose(found[name], reference[name], rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("optimizer", [None, cr.SGD(0.02)], ids=str)
+def test_what_nobody_asked_for_is_not_in_the_way(engine: str, optimizer: cr.SGD | None) -> None:
+    """A whole derivation has dX and every gradient in it, whatever is wanted of a run."""
+    net = cr.Network(4, [cr.Dense(5, "relu"), cr.Dense(3, "softmax")], "cross_entropy", engine=engine, seed=1)
+    program = net.derive(optimizer=optimizer)
+    X = np.random.default_rng(0).normal(size=(7, 4)).astype(np.float32)
+    rates = {"lr": np.float32(0.02), "t": 1}
+    given = {**net.parameters, "X": X, "Y": np.eye(3, dtype=np.float32)[np.arange(7) % 3], "m": np.float32(7), **rates}
+    expected = ReferenceEngine(net.dtype).run(program, given, ("J", "dW1", "dX", "W1"))
+    for wanted in (("J",), ("dW1",), ("W1", "J"), ("dX",)):
+        values = net.engines.named(engine).run(program, given, wanted)
+        for name in wanted:
+            np.testing.assert_allclose(values[name], expected[name], rtol=1e-5, atol=1e-6, err_msg=name)
+
+
 # --- orders ----------------------------------------------------------------------------------------------------------
 
 

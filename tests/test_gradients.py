@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -26,8 +28,17 @@ def test_the_list_covers_every_layer_activation_and_loss() -> None:
     assert any(s.l1 for s in specs) and any(s.l2 for s in specs) and any(isinstance(s.loss, cr.Cost) for s in specs)
 
 
-@by_name
-@pytest.mark.parametrize("training", [True, False], ids=["training", "inference"])
+def _ways() -> list[Any]:
+    """Every problem in training, and as it predicts where that is another program: dropout, batch normalisation."""
+    ways = []
+    for problem in PROBLEMS:
+        differs = any(layer.random or layer.over_batch for layer in problem.network("reference").spec.layers)
+        ways += [pytest.param(problem, True, id=f"{problem}-training")]
+        ways += [pytest.param(problem, False, id=f"{problem}-inference")] * differs
+    return ways
+
+
+@pytest.mark.parametrize(("problem", "training"), _ways())
 def test_gradients_are_slopes_of_the_cost(problem: Problem, training: bool, engine: str) -> None:
     net = problem.network(engine)
     X, y, w = problem.data()

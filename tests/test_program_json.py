@@ -238,6 +238,20 @@ def test_what_may_be_read_is_not_too_deep_for_who_reads_it_then() -> None:
         assert ENGINES[engine](np.dtype(np.float64)).run(program, given, ("A1",))["A1"].shape == (3, 2)
 
 
+def test_parts_that_double_come_back_and_are_run() -> None:
+    """Written out, it would have 2¹⁴⁵ parts: whoever reads it takes each once."""
+    doubled: Expression = Variable("X")
+    for k in range(DEEPEST - 10):
+        doubled = Apply("mul", (doubled, doubled)) if k % 2 else Apply("tanh", (doubled,))
+    program = Program.from_json(same(one_equation(doubled)))
+    assert "a formula of more than" in str(program)
+    with pytest.raises(cr.FormulaError, match="when it is written out"):
+        program.show("row")
+    given = {"X": np.full((3, 2), 0.9), BATCH: np.float64(3)}
+    answers = [ENGINES[engine](np.dtype(np.float64)).run(program, given, ("A1",))["A1"] for engine in ENGINES]
+    assert all(a.shape == (3, 2) and not a.any() for a in answers)  # 0.9² ² ² ... is 0 soon
+
+
 @pytest.mark.parametrize(
     "value", [0.1, 1e-320, 1.7976931348623157e308, -0.0, 2.0**53 + 2, math.pi, math.inf, -math.inf]
 )

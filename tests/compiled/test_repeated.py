@@ -17,6 +17,7 @@ from chainrule.engines.compiled.lower.program import lower
 from chainrule.engines.compiled.plan import Plan, Recipe, plan
 from chainrule.engines.compiled.plan.stages import Product
 from chainrule.engines.llvm import target
+from chainrule.engines.table import ENGINES
 
 LAYOUT = PanelLayout(target.named("x86-64-v3"), "float32")
 RECIPES = [Recipe(training=True, large=large) for large in (False, True)]
@@ -61,6 +62,17 @@ def test_what_differs_is_not_alike() -> None:
             names.setdefault(likeness, set()).add((stage.form, shapes, text, kept))
     assert len(names) > 8
     assert all(len(kinds) == 1 for kinds in names.values())
+
+
+def test_formulas_of_the_same_parts_are_not_alike() -> None:
+    """z - σ(z) and σ(z) - z have the same parts and the same functions, joined otherwise."""
+    layers = [cr.Dense(8, cr.Activation(g)) for g in ("z - sigmoid(z)", "sigmoid(z) - z") for _ in range(6)]
+    nets = [cr.Network(4, [*layers, cr.Dense(2)], "squared_error", dtype="float64", engine=e) for e in ENGINES]
+    X = np.random.default_rng(0).normal(size=(20, 4))
+    answers = [{"prediction": net.predict(X), **net.gradients(X, X[:, :2])} for net in nets]
+    for name, array in answers[0].items():
+        np.testing.assert_allclose(answers[1][name], array, rtol=1e-9, atol=1e-12, err_msg=name)
+    assert np.abs(answers[0]["W1"]).max() > 1e-6  # every layer counts
 
 
 def _layers(kind: str) -> list[Any]:

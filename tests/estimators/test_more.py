@@ -381,6 +381,29 @@ def test_callbacks(tmp_path: Any) -> None:
     assert held.n_iter_ < 200 and stopping.best_value == max(held.validation_scores_)
 
 
+def test_a_callback_is_called_after_every_so_many_batches() -> None:
+    """As in `Network.fit`; and the pauses change nothing in the numbers."""
+
+    class Every(cr.Callback):
+        every = 4
+
+        def __init__(self) -> None:
+            self.steps: list[int] = []
+
+        def on_batches_end(self, fit: cr.FitState) -> None:
+            self.steps.append(fit.step)
+
+    every = Every()
+    options: dict[str, Any] = {"batch_size": 32, "max_iter": 5, "random_state": 0}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        watched = cr.MLPClassifier((8,), callbacks=[every], **options).fit(IRIS, KIND)
+        alone = cr.MLPClassifier((8,), **options).fit(IRIS, KIND)
+    assert every.steps == list(range(4, 5 * -(-len(IRIS) // 32) + 1, 4))
+    assert watched.loss_curve_ == alone.loss_curve_
+    assert all(a.tobytes() == b.tobytes() for a, b in zip(watched.coefs_, alone.coefs_, strict=True))
+
+
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
 def test_time_limit(solver: str) -> None:
     X = np.random.default_rng(0).normal(size=(2000, 50))

@@ -19,9 +19,9 @@ from chainrule.engines.philox import random_words
 from chainrule.engines.recent import Recent
 from chainrule.program.equation import Equation, Program
 from chainrule.program.op import Beside, Columns, Elementwise, Gather, Mask, MatMul, OneHot, Reduce, ScatterAdd
-from chainrule.program.scalar import Apply, Constant, Expression, Reduction, Variable
+from chainrule.program.scalar import Apply, Constant, Expression, Reduction, Variable, children
 from chainrule.program.symbol import BATCH, STORED, Symbol
-from chainrule.program.walk import children, parts, variables
+from chainrule.program.walk import parts, variables
 
 Evaluate = Callable[[dict[str, Any]], Any]
 """From the values so far to an equation's value."""

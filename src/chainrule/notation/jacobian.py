@@ -22,12 +22,13 @@ from chainrule.program.scalar import (
     Reduction,
     Variable,
     apply,
+    children,
     divide,
     is_zero,
     multiply,
     where,
 )
-from chainrule.program.walk import children, replace
+from chainrule.program.walk import replace
 
 Terms = tuple[tuple[Expression, Expression], ...]
 

@@ -13,9 +13,9 @@ from chainrule.describe.activations import ACTIVATIONS
 from chainrule.describe.losses import canonical_pairs
 from chainrule.program.equation import Equation, Program
 from chainrule.program.op import Beside, Columns, Elementwise, MatMul, Reduce
-from chainrule.program.scalar import Apply, Expression, Reduction, Variable
+from chainrule.program.scalar import Apply, Expression, Reduction, Variable, children
 from chainrule.program.symbol import Symbol
-from chainrule.program.walk import children, occurrences, replace
+from chainrule.program.walk import occurrences, replace
 
 FAMILIAR: Mapping[str, Expression] = {a.name: a.expression for a in ACTIVATIONS.values() if a.entries is not None}
 """Functions of a whole row with a name of their own."""

@@ -36,8 +36,6 @@ from chainrule.program.verify import verify
 
 DEEPEST = 300
 """Levels of an expression."""
-WRITTEN = 1_000_000
-"""Parts of all expressions as they are written out, where each use of a shared part counts."""
 MOST = 100_000
 """Symbols; equations of a section; parts of an expression."""
 NAMED = 100
@@ -90,7 +88,7 @@ _SETTINGS: Mapping[str, Kind] = {
     "start": Whole(0, 2**31),
     "count": _SIZE,
 }
-"""What the operations' fields may be, but for expressions."""
+"""What each field of the operations may be, but for `expression`."""
 _INFINITE = Text(("inf", "-inf", "nan"), what="number")
 _KINDS = Text(get_args(ReductionKind), what="kind of reduction")
 _FUNCTIONS = Text(tuple(FUNCTIONS), what="function")
@@ -229,7 +227,7 @@ class EquationRecord:
         operations = {}
         for op in OPERATIONS:
             kinds: dict[str, Kind] = {"target": called, "operands": Listed(called, most=MOST)}
-            kinds |= {f.name: _SETTINGS.get(f.name, parts) for f in fields(op)}
+            kinds |= {f.name: parts if f.name == "expression" else _SETTINGS[f.name] for f in fields(op)}
             kinds |= {"rule": Text(), "through": Listed(called, most=MOST), "layer": Whole(0, 2**31)}
             absent = {f.name: f.default for f in fields(op) if f.default is not MISSING}
             operations[op.__name__] = Object(kinds, {**absent, "rule": "", "through": (), "layer": None})
@@ -246,31 +244,23 @@ class EquationRecord:
 class Parts:
     """An expression as the list of its parts."""
 
-    def __init__(self) -> None:
-        self._left = WRITTEN
-
     def read(self, value: object, place: str) -> Expression:
         """The expression.  Raises DataError."""
         if not isinstance(value, list) or not 1 <= len(value) <= MOST:
             raise DataError(expected(place, f"a list of 1 to {MOST:,} parts", value))
         parts: list[Expression] = []
         depths: list[int] = []
-        written: list[int] = []
         unused = set(range(len(value) - 1))
         for k, said in enumerate(value):
             part, under = _part(said, parts, f"{place}[{k}]")
             hash(part)  # known from the leaves up, however deep it is
             parts.append(part)
             depths.append(1 + max((depths[x] for x in under), default=0))
-            written.append(1 + sum(written[x] for x in under))
             unused.difference_update(under)
             if depths[k] > DEEPEST:
                 raise DataError(f"{place}[{k}]: is nested more than {DEEPEST} levels deep.")
-            if written[k] > self._left:
-                raise DataError(f"{place}[{k}]: all expressions, written out, have more than {WRITTEN:,} parts.")
         if unused:
             raise DataError(f"{place}[{min(unused)}]: no part after it is made of it.")
-        self._left -= written[-1]
         return parts[-1]
 
 

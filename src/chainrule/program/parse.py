@@ -26,8 +26,9 @@ from chainrule.program.scalar import (
     Variable,
     apply,
     as_expression,
+    children,
 )
-from chainrule.program.walk import children, parts, variables
+from chainrule.program.walk import parts, variables
 
 _BINARY = {ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.Div: "div", ast.Pow: "pow"}
 _COMPARE = {ast.Lt: "lt", ast.LtE: "le", ast.Gt: "gt", ast.GtE: "ge", ast.Eq: "eq", ast.NotEq: "ne"}

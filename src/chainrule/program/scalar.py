@@ -105,7 +105,7 @@ class Constant(Expression):
         if not isinstance(other, Constant):
             return NotImplemented
         signs = math.copysign(1, self.value), math.copysign(1, other.value)
-        return (self.value,) == (other.value,) and signs[0] == signs[1]
+        return (self.value,) == (other.value,) and signs[0] == signs[1]  # as members: a NaN is itself
 
 
 @dataclass(frozen=True, eq=True)
@@ -163,6 +163,15 @@ class Reduction(Expression):
         return same(self, other)
 
 
+def children(e: Expression) -> tuple[Expression, ...]:
+    """The expressions right under this one."""
+    if isinstance(e, Apply):
+        return e.arguments
+    if isinstance(e, Reduction):
+        return (e.argument,)
+    return ()
+
+
 def same(a: object, b: object) -> bool:
     """Whether two expressions have the same structure; parts that are shared are compared once."""
     pairs, compared = [(a, b)], set()
@@ -193,7 +202,7 @@ def _graph(e: Expression) -> str:
     while waiting:
         part = waiting[-1]
         assert isinstance(part, Apply | Reduction)
-        under = part.arguments if isinstance(part, Apply) else (part.argument,)
+        under = children(part)
         before = [x for x in under if isinstance(x, Apply | Reduction) and x not in numbers]
         if before and part not in numbers:
             waiting += reversed(before)

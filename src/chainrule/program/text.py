@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, assert_never
 
 from chainrule.program.op import Beside, Columns, Elementwise, Gather, Mask, MatMul, OneHot, Op, Reduce, ScatterAdd
-from chainrule.program.scalar import Apply, Constant, Expression, Variable
+from chainrule.program.scalar import Apply, Constant, Expression, Reduction, Variable
 from chainrule.program.symbol import BATCH, STORED, Symbol, shape_text
 from chainrule.program.walk import larger_than, parts
 
@@ -61,9 +61,9 @@ def _written(e: Expression, texts: Mapping[Expression, tuple[str, int]], names: 
     if isinstance(e, Variable):
         text = names.get(e.name, e.name)
         return text, ATOM if text == e.name else PRECEDENCE["mul"]
-    if not isinstance(e, Apply):
-        inner = texts[e.argument][0]  # type: ignore[attr-defined]
-        return f"{e.kind}({inner}, {e.over})", ATOM  # type: ignore[attr-defined]
+    if isinstance(e, Reduction):
+        return f"{e.kind}({texts[e.argument][0]}, {e.over})", ATOM
+    assert isinstance(e, Apply)
     f, level = e.function, PRECEDENCE.get(e.function, ATOM)
 
     def part(k: int, at_least: int) -> str:

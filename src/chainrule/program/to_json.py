@@ -19,7 +19,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from chainrule.program.op import Op
-from chainrule.program.scalar import Apply, Constant, Expression, Reduction, Variable
+from chainrule.program.scalar import Apply, Constant, Expression, Reduction, Variable, children
 from chainrule.program.symbol import Symbol
 
 if TYPE_CHECKING:  # a program writes itself with this
@@ -170,9 +170,8 @@ def _expression(expression: Expression) -> str:
         if id(part) in place:
             continue
         if isinstance(part, Apply | Reduction) and not opened:
-            under = part.arguments if isinstance(part, Apply) else (part.argument,)
             waiting.append((part, True))
-            waiting += [(x, False) for x in reversed(under)]
+            waiting += [(x, False) for x in reversed(children(part))]
             continue
         if isinstance(part, Apply):
             text = f'["{part.function}", {", ".join([str(place[id(x)]) for x in part.arguments])}]'

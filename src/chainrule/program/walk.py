@@ -4,16 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from chainrule.program.scalar import ZERO, Apply, Expression, Reduction, Variable, apply
-
-
-def children(e: Expression) -> tuple[Expression, ...]:
-    """The expressions right under this one."""
-    if isinstance(e, Apply):
-        return e.arguments
-    if isinstance(e, Reduction):
-        return (e.argument,)
-    return ()
+from chainrule.program.scalar import ZERO, Apply, Expression, Reduction, Variable, apply, children
 
 
 def walk(e: Expression) -> Iterator[Expression]:

@@ -14,10 +14,10 @@ from dataclasses import replace
 
 from chainrule.program.equation import Equation, Program, elementwise, operands_of
 from chainrule.program.op import Elementwise, Reduce
-from chainrule.program.scalar import ONE, Apply, Expression, Variable, apply, divide, is_zero, multiply
+from chainrule.program.scalar import ONE, Apply, Expression, Variable, apply, children, divide, is_zero, multiply
 from chainrule.program.symbol import Symbol
 from chainrule.program.verify import verify
-from chainrule.program.walk import children, parts
+from chainrule.program.walk import parts
 from chainrule.program.walk import replace as exchange
 
 

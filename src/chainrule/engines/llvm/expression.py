@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from chainrule.engines.llvm import vecmath
 from chainrule.engines.llvm.emit import Function, Value, element_of
-from chainrule.program.scalar import Apply, Constant, Expression, Variable
-from chainrule.program.walk import children, parts, walk
+from chainrule.program.scalar import Apply, Constant, Expression, Variable, children
+from chainrule.program.walk import parts, walk
 
 Leaf = Callable[[str], Value]
 """From a variable's name to its vector."""

@@ -14,6 +14,7 @@ from chainrule.engines.compiled.plan.stages import Fusion
 from chainrule.engines.compiled.plan.steps import Step, steps_of
 from chainrule.engines.compiled.plan.verify import verify
 from chainrule.program.equation import Program
+from chainrule.program.symbol import Symbol
 
 __all__ = ["Plan", "Recipe", "plan"]
 
@@ -32,10 +33,21 @@ class Plan(Fusion):
 
 
 def plan(program: Program, recipe: Recipe, layout: PanelLayout) -> Plan:
-    """The plan of a program, run as the recipe says.  Raises ProgramError where an equation cannot be placed."""
-    fusion = fuse(program, recipe)
+    """The plan of a program, run as the recipe says.  Raises ProgramError where an equation cannot be placed.
+
+    What nobody reads, wants or stores is left out: a stage that keeps nothing would have no place to write to.
+    """
+    fusion = fuse(program.pruned(_asked_for(program, recipe)), recipe)
     places = memory(fusion, layout)
     steps = steps_of(fusion, places)
     verify(fusion, places, steps)
     fused: dict[str, Any] = {field.name: getattr(fusion, field.name) for field in fields(fusion)}
     return Plan(**fused, memory=places, steps=steps)
+
+
+def _asked_for(program: Program, recipe: Recipe) -> list[Symbol]:
+    """What is wanted of a run, and the cost where training looks at it."""
+    names = {*recipe.wanted}
+    if recipe.training and program.objective is not None:
+        names.add(program.objective.name)
+    return [symbol for name, symbol in program.symbols.items() if name in names]
