@@ -69,6 +69,12 @@ class Problem:
         return X, y, rng.uniform(0.2, 3, m) if self.weighted else None
 
 
+def numbers(net: cr.Network, X: Any) -> dict[str, np.ndarray]:
+    """What comes in but tokens, by the symbols' names."""
+    given = X if net.spec.named else {"": X}
+    return {source.symbol.name: given[source.name] for source in net.spec.sources if not source.tokens}
+
+
 def _two(activation: Any, *, hidden: int = 5, outputs: int = 3, last: Any = "identity") -> Callable[[], list[Any]]:
     return lambda: [cr.Dense(hidden, activation), cr.Dense(outputs, last)]
 

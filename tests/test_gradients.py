@@ -9,10 +9,11 @@ import pytest
 
 import chainrule as cr
 from chainrule.describe.activations import ACTIVATIONS
-from chainrule.describe.layers import LAYERS
+from chainrule.describe.combine import KINDS
+from chainrule.describe.graph import every
 from chainrule.describe.losses import LOSSES
 from finite_differences import TOLERANCE, disagreement
-from problems import LAST, PROBLEMS, Problem, on_each_engine
+from problems import LAST, PROBLEMS, Problem, numbers, on_each_engine
 
 by_name = pytest.mark.parametrize("problem", PROBLEMS, ids=str)
 
@@ -20,8 +21,8 @@ by_name = pytest.mark.parametrize("problem", PROBLEMS, ids=str)
 def test_the_list_covers_every_layer_activation_and_loss() -> None:
     specs = [p.network("reference").spec for p in PROBLEMS]
     assert len({p.name for p in PROBLEMS}) == len(PROBLEMS)
-    assert {type(layer) for s in specs for layer in s.layers} == set(LAYERS.values())
-    activations = {layer.activation.name for s in specs for layer in s.layers if hasattr(layer, "activation")}
+    assert {type(layer) for s in specs for layer in every(s.layers)} == set(KINDS.values())
+    activations = {layer.activation.name for s in specs for layer in every(s.layers) if hasattr(layer, "activation")}
     assert activations >= set(ACTIVATIONS)
     assert {s.loss.name for s in specs} >= set(LOSSES) and set(LAST) == set(LOSSES)
     assert {s.reduction for s in specs} == {"mean", "sum"} and {s.outputs for s in specs} >= {1, 3}
@@ -32,7 +33,7 @@ def _ways() -> list[Any]:
     """Every problem in training, and as it predicts where that is another program: dropout, batch normalisation."""
     ways = []
     for problem in PROBLEMS:
-        differs = any(layer.random or layer.over_batch for layer in problem.network("reference").spec.layers)
+        differs = any(layer.random or layer.over_batch for layer in every(problem.network("reference").spec.layers))
         ways += [pytest.param(problem, True, id=f"{problem}-training")]
         ways += [pytest.param(problem, False, id=f"{problem}-inference")] * differs
     return ways
@@ -48,7 +49,7 @@ def test_gradients_are_slopes_of_the_cost(problem: Problem, training: bool, engi
         return net.cost(X, y, **options)
 
     gradients = net.gradients(X, y, **options)
-    arrays = dict(net.parameters) if net.spec.tokens else {**net.parameters, "X": X}
+    arrays = {**net.parameters, **numbers(net, X)}
     assert list(gradients) == list(arrays)
     for k, (name, array) in enumerate(arrays.items()):
         assert gradients[name].shape == array.shape and gradients[name].dtype == np.float64

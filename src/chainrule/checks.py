@@ -69,11 +69,6 @@ def as_given(spec: NetworkSpec, data: Mapping[str, Array], rows: slice | Array =
     return part if spec.named else part[""]
 
 
-def samples(data: Mapping[str, Array]) -> int:
-    """m: how many samples arrays of the symbols' names hold."""
-    return len(next(iter(data.values())))
-
-
 def _input(what: str, source: Input, X: ArrayLike, dtype: DTypeLike, names: tuple[str, ...] | None) -> Array:
     if type(X) is not np.ndarray and frames.is_frame(X):
         X = frames.matrix(X, names)

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from chainrule import checks, frames
 from chainrule.describe.losses import Loss
 from chainrule.describe.optimizers import Optimizer, as_optimizer, rule_of
+from chainrule.engines.base import sample_count
 from chainrule.errors import DataError, SpecError, expected
 from chainrule.train.batches import check_batches, least_batch, starts
 from chainrule.train.callbacks import Callback, as_callbacks
@@ -82,7 +83,7 @@ def prepared(
     validation = None if validation_data is None else _validation(net, validation_data, names)
     net.feature_names = names
     program = net.training_program(optimizer, targets=targets, weighted=sample_weight is not None)
-    samples = checks.samples(data)
+    samples = sample_count(data)
     batch_size = min(batch_size, samples)
     check_batches(net.spec, samples, batch_size)
     steps = len(starts(samples, batch_size, least_batch(net.spec)))

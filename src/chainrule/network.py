@@ -16,7 +16,7 @@ from chainrule.describe.layers import Layer
 from chainrule.describe.losses import Cost, Loss, Targets
 from chainrule.describe.network import NetworkSpec, PenaltyPer, Reduction
 from chainrule.describe.optimizers import Optimizer, rule_of
-from chainrule.engines.base import Engine, OneRow, Values
+from chainrule.engines.base import Engine, OneRow, Values, sample_count
 from chainrule.engines.choose import Engines
 from chainrule.engines.pinned import pinned
 from chainrule.engines.table import ENGINES, engine_names, listed
@@ -220,7 +220,7 @@ class Network(GlassBox):
                 return prediction
         data = checks.inputs(self.spec, X, self.dtype, self.feature_names)
         program = self._pruned("predict", "inference", "values", False, ("prediction",))
-        if not self.spec.named and checks.samples(data) == 1:
+        if not self.spec.named and sample_count(data) == 1:
             (checked,) = data.values()
             if quick is None and (engine := self._engines.for_call(program, 1)) is not self._asked:
                 self._one_row = quick = engine.one_row(program, {**self._parameters, **self._state})
@@ -430,7 +430,7 @@ class Network(GlassBox):
         names: of the inputs; those of the last fit where not given.
         """
         data = checks.inputs(self.spec, X, self.dtype, names or self.feature_names)
-        samples = checks.samples(data)
+        samples = sample_count(data)
         kind, target = checks.targets(self.spec, y, samples, self.dtype)
         data["y" if kind == "labels" else "Y"] = target
         if w is not None:
@@ -465,7 +465,7 @@ class Network(GlassBox):
 
     def _run(self, program: Program, data: Values, wanted: tuple[str, ...]) -> dict[str, Array]:
         given: dict[str, Any] = {**self._parameters, **self._state, **data}
-        samples = checks.samples(data)
+        samples = sample_count(data)
         given[BATCH] = self.dtype.type(samples)
         return self._engines.for_call(program, samples).run(program, given, wanted)
 

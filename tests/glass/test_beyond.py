@@ -59,21 +59,22 @@ def test_hessian_products_are_differences_of_gradients(problem: Any) -> None:
 def test_each_samples_gradient_is_the_gradient_of_that_sample(problem: Any) -> None:
     """One at a time through a network of the same parameters, without penalties and with the sum of the losses."""
     net, (X, y, w) = problem.network("reference"), problem.data()
-    alone = cr.Network(net.spec.inputs, net.spec.layers, net.spec.loss, reduction="sum", dtype="float64")
+    alone = cr.Network(problem.inputs, net.spec.layers, net.spec.loss, reduction="sum", dtype="float64")
     for name, array in {**alone.parameters, **alone.state}.items():
         array[...] = {**net.parameters, **net.state}[name]
     each = net.per_example_gradients(X, y, sample_weight=w)
     norms = net.gradient_norms(X, y, sample_weight=w)
     variance = net.gradient_variance(X, y, sample_weight=w)
     assert set(each) == set(net.parameters) == set(variance) and set(norms) == {*each, "all"}
-    for i in range(len(X)):
+    for i in range(len(y)):
         weight = None if w is None else w[i : i + 1]
-        one = alone.gradients(X[i : i + 1], y[i : i + 1], sample_weight=weight)
+        single = {k: a[i : i + 1] for k, a in X.items()} if isinstance(X, dict) else X[i : i + 1]
+        one = alone.gradients(single, y[i : i + 1], sample_weight=weight)
         for name in each:
             np.testing.assert_allclose(each[name][i], one[name], rtol=1e-9, atol=1e-12, err_msg=name)
-    squares = np.zeros(len(X))
+    squares = np.zeros(len(y))
     for name, gradients in each.items():
-        own = np.sqrt(np.square(gradients).reshape(len(X), -1).sum(axis=1))
+        own = np.sqrt(np.square(gradients).reshape(len(y), -1).sum(axis=1))
         squares += own**2
         np.testing.assert_allclose(norms[name], own, rtol=1e-9, atol=1e-12)
         size = float(np.abs(gradients).max(initial=0)) ** 2

@@ -151,7 +151,10 @@ def test_sound_derivations_pass(number: int) -> None:
     features, y, w = problem.data()
     report = net.check(features, y, sample_weight=w, canonical=number % 8 == 0)
     assert report, str(report)
-    assert {g.of for g in report.gradients} == set(net.parameters) | ({"X"} - ({"X"} if net.spec.tokens else set()))
+    assert {g.of for g in report.gradients} == {
+        *net.parameters,
+        *(s.symbol.name for s in net.spec.sources if not s.tokens),
+    }
     for name, array in {**net.parameters, **net.state}.items():
         np.testing.assert_array_equal(array, before[name])
 

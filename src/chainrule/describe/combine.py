@@ -88,7 +88,9 @@ class Branches(Combined):
 
     def __init__(self, *parts: Layer | Sequence[Any], join: Join = "beside") -> None:
         faults: list[str] = []
-        kept = tuple(sequence_of(part, f"branch {k + 1}", faults) for k, part in enumerate(parts))
+        kept = tuple(
+            sequence_of(part, f"branch {k + 1}", f"branch {k + 1}, layer ", faults) for k, part in enumerate(parts)
+        )
         keep(self, parts=kept, join=join)
         if not parts:
             faults.append("there is nothing in it. Give it sequences of layers: Branches([...], [...]).")
@@ -121,7 +123,7 @@ class Residual(Combined):
 
     def __init__(self, *layers: Layer | Sequence[Any]) -> None:
         faults: list[str] = []
-        keep(self, layers=sequence_of(layers, "it", faults))
+        keep(self, layers=sequence_of(layers, "its layers", "layer ", faults))
         if not layers:
             faults.append("there is nothing in it. Give it layers: Residual(Dense(64, 'relu'), Dense(64)).")
         refuse(self, faults)
@@ -187,16 +189,35 @@ class Take(_Named):
         return f"take {self.name}"
 
 
-def sequence_of(given: object, where: str, faults: list[str]) -> tuple[Layer, ...]:
-    """The layers of a sequence, those of sequences in it in their place."""
-    if isinstance(given, Layer):
-        return (given,)
-    if not isinstance(given, Sequence) or isinstance(given, str):
-        faults.append(expected(where, f"a layer or a list of layers ({', '.join(KINDS)})", given))
-        return ()
+class Unread(Layer):
+    """Stands where something else than a layer was given, so that what is wrong beside it is said as well."""
+
+    passes = True
+    unchanged = True
+
+    def equations(self, write: Builder, below: Symbol, place: Place) -> Symbol:
+        """Never: a network with one is refused."""
+        raise AssertionError("no network has such a layer")
+
+
+def sequence_of(given: object, what: str, layer: str, faults: list[str]) -> tuple[Layer, ...]:
+    """The layers of a sequence, those of sequences in it in their place.
+
+    what: how a message calls the sequence.  layer: how it calls a layer in it, before the number.
+    """
     layers: list[Layer] = []
-    for member in given:
-        layers += sequence_of(member, where, faults)
+    waiting = [given]
+    while waiting:
+        member = waiting.pop(0)
+        if isinstance(member, Layer):
+            layers.append(member)
+        elif isinstance(member, Sequence) and not isinstance(member, str):
+            waiting[:0] = member
+        elif member is given:
+            faults.append(expected(what, f"a layer or a list of layers ({', '.join(KINDS)})", given))
+        else:
+            layers.append(Unread())
+            faults.append(expected(f"{layer}{len(layers)}", f"one of {', '.join(KINDS)}", member))
     return tuple(layers)
 
 

@@ -77,16 +77,29 @@ class Graph:
 
     @property
     def last_activation(self) -> Activation:
-        """The activation that the last value comes out of."""
+        """The activation that the last value as a whole comes out of."""
         at = len(self.nodes) - 1
-        while at >= 0:
-            layer = self.nodes[at].layer
-            if layer.activates is not None:
-                return layer.activates
-            if isinstance(layer, Combined):
-                break
+        while at >= 0 and self.nodes[at].layer.activates is None and len(self.nodes[at].below) == 1:
             at = self.nodes[at].below[0]
-        return ACTIVATIONS["identity"]
+        whole = None if at < 0 else self.nodes[at].layer.activates
+        return ACTIVATIONS["identity"] if whole is None else whole
+
+    @property
+    def last_activations(self) -> tuple[Activation, ...]:
+        """Those that parts of the last value come out of; none where values are multiplied."""
+        return self._activations(len(self.nodes) - 1)
+
+    def _activations(self, at: int) -> tuple[Activation, ...]:
+        while at >= 0:
+            node = self.nodes[at]
+            if node.layer.activates is not None:
+                return (node.layer.activates,)
+            if isinstance(node.layer, Combined) and len(node.below) > 1:
+                if node.layer.join == "beside":
+                    return tuple(g for below in node.below for g in self._activations(below))
+                return () if node.layer.join == "multiply" else (ACTIVATIONS["identity"],)
+            at = node.below[0]
+        return (ACTIVATIONS["identity"],)
 
 
 def survey(inputs: Sequence[Input], layers: Sequence[Layer]) -> tuple[Graph, list[str]]:
@@ -193,9 +206,7 @@ class _Survey:
         its = self.weights[tied.name].shape
         its = its[::-1] if tied.transposed else its
         if its != shape:
-            self.faults.append(
-                f"{place} needs weights {shape_text(shape)}. {tied.name}{'ᵀ' * tied.transposed} is {shape_text(its)}."
-            )
+            self.faults.append(f"{place} needs weights {shape_text(shape)}. {tied} is {shape_text(its)}.")
 
     def _add(
         self, layer: Layer, below: tuple[int, ...], width: int, place: str, following: Activation, depth: int

@@ -111,6 +111,10 @@ class Tied:
     transposed: bool = False
     """Whether its transpose is used."""
 
+    def __str__(self) -> str:
+        """W1, or "W1 transposed"."""
+        return f"{self.name} transposed" if self.transposed else self.name
+
     def __post_init__(self) -> None:
         faults: list[str] = []
         if not isinstance(self.name, str) or not self.name:
@@ -214,8 +218,12 @@ class Dense(Layer):
     @property
     def words(self) -> str:
         """dense relu, no bias"""
-        tied = "" if self.tied is None else f", weights {self.tied.name}{'ᵀ' * self.tied.transposed}"
-        return f"dense {self.activation.name}{tied}" + ("" if self.bias else ", no bias")
+        words = [f"dense {self.activation.name}"]
+        if self.tied is not None:
+            words.append(f"weights {self.tied}")
+        if not self.bias:
+            words.append("no bias")
+        return ", ".join(words)
 
 
 @dataclass(frozen=True)

@@ -59,10 +59,10 @@ class NetworkSpec:
     ) -> None:
         faults: list[str] = []
         columns, named = _columns(inputs, faults)
-        several = sequence_of(layers, "layers", faults)
+        sound = not (faults and isinstance(inputs, Mapping))
+        several = sequence_of(layers, "layers", "Layer ", faults)
         keep(self, inputs=columns, layers=several, l1=l1, l2=l2, reduction=reduction, penalty_per=penalty_per)
         keep(self, named=named)
-        sound = not faults
         try:
             object.__setattr__(self, "loss", _loss(loss))
         except SpecError as fault:
@@ -151,7 +151,7 @@ def _columns(inputs: object, faults: list[str]) -> tuple[Any, tuple[tuple[str, i
     if not isinstance(inputs, Mapping):
         columns = plain(inputs)
         count("inputs", columns, faults)
-        return columns, ()
+        return (1 if faults else columns), ()
     if not inputs:
         faults.append("inputs is empty: name at least one, such as {'numbers': 6}.")
     named: list[tuple[str, int | tuple[int, ...]]] = []
@@ -184,7 +184,7 @@ def _faults(spec: NetworkSpec, sound: bool) -> list[str]:
         faults.append("A network needs at least one Dense layer. Got none; add cr.Dense(outputs, ...).")
     elif not ends:
         faults.append(f"The last layer is a {type(spec.layers[-1]).__name__}: put it before the last Dense layer.")
-    elif sound:
+    if sound and numbered:
         fit = survey(spec.sources, spec.layers)[1]
         faults += fit
     for name in ("l1", "l2"):
@@ -202,14 +202,14 @@ def _misfit(spec: NetworkSpec) -> list[str]:
     """Whether the loss belongs to another last layer."""
     if not isinstance(spec.loss, Loss) or spec.loss.fits is None:
         return []
-    last = spec.last_activation
-    from_table = last == ACTIVATIONS.get(last.name)
     faults = []
-    if from_table and last.name not in spec.loss.fits:
-        faults.append(
-            f"The loss {spec.loss.name} does not fit the last layer's activation {last.name}. "
-            f"It fits {' or '.join(sorted(spec.loss.fits))}; for {last.name} there is {loss_for(last.name)}."
-        )
+    for last in dict.fromkeys(spec.graph.last_activations):
+        from_table = last == ACTIVATIONS.get(last.name)
+        if from_table and last.name not in spec.loss.fits:
+            faults.append(
+                f"The loss {spec.loss.name} does not fit the last layer's activation {last.name}. "
+                f"It fits {' or '.join(sorted(spec.loss.fits))}; for {last.name} there is {loss_for(last.name)}."
+            )
     if spec.loss.classes and spec.outputs == 1:
         other = loss_of("yes/no")
         faults.append(

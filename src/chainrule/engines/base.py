@@ -22,6 +22,11 @@ Array = NDArray[Any]
 Values = Mapping[str, Array]
 
 
+def sample_count(data: Values) -> int:
+    """m: how many samples there are of the batched given symbols ("X", "Y" or "y", "w")."""
+    return len(next(iter(data.values())))
+
+
 @dataclass(frozen=True)
 class Epoch:
     """One pass over the samples, or over a part of them."""

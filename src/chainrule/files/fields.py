@@ -179,8 +179,11 @@ class Each:
     """An object with whatever names (`least` to `most` of them), all of one kind; read as a dict."""
 
     kind: Kind
+    """Of each of its fields."""
     least: int = 0
+    """Fields at least."""
     most: int = 1_000_000
+    """Fields at most."""
 
     def read(self, value: object, place: str) -> dict[str, Any]:
         if not isinstance(value, dict):
@@ -229,8 +232,11 @@ class ByType:
     """A number, or a list, or an object, each read by its own kind; anything else is read by the number's."""
 
     number: Kind
+    """Of a number."""
     listed: Kind | None = None
+    """Of a list."""
     named: Kind | None = None
+    """Of an object."""
 
     def read(self, value: object, place: str) -> Any:
         if self.listed is not None and isinstance(value, list):

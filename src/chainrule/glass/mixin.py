@@ -17,6 +17,7 @@ from chainrule.checks import Inputs
 from chainrule.describe.losses import Loss, Targets
 from chainrule.describe.network import NetworkSpec
 from chainrule.describe.optimizers import Optimizer
+from chainrule.engines.base import sample_count
 from chainrule.errors import SpecError
 from chainrule.program.equation import Program
 from chainrule.program.symbol import BATCH
@@ -245,7 +246,7 @@ class GlassBox:
 
     def _given(self, data: Mapping[str, Array], step: int) -> dict[str, Any]:
         """Everything that a program of this network may be given, but slots and rates."""
-        m = self.dtype.type(checks.samples(data))
+        m = self.dtype.type(sample_count(data))
         return {**self._parameters, **self._state, **data, BATCH: m, **self._counters(step)}
 
     def _case(self, X: Inputs, y: ArrayLike, w: ArrayLike | None, *, training: bool = False, step: int = 1) -> Case:

@@ -19,5 +19,5 @@ def side_by_side(op: Beside, operands: tuple[Symbol, ...], looks: Sequence[Look]
 
 
 def span(start: int, count: int) -> str:
-    """Columns as a text counts them, from 1: "1…32"."""
-    return f"{start + 1}" if count == 1 else f"{start + 1}…{start + count}"
+    """Columns as a text counts them, from 1: "1 to 32"."""
+    return f"{start + 1}" if count == 1 else f"{start + 1} to {start + count}"

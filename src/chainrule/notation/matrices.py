@@ -154,7 +154,9 @@ class Matrices:
             case Reduce(kind, over, expression):
                 return self._reduced(kind, over, expression, want)
             case Gather() | ScatterAdd() | Mask() | OneHot() | Beside() | Columns():
-                return Phrase(equation.target.name, self._phrase(equation), flipped=self.names.flipped(equation.target))
+                own = self._said_in(equation)
+                phrase = Phrase(equation.target.name, self._phrase(equation, own), flipped=own)
+                return phrase if own == want else Transpose(phrase)
             case _:
                 assert_never(op)
 
@@ -164,8 +166,13 @@ class Matrices:
         leaf = self.names.leaf(symbol)
         return Transpose(leaf) if leaf.flipped != transposed else leaf
 
-    def _phrase(self, equation: Equation) -> Look:
-        columns = "data" in self.notation.flipped
+    def _said_in(self, equation: Equation) -> bool:
+        """The orientation of what is said in words: of its operands where these are put together, or one is cut."""
+        put_together = isinstance(equation.op, Beside | Columns)
+        return self.names.flipped(equation.operands[0] if put_together else equation.target)
+
+    def _phrase(self, equation: Equation, own: bool) -> Look:
+        columns = own if isinstance(equation.op, Beside | Columns) else "data" in self.notation.flipped
         line = "columns" if columns else "rows"
         looks = [self.names.leaf(s).look for s in equation.operands]
         match equation.op:
@@ -214,7 +221,10 @@ class Matrices:
     def _inner_oriented(self, equation: Equation) -> set[bool]:
         if isinstance(equation.op, Elementwise):
             return self._oriented(equation.op.expression)
-        return set() if equation.target.shape in ((), (1,)) else {self.names.flipped(equation.target)}
+        if equation.target.shape in ((), (1,)):
+            return set()
+        in_words = not isinstance(equation.op, MatMul | Reduce)
+        return {self._said_in(equation) if in_words else self.names.flipped(equation.target)}
 
     def _natural(self, e: Expression) -> bool:
         orientations = self._oriented(e)

@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike
 
 from chainrule import checks
 from chainrule.describe.optimizers import Optimizer
+from chainrule.engines.base import sample_count
 from chainrule.errors import DataError, MissingDependencyError, SpecError
 from chainrule.files import describe_os_error, replace_text
 from chainrule.network import Network
@@ -72,7 +73,7 @@ def report(
     check_report(path)
     check_notation(notation)
     checked = checks.inputs(net.spec, X, net.dtype, net.feature_names)
-    samples = checks.samples(checked)
+    samples = sample_count(checked)
     target = checks.targets(net.spec, y, samples, net.dtype)[1]
     if classifies(net):
         class_names(names, max(2, net.spec.outputs))
@@ -155,7 +156,7 @@ def _pictures(
     shape: tuple[int, int] | None,
 ) -> list[dict[str, str]]:
     """Every picture that this network and these data allow, in both themes, as PNG in base64."""
-    samples = checks.samples(data)
+    samples = sample_count(data)
     some = np.linspace(0, samples - 1, min(DRAWN, samples)).astype(np.int64)
     X, few, few_y = checks.as_given(net.spec, data), checks.as_given(net.spec, data, some), y[some]
     numbers = not net.spec.tokens and not net.spec.named

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from chainrule import checks
+from chainrule.engines.base import sample_count
 from chainrule.engines.reference import ReferenceEngine
 from chainrule.errors import SpecError, expected
 from chainrule.network import Network
@@ -154,7 +155,7 @@ def activations(net: Network, X: ArrayLike) -> dict[str, Array]:
     data = checks.inputs(net.spec, X, net.dtype, net.feature_names)
     program = net.derive(mode="inference")
     targets = [e.target for e in watched(program)]
-    given = {**net.parameters, **net.state, **data, BATCH: net.dtype.type(checks.samples(data))}
+    given = {**net.parameters, **net.state, **data, BATCH: net.dtype.type(sample_count(data))}
     names = tuple(s.name for s in targets)
     return ReferenceEngine(net.dtype).run(program.pruned(targets, update=False), given, names)
 

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from chainrule import checks
 from chainrule.describe.losses import Loss
+from chainrule.engines.base import sample_count
 from chainrule.errors import SpecError, expected
 from chainrule.network import Network
 from chainrule.report.network_pictures import image_shape, mosaic
@@ -171,7 +172,7 @@ def classify(net: Network, X: ArrayLike, y: ArrayLike) -> tuple[NDArray[np.int64
     if not classifies(net):
         raise SpecError(f"A network with the loss {net.spec.loss.name} does not predict classes.")
     data = checks.inputs(net.spec, X, net.dtype, net.feature_names)
-    _, target = checks.targets(net.spec, y, checks.samples(data), net.dtype)
+    _, target = checks.targets(net.spec, y, sample_count(data), net.dtype)
     if target.ndim == 1:
         truth = target
     else:

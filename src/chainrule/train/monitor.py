@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from chainrule import checks
-from chainrule.engines.base import Engine
+from chainrule.engines.base import Engine, sample_count
 from chainrule.engines.reference import evaluator
 from chainrule.errors import DataError, SpecError, expected, unknown_name
 from chainrule.program.derivative import differentiate
@@ -172,7 +171,7 @@ class _Probe:
         self.engine = engine
         self.data = dict(data)
         self.dtype = dtype
-        self.samples = checks.samples(data)
+        self.samples = sample_count(data)
         self.mask_seed = mask_seed
         activations = watched(program)
         pairs = [(s, g) for s, g in program.gradients if s.role == "parameter"]
@@ -215,7 +214,7 @@ class _Probe:
         else:
             data = dict(fit.check(*given))
             if "w" in fit.data:
-                data["w"] = np.ones((checks.samples(data), 1), fit.data["w"].dtype)
+                data["w"] = np.ones((sample_count(data), 1), fit.data["w"].dtype)
             if data.keys() != fit.data.keys():
                 kind = "labels (m,)" if "y" in fit.data else "values (m, outputs)"
                 raise DataError(f"The y of Monitor must be {kind}, like the y of the fit.")

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule import checks
+from chainrule.engines.base import sample_count
 from chainrule.train.history import EpochRecord
 
 Array = NDArray[Any]
@@ -46,7 +46,7 @@ class Whole:
 
     def __init__(self, data: Mapping[str, Array]) -> None:
         self.data = dict(data)
-        self.samples = checks.samples(self.data)
+        self.samples = sample_count(self.data)
 
     def parts(self, order: Order, batch_size: int) -> Iterator[tuple[Mapping[str, Array], Order]]:
         """All of it."""
