@@ -75,6 +75,10 @@ def numbers(net: cr.Network, X: Any) -> dict[str, np.ndarray]:
     return {source.symbol.name: given[source.name] for source in net.spec.sources if not source.tokens}
 
 
+def _prelu() -> cr.Formula:
+    return cr.Formula("where(x > 0, x, a * x)", a=cr.Parameter("n", value=0.25))
+
+
 def _two(activation: Any, *, hidden: int = 5, outputs: int = 3, last: Any = "identity") -> Callable[[], list[Any]]:
     return lambda: [cr.Dense(hidden, activation), cr.Dense(outputs, last)]
 
@@ -220,6 +224,17 @@ _GRAPHS = [
             "squared_error", options={"l1": 0.1, "l2": 0.2}),
     Problem("one layer twice", 4, lambda: [cr.Dense(4, "tanh"), cr.Dense(4, "tanh", weights=cr.Tied("W1"), bias=False),
             cr.Dense(2)], "squared_error"),
+    Problem("formula, a scale", 4, lambda: [cr.Dense(5), cr.Formula("s * x + t", s=cr.Parameter("n", value=1),
+            t=cr.Parameter()), cr.Dense(2, "tanh")], "squared_error", options={"l2": 0.3}),
+    Problem("formula, parametric relu, twice", 4, lambda: [cr.Dense(5), _prelu(), cr.Dense(3), _prelu()],
+            "squared_error"),
+    Problem("formula, products", 4, lambda: [cr.Formula(lambda W, x, v: cr.functions.tanh(x @ W) * v,
+            W=cr.Parameter("n", 5), v=cr.Parameter(5, value=1)), cr.Formula("x @ W.T + mean(x) * max(x)",
+            W=cr.Parameter(3, "n", weights=0.5)), cr.Dense(2, "softmax")], "cross_entropy", "labels",
+            options={"l1": 0.1, "l2": 0.2}),
+    Problem("formula, in a residual", 3, lambda: [cr.Residual(cr.Formula("(x @ U @ V) * sigmoid(x @ U @ V)",
+            U=cr.Parameter("n", 2), V=cr.Parameter(2, "n", penalised=False))), cr.Dense(2)], "squared_error",
+            weighted=True, options={"l2": 0.2}),
     Problem("numbers and tokens", {"numbers": 3, "kinds": [4, 5]}, _table, "cross_entropy", "labels", True),
     Problem("two embeddings", {"a": [4], "b": [3, 3]}, lambda: [cr.Branches([cr.Take("a"), cr.Embedding(4, 2)],
             [cr.Take("b"), cr.Embedding(3, 2)]), cr.Dense(1)], "squared_error"),

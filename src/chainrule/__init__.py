@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from chainrule.describe.activations import Activation, elu, leaky_relu
 from chainrule.describe.combine import Branches, Keep, Residual, Take
+from chainrule.describe.formula import Formula, Parameter
 from chainrule.describe.layers import BatchNorm, Dense, Dropout, Embedding, Layer, LayerNorm, Tied
 from chainrule.describe.losses import Cost, Loss, cross_entropy, huber, quantile
 from chainrule.describe.network import NetworkSpec
@@ -83,6 +84,7 @@ __all__ = [
     "EpochRecord",
     "ExponentialDecay",
     "FitState",
+    "Formula",
     "FormulaError",
     "History",
     "InverseScaling",
@@ -100,6 +102,7 @@ __all__ = [
     "OnPlateau",
     "OneCycle",
     "Optimizer",
+    "Parameter",
     "Program",
     "ProgramError",
     "Progress",

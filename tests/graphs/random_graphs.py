@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +11,15 @@ import numpy as np
 import chainrule as cr
 
 ACTIVATIONS = ["tanh", "sigmoid", "relu", "gelu", "silu", "softplus", "identity", "softmax"]
+
+
+OWN: list[tuple[Callable[[], cr.Formula], int | None]] = [
+    (lambda: cr.Formula("s * x + t", s=cr.Parameter("n", value=1), t=cr.Parameter()), None),
+    (lambda: cr.Formula("x + a * (tanh(x) - x)", a=cr.Parameter("n", value=0.5)), None),
+    (lambda: cr.Formula("tanh(x @ U) @ V.T - mean(x)", U=cr.Parameter("n", 3), V=cr.Parameter("n", 3)), None),
+    (lambda: cr.Formula("sigmoid(x @ U + c) * max(x)", U=cr.Parameter("n", 4), c=cr.Parameter(4)), 4),
+]
+"""Layers of one's own, and how many features leave each; None for as many as come in."""
 
 
 @dataclass
@@ -57,7 +67,7 @@ class Graph:
 
     def layer(self, width: int, depth: int) -> tuple[Any, int]:
         rng = self.rng
-        kinds = ["dense", "dense", "layer norm", "batch norm", "keep"] + ["dropout"] * (not self.smooth)
+        kinds = ["dense", "dense", "layer norm", "batch norm", "keep", "formula"] + ["dropout"] * (not self.smooth)
         if depth < 3:
             kinds += ["residual", "beside", "add", "multiply", "take"]
         match rng.choice(kinds):
@@ -70,6 +80,11 @@ class Graph:
                 return cr.BatchNorm(str(rng.choice(ACTIVATIONS)), epsilon=0.1), width
             case "dropout":
                 return cr.Dropout(0.3), width
+            case "formula":
+                made, inner = OWN[int(rng.integers(len(OWN)))]
+                layer = made()
+                self.dense += layer.numbered
+                return layer, width if inner is None else inner
             case "keep":
                 name = f"h{len(self.kept)}"
                 self.kept[name] = width

@@ -76,7 +76,7 @@ def test_gradients_against_pytorch(seed: int, engine: str) -> None:
     x = {n: torch.tensor(a, requires_grad=a.dtype.kind == "f") for n, a in given.items()}
     yhat = _Torch(torch, graph, p, x).value()
     weight = torch.tensor(w)
-    penalties = sum(0.05 * (v**2).sum() for name, v in p.items() if name.startswith("W")) / len(y)
+    penalties = sum(0.05 * (v**2).sum() for name, v in p.items() if name.startswith(("W", "U", "V"))) / len(y)
     J = (weight * ((yhat - torch.tensor(y)) ** 2).sum(1)).sum() / weight.sum() + penalties
     J.backward()
     assert net.cost(X, y, sample_weight=w, training=True) == pytest.approx(J.item(), rel=1e-10)
@@ -95,7 +95,7 @@ class _Torch:
         self.torch, self.graph, self.p, self.names = torch, graph, p, dict(x)
         self.number = 0
         self.norms: Counter[int] = Counter()
-        self.tables = 0
+        self.formulas: Counter[int] = Counter()
 
     def value(self) -> Any:
         return self.sequence(self.graph.layers, self.names.get(""))
@@ -104,6 +104,20 @@ class _Torch:
         for layer in layers:
             value = self.layer(layer, value)
         return value
+
+    def formula(self, layer: cr.Formula, x: Any) -> Any:
+        """The formula as Python's own, over tensors; its parameters by the names that no other has taken."""
+        self.number += layer.numbered
+        self.formulas[self.number] += 1
+        label = f"{self.number}{' bcdefghijklm'[self.formulas[self.number] - 1].strip()}"
+        names = {letter: self.p[f"{letter}{label}"] for letter, _ in layer.parameters}
+        functions = {
+            "tanh": self.torch.tanh,
+            "sigmoid": self.torch.sigmoid,
+            "mean": lambda v: v.mean(1, keepdim=True),
+            "max": lambda v: v.amax(1, keepdim=True),
+        }
+        return eval(layer.name, {"x": x, **names, **functions})
 
     def layer(self, layer: Any, value: Any) -> Any:
         torch, F = self.torch, self.torch.nn.functional
@@ -120,6 +134,8 @@ class _Torch:
                 if layer.join == "beside":
                     return torch.cat(parts, 1)
                 return sum(parts[1:], parts[0]) if layer.join == "add" else parts[0] * parts[1]
+            case cr.Formula():
+                return self.formula(layer, value)
             case cr.Embedding():
                 name = f"E{self.number}" if self.number else "E"
                 return F.embedding(value, self.p[name]).reshape(len(value), -1)

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, get_args
 
+from chainrule.describe.formula import Formula
 from chainrule.describe.layers import LAYERS, Layer, Place
 from chainrule.describe.settings import keep, refuse
 from chainrule.errors import expected, unknown_name
@@ -221,5 +222,5 @@ def sequence_of(given: object, what: str, layer: str, faults: list[str]) -> tupl
     return tuple(layers)
 
 
-KINDS: Mapping[str, type[Layer]] = {**LAYERS, **{c.__name__: c for c in (Branches, Residual, Keep, Take)}}
+KINDS: Mapping[str, type[Layer]] = {**LAYERS, **{c.__name__: c for c in (Formula, Branches, Residual, Keep, Take)}}
 """Layers and combinators, by the name that a saved network calls them."""

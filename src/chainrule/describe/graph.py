@@ -185,6 +185,8 @@ class _Survey:
             most = max(self._counts(below))
             if layer.vocabulary < most:
                 self.faults.append(f"{place} has {layer.vocabulary} tokens; of those that come in there are {most}.")
+        if (fault := layer.misfit([self._width(below)])) is not None:
+            self.faults.append(f"{place} ({kind}): {fault}")
         width = layer.width(self._width(below))
         if layer.tied is not None:
             self._tie(layer.tied, (self._width(below), width), place)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.errors import expected, is_number, unknown_name
+from chainrule.program.builder import Fill, Initial
 
 DRAWN = (
     "glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_uniform", "lecun_normal", "orthogonal",
@@ -33,7 +34,7 @@ def check(value: Any, faults: list[str]) -> None:
         faults.append(expected("The initialiser", "a name or the standard deviation of a normal distribution", value))
 
 
-def at_place(how: str | float, reads_data: bool) -> str | float:
+def at_place(how: Initial, reads_data: bool) -> Initial:
     """Which initialiser that is where data come in, or else an activation's values."""
     if not isinstance(how, str) or how not in BY_PLACE:
         return how
@@ -41,12 +42,15 @@ def at_place(how: str | float, reads_data: bool) -> str | float:
     return of_data if reads_data else of_values
 
 
-def draw(how: str | float, shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float64]:
+def draw(how: Initial, shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float64]:
     """First values of that shape; of weights, (fan_in, fan_out).
 
     glorot: variance 2 / (in + out).  he: 2 / in.  lecun: 1 / in.  A number s: N(0, s²).  orthogonal: QᵀQ = I or
-    QQᵀ = I, whichever fits.  zeros and ones draw nothing.  Sources: Glorot 2010, He 2015, LeCun 1998, Saxe 2013.
+    QQᵀ = I, whichever fits.  zeros, ones and a Fill draw nothing.  Sources: Glorot 2010, He 2015, LeCun 1998, Saxe
+    2013.
     """
+    if isinstance(how, Fill):
+        return np.full(shape, how.value)
     if not isinstance(how, str):
         return rng.normal(0.0, 1.0, shape) * how
     if how in ("zeros", "ones"):

@@ -7,7 +7,7 @@ stand anywhere and is handed to `Network` like any other.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -15,7 +15,7 @@ from chainrule.describe import initialisers
 from chainrule.describe.activations import Activation, activation
 from chainrule.describe.settings import count, fraction, keep, positive, refuse
 from chainrule.errors import SpecError, expected
-from chainrule.program.builder import Builder
+from chainrule.program.builder import Builder, Initial
 from chainrule.program.op import Gather, Mask, MatMul
 from chainrule.program.scalar import Expression, Over, Reduction, Variable, apply
 from chainrule.program.symbol import Label, Symbol, product_of
@@ -40,7 +40,7 @@ class Place:
     reads_data: bool
     """Whether no activation stands before it."""
 
-    def initialiser(self, given: str | float | None) -> str | float:
+    def initialiser(self, given: Initial | None) -> Initial:
         """Of weights here: the one given, else that of the activation that follows."""
         return initialisers.at_place(self.following.initialiser if given is None else given, self.reads_data)
 
@@ -76,6 +76,10 @@ class Layer:
     def width(self, below: int) -> int:
         """The features that leave it, of so many that come in."""
         return below
+
+    def misfit(self, widths: Sequence[int]) -> str | None:
+        """What is wrong with values of so many features coming in; None if nothing is."""
+        return None
 
     @property
     def activates(self) -> Activation | None:

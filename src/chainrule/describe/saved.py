@@ -4,6 +4,8 @@
     inputs     ::= columns | {name: columns | [the tokens of each column], ...}
     layer      ::= {"type": its class, its fields}                          a combinator holds layers in turn
     weights    ::= initialiser | standard deviation | null | {"tied": parameter, "transposed"}
+    formula    ::= {"type": "Formula", "expression", "parameters": {name: {"shape", "value", "weights", "penalised"}},
+                    "name"}
     activation ::= name | {"formula", "name", "slope", "initialiser"}
     loss       ::= name | {"type": "Loss", "formula", ...} | {"type": "Cost", "formula", "name"}
 
@@ -20,6 +22,7 @@ from typing import Any, get_args
 
 from chainrule.describe.activations import ACTIVATIONS, Activation, activation
 from chainrule.describe.combine import Combined, Join
+from chainrule.describe.formula import Formula, Parameter
 from chainrule.describe.layers import Layer, Tied
 from chainrule.describe.losses import Cost, Loss, TargetKind, loss, replace_loss
 from chainrule.errors import ChainruleError, SpecError
@@ -39,6 +42,7 @@ from chainrule.files.fields import (
     Whole,
 )
 from chainrule.program.parse import LONGEST, parse, source
+from chainrule.program.scalar import Expression
 
 _FORMULA = Text(longest=LONGEST)
 _NAME = Text(longest=LONGEST)
@@ -57,6 +61,18 @@ _FIELDS: Mapping[str, Kind] = {
     "bias": Flag(),
     "weights": Maybe(Either(_NAME, ByType(Number(least=0), named=Object({"tied": _NAME, "transposed": Flag()})))),
     "name": _NAME,
+    "expression": _FORMULA,
+    "parameters": Each(
+        Object(
+            {
+                "shape": Listed(Either(Text(("n",), what="size"), Whole(1)), most=2),
+                "value": Maybe(Number()),
+                "weights": Maybe(Either(_NAME, Number(least=0))),
+                "penalised": Flag(),
+            }
+        ),
+        most=1000,
+    ),
     "join": Text(get_args(Join), what="join"),
     "rate": Number(least=0, below=1),
     "momentum": Number(least=0, below=1),
@@ -93,6 +109,8 @@ def layer_to_dict(layer: Layer) -> dict[str, Any]:
     result: dict[str, Any] = {"type": type(layer).__name__}
     for name, value in vars(layer).items():
         result[name] = _to_json(value)
+    if isinstance(layer, Formula):
+        result["parameters"] = {letter: _to_json(parameter) for letter, parameter in layer.parameters}
     return result
 
 
@@ -104,6 +122,10 @@ def _to_json(value: Any) -> Any:
             return layer_to_dict(value)
         case Tied():
             return {"tied": value.name, "transposed": value.transposed}
+        case Expression():
+            return source(value)
+        case Parameter():
+            return {**vars(value), "shape": list(value.shape)}
         case tuple():
             return [_to_json(member) for member in value]
         case _:
@@ -129,7 +151,7 @@ def network_kind(layers: Mapping[str, type[Layer]]) -> Object:
 
 
 def _layer_kind(layer: type[Layer], inner: Kind) -> Object:
-    given = inspect.signature(layer).parameters.values()
+    given = [p for p in inspect.signature(layer).parameters.values() if p.kind != p.VAR_KEYWORD]
     fields = {p.name: _FIELDS.get(p.name, AnyValue()) for p in given}
     if issubclass(layer, Combined):
         fields |= {
@@ -167,6 +189,8 @@ def _layers_from(
                 given["activation"] = _activation_from_json(given["activation"], read)
             if isinstance(tied := given.get("weights"), dict):
                 given["weights"] = Tied(tied["tied"], tied["transposed"])
+            if kinds[name] is Formula:
+                given["parameters"] = {k: Parameter(*p.pop("shape"), **p) for k, p in given["parameters"].items()}
             layers.append(kinds[name](*held, **given))
         except SpecError as fault:
             raise SpecError([f"{place}: {text}" for text in fault.faults]) from None

@@ -2,23 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from dataclasses import replace as replace_symbol
+from typing import NamedTuple
 
 from chainrule.errors import FormulaError
 from chainrule.program.equation import Equation, operands_of, shape_of
-from chainrule.program.op import Elementwise, Op, Reduce
+from chainrule.program.op import Elementwise, MatMul, Op, Reduce
 from chainrule.program.parse import source
-from chainrule.program.scalar import ONE, Apply, Constant, Expression, Reduction, Variable, apply
-from chainrule.program.symbol import BATCH, Shape, Symbol
+from chainrule.program.scalar import (
+    ONE,
+    Apply,
+    Constant,
+    Expression,
+    Product,
+    Reduction,
+    Transposed,
+    Variable,
+    apply,
+)
+from chainrule.program.symbol import BATCH, Shape, Symbol, shape_text
 from chainrule.program.walk import occurrences, replace, variables, walk
 
 Partials = tuple[tuple[Symbol, Expression], ...]
 """∂T/∂S for each operand S of a named rule: expressions over symbols that exist when T does."""
 
-Initial = str | float
-"""The name of an initialiser, or s for N(0, s²)."""
+
+class Fill(NamedTuple):
+    """A first value that every element has."""
+
+    value: float
+    """The number."""
+
+
+Initial = str | float | Fill
+"""The name of an initialiser, s for N(0, s²), or the same number everywhere."""
 SIZE = Symbol(BATCH, (), "size")
 """m, the batch's size."""
 _CHEAP = frozenset({"add", "sub", "neg", "mul", "abs", "sign", "stop", "where", "maximum", "minimum"})
@@ -158,11 +177,12 @@ class Builder:
         rule: str,
         over_columns_only: bool = False,
     ) -> Expression:
-        """Writes equations for the formula's reductions; returns what remains, a scalar expression over symbols.
+        """Writes equations for the formula's reductions and products; returns what remains, a scalar expression.
 
         bind: the formula's variables.  beside: inner symbols bear its layer and mark (`sum2`).  over_columns_only: the
         formula is of one sample, so "all" means its columns.  A costly part that several equations share gets its own
-        symbol (the exponentials of a softmax).  Raises FormulaError: rows are reduced in a formula of one sample.
+        symbol (the exponentials of a softmax).  Raises FormulaError: rows are reduced in a formula of one sample, or
+        shapes do not fit.
         """
         expression = replace(formula, {Variable(k): Variable(s.name) for k, s in bind.items()})
         shared = _shared(expression)
@@ -186,6 +206,10 @@ class Builder:
                     total = self._reduced(Reduce("sum", over, inner), beside, rule)
                     return Variable(total.name) / self._count(shape, over)
                 return Variable(self._reduced(Reduce(e.kind, over, inner), beside, rule).name)
+            if isinstance(e, Product):
+                return Variable(self._product(e, lowered, beside, rule).name)
+            if isinstance(e, Transposed):
+                raise FormulaError(f"A transpose (.T) is a side of a product. Got {source(e)} by itself ({rule}).")
             if not isinstance(e, Apply):
                 return e
             result = apply(e.function, *(lowered(a) for a in e.arguments))
@@ -203,6 +227,25 @@ class Builder:
             return results[e]
 
         return lowered(expression)
+
+    def _product(self, e: Product, lowered: Callable[[Expression], Expression], beside: Symbol, rule: str) -> Symbol:
+        """T = L R for the two sides, of which each is written down before where it is no symbol."""
+        sides: list[Symbol] = []
+        for side in (e.left, e.right):
+            value = lowered(side.argument if isinstance(side, Transposed) else side)
+            if not isinstance(value, Variable):
+                value = Variable(self.write(_inner("E", beside), value, rule=rule).name)
+            sides.append(self.scope[value.name])
+        left, right = sides
+        op = MatMul(isinstance(e.left, Transposed), isinstance(e.right, Transposed))
+        if op.shape((left, right)) is None:
+            shapes = " @ ".join(
+                shape_text(s.shape[::-1] if turned else s.shape)
+                for s, turned in ((left, op.transpose_left), (right, op.transpose_right))
+            )
+            raise FormulaError(f"In a product, the columns of the first are the rows of the second. Got {shapes}.")
+        draft = Symbol("P", (), "temporary", layer=beside.layer)
+        return self.apply(draft, op, (left, right), rule=rule)
 
     def _reduced(self, op: Reduce, beside: Symbol, rule: str) -> Symbol:
         there = self.existing(op)

@@ -5,14 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from chainrule.errors import FormulaError
-from chainrule.program.scalar import FUNCTIONS, ONE, ZERO, Apply, Expression, Reduction, Variable, is_zero, where
+from chainrule.program.scalar import (
+    FUNCTIONS,
+    ONE,
+    ZERO,
+    Apply,
+    Expression,
+    Product,
+    Reduction,
+    Transposed,
+    Variable,
+    is_zero,
+    where,
+)
 from chainrule.program.walk import parts
 
 
 class Derivatives:
     """The derivatives of one expression by its variables: df(g)/dx = Σ_k f'_k(g) dg_k/dx.
 
-    Raises FormulaError for a reduction, whose derivative is not a scalar expression (the rules lower it first).
+    Raises FormulaError for a reduction or a product, whose derivative is not a scalar expression (the rules lower it
+    first).
     """
 
     def __init__(self, expression: Expression) -> None:
@@ -22,8 +35,8 @@ class Derivatives:
         self.above: dict[Expression, list[Expression]] = {}
         """The parts that a part is an argument of."""
         for e in parts(expression, _passing):
-            if isinstance(e, Reduction):
-                raise FormulaError("A sum or maximum over an array is differentiated by the rules, not as a scalar.")
+            if isinstance(e, Reduction | Product | Transposed):
+                raise FormulaError("What is over whole arrays is differentiated by the rules, not as a scalar.")
             self.order[e] = len(self.order)
             for argument in _passing(e):
                 self.above.setdefault(argument, []).append(e)

@@ -22,13 +22,16 @@ from chainrule.program.scalar import (
     Expression,
     Operand,
     Over,
+    Product,
     Reduction,
+    Transposed,
     Variable,
     apply,
     as_expression,
     children,
+    product,
 )
-from chainrule.program.walk import parts, variables
+from chainrule.program.walk import parts, variables, walk
 
 _BINARY = {ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.Div: "div", ast.Pow: "pow"}
 _COMPARE = {ast.Lt: "lt", ast.LtE: "le", ast.Gt: "gt", ast.GtE: "ge", ast.Eq: "eq", ast.NotEq: "ne"}
@@ -138,6 +141,10 @@ def _written(e: Expression, text: Callable[[Expression], str]) -> str:
         return e.name
     if isinstance(e, Reduction):
         return f"{e.kind}({text(e.argument)}, {e.over!r})"
+    if isinstance(e, Transposed):
+        return f"{text(e.argument)}.T" if isinstance(e.argument, Variable) else f"({text(e.argument)}).T"
+    if isinstance(e, Product):
+        return f"({text(e.left)} @ {text(e.right)})"
     assert isinstance(e, Apply)
     arguments = [text(a) for a in e.arguments]
     if e.function in _SIGNS:
@@ -159,10 +166,11 @@ def _quoted(text: str) -> str:
     return repr(text if len(text) <= 150 else f"{text[:150]} ...")
 
 
-def parse(text: str, names: Sequence[str]) -> Expression:
+def parse(text: str, names: Sequence[str], *, products: bool = False) -> Expression:
     """The expression that the text says, over the given variable names; (part := ...) names a part that is used again.
 
-    Raises FormulaError: it does not parse, a name or function is unknown, or a construct is not arithmetic.
+    products: whether there may be products of matrices, x @ W and x @ W.T.  Raises FormulaError: it does not parse, a
+    name or function is unknown, or a construct is not arithmetic.
     """
     if len(text) > LONGEST:
         raise FormulaError(f"The formula {_quoted(text)} has {len(text):,} characters; {LONGEST:,} are the most.")
@@ -195,6 +203,10 @@ def parse(text: str, names: Sequence[str]) -> Expression:
                 return named[name]
             case ast.BinOp(left, op, right) if type(op) in _BINARY:
                 return apply(_BINARY[type(op)], build(left), build(right))
+            case ast.BinOp(left, ast.MatMult(), right) if products:
+                return product(build(left), build(right))
+            case ast.Attribute(value=value, attr="T") if products:
+                return Transposed(build(value))
             case ast.UnaryOp(op=ast.USub(), operand=operand):
                 return -build(operand)
             case ast.UnaryOp(op=ast.UAdd(), operand=operand):
@@ -205,8 +217,9 @@ def parse(text: str, names: Sequence[str]) -> Expression:
                 return call(name, arguments, keywords)
             case _:
                 pass
+        signs = "+ - * / ** @ .T" if products else "+ - * / **"
         raise FormulaError(
-            f"The formula {_quoted(text)} may hold numbers, {', '.join(names)}, + - * / ** comparisons and calls. "
+            f"The formula {_quoted(text)} may hold numbers, {', '.join(names)}, {signs} comparisons and calls. "
             f"Got {_quoted(ast.unparse(node))} instead."
         )
 
@@ -269,15 +282,18 @@ def _takes(given: Callable[..., object], count: int) -> bool:
     return True
 
 
-def formula(given: str | Expression | Callable[..., object], names: Sequence[str]) -> Expression:
+def formula(
+    given: str | Expression | Callable[..., object], names: Sequence[str], *, products: bool = False
+) -> Expression:
     """An expression from text, from a callable over expressions (called once, with one variable per name), or as it is.
 
-    Raises FormulaError: the source cannot be understood, or uses other variables than `names`.
+    products: whether there may be products of matrices.  Raises FormulaError: the source cannot be understood, or uses
+    other variables than `names`.
     """
     if isinstance(given, Expression):
         result = given
     elif isinstance(given, str):
-        return parse(given, names)
+        return parse(given, names, products=products)
     elif callable(given):
         variables_ = [Variable(n) for n in names]
         if not _takes(given, len(names)):
@@ -295,6 +311,8 @@ def formula(given: str | Expression | Callable[..., object], names: Sequence[str
             ) from None
     else:
         raise FormulaError(f"A formula is text, a callable or an expression. Got {type(given).__name__} instead.")
+    if not products and any(isinstance(e, Product | Transposed) for e in walk(result)):
+        raise FormulaError("A product of matrices (@) belongs in the formula of a layer: cr.Formula(...).")
     if extra := [v for v in variables(result) if v not in names]:
         raise FormulaError(f"A formula here is over {', '.join(names)}. Got the variable {extra[0]!r} as well.")
     return result

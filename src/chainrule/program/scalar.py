@@ -4,6 +4,7 @@
                  | variable                                   z
                  | function(expression, ...)                  exp(z), a * b, where(z > 0, z, 0)
                  | reduction(kind, over, expression)          sum of a whole row, column or array (only in formulas)
+                 | product(expression, expression)            x @ W, x @ W.T, of matrices (only in formulas of layers)
 
 An expression is data: it is differentiated (derivative.py), printed by the notations, evaluated by the reference engine
 and turned into vector code by the compiled engine.  A comparison has the value 1 or 0.  Expressions simplify themselves
@@ -65,6 +66,14 @@ class Expression:
 
     def __rpow__(self, other: Operand) -> Expression:
         return power(as_expression(other), self)
+
+    def __matmul__(self, other: Expression) -> Expression:
+        return product(self, other)
+
+    @property
+    def T(self) -> Expression:
+        """The transpose, as a side of a product."""
+        return Transposed(self)
 
     def __neg__(self) -> Expression:
         return negative(self)
@@ -163,13 +172,72 @@ class Reduction(Expression):
         return same(self, other)
 
 
+@dataclass(frozen=True, eq=True)
+class Transposed(Expression):
+    """The transpose of a matrix; a side of a product."""
+
+    argument: Expression
+    """Which matrix."""
+
+    def __repr__(self) -> str:
+        return _graph(self)
+
+    def __hash__(self) -> int:
+        return hash(("transposed", self.argument))
+
+    def __eq__(self, other: object) -> bool:
+        return same(self, other)
+
+
+@dataclass(frozen=True, eq=True)
+class Product(Expression):
+    """The product of two matrices."""
+
+    left: Expression
+    """The first."""
+    right: Expression
+    """The second."""
+
+    def __repr__(self) -> str:
+        return _graph(self)
+
+    def __hash__(self) -> int:
+        return hash(("product", self.left, self.right))
+
+    def __eq__(self, other: object) -> bool:
+        return same(self, other)
+
+
+Inner = Apply | Reduction | Transposed | Product
+"""Expressions that have others under them."""
+
+
 def children(e: Expression) -> tuple[Expression, ...]:
     """The expressions right under this one."""
-    if isinstance(e, Apply):
-        return e.arguments
-    if isinstance(e, Reduction):
-        return (e.argument,)
-    return ()
+    match e:
+        case Apply():
+            return e.arguments
+        case Reduction() | Transposed():
+            return (e.argument,)
+        case Product():
+            return (e.left, e.right)
+        case _:
+            return ()
+
+
+def with_children(e: Expression, under: tuple[Expression, ...]) -> Expression:
+    """The expression with others right under it, simplified."""
+    match e:
+        case Apply():
+            return apply(e.function, *under)
+        case Reduction():
+            return Reduction(e.kind, e.over, *under)
+        case Transposed():
+            return Transposed(*under)
+        case Product():
+            return Product(*under)
+        case _:
+            return e
 
 
 def same(a: object, b: object) -> bool:
@@ -185,11 +253,11 @@ def same(a: object, b: object) -> bool:
             if (id(x), id(y)) not in compared:
                 compared.add((id(x), id(y)))
                 pairs += zip(x.arguments, y.arguments, strict=True)
-        elif isinstance(x, Reduction) and isinstance(y, Reduction):
-            if (x.kind, x.over) != (y.kind, y.over):
+        elif isinstance(x, Inner) and isinstance(y, Inner):
+            if type(x) is not type(y) or _own(x) != _own(y):
                 return False
-            pairs.append((x.argument, y.argument))
-        elif isinstance(x, Apply | Reduction) or x != y:
+            pairs += zip(children(x), children(y), strict=True)
+        elif isinstance(x, Inner) or x != y:
             return False
     return True
 
@@ -201,18 +269,36 @@ def _graph(e: Expression) -> str:
     waiting = [e]
     while waiting:
         part = waiting[-1]
-        assert isinstance(part, Apply | Reduction)
+        assert isinstance(part, Inner)
         under = children(part)
-        before = [x for x in under if isinstance(x, Apply | Reduction) and x not in numbers]
+        before = [x for x in under if isinstance(x, Inner) and x not in numbers]
         if before and part not in numbers:
             waiting += reversed(before)
             continue
         waiting.pop()
         if part not in numbers:
-            name = part.function if isinstance(part, Apply) else f"{part.kind} over {part.over}"
             numbers[part] = f"#{len(numbers)}"
-            lines.append(f"{numbers[part]} = {name}({', '.join(numbers.get(x) or repr(x) for x in under)})")
+            lines.append(f"{numbers[part]} = {_own(part)}({', '.join(numbers.get(x) or repr(x) for x in under)})")
     return f"<{'; '.join(lines)}>"
+
+
+def _own(e: Inner) -> str:
+    """What it does to the expressions under it."""
+    match e:
+        case Apply():
+            return e.function
+        case Reduction():
+            return f"{e.kind} over {e.over}"
+        case _:
+            return type(e).__name__.lower()
+
+
+def product(left: Expression, right: Expression) -> Expression:
+    """left @ right.  Raises FormulaError where a side is no expression."""
+    for side in (left, right):
+        if not isinstance(side, Expression):
+            raise FormulaError(f"A product @ is of two matrices of the formula. Got {shown(side)}.")
+    return Product(left, right)
 
 
 Operand = Expression | float | int

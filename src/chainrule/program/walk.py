@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from chainrule.program.scalar import ZERO, Apply, Expression, Reduction, Variable, apply, children
+from chainrule.program.scalar import ZERO, Expression, Variable, children, with_children
 
 
 def walk(e: Expression) -> Iterator[Expression]:
@@ -63,14 +63,7 @@ def replace(e: Expression, by: Mapping[Expression, Expression]) -> Expression:
     """The expression with every part that is a key of `by` (from the top down) replaced by its value."""
     done: dict[Expression, Expression] = {}
     for part in parts(e, lambda x: () if x in by else children(x)):
-        if part in by:
-            done[part] = by[part]
-        elif isinstance(part, Apply):
-            done[part] = apply(part.function, *(done[a] for a in part.arguments))
-        elif isinstance(part, Reduction):
-            done[part] = Reduction(part.kind, part.over, done[part.argument])
-        else:
-            done[part] = part
+        done[part] = by[part] if part in by else with_children(part, tuple(done[a] for a in children(part)))
     return done[e]
 
 
