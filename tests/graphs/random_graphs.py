@@ -14,7 +14,7 @@ ACTIVATIONS = ["tanh", "sigmoid", "relu", "gelu", "silu", "softplus", "identity"
 
 
 OWN: list[tuple[Callable[[], cr.Formula], int | None]] = [
-    (lambda: cr.Formula("s * x + t", s=cr.Parameter("n", value=1), t=cr.Parameter()), None),
+    (lambda: cr.Formula("q * x + v", q=cr.Parameter("n", value=1), v=cr.Parameter()), None),
     (lambda: cr.Formula("x + a * (tanh(x) - x)", a=cr.Parameter("n", value=0.5)), None),
     (lambda: cr.Formula("tanh(x @ U) @ V.T - mean(x)", U=cr.Parameter("n", 3), V=cr.Parameter("n", 3)), None),
     (lambda: cr.Formula("sigmoid(x @ U + c) * max(x)", U=cr.Parameter("n", 4), c=cr.Parameter(4)), 4),
