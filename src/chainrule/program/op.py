@@ -15,9 +15,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from chainrule.program.scalar import Expression, Over, Reduction
+from chainrule.program.scalar import Expression, Over
 from chainrule.program.symbol import BATCH, Shape, Symbol, broadcast
-from chainrule.program.walk import variables, walk
+from chainrule.program.walk import has_reductions, variables
 
 
 @dataclass(frozen=True)
@@ -150,6 +150,6 @@ def _rows_and_tokens(operands: tuple[Symbol, ...]) -> bool:
 def _expression_shape(expression: Expression, operands: tuple[Symbol, ...]) -> Shape | None:
     if set(variables(expression)) != {s.name for s in operands} or any(s.integers for s in operands):
         return None
-    if any(isinstance(e, Reduction) for e in walk(expression)):
+    if has_reductions(expression):
         return None
     return broadcast([s.shape for s in operands])

@@ -56,7 +56,26 @@ def larger_than(e: Expression, size: int) -> bool:
 
 def variables(e: Expression) -> tuple[str, ...]:
     """The names of its variables, each once, in the order of appearance."""
-    return tuple(x.name for x in walk(e) if isinstance(x, Variable))
+    return _contents(e)[0]
+
+
+def has_reductions(e: Expression) -> bool:
+    """Whether a sum, mean or maximum is among its parts."""
+    return _contents(e)[1]
+
+
+def _contents(e: Expression) -> tuple[tuple[str, ...], bool]:
+    """The names of its variables, and whether it has reductions; an expression, which never changes, keeps them."""
+    if isinstance(e, Variable):
+        return (e.name,), False
+    contents: tuple[tuple[str, ...], bool] | None = e.__dict__.get("_contents")
+    if contents is None:
+        contained = tuple(walk(e))
+        names = tuple(x.name for x in contained if isinstance(x, Variable))
+        contents = names, any(isinstance(x, Reduction) for x in contained)
+        if isinstance(e, Apply):
+            object.__setattr__(e, "_contents", contents)
+    return contents
 
 
 def replace(e: Expression, by: Mapping[Expression, Expression]) -> Expression:
