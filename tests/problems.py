@@ -243,11 +243,11 @@ _GRAPHS = [
 PROBLEMS: list[Problem] = [*_by_activation(), *_by_loss(), *_SINGLE, *_OWN, *_GRAPHS]
 
 
-def on_each_engine(turn: int) -> pytest.MarkDecorator:
+def on_each_engine(turn: int, *, share: int = 1) -> pytest.MarkDecorator:
     """Every problem on the reference engine and, compiled, the sixth of them whose turn it is; the others are long.
 
     Compiling is most of a test's time.  The gradients of all are compiled in every run; of the tests that look at more,
-    each has another turn.
+    each has another turn.  share: of those on the reference engine so many are long but one.
     """
     return pytest.mark.parametrize(
         ("problem", "engine"),
@@ -256,10 +256,10 @@ def on_each_engine(turn: int) -> pytest.MarkDecorator:
                 problem,
                 engine,
                 id=f"{problem}-{engine}",
-                marks=[pytest.mark.long] if engine == "compiled" and number % 6 != turn else [],
+                marks=[] if number % every == turn % every else [pytest.mark.long],
             )
             for number, problem in enumerate(PROBLEMS)
-            for engine in ("reference", "compiled")
+            for engine, every in (("reference", share), ("compiled", 6))
         ],
     )
 

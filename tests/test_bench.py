@@ -286,6 +286,7 @@ def test_thread_settings() -> None:
             runner.settings(wrong)
 
 
+@pytest.mark.long
 def test_starting_is_measured() -> None:
     found = startup.measure([WORKLOADS["tiny"], WORKLOADS["rowtiny"]], 1)
     assert found.load > 0 and found.digits_cold > 0 and found.digits_cached > 0

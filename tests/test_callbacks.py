@@ -8,7 +8,7 @@ import math
 import os
 import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,9 @@ class Weights:
 
     def train(self, epoch: int) -> None:
         self._all[:] = epoch
+
+    def overwrite(self, fill: Callable[[dict[str, NDArray[Any]]], None]) -> None:
+        fill(self.parameters | self.state)
 
     @property
     def values(self) -> set[float]:

@@ -79,8 +79,14 @@ def test_the_gradients_of_a_batch_of_very_many(kind: str, hidden: int, engine: s
         assert error(a[name], b[name]) < 3e-5, name
 
 
-@pytest.mark.parametrize("width", [4096, 4097, 4099, 4159, 8192, 8193, 12_345])
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("width", "dtype"),
+    [
+        pytest.param(width, dtype, marks=[pytest.mark.long] if dtype == "float64" and width not in (4097, 8192) else [])
+        for width in (4096, 4097, 4099, 4159, 8192, 8193, 12_345)
+        for dtype in ("float32", "float64")
+    ],
+)
 def test_no_term_is_left_out_and_none_is_taken_twice(width: int, dtype: str) -> None:
     """Ones and powers of two add up exactly, in any order."""
     net = cr.Network(width, [cr.Dense(1)], "squared_error", dtype=dtype, engine="compiled", l2=2.0)

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 import chainrule as cr
-from chainrule.engines.recent import MOST
+from chainrule.engines.recent import MOST, Recent
 from chainrule.engines.table import ENGINES
 from chainrule.program import Elementwise, Equation, Expression, Program, Symbol
 from chainrule.program.from_json import DEEPEST, NAMED
@@ -126,7 +126,11 @@ def test_engines_know_a_program_by_what_it_says(engine: str, made_ready: str, mo
         return make_ready(*given)
 
     monkeypatch.setattr(module, name, counted)
-    runner = ENGINES[engine](np.dtype(np.float64))
+    runner, most = ENGINES[engine](np.dtype(np.float64)), 5
+    for recent in vars(runner).values():
+        if isinstance(recent, Recent):
+            assert recent.most == MOST
+            recent.most = most
 
     def run(units: int, copied: bool = False) -> None:
         net = cr.Network(3, [cr.Dense(units)], "squared_error", engine="reference")
@@ -140,10 +144,10 @@ def test_engines_know_a_program_by_what_it_says(engine: str, made_ready: str, mo
         run(1)
         run(1, copied=True)
     assert calls == first > 0
-    for units in range(2, MOST + 2):
+    for units in range(2, most + 2):
         run(units)
     before = calls
-    run(MOST + 1)
+    run(most + 1)
     assert calls == before
     run(1)
     assert calls > before

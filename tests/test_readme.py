@@ -22,6 +22,11 @@ NAMES = ["emma", "olivia", "ava", "isabella", "sophia", "charlotte", "mia", "ame
 NUMBER = re.compile(r"-?\d+\.\d+(?:e[+-]\d+)?")
 
 by_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+by_document_in_time = pytest.mark.parametrize(
+    "document",
+    [pytest.param(d, marks=[pytest.mark.long] if d.name == "report.md" else [], id=d.name) for d in DOCUMENTS],
+)
+"""The report's sessions make reports, as those of README do."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +89,7 @@ def test_python(document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
             printed = ""
 
 
-@by_document
+@by_document_in_time
 def test_sessions(
     document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

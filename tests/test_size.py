@@ -67,7 +67,11 @@ def counted() -> Iterator[list[int]]:
 # --- deep networks ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("options", [{"l2": 0.1}, {"l1": 0.1}, {"l1": 0.1, "l2": 0.1}], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [*(pytest.param(one, marks=pytest.mark.long) for one in ({"l2": 0.1}, {"l1": 0.1})), {"l1": 0.1, "l2": 0.1}],
+    ids=str,
+)
 def test_three_hundred_layers_with_a_penalty(options: dict[str, float]) -> None:
     program = derive(spec(300, **options), optimizer=cr.Adam(1e-3, clip_norm=1.0))
     assert "norm2_W300" in str(program) or "norm1_W300" in str(program)
@@ -98,7 +102,7 @@ def test_the_work_of_deriving_is_in_proportion_to_the_layers(clip: float | None)
     optimizer = cr.SGD(0.1, clip_norm=clip) if clip else None
     derive(spec(3, **penalties), optimizer=optimizer)  # what is done once
     work, equations = [], []
-    for layers in (50, 100, 200):
+    for layers in (30, 60, 120):
         with counted() as calls:
             program = derive(spec(layers, **penalties), optimizer=optimizer)
         work.append(calls[0])

@@ -28,6 +28,7 @@ from chainrule.program.equation import Program
 from chainrule.program.layout import ParameterLayout
 from chainrule.program.symbol import BATCH
 from chainrule.rules.derive import Mode, derive, derive_penalty
+from chainrule.train.alone import alone
 from chainrule.train.callbacks import Callback
 from chainrule.train.history import History
 
@@ -103,7 +104,6 @@ class Network(GlassBox):
         self.feature_names: tuple[str, ...] | None = None
         """Of the inputs, where the last fit was of a data frame with names: frames are matched by them."""
         self._fits = 0
-        self._being_fitted = False
         self._before: Ended | None = None
         self._programs: dict[object, Program] = {}
         self._engines = Engines(engine, self.dtype)
@@ -131,6 +131,17 @@ class Network(GlassBox):
     def state(self) -> dict[str, Array]:
         """Writable views of what is kept beside the parameters: running means and variances."""
         return checks.Views(self._handed_out(self._state))
+
+    def overwrite(self, fill: Callable[[Mapping[str, Array]], None]) -> None:
+        """Overwrites all arrays with what `fill` makes of those that it is given: copies of them, by name.
+
+        The network has them all at once, in one step for the interpreter: a handler of signals finds the old numbers or
+        the new ones, never some of each.
+        """
+        copy = self._layout.allocate(self.dtype)
+        np.copyto(copy, self._buffer)
+        fill(self._layout.views(copy))
+        np.copyto(self._buffer, copy)
 
     def _handed_out(self, arrays: dict[str, Array]) -> dict[str, Array]:
         """Views of these that are the caller's: one whose shape or dtype he has changed is made anew."""
@@ -364,18 +375,15 @@ class Network(GlassBox):
         last finished batch.
         """
         options: dict[str, Any] = {k: v for k, v in locals().items() if k != "self"}
-        if self._being_fitted:
-            raise SpecError("This network is being fitted: another fit of it begins when that one has ended.")
-        from chainrule.fitting import prepared  # what only a fit needs
+        with alone(self, "network"):
+            from chainrule.fitting import prepared  # what only a fit needs
 
-        fit, before = prepared(self, **options)
-        self.history = fit.history
-        try:
-            self._being_fitted = True
-            return fit.run()
-        finally:
-            self._being_fitted = False
-            self._before = replace(before, epochs=len(fit.history), records=tuple(fit.history))
+            fit, before = prepared(self, **options)
+            self.history = fit.history
+            try:
+                return fit.run()
+            finally:
+                self._before = replace(before, epochs=len(fit.history), records=tuple(fit.history))
 
     if TYPE_CHECKING:  # Reports read networks and lie above them: the package's top binds the two (readers.py).
 

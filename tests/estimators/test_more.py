@@ -131,12 +131,17 @@ def test_the_last_activation_follows_the_loss(loss: str, last: str) -> None:
     assert model.out_activation_ == last and model.predict(IRIS).min() > 0
 
 
-@ENGINE
 @pytest.mark.parametrize(
-    "loss",
+    ("loss", "engine"),
     [
-        *("squared_error", "absolute_error", "binary_cross_entropy", "cross_entropy", "huber"),
-        *(cr.Loss("(yhat - y) ** 2 * (1 + y)"), cr.Cost("mean((yhat - y) ** 2)")),
+        pytest.param(loss, engine, marks=[pytest.mark.long] if engine == "compiled" and number % 3 else [])
+        for number, loss in enumerate(
+            (
+                *("squared_error", "absolute_error", "binary_cross_entropy", "cross_entropy", "huber"),
+                *(cr.Loss("(yhat - y) ** 2 * (1 + y)"), cr.Cost("mean((yhat - y) ** 2)")),
+            )
+        )
+        for engine in ("reference", "compiled")
     ],
     ids=str,
 )

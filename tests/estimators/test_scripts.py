@@ -29,7 +29,10 @@ def test_there_are_three() -> None:
     assert len(SCRIPTS) >= 3
 
 
-@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(path, marks=[pytest.mark.long] if "search" in path.stem else [], id=path.stem) for path in SCRIPTS],
+)
 def test_only_the_import_has_changed(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = path.read_text(encoding="utf-8")
     theirs, count = IMPORT.subn(r"from sklearn.neural_network import \1", text)

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, assert_never
 
 import numpy as np
 
 from chainrule.engines.base import Array, Epoch, EpochResult, Session, Values, rate_scalars
+from chainrule.engines.flushing import RAISING, all_flushed, carefully, flushed, flushing
 from chainrule.engines.philox import random_words
 from chainrule.engines.recent import Recent
 from chainrule.program.equation import Equation, Program
@@ -88,6 +89,9 @@ SCALAR: Functions = {
 }
 """From each scalar function to NumPy's."""
 
+FLUSHING: Functions = {name: flushing(function) for name, function in SCALAR.items()}
+"""The same functions with 0 for results that are subnormal."""
+
 LONG = 4096
 """Terms up to which a sum is taken as it comes."""
 
@@ -116,45 +120,6 @@ def _sum_of_rows(x: Array) -> Array:
 def _tokens(tokens: Array, rows: int) -> Array:
     """The tokens.  The user's array may change while a fit runs: whatever it holds then, it names a row."""
     return np.minimum(tokens.view(np.uint64), np.uint64(rows - 1))
-
-
-_RAISING: Any = {"all": "ignore", "under": "raise"}
-"""What NumPy does about a result that is subnormal and was rounded, and about other oddities."""
-_ALMOST_1: Mapping[Any, Any] = {
-    kind: kind.type(1 - np.finfo(kind).epsneg) for kind in (np.dtype(np.float32), np.dtype(np.float64))
-}
-"""The largest number below 1: what is subnormal has no room for the digits of a product by it."""
-
-
-def flushed(value: Any) -> Any:
-    """The same, quickly where there are none, under `_RAISING`; what is no array of numbers as it is."""
-    almost_1 = _ALMOST_1.get(getattr(value, "dtype", None))
-    if almost_1 is None:
-        return value
-    try:
-        value * almost_1
-    except FloatingPointError:
-        return without_subnormal(value)
-    return value
-
-
-def without_subnormal(value: Any) -> Any:
-    """The numbers with 0 for those that are subnormal."""
-    return value * (np.abs(value) >= np.finfo(value.dtype).tiny)
-
-
-def all_flushed(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Each of these values flushed."""
-    with np.errstate(**_RAISING):
-        return {name: flushed(value) for name, value in values.items()}
-
-
-def _flushing(function: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda *arguments: without_subnormal(np.asarray(function(*arguments)))
-
-
-FLUSHING: Functions = {name: _flushing(function) for name, function in SCALAR.items()}
-"""The same functions with 0 for results that are subnormal."""
 
 
 _DEEP = 50
@@ -286,15 +251,20 @@ def handler(equation: Equation, dtype: np.dtype[Any], functions: Functions = SCA
             assert_never(op)
 
 
-def careful(equation: Equation, dtype: np.dtype[Any]) -> Evaluate:
-    """The equation's right side with 0 for whatever is subnormal on the way."""
-    value = handler(equation, dtype, FLUSHING)
+@dataclass(frozen=True)
+class Step:
+    """An equation as a function of the values so far."""
 
-    def careful_value(v: dict[str, Any]) -> Any:
-        with np.errstate(under="ignore"):
-            return without_subnormal(np.asarray(value(v)))
-
-    return careful_value
+    name: str
+    """Its target's."""
+    stored: bool
+    """Whether the target is stored, which is to be overwritten."""
+    value: Evaluate
+    """Its right side."""
+    careful: Evaluate
+    """The same where something on the way to it is subnormal."""
+    last_used: tuple[str, ...]
+    """The targets that nothing has a use for after it."""
 
 
 @dataclass(frozen=True)
@@ -305,9 +275,8 @@ class Steps:
     """Its given rates and counters."""
     rates: list[tuple[str, Evaluate]]
     """Scalars of rates and counters alone, in float64, by name."""
-    equations: list[tuple[str, bool, Evaluate, Evaluate]]
-    """All others: the target's name, whether it is stored, which is to be overwritten, the value, and the value where
-    something on the way to it is subnormal."""
+    equations: list[Step]
+    """All others."""
 
 
 class ReferenceEngine:
@@ -325,12 +294,15 @@ class ReferenceEngine:
         values: dict[str, Any] = all_flushed(given)
         steps = self.steps(program)
         self.rates(steps, values)
-        with np.errstate(**_RAISING):
-            for name, _, value, careful_value in steps.equations:
+        with np.errstate(**RAISING):
+            for step in steps.equations:
                 try:
-                    values[name] = value(values)
+                    values[step.name] = step.value(values)
                 except FloatingPointError:
-                    values[name] = careful_value(values)
+                    values[step.name] = step.careful(values)
+                for name in step.last_used:
+                    if name not in wanted:
+                        del values[name]
         return {name: np.asarray(values[name]) for name in wanted}
 
     def one_row(self, program: Program, stored: Mapping[str, Array]) -> None:
@@ -350,8 +322,14 @@ class ReferenceEngine:
                 [s for s in program.given if s.role in ("rate", "counter")],
                 [(e.target.name, handler(e, np.dtype(np.float64))) for e in exact],
                 [
-                    (e.target.name, e.target.role in STORED, handler(e, self.dtype), careful(e, self.dtype))
-                    for e in others
+                    Step(
+                        e.target.name,
+                        e.target.role in STORED,
+                        handler(e, self.dtype),
+                        carefully(handler(e, self.dtype, FLUSHING)),
+                        last_used,
+                    )
+                    for e, last_used in zip(others, _last_used(program, others), strict=True)
                 ],
             )
             self._steps.keep(program.digest, steps)
@@ -369,6 +347,21 @@ class ReferenceEngine:
             for name, value in steps.rates:
                 exact[name] = value(exact)
                 values[name] = np.asarray(exact[name], self.dtype)
+
+
+def _last_used(program: Program, equations: Sequence[Equation]) -> list[tuple[str, ...]]:
+    """For each of the equations the targets that none after it uses; what is stored outlives them all, as does J."""
+    objective = program.objective
+    kept = {s.name for s in program.stored} | ({objective.name} if objective is not None else set())
+    last: dict[str, int] = {}
+    for k, equation in enumerate(equations):
+        for symbol in (equation.target, *equation.operands):
+            last[symbol.name] = k
+    names: list[list[str]] = [[] for _ in equations]
+    for equation in equations:
+        if (name := equation.target.name) not in kept:
+            names[last[name]].append(name)
+    return [tuple(each) for each in names]
 
 
 class _ReferenceSession(Session):
@@ -422,16 +415,18 @@ class _ReferenceSession(Session):
         """What is stored after a step; None if the cost is not finite."""
         steps = self._steps
         self.engine.rates(steps, values)
-        with np.errstate(**_RAISING):
+        with np.errstate(**RAISING):
             values.update({name: flushed(values[name]) for name in batched})
-            for name, overwrites, value, careful_value in steps.equations:
+            for step in steps.equations:
                 try:
-                    result = value(values)
+                    result = step.value(values)
                 except FloatingPointError:
-                    result = careful_value(values)
-                values[name] = np.asarray(result, self.engine.dtype, order="C") if overwrites else result
-                if name == objective and not math.isfinite(result):
+                    result = step.careful(values)
+                values[step.name] = np.asarray(result, self.engine.dtype, order="C") if step.stored else result
+                if step.name == objective and not math.isfinite(result):
                     return None
+                for name in step.last_used:
+                    del values[name]
         return {name: values[name] for name in self.stored}
 
     def run(self, given: Values, wanted: tuple[str, ...]) -> dict[str, Array]:

@@ -28,6 +28,7 @@ from chainrule.estimators.stochastic import StochasticSettings, fit_stochastic
 from chainrule.estimators.tables import TableInput, target_cells
 from chainrule.estimators.task import Held, Task, scored
 from chainrule.network import Network
+from chainrule.train.alone import MARK, alone
 from chainrule.train.batches import check_batches, least_batch, starts
 from chainrule.train.checkpoint import Asked
 from chainrule.train.state import Snapshot
@@ -41,6 +42,9 @@ class BaseMLP(TableInput, TransformerMixin, BaseEstimator, auto_wrap_output_keys
     # auto_wrap_output_keys=None: `transform` itself names its columns, as they depend on the layer.
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {}
+    network_: Network
+    coefs_: list[Array]
+    intercepts_: list[Array]
 
     # --- a subclass's part -------------------------------------------------------------------------------------
 
@@ -114,13 +118,13 @@ class BaseMLP(TableInput, TransformerMixin, BaseEstimator, auto_wrap_output_keys
             # SciPy works in float64, and so does scikit-learn then; a line search in float32 ends early.
             working = self._double(net)
         task = self._task(working, Samples(X, working.dtype), targets, weights)
-        if not stochastic:
-            self._fit_lbfgs(task, working, validation_data)
-            if working is not net:
-                for name, array in net.parameters.items():
-                    array[...] = working.parameters[name]
-        else:
-            self._fit_stochastic(X, y, targets, task, net, validation_data, incremental=incremental, asked=asked)
+        with alone(net, "network"):
+            if stochastic:
+                self._fit_stochastic(X, y, targets, task, net, validation_data, incremental=incremental, asked=asked)
+            else:
+                self._fit_lbfgs(task, working, validation_data)
+                if working is not net:
+                    net.overwrite(lambda arrays: construct.carry(working, arrays))
         self._bind(net)
         if not all(np.isfinite(array).all() for array in net.parameters.values()) or not np.isfinite(self.loss_):
             if stochastic and self.early_stopping:
@@ -135,7 +139,6 @@ class BaseMLP(TableInput, TransformerMixin, BaseEstimator, auto_wrap_output_keys
         """A new network, scikit-learn's first weights in it, and empty curves."""
         net = construct.network(self, construct.spec(self, inputs, head, dtype), dtype)
         construct.draw_weights(self, net, self._random_state)
-        self.network_ = net
         self._bind(net)
         self.out_activation_ = head.name
         self.n_layers_ = len(self.coefs_) + 1
@@ -156,7 +159,6 @@ class BaseMLP(TableInput, TransformerMixin, BaseEstimator, auto_wrap_output_keys
 
     def _adopt(self, net: Network, out_activation: str) -> None:
         """A network that was made elsewhere, as if it had been fitted here."""
-        self.network_ = net
         self._bind(net)
         self.n_features_in_ = net.spec.inputs
         self.n_layers_ = len(self.coefs_) + 1
@@ -180,8 +182,9 @@ class BaseMLP(TableInput, TransformerMixin, BaseEstimator, auto_wrap_output_keys
             self.validation_scores_: list[float] | None = []
 
     def _bind(self, net: Network) -> None:
-        """coefs_ and intercepts_ are views of the network's parameters."""
-        self.coefs_, self.intercepts_ = construct.weights(net)
+        """network_ is this one, coefs_ and intercepts_ views of its parameters: in one step, as `_bound` reads all."""
+        coefs, intercepts = construct.weights(net)
+        self.__dict__.update(network_=net, coefs_=coefs, intercepts_=intercepts)
 
     def _bound(self) -> Network:
         """The network with what coefs_ and intercepts_ hold: a caller may have put other arrays into the lists."""
@@ -202,7 +205,7 @@ class BaseMLP(TableInput, TransformerMixin, BaseEstimator, auto_wrap_output_keys
         net = self._bound()
         described = construct.spec(self, inputs, head, net.dtype)
         if described != net.spec or self.engine != net.engines.name:
-            net = self.network_ = construct.carried(net, construct.network(self, described, net.dtype))
+            net = construct.carried(net, construct.network(self, described, net.dtype))
             self._bind(net)
         return net
 
@@ -401,7 +404,7 @@ class BaseMLP(TableInput, TransformerMixin, BaseEstimator, auto_wrap_output_keys
     def __getstate__(self) -> dict[str, Any]:
         """Everything but the network's machine code, which is made again where it is needed."""
         state: dict[str, Any] = super().__getstate__()
-        return {k: v for k, v in state.items() if k != "_held_"}
+        return {k: v for k, v in state.items() if k not in ("_held_", MARK)}
 
 
 def _times(a: Array | None, b: Array | None) -> Array | None:

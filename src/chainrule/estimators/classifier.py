@@ -19,6 +19,7 @@ from chainrule.estimators.base import BaseMLP
 from chainrule.estimators.classes import ClassTargets
 from chainrule.estimators.parameters import CLASSIFIER_LOSSES, LOSS, OURS, THEIRS, check_class_weight, keep
 from chainrule.network import Network
+from chainrule.train.alone import alone
 from chainrule.train.checkpoint import Asked
 
 Array = NDArray[Any]
@@ -119,7 +120,8 @@ class MLPClassifier(ClassTargets, ClassifierMixin, BaseMLP):  # type: ignore[mis
         at an interrupt; resume: goes on from what it holds, or starts.  The same random_state must be an integer.
         """
         asked = None if checkpoint is None else Asked(checkpoint, every, resume)
-        self._fit(X, y, sample_weight, validation_data, incremental=False, asked=asked)
+        with alone(self, "estimator"):
+            self._fit(X, y, sample_weight, validation_data, incremental=False, asked=asked)
         return self
 
     @available_if(lambda self: self._check_solver())  # type: ignore[untyped-decorator]
@@ -136,8 +138,9 @@ class MLPClassifier(ClassTargets, ClassifierMixin, BaseMLP):  # type: ignore[mis
                 "class_weight 'balanced' is not supported for partial_fit, which does not see all samples. Compute "
                 "weights with compute_class_weight('balanced', classes=classes, y=y) and pass them as class_weight."
             )
-        self._first_classes(y, classes)
-        self._fit(X, y, sample_weight, validation_data, incremental=True)
+        with alone(self, "estimator"):
+            self._first_classes(y, classes)
+            self._fit(X, y, sample_weight, validation_data, incremental=True)
         return self
 
     def predict(self, X: Any) -> Any:

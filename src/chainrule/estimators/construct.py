@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -54,11 +54,16 @@ def network(owner: Any, described: NetworkSpec, dtype: np.dtype[Any]) -> Network
 
 def carried(old: Network, new: Network) -> Network:
     """The new network with the old one's parameters, where both have them."""
-    for name, array in {**new.parameters, **new.state}.items():
-        known = {**old.parameters, **old.state}.get(name)
-        if known is not None and known.shape == array.shape:
-            array[...] = known
+    carry(old, {**new.parameters, **new.state})
     return new
+
+
+def carry(old: Network, arrays: Mapping[str, Array]) -> None:
+    """Overwrites those of the arrays that the old network has, in this shape."""
+    before = {**old.parameters, **old.state}
+    for name, array in arrays.items():
+        if name in before and before[name].shape == array.shape:
+            array[...] = before[name]
 
 
 def hidden_symbol(net: Network, position: int) -> str:

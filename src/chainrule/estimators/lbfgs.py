@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,18 +29,23 @@ class Quasi:
         places = {id(view): place for place, view in enumerate([*coefs, *intercepts])}
         parameters = net.parameters
         self.names = sorted(parameters, key=lambda name: places.get(id(parameters[name]), len(places)))
-        self.views = [parameters[name] for name in self.names]
 
     def vector(self) -> NDArray[np.float64]:
         """The parameters as they are."""
-        return np.concatenate([view.ravel() for view in self.views]).astype(np.float64)
+        parameters = self.net.parameters
+        return np.concatenate([parameters[name].ravel() for name in self.names]).astype(np.float64)
 
     def write(self, vector: NDArray[np.float64]) -> None:
         """The vector as the network's parameters."""
-        start = 0
-        for view in self.views:
-            view[...] = vector[start : start + view.size].reshape(view.shape)
-            start += view.size
+
+        def fill(arrays: Mapping[str, Array]) -> None:
+            start = 0
+            for name in self.names:
+                array = arrays[name]
+                array[...] = vector[start : start + array.size].reshape(array.shape)
+                start += array.size
+
+        self.net.overwrite(fill)
 
     def __call__(self, vector: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         self.write(vector)

@@ -18,6 +18,7 @@ from chainrule.estimators import construct, heads
 from chainrule.estimators.base import BaseMLP
 from chainrule.estimators.parameters import LOSS, OURS, REGRESSOR_LOSSES, THEIRS, keep
 from chainrule.network import Network
+from chainrule.train.alone import alone
 from chainrule.train.checkpoint import Asked
 
 Array = NDArray[Any]
@@ -117,14 +118,16 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         at an interrupt; resume: goes on from what it holds, or starts.  The same random_state must be an integer.
         """
         asked = None if checkpoint is None else Asked(checkpoint, every, resume)
-        self._fit(X, y, sample_weight, validation_data, incremental=False, asked=asked)
+        with alone(self, "estimator"):
+            self._fit(X, y, sample_weight, validation_data, incremental=False, asked=asked)
         return self
 
     @available_if(lambda self: self._check_solver())  # type: ignore[untyped-decorator]
     @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, validation_data: Any = None) -> MLPRegressor:
         """One epoch over the samples, from where the last call ended; with early stopping give validation_data."""
-        self._fit(X, y, sample_weight, validation_data, incremental=True)
+        with alone(self, "estimator"):
+            self._fit(X, y, sample_weight, validation_data, incremental=True)
         return self
 
     def predict(self, X: Any) -> Array:

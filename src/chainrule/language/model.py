@@ -19,6 +19,7 @@ from chainrule.language import sampling
 from chainrule.language.vocabulary import Tokens, Vocabulary, checked
 from chainrule.language.windows import windows
 from chainrule.network import Network
+from chainrule.train.alone import MARK, alone
 from chainrule.train.callbacks import Callback, WeightAverage
 from chainrule.train.history import History
 from chainrule.train.schedules import StepDecay
@@ -131,6 +132,10 @@ class CharacterModel:
         net = "" if self._network is None else f", {self._network!r}"
         return f"CharacterModel(context={self.context}, {known}{net})"
 
+    def __getstate__(self) -> dict[str, Any]:
+        """All but the mark of a fit that is under way: a copy is not being fitted."""
+        return {k: v for k, v in vars(self).items() if k != MARK}
+
     # --- learning ------------------------------------------------------------------------------------------------
 
     def fit(
@@ -156,6 +161,34 @@ class CharacterModel:
         The others as of `Network.fit`.  `history` is the record of the epochs.
         Raises DataError for no names, or characters that a vocabulary given before does not hold.
         """
+        with alone(self, "character model"):
+            return self._fit(
+                names,
+                validation,
+                epochs,
+                batch_size,
+                optimizer,
+                average,
+                callbacks=callbacks,
+                verbose=verbose,
+                threads=threads,
+                checkpoint=checkpoint,
+                every=every,
+                resume=resume,
+            )
+
+    def _fit(
+        self,
+        names: Iterable[str],
+        validation: Iterable[str] | None,
+        epochs: int,
+        batch_size: int,
+        optimizer: Optimizer | None,
+        average: int,
+        *,
+        callbacks: Iterable[Callback],
+        **options: Any,
+    ) -> CharacterModel:
         names = checked(names)
         held_out = None if validation is None else checked(validation)
         positive_integer("epochs", epochs)
@@ -179,11 +212,7 @@ class CharacterModel:
                 optimizer=SGD(rate) if optimizer is None else optimizer,
                 validation_data=None if held_out is None else self.windows(held_out),
                 callbacks=[*callbacks, *([WeightAverage(average)] if average else [])],
-                verbose=verbose,
-                threads=threads,
-                checkpoint=checkpoint,
-                every=every,
-                resume=resume,
+                **options,
             )
         finally:
             self.history = self.network.history

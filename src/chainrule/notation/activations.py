@@ -9,8 +9,8 @@ from chainrule.notation.numbers import is_slope
 from chainrule.program.derivative import differentiate
 from chainrule.program.equation import Equation, Program
 from chainrule.program.op import Elementwise
-from chainrule.program.scalar import ZERO, Expression, Reduction, Variable, is_zero
-from chainrule.program.walk import replace, variables, walk
+from chainrule.program.scalar import ZERO, Expression, Variable, is_zero
+from chainrule.program.walk import is_over_arrays, replace, variables
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Activated:
     @property
     def vector(self) -> bool:
         """Whether an element depends on the sample's others."""
-        return any(isinstance(e, Reduction) for e in walk(self.formula))
+        return is_over_arrays(self.formula)
 
     @property
     def derivative(self) -> Expression:

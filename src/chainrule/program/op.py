@@ -17,9 +17,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from chainrule.program.scalar import Expression, Over, Product, Reduction, Transposed
+from chainrule.program.scalar import Expression, Over
 from chainrule.program.symbol import BATCH, Shape, Symbol, broadcast
-from chainrule.program.walk import variables, walk
+from chainrule.program.walk import is_over_arrays, variables
 
 
 @dataclass(frozen=True)
@@ -199,6 +199,6 @@ def _rows_and_tokens(operands: tuple[Symbol, ...]) -> bool:
 def _expression_shape(expression: Expression, operands: tuple[Symbol, ...]) -> Shape | None:
     if set(variables(expression)) != {s.name for s in operands} or any(s.integers for s in operands):
         return None
-    if any(isinstance(e, Reduction | Product | Transposed) for e in walk(expression)):
+    if is_over_arrays(expression):
         return None
     return broadcast([s.shape for s in operands])

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from chainrule.program.scalar import ZERO, Expression, Variable, children, with_children
+from chainrule.program.scalar import (
+    ZERO,
+    Apply,
+    Expression,
+    Product,
+    Reduction,
+    Transposed,
+    Variable,
+    children,
+    with_children,
+)
 
 
 def walk(e: Expression) -> Iterator[Expression]:
@@ -56,7 +66,26 @@ def larger_than(e: Expression, size: int) -> bool:
 
 def variables(e: Expression) -> tuple[str, ...]:
     """The names of its variables, each once, in the order of appearance."""
-    return tuple(x.name for x in walk(e) if isinstance(x, Variable))
+    return _contents(e)[0]
+
+
+def is_over_arrays(e: Expression) -> bool:
+    """Whether a sum, a mean, a maximum or a product of matrices is among its parts, so that it is no scalar."""
+    return _contents(e)[1]
+
+
+def _contents(e: Expression) -> tuple[tuple[str, ...], bool]:
+    """The names of its variables, and whether it is over whole arrays; an expression, which never changes, keeps them."""
+    if isinstance(e, Variable):
+        return (e.name,), False
+    contents: tuple[tuple[str, ...], bool] | None = e.__dict__.get("_contents")
+    if contents is None:
+        contained = tuple(walk(e))
+        names = tuple(x.name for x in contained if isinstance(x, Variable))
+        contents = names, any(isinstance(x, Reduction | Product | Transposed) for x in contained)
+        if isinstance(e, Apply):
+            object.__setattr__(e, "_contents", contents)
+    return contents
 
 
 def replace(e: Expression, by: Mapping[Expression, Expression]) -> Expression:

@@ -22,7 +22,7 @@ from chainrule.program.op import OneHot, Reduce
 from chainrule.program.scalar import ONE, ZERO, Constant, Expression, Variable, apply
 from chainrule.program.symbol import BATCH, How, Label, Symbol, shape_text
 from chainrule.program.verify import verify
-from chainrule.program.walk import replace, sum_of, walk
+from chainrule.program.walk import replace, sum_of, variables
 from chainrule.rules.chain import backward
 from chainrule.rules.forward import Forward, forward
 
@@ -261,7 +261,7 @@ def _update(
     bind: dict[Expression, Expression] = {}
     for given in (Symbol("lr", (), "rate"), Symbol("t", (), "counter")):
         used = [e for _, e in (*rule.shared, *rule.steps)]
-        if any(Variable(given.letter) in walk(e) for e in used):
+        if any(given.letter in variables(e) for e in used):
             bind[Variable(given.letter)] = Variable(builder.give(given).name)
     for shared, expression in rule.shared:
         scalar = builder.write(Symbol(shared, (), "inner"), replace(expression, bind), rule=name)

@@ -221,10 +221,14 @@ class WeightAverage(Callback):
         self.count, self._means = state["count"], {name: mean.copy() for name, mean in state["means"].items()}
 
     def on_fit_end(self, fit: FitState) -> None:
-        for name, view in _arrays(fit).items():
-            if name in self._means:
-                view[...] = self._means[name]
-        self._means = {}
+        means, self._means = self._means, {}
+
+        def fill(arrays: Mapping[str, NDArray[Any]]) -> None:
+            for name, mean in means.items():
+                arrays[name][...] = mean
+
+        if means:
+            fit.network.overwrite(fill)
 
 
 class CSVLog(Callback):

@@ -5,10 +5,10 @@
                       cost ─▶ validation ─▶ the judge ─▶ a record ─▶ hooks of the epoch
     fit ends
 
-The engine's session owns the parameters and slots while the fit runs.  The network's arrays are brought up to date when
-somebody looks: before each hook of a callback that `looks`, before a validation, when a callback asks (`fit.refresh`),
-and at the end, however it comes.  What a callback that `writes` may have changed is handed to the session before the
-next step.
+The engine's session owns the parameters and slots while the fit runs.  The network's arrays are brought up to date, all
+at once (`Network.overwrite`), when somebody looks: before each hook of a callback that `looks`, before a validation,
+when a callback asks (`fit.refresh`), and at the end, however it comes.  What a callback that `writes` may have changed
+is handed to the session before the next step.
 """
 
 from __future__ import annotations
@@ -281,7 +281,7 @@ class _Run:
     def refresh(self) -> None:
         """Brings the network's arrays up to date."""
         if self.behind:
-            self.session.read_into(self.arrays)
+            self.fit.network.overwrite(self.session.read_into)
             self.behind = False
 
     def _tell(self, hook: Callable[[Callback], None], callbacks: tuple[Callback, ...] | None = None) -> None:

@@ -26,6 +26,9 @@ class Trainable(Protocol):
     def state(self) -> Mapping[str, NDArray[Any]]:
         """What is kept beside the weights: the running means of batch normalisation."""
 
+    def overwrite(self, fill: Callable[[Mapping[str, NDArray[Any]]], None]) -> None:
+        """Overwrites all of them at once with what `fill` makes of copies."""
+
 
 class Snapshot:
     """A copy of all parameters and all state of a network."""
@@ -51,8 +54,12 @@ class Snapshot:
 
     def restore(self, network: Trainable) -> None:
         """Write the copy back into the network."""
-        for name, view in _views(network).items():
-            view[...] = self._arrays[name]
+
+        def fill(arrays: Mapping[str, NDArray[Any]]) -> None:
+            for name, array in arrays.items():
+                array[...] = self._arrays[name]
+
+        network.overwrite(fill)
 
 
 def _views(network: Trainable) -> dict[str, NDArray[Any]]:
