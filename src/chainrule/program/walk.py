@@ -75,7 +75,7 @@ def is_over_arrays(e: Expression) -> bool:
 
 
 def _contents(e: Expression) -> tuple[tuple[str, ...], bool]:
-    """The names of its variables, and whether it is over whole arrays; an expression, which never changes, keeps them."""
+    """The names of its variables, and whether it is over arrays; an expression, which never changes, keeps them."""
     if isinstance(e, Variable):
         return (e.name,), False
     contents: tuple[tuple[str, ...], bool] | None = e.__dict__.get("_contents")
