@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from chainrule import frames
 from chainrule.describe.graph import Input
-from chainrule.describe.losses import Loss, Targets, loss_of
+from chainrule.describe.losses import Cost, Kinds, Loss, Losses, Targets, loss_of, target_of
 from chainrule.describe.network import NetworkSpec
 from chainrule.engines.pinned import pinned
 from chainrule.errors import DataError, SpecError, expected, shorten, shown, unknown_name
@@ -100,39 +100,73 @@ def _tokens(what: str, source: Input, X: ArrayLike) -> Array:
     return tokens
 
 
-def targets(spec: NetworkSpec, y: ArrayLike, samples: int, dtype: DTypeLike) -> tuple[Targets, Array]:
-    """("labels", y (m,) int64) or ("values", Y (m, n) of the dtype)."""
-    array = pinned(_asarray("y", y))
+def targets(spec: NetworkSpec, y: Any, samples: int, dtype: DTypeLike) -> tuple[Targets, dict[str, Array]]:
+    """The targets by their symbols' names, and what they are: labels y (m,) int64, or values Y (m, n) of the dtype.
+
+    y: an array; of several outputs a dict of one for each.
+    """
+    nodes = spec.graph.nodes
+    if not isinstance(spec.loss, Losses):
+        kind, array = _target("y", spec.loss, spec.outputs, y, samples, dtype)
+        return kind, {target_of(kind, spec.outputs).name: array}
+    names = spec.loss.names
+    if not isinstance(y, Mapping):
+        raise DataError(expected("y", f"a dict of {', '.join(names)}, the network's outputs", y))
+    faults = [f"y lacks {name!r}." for name in names if name not in y]
+    faults += [unknown_name("output", name, names) for name in y if name not in names]
+    if faults:
+        raise DataError(" ".join(faults))
+    kinds: list[Kinds] = []
+    arrays: dict[str, Array] = {}
+    for (name, node), (_, loss, _) in zip(spec.ends, spec.loss.parts, strict=True):
+        kind, array = _target(f"y[{name!r}]", loss, nodes[node].width, y[name], samples, dtype)
+        kinds.append(kind)
+        arrays[target_of(kind, nodes[node].width, name).name] = array
+    return tuple(kinds), arrays
+
+
+def targets_as_given(spec: NetworkSpec, data: Mapping[str, Array], kinds: Targets) -> Any:
+    """y as `targets` takes it, of what it gave."""
+    several = (kinds,) if isinstance(kinds, str) else kinds
+    widths = [spec.graph.nodes[node].width for _, node in spec.ends]
+    names = [target_of(k, n, name).name for k, n, (name, _) in zip(several, widths, spec.ends, strict=True)]
+    if not isinstance(spec.loss, Losses):
+        return data[names[0]]
+    return {output: data[name] for (output, _), name in zip(spec.ends, names, strict=True)}
+
+
+def _target(what: str, loss: Loss | Cost, n: int, y: ArrayLike, samples: int, dtype: DTypeLike) -> tuple[Kinds, Array]:
+    array = pinned(_asarray(what, y))
     if array.ndim == 0 or len(array) != samples:
         size = "none" if array.ndim == 0 else len(array)
-        raise DataError(f"y must have one entry per sample. Got {size} for {samples} samples.")
-    loss, n = spec.loss, spec.outputs
+        raise DataError(f"{what} must have one entry per sample. Got {size} for {samples} samples.")
     if loss.classes and (array.ndim == 1 or (array.ndim == 2 and array.shape[1] == 1 != n)):
-        return "labels", _integers("y", array.reshape(-1), n, "labels")
-    values = _numbers("y", array, dtype)
+        return "labels", _integers(what, array.reshape(-1), n, "labels")
+    values = _numbers(what, array, dtype)
     if values.ndim == 1 and n == 1:
         values = values.reshape(-1, 1)
     if values.shape != (samples, n):
         allowed = f"of shape ({samples}, {n})" + (f" or ({samples},)" if n == 1 else "")
         hint = f"Labels go with {loss_of('classes')}." if values.ndim == 1 and n > 1 else ""
-        raise DataError(expected("y", allowed, values.shape, hint))
-    _finite("y", values)
+        raise DataError(expected(what, allowed, values.shape, hint))
+    _finite(what, values)
     if loss.kind == "signs" and (np.abs(values) != 1).any():
         where = int(np.argmax((np.abs(values) != 1).any(1)))
-        raise DataError(f"y must be -1 or 1 for {loss.name}. Got {values[where].tolist()} in row {where}.")
+        raise DataError(f"{what} must be -1 or 1 for {loss.name}. Got {values[where].tolist()} in row {where}.")
     between = loss.between if isinstance(loss, Loss) else None
     if between is not None and values.size:
         low, high = float(values.min()), float(values.max())
         if low < between[0] or high > between[1]:
             where = int(np.argmax((values < between[0]).any(1) | (values > between[1]).any(1)))
             upto = f"between {between[0]:g} and {between[1]:g}" if between[1] < np.inf else f"at least {between[0]:g}"
-            raise DataError(f"y must be {upto} for {loss.name}. Got {values[where].tolist()} in row {where}.")
+            raise DataError(f"{what} must be {upto} for {loss.name}. Got {values[where].tolist()} in row {where}.")
     if loss.classes:
         sums = values.sum(axis=1, dtype=np.float64)
         wrong = np.flatnonzero(np.abs(sums - 1) > 1e-3)
         if wrong.size:
             raise DataError(
-                f"Each row of y must be probabilities that add up to 1. Row {wrong[0]} adds up to {sums[wrong[0]]:g}."
+                f"Each row of {what} must be probabilities that add up to 1. Row {wrong[0]} adds up to "
+                f"{sums[wrong[0]]:g}."
             )
         if values.size and np.abs(sums - 1).max() > _AS_ROUNDED:  # the slope A - Y is that of rows that add up to 1
             values = (values / sums[:, None]).astype(dtype, copy=False)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from chainrule import checks, frames
-from chainrule.describe.losses import Loss
+from chainrule.describe.losses import Cost
 from chainrule.describe.optimizers import Optimizer, as_optimizer, rule_of
 from chainrule.engines.base import sample_count
 from chainrule.errors import DataError, SpecError, expected
@@ -94,7 +94,7 @@ def prepared(
         from chainrule.train.network_checkpoints import checkpoints_of
 
         settings = {"optimizer": optimizer.to_dict(), "batch size": batch_size, "shuffle": shuffle}
-        held_out = () if validation is None else validation
+        held_out = () if validation is None else validation.arrays
         origin = {"seed": net.seed, "fit": before.fit}
         asked = Asked(checkpoint, every, resume)
         checkpoints = checkpoints_of(asked, net.spec, net.dtype, origin, data, held_out, settings)
@@ -110,7 +110,7 @@ def prepared(
         source=Whole(data),
         orders=SeededOrders(seeds, samples, total, shuffle),
         schedule=schedule.start(steps, steps * total),
-        judge=Judge() if validation is None else Validating(net, validation),
+        judge=Judge() if validation is None else Validating(net, validation.given),
         epochs=epochs,
         batch_size=batch_size,
         mask_seed=int(np.random.SeedSequence([*seeds, 1]).generate_state(1, np.uint64)[0]),
@@ -119,7 +119,7 @@ def prepared(
         data=data,
         check=lambda probe, wanted: net._data(probe, wanted)[0],
         least_batch=least_batch(net.spec),
-        added=isinstance(net.spec.loss, Loss) and net.spec.reduction == "sum",
+        added=not isinstance(net.spec.loss, Cost) and net.spec.reduction == "sum",
         threads=threads,
         time_limit=time_limit,
         optimizer_state=before.optimizer,
@@ -143,12 +143,23 @@ def _ended(net: Network, optimizer: Optimizer) -> Ended:
     return before
 
 
-def _validation(net: Network, given: Sequence[ArrayLike], names: tuple[str, ...] | None) -> tuple[Array, ...]:
-    """(X, y) or (X, y, w), checked: what `evaluate` takes as it is, epoch after epoch."""
+class HeldOut(NamedTuple):
+    """Data that are not trained with, checked."""
+
+    given: tuple[Any, ...]
+    """(X, y) or (X, y, w), as `evaluate` takes them."""
+    arrays: tuple[Array, ...]
+    """All arrays of these."""
+
+
+def _validation(net: Network, given: Sequence[Any], names: tuple[str, ...] | None) -> HeldOut:
+    """(X, y) or (X, y, w), checked once."""
     if not isinstance(given, tuple | list) or len(given) not in (2, 3):
         raise SpecError(expected("validation_data", "(X, y) or (X, y, sample_weight)", type(given)))
     try:
         X, y, w = (*given, None)[:3]
-        return tuple(net._data(X, y, w, names)[0].values())
+        data, kinds = net._data(X, y, w, names)
+        checked = checks.as_given(net.spec, data), checks.targets_as_given(net.spec, data, kinds)
+        return HeldOut((*checked, data["w"]) if w is not None else checked, tuple(data.values()))
     except DataError as fault:
         raise DataError(f"validation_data: {fault}") from None

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -13,8 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from chainrule import checks, storage
 from chainrule.describe.layers import Layer
-from chainrule.describe.losses import Cost, Loss, Targets
-from chainrule.describe.network import NetworkSpec, PenaltyPer, Reduction
+from chainrule.describe.losses import Cost, Losses, Targets, usual_targets
+from chainrule.describe.network import GivenLoss, NetworkSpec, PenaltyPer, Reduction
 from chainrule.describe.optimizers import Optimizer, rule_of
 from chainrule.engines.base import Engine, OneRow, Values, sample_count
 from chainrule.engines.choose import Engines
@@ -64,7 +65,7 @@ class Network(GlassBox):
         self,
         inputs: int | Mapping[str, int | Sequence[int]],
         layers: Sequence[Layer | Sequence[Any]],
-        loss: str | Loss | Cost | Callable[..., object],
+        loss: GivenLoss,
         *,
         l1: float = 0.0,
         l2: float = 0.0,
@@ -154,8 +155,7 @@ class Network(GlassBox):
     @property
     def program(self) -> Program:
         """The derivation of one training step, without an optimizer; `print(net.program)`."""
-        labels = isinstance(self.spec.loss, Loss) and self.spec.loss.classes
-        return self.derive(targets="labels" if labels else "values")
+        return self.derive(targets=usual_targets(self.spec.loss))
 
     def derive(
         self,
@@ -218,8 +218,10 @@ class Network(GlassBox):
 
     # --- running it ----------------------------------------------------------------------------------------------
 
-    def predict(self, X: checks.Inputs) -> Array:
+    def predict(self, X: checks.Inputs) -> Any:
         """Ŷ (m, outputs) for X (m, inputs); the same call gives the same bits every time, however X is held.
+
+        Of several outputs a dict, by their names.
 
         A single row has a way of its own: its last bits may differ from those of the same row among others.
         Raises DataError.
@@ -231,14 +233,14 @@ class Network(GlassBox):
                 return prediction
         data = checks.inputs(self.spec, X, self.dtype, self.feature_names)
         program = self._pruned("predict", "inference", "values", False, ("prediction",))
-        if not self.spec.named and sample_count(data) == 1:
+        if not (self.spec.named or isinstance(self.spec.loss, Losses)) and sample_count(data) == 1:
             (checked,) = data.values()
             if quick is None and (engine := self._engines.for_call(program, 1)) is not self._asked:
                 self._one_row = quick = engine.one_row(program, {**self._parameters, **self._state})
                 self._asked = engine  # now: a handler of signals that predicts takes the same way
             if quick is not None and (prediction := quick.call(checked)) is not None:
                 return prediction
-        return self._run(program, data, (program.prediction.name,))[program.prediction.name]
+        return self._predicted(self._run(program, data, self._ends))
 
     def cost(
         self,
@@ -324,8 +326,8 @@ class Network(GlassBox):
 
     def predict_and_cost(
         self, X: checks.Inputs, y: ArrayLike, *, sample_weight: ArrayLike | None = None
-    ) -> tuple[Array, float]:
-        """Ŷ and J in one run.  Raises DataError."""
+    ) -> tuple[Any, float]:
+        """Ŷ (as `predict` gives it) and J in one run.  Raises DataError."""
         return self._outcome(*self._data(X, y, sample_weight))
 
     def evaluate(
@@ -336,7 +338,11 @@ class Network(GlassBox):
         """
         data, targets = self._data(X, y, sample_weight)
         prediction, cost = self._outcome(data, targets)
-        return cost, *storage.metric(self.spec, prediction, data.get("y", data.get("Y")), data.get("w"))
+        if isinstance(self.spec.loss, Losses):  # one number for outputs of several kinds is their cost
+            return cost, "cost", cost
+        return cost, *storage.metric(
+            self.spec, prediction, checks.targets_as_given(self.spec, data, targets), data.get("w")
+        )
 
     def fit(
         self,
@@ -439,8 +445,8 @@ class Network(GlassBox):
         """
         data = checks.inputs(self.spec, X, self.dtype, names or self.feature_names)
         samples = sample_count(data)
-        kind, target = checks.targets(self.spec, y, samples, self.dtype)
-        data["y" if kind == "labels" else "Y"] = target
+        kind, arrays = checks.targets(self.spec, y, samples, self.dtype)
+        data |= arrays
         if w is not None:
             if isinstance(self.spec.loss, Cost):
                 raise SpecError("Sample weights do not go with a Cost: f(Ŷ, Y) itself says how samples count.")
@@ -448,12 +454,24 @@ class Network(GlassBox):
             data["w"] = checks.weights(w, samples, self.dtype, relative=relative)
         return data, kind
 
-    def _outcome(self, data: dict[str, Array], targets: Targets) -> tuple[Array, float]:
+    def _outcome(self, data: dict[str, Array], targets: Targets) -> tuple[Any, float]:
         program = self._pruned("evaluate", "inference", targets, "w" in data, ("prediction", "objective"))
         assert program.objective is not None
-        prediction, cost = program.prediction.name, program.objective.name
-        values = self._run(program, data, (prediction, cost))
-        return values[prediction], float(values[cost])
+        cost = program.objective.name
+        values = self._run(program, data, (*self._ends, cost))
+        return self._predicted(values), float(values[cost])
+
+    @cached_property
+    def _ends(self) -> tuple[str, ...]:
+        """The symbols of the outputs, by name."""
+        outputs = self.derive(mode="inference").outputs
+        return tuple(outputs[node].name for _, node in self.spec.ends)
+
+    def _predicted(self, values: Values) -> Any:
+        """The outputs as `predict` gives them."""
+        if not isinstance(self.spec.loss, Losses):
+            return values[self._ends[0]]
+        return {name: values[symbol] for (name, _), symbol in zip(self.spec.ends, self._ends, strict=True)}
 
     def _counters(self, step: int) -> dict[str, Any]:
         return {"seed": self.seed, "t": checks.positive_integer("step", step)}
@@ -463,7 +481,7 @@ class Network(GlassBox):
         if key not in self._programs:
             program = self.derive(mode=mode, targets=targets, weighted=weighted)
             wanted = {
-                "prediction": [program.prediction],
+                "prediction": [program.outputs[node] for _, node in self.spec.ends],
                 "objective": [program.objective] if program.objective else [],
                 "gradients": [g for _, g in program.gradients],
                 "parameters": [g for s, g in program.gradients if s.role == "parameter"],

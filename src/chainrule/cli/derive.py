@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from chainrule.cli.choices import make_optimizer
 from chainrule.cli.network_options import SpecOptions, make_network, with_data
-from chainrule.describe.losses import Loss
+from chainrule.describe.losses import usual_targets
 from chainrule.describe.optimizers import Optimizer
 from chainrule.errors import SpecError
 from chainrule.notation import check_format, check_notation, derivation, remarks, show
@@ -66,11 +66,10 @@ def run(options: DeriveOptions) -> None:
         _numbers(options, notation, form, mean, optimizer)
         return
     spec = options.spec.spec() if options.model is None else make_network(options.spec, options.model).spec
-    labels = isinstance(spec.loss, Loss) and spec.loss.classes
     program = derive(
         spec,
         optimizer=optimizer,
-        targets="labels" if labels else "values",
+        targets=usual_targets(spec.loss),
         weighted=options.weighted,
         canonical=not options.long,
     )
@@ -111,8 +110,7 @@ def _numbers(options: DeriveOptions, notation: str, form: str, mean: Mean | None
         raise SpecError("--with-numbers goes with neither --weighted nor --long.")
     network, X, y = with_data(options.spec, options.model, options.with_numbers, options.samples)
     trace = network.trace(X, y, training=True, optimizer=optimizer, notation=notation, mean_at=mean)
-    labels = isinstance(network.spec.loss, Loss) and network.spec.loss.classes
-    program = network.derive(optimizer=optimizer, targets="labels" if labels else "values")
+    program = network.derive(optimizer=optimizer, targets=usual_targets(network.spec.loss))
     arranged = derivation(program, notation, mean_at=mean)
     print("\n".join([f"m = {len(X)}", *remarks(program, arranged)]))
     section = ""

@@ -16,7 +16,7 @@ from chainrule.cli.scores import tell
 from chainrule.data import Dataset, Standardizer
 from chainrule.data.readers import read, read_new
 from chainrule.describe.layers import Dense
-from chainrule.describe.losses import Loss
+from chainrule.describe.losses import Cost, Loss, Losses
 from chainrule.describe.losses import loss as loss_named
 from chainrule.describe.network import NetworkSpec
 from chainrule.errors import DataError, SpecError, expected
@@ -160,10 +160,12 @@ def _saved(model: str, source: str, samples: int) -> tuple[Network, Array, Array
 
 def _encoded(spec: NetworkSpec, y: Array) -> Array:
     """Class numbers as the loss takes them."""
-    return y if y.ndim > 1 or y.dtype.kind == "f" else encode_classes(y, spec.loss, spec.outputs)
+    if y.ndim > 1 or y.dtype.kind == "f" or isinstance(spec.loss, Losses):
+        return y
+    return encode_classes(y, spec.loss, spec.outputs)
 
 
-def _random(spec: NetworkSpec, samples: int) -> tuple[Array, Array]:
+def _random(spec: NetworkSpec, samples: int) -> tuple[Any, Any]:
     """Data of the network's shape, the same every time."""
     rng = np.random.default_rng(0)
     drawn = {
@@ -173,10 +175,17 @@ def _random(spec: NetworkSpec, samples: int) -> tuple[Array, Array]:
         for i in spec.sources
     }
     X: Any = as_given(spec, drawn)
-    loss = spec.loss
+    if not isinstance(spec.loss, Losses):
+        return X, _drawn(spec.loss, (samples, spec.outputs), rng)
+    widths = {name: spec.graph.nodes[node].width for name, node in spec.ends}
+    return X, {name: _drawn(loss, (samples, widths[name]), rng) for name, loss, _ in spec.loss.parts}
+
+
+def _drawn(loss: Loss | Cost, shape: tuple[int, int], rng: np.random.Generator) -> Array:
+    """Targets that the loss takes."""
     if loss.classes:
-        return X, rng.integers(0, spec.outputs, samples)
+        return rng.integers(0, shape[1], shape[0])
     low, high = loss.between if isinstance(loss, Loss) and loss.between is not None else (-np.inf, np.inf)
     if np.isfinite(low) and np.isfinite(high):
-        return X, rng.choice([low, high], (samples, spec.outputs))
-    return X, np.abs(rng.normal(size=(samples, spec.outputs))) if low >= 0 else rng.normal(size=(samples, spec.outputs))
+        return rng.choice([low, high], shape)
+    return np.abs(rng.normal(size=shape)) if low >= 0 else rng.normal(size=shape)

@@ -78,7 +78,10 @@ class Graph:
     @property
     def last_activation(self) -> Activation:
         """The activation that the last value as a whole comes out of."""
-        at = len(self.nodes) - 1
+        return self.activation_of(len(self.nodes) - 1)
+
+    def activation_of(self, at: int) -> Activation:
+        """The activation that a node's value as a whole comes out of."""
         while at >= 0 and self.nodes[at].layer.activates is None and len(self.nodes[at].below) == 1:
             at = self.nodes[at].below[0]
         whole = None if at < 0 else self.nodes[at].layer.activates
@@ -87,29 +90,30 @@ class Graph:
     @property
     def last_activations(self) -> tuple[Activation, ...]:
         """Those that parts of the last value come out of; none where values are multiplied."""
-        return self._activations(len(self.nodes) - 1)
+        return self.activations_of(len(self.nodes) - 1)
 
-    def _activations(self, at: int) -> tuple[Activation, ...]:
+    def activations_of(self, at: int) -> tuple[Activation, ...]:
+        """Those that parts of a node's value come out of."""
         while at >= 0:
             node = self.nodes[at]
             if node.layer.activates is not None:
                 return (node.layer.activates,)
             if isinstance(node.layer, Combined) and len(node.below) > 1:
                 if node.layer.join == "beside":
-                    return tuple(g for below in node.below for g in self._activations(below))
+                    return tuple(g for below in node.below for g in self.activations_of(below))
                 return () if node.layer.join == "multiply" else (ACTIVATIONS["identity"],)
             at = node.below[0]
         return (ACTIVATIONS["identity"],)
 
 
-def survey(inputs: Sequence[Input], layers: Sequence[Layer]) -> tuple[Graph, list[str]]:
-    """The graph, and all faults of how its parts fit together."""
-    walk = _Survey(inputs, layers)
+def survey(inputs: Sequence[Input], layers: Sequence[Layer], outputs: Sequence[str] = ()) -> tuple[Graph, list[str]]:
+    """The graph, and all faults of how its parts fit together.  outputs: the names of several, which have losses."""
+    walk = _Survey(inputs, layers, outputs)
     return Graph(tuple(walk.nodes), dict(walk.names)), walk.faults
 
 
 class _Survey:
-    def __init__(self, inputs: Sequence[Input], layers: Sequence[Layer]) -> None:
+    def __init__(self, inputs: Sequence[Input], layers: Sequence[Layer], outputs: Sequence[str]) -> None:
         self.inputs = inputs
         self.faults: list[str] = []
         self.nodes: list[Node] = []
@@ -130,6 +134,7 @@ class _Survey:
         begin = -1 if len(inputs) == 1 else None
         end = self.sequence(layers, begin, "Layer ", 0)
         self.used.add(len(self.nodes) - 1 if end is None else end)
+        self._outputs(outputs, end)
         self._unused()
 
     # --- walking -------------------------------------------------------------------------------------------------
@@ -252,6 +257,23 @@ class _Survey:
         if not self.names:
             return f"{place} takes {shown(name)}, and no value has a name. Keep one before: cr.Keep({name!r})."
         return f"{place}: {unknown_name('value', name, self.names)}"
+
+    def _outputs(self, outputs: Sequence[str], end: int | None) -> None:
+        """Adds what is wrong with the names of several outputs."""
+        for name in outputs:
+            if self.names.get(name, 0) < 0:
+                self.faults.append(f"loss[{name!r}] is of an input. Outputs are values that the layers make.")
+            elif name not in self.names:
+                known = [kept for kept, node in self.names.items() if node >= 0]
+                near = unknown_name("value", name, known) if known else "No value has a name."
+                self.faults.append(f"loss[{name!r}]: {near} Name it where it is made: cr.Keep({name!r}).")
+        if outputs and end is not None and not self.lacking:
+            same = {end}
+            while self.nodes[end].layer.unchanged:
+                end = self.nodes[end].below[0]
+                same.add(end)
+            if not any(self.names.get(name) in same for name in outputs):
+                self.faults.append("The last value has no loss: name it with cr.Keep(...) and give it one.")
 
     def _unused(self) -> None:
         """Adds what is computed, or comes in, and leads nowhere."""

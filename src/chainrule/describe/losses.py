@@ -11,14 +11,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import ClassVar, Literal, get_args
 
-from chainrule.errors import SpecError, expected, is_number, unknown_name
+from chainrule.errors import ChainruleError, SpecError, expected, is_number, unknown_name
 from chainrule.program.parse import formula, parse, source
 from chainrule.program.scalar import Expression
+from chainrule.program.symbol import BATCH, Symbol
 
 TINY = 1e-37
 """The least probability whose logarithm is taken: near the smallest normal float32, so that log never meets 0."""
 
-Targets = Literal["values", "labels"]
+Kinds = Literal["values", "labels"]
+Targets = Kinds | tuple[Kinds, ...]
+"""What targets are given as; of several outputs one word for all, or those of each in the order of their losses."""
 TargetKind = Literal["values", "classes", "yes/no", "signs", "counts"]
 """What a target is: any numbers; one of several classes (a label, or a row of probabilities); 0 or 1 an output; -1 or
 1; numbers of at least 0."""
@@ -160,6 +163,77 @@ class Cost:
 
     def __str__(self) -> str:
         return self.name
+
+
+@dataclass(frozen=True, init=False)
+class Losses:
+    """J = Σ_k c_k J_k: several outputs, each a value that was kept under a name, with a loss of its own.
+
+        Losses({"kind": "cross_entropy", "size": ("squared_error", 0.1)})
+
+    J_k is the mean (or sum) of L_k over the samples, c_k its factor, 1 where none is given.  `Network` takes the dict
+    as it is.  Raises SpecError with all faults.
+    """
+
+    parts: tuple[tuple[str, Loss, float], ...]
+    """The name of each output, its loss, and c_k."""
+    kind: ClassVar[TargetKind] = "values"
+    """Of the outputs together; each loss has its own."""
+    classes: ClassVar[bool] = False
+    """Nor are labels for all of them."""
+    decides: ClassVar[bool] = False
+    """Nor are yes and no."""
+
+    def __init__(self, given: Mapping[str, object]) -> None:
+        faults: list[str] = []
+        parts: list[tuple[str, Loss, float]] = []
+        if not given:
+            faults.append("loss is empty: name at least one output, such as {'kind': 'cross_entropy'}.")
+        for name, said in given.items():
+            place = f"loss[{name!r}]"
+            own, factor = said if isinstance(said, tuple) and len(said) == 2 else (said, 1.0)
+            if not (is_number(factor) and factor >= 0):
+                faults.append(expected(f"The factor of {place}", "a finite number of at least 0", factor))
+                factor = 1.0
+            try:
+                one = loss(own)  # type: ignore[arg-type]
+            except ChainruleError as fault:
+                faults.append(f"{place}: {fault}")
+                continue
+            if isinstance(one, Loss):
+                parts.append((name, one, float(factor)))
+            else:
+                faults.append(expected(place, "a loss of each sample (a name or a Loss), or (loss, factor)", own))
+        if faults:
+            raise SpecError(faults)
+        object.__setattr__(self, "parts", tuple(parts))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the outputs."""
+        return tuple(name for name, _, _ in self.parts)
+
+    @property
+    def name(self) -> str:
+        """Shown in the summary."""
+        return ", ".join(f"{one.name} of {name}" for name, one, _ in self.parts)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def target_of(kind: Kinds, outputs: int, output: str = "") -> Symbol:
+    """y (m,) for labels, else Y (m, n); of several outputs, with the output's name."""
+    if kind == "labels":
+        return Symbol("y", (BATCH,), "target", integers=True, mark=output)
+    return Symbol("Y", (BATCH, outputs), "target", mark=output)
+
+
+def usual_targets(given: Loss | Cost | Losses) -> Targets:
+    """What targets are given as where a loss takes classes: labels."""
+    if isinstance(given, Losses):
+        return tuple("labels" if one.classes else "values" for _, one, _ in given.parts)
+    return "labels" if isinstance(given, Loss) and given.classes else "values"
 
 
 def huber(delta: float = 1.0) -> Loss:

@@ -11,10 +11,11 @@ from chainrule.describe.activations import ACTIVATIONS, Activation
 from chainrule.describe.combine import KINDS, sequence_of
 from chainrule.describe.graph import Graph, Input, every, survey, vocabulary
 from chainrule.describe.layers import Layer
-from chainrule.describe.losses import Cost, Loss, loss, loss_for, loss_of
+from chainrule.describe.losses import Cost, Loss, Losses, loss, loss_for, loss_of
 from chainrule.describe.settings import count, keep, not_negative, plain
 from chainrule.errors import DataError, SpecError, expected
 
+GivenLoss = str | Loss | Cost | Losses | Callable[..., object] | Mapping[str, Any]
 Reduction = Literal["mean", "sum"]
 PenaltyPer = Literal["sample", "weight"]
 
@@ -32,8 +33,8 @@ class NetworkSpec:
     """Columns that come in, of all inputs together."""
     layers: tuple[Layer, ...]
     """In their order; combinators hold others."""
-    loss: Loss | Cost
-    """Of a sample, or the cost of a batch."""
+    loss: Loss | Cost | Losses
+    """Of a sample, or the cost of a batch; of several outputs, each its own."""
     l1: float
     """λ₁: λ₁/m Σ|W| is added to the cost, m the batch's size; biases are not penalised."""
     l2: float
@@ -50,7 +51,7 @@ class NetworkSpec:
         self,
         inputs: int | Mapping[str, int | Sequence[int]],
         layers: Sequence[Any],
-        loss: str | Loss | Cost | Callable[..., object],
+        loss: GivenLoss,
         *,
         l1: float = 0.0,
         l2: float = 0.0,
@@ -87,6 +88,13 @@ class NetworkSpec:
     def graph(self) -> Graph:
         """The layers in the order in which they are computed, those within combinators as well."""
         return survey(self.sources, self.layers)[0]
+
+    @property
+    def ends(self) -> tuple[tuple[str, int], ...]:
+        """The outputs: the name of each ("" of the only one), and the node whose value it is."""
+        if isinstance(self.loss, Losses):
+            return tuple((name, self.graph.names[name]) for name in self.loss.names)
+        return (("", len(self.graph.nodes) - 1),)
 
     @property
     def tokens(self) -> bool:
@@ -142,8 +150,10 @@ class NetworkSpec:
         return cls(said.pop("inputs"), layers, loss, **said)
 
 
-def _loss(given: str | Loss | Cost | Callable[..., object]) -> Loss | Cost:
-    return loss(given)
+def _loss(given: GivenLoss) -> Loss | Cost | Losses:
+    if isinstance(given, Losses):
+        return given
+    return Losses(given) if isinstance(given, Mapping) else loss(given)
 
 
 def _columns(inputs: object, faults: list[str]) -> tuple[Any, tuple[tuple[str, int | tuple[int, ...]], ...]]:
@@ -185,7 +195,8 @@ def _faults(spec: NetworkSpec, sound: bool) -> list[str]:
     elif not ends:
         faults.append(f"The last layer is a {type(spec.layers[-1]).__name__}: put it before the last Dense layer.")
     if sound and numbered:
-        fit = survey(spec.sources, spec.layers)[1]
+        several = spec.loss.names if isinstance(spec.loss, Losses) else ()
+        fit = survey(spec.sources, spec.layers, several)[1]
         faults += fit
     for name in ("l1", "l2"):
         not_negative(name, getattr(spec, name), faults)
@@ -199,21 +210,33 @@ def _faults(spec: NetworkSpec, sound: bool) -> list[str]:
 
 
 def _misfit(spec: NetworkSpec) -> list[str]:
-    """Whether the loss belongs to another last layer."""
-    if not isinstance(spec.loss, Loss) or spec.loss.fits is None:
+    """Whether a loss belongs to another last layer."""
+    if isinstance(spec.loss, Losses):
+        ends = dict(spec.ends)
+        return [
+            f"loss[{name!r}]: {fault}"
+            for name, one, _ in spec.loss.parts
+            for fault in _misfit_at(one, spec.graph.activations_of(ends[name]), spec.graph.nodes[ends[name]].width)
+        ]
+    return _misfit_at(spec.loss, spec.graph.last_activations, spec.outputs)
+
+
+def _misfit_at(one: Loss | Cost, activations: Iterable[Activation], width: int) -> list[str]:
+    """Whether a loss fits values that come out of such activations."""
+    if not isinstance(one, Loss) or one.fits is None:
         return []
     faults = []
-    for last in dict.fromkeys(spec.graph.last_activations):
+    for last in dict.fromkeys(activations):
         from_table = last == ACTIVATIONS.get(last.name)
-        if from_table and last.name not in spec.loss.fits:
+        if from_table and last.name not in one.fits:
             faults.append(
-                f"The loss {spec.loss.name} does not fit the last layer's activation {last.name}. "
-                f"It fits {' or '.join(sorted(spec.loss.fits))}; for {last.name} there is {loss_for(last.name)}."
+                f"The loss {one.name} does not fit the last layer's activation {last.name}. "
+                f"It fits {' or '.join(sorted(one.fits))}; for {last.name} there is {loss_for(last.name)}."
             )
-    if spec.loss.classes and spec.outputs == 1:
+    if one.classes and width == 1:
         other = loss_of("yes/no")
         faults.append(
-            f"{spec.loss.name} needs at least 2 outputs, one per class. Got 1; for one output use "
+            f"{one.name} needs at least 2 outputs, one per class. Got 1; for one output use "
             f"Dense(1, {other.natural!r}) with {other}."
         )
     return faults

@@ -7,6 +7,7 @@
     formula    ::= {"type": "Formula", "expression", "parameters": {name: {"shape", "value", "weights", "penalised"}},
                     "name"}
     activation ::= name | {"formula", "name", "slope", "initialiser"}
+    losses     ::= loss | {"type": "Losses", "parts": {output: {"loss": loss, "factor"}}}
     loss       ::= name | {"type": "Loss", "formula", ...} | {"type": "Cost", "formula", "name"}
 
 A field that a class has a default for may be absent: files from before there was such a field are read with it.
@@ -24,7 +25,7 @@ from chainrule.describe.activations import ACTIVATIONS, Activation, activation
 from chainrule.describe.combine import Combined, Join
 from chainrule.describe.formula import Formula, Parameter
 from chainrule.describe.layers import Layer, Tied
-from chainrule.describe.losses import Cost, Loss, TargetKind, loss, replace_loss
+from chainrule.describe.losses import Cost, Loss, Losses, TargetKind, loss, replace_loss
 from chainrule.errors import ChainruleError, SpecError
 from chainrule.files.fields import (
     AnyValue,
@@ -79,25 +80,30 @@ _FIELDS: Mapping[str, Kind] = {
     "epsilon": Number(above=0),
 }
 """Of layers; what a layer of one's own calls otherwise, it checks itself."""
-_LOSS = Either(
+_KINDS_OF_LOSS: Mapping[str, Kind] = {
+    "Cost": Object({"formula": _FORMULA, "name": _NAME}),
+    "Loss": Object(
+        {
+            "formula": _FORMULA,
+            "name": _NAME,
+            "classes": Flag(),
+            "kind": Maybe(Text(get_args(TargetKind), what="kind of target")),
+            "fits": Maybe(Listed(_NAME, most=1000)),
+            "smoothing": Number(least=0, below=1),
+            "between": Maybe(Listed(Number(words=True), 2, 2)),
+            "cap": Maybe(Number()),
+        },
+        absent={"cap": None, "kind": None},
+    ),
+}
+_LOSS = Either(_NAME, Tagged("type", _KINDS_OF_LOSS, "kind of loss"))
+_LOSSES = Either(
     _NAME,
     Tagged(
         "type",
         {
-            "Cost": Object({"formula": _FORMULA, "name": _NAME}),
-            "Loss": Object(
-                {
-                    "formula": _FORMULA,
-                    "name": _NAME,
-                    "classes": Flag(),
-                    "kind": Maybe(Text(get_args(TargetKind), what="kind of target")),
-                    "fits": Maybe(Listed(_NAME, most=1000)),
-                    "smoothing": Number(least=0, below=1),
-                    "between": Maybe(Listed(Number(words=True), 2, 2)),
-                    "cap": Maybe(Number()),
-                },
-                absent={"cap": None, "kind": None},
-            ),
+            **_KINDS_OF_LOSS,
+            "Losses": Object({"parts": Each(Object({"loss": _LOSS, "factor": Number(least=0)}), 1, 1000)}),
         },
         "kind of loss",
     ),
@@ -141,7 +147,7 @@ def network_kind(layers: Mapping[str, type[Layer]]) -> Object:
         {
             "inputs": ByType(Whole(1), named=Each(ByType(Whole(1), Listed(Whole(1), 1)), 1)),
             "layers": Listed(layer, 1),
-            "loss": _LOSS,
+            "loss": _LOSSES,
             "l1": Number(least=0),
             "l2": Number(least=0),
             "reduction": Text(("mean", "sum"), what="reduction"),
@@ -214,8 +220,11 @@ def _activation_from_json(said: str | dict[str, Any], activations: dict[tuple[ob
     return activations[key]
 
 
-def loss_to_dict(given: Loss | Cost) -> str | dict[str, Any]:
+def loss_to_dict(given: Loss | Cost | Losses) -> str | dict[str, Any]:
     """The loss as JSON can hold it."""
+    if isinstance(given, Losses):
+        parts = {name: {"loss": loss_to_dict(one), "factor": factor} for name, one, factor in given.parts}
+        return {"type": "Losses", "parts": parts}
     if isinstance(given, Cost):
         return {"type": "Cost", "formula": source(given.expression), "name": given.name}
     try:
@@ -238,8 +247,15 @@ def loss_to_dict(given: Loss | Cost) -> str | dict[str, Any]:
     }
 
 
-def loss_from(said: str | tuple[str, dict[str, Any]]) -> Loss | Cost:
+def loss_from(said: str | tuple[str, dict[str, Any]]) -> Loss | Cost | Losses:
     """The loss, of what `network_kind` read.  Raises SpecError."""
+    if not isinstance(said, str) and said[0] == "Losses":
+        parts = said[1]["parts"]
+        return Losses({name: (_loss_from(part["loss"]), part["factor"]) for name, part in parts.items()})
+    return _loss_from(said)
+
+
+def _loss_from(said: str | tuple[str, dict[str, Any]]) -> Loss | Cost:
     if isinstance(said, str):
         return loss(said)
     kind, fields = said

@@ -218,7 +218,8 @@ class BaseMLP(TableInput, TransformerMixin, BaseEstimator, auto_wrap_output_keys
 
     def _task(self, net: Network, samples: Samples, targets: Array, weights: Array | None) -> Task:
         """Targets and weights in the network's dtype; out of range they are refused here."""
-        kind, checked = checks.targets(net.spec, targets, len(samples), net.dtype)
+        kind, arrays = checks.targets(net.spec, targets, len(samples), net.dtype)
+        (checked,) = arrays.values()
         w = None if weights is None else checks.weights_in_range(weights.reshape(-1, 1), net.dtype, relative=False)
         assert (kind == "labels") == (checked.dtype == np.int64)
         return Task(samples, checked, w)
@@ -343,7 +344,8 @@ class BaseMLP(TableInput, TransformerMixin, BaseEstimator, auto_wrap_output_keys
             and "encoder_" not in state
         ):
             try:
-                return self._bound().predict(X)
+                prediction: Array = self._bound().predict(X)
+                return prediction
             except DataError:
                 pass  # in scikit-learn's words below
         check_is_fitted(self)

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from chainrule import checks
 from chainrule.checks import Inputs
-from chainrule.describe.losses import Loss, Targets
+from chainrule.describe.losses import Targets, usual_targets
 from chainrule.describe.network import NetworkSpec
 from chainrule.describe.optimizers import Optimizer
 from chainrule.engines.base import sample_count
@@ -79,8 +79,7 @@ class GlassBox:
         """
         from chainrule.notation import show
 
-        labels = isinstance(self.spec.loss, Loss) and self.spec.loss.classes
-        program = self.derive(optimizer=optimizer, targets="labels" if labels else "values", canonical=canonical)
+        program = self.derive(optimizer=optimizer, targets=usual_targets(self.spec.loss), canonical=canonical)
         return show(program, notation, format, why=why, mean_at=mean_at)
 
     # --- the numbers of one step -------------------------------------------------------------------------------

@@ -237,7 +237,8 @@ class CharacterModel:
         ends = np.cumsum(lengths + 1) - 1
         if not len(ends):
             raise DataError("There are no prefixes to go on from.")
-        return self.network.predict(windows(tokens, lengths, self.context)[0][ends])
+        probabilities: Array = self.network.predict(windows(tokens, lengths, self.context)[0][ends])
+        return probabilities
 
     def score(self, names: Iterable[str], *, unknown: str | None = None) -> Score:
         """What the names cost, in nats; names that the model finds probable cost little.

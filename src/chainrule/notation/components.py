@@ -14,7 +14,7 @@ from typing import assert_never
 from chainrule.notation.activations import Activated, Activations
 from chainrule.notation.beside import side_by_side
 from chainrule.notation.jacobian import Jacobian, jacobian
-from chainrule.notation.lines import FAMILIAR, STABLE, USUAL, Line, expanded, uncut
+from chainrule.notation.lines import FAMILIAR, STABLE, USUAL, Line, ends_of, expanded, uncut
 from chainrule.notation.names import Names
 from chainrule.notation.tables import Notation
 from chainrule.notation.tree import Apply, Call, Delta, Fold, Leaf, Math, Number, Phrase, Relation
@@ -82,9 +82,9 @@ class Components:
         sides = [self._right(line.equation, place)]
         before: list[Relation] = []
         if line.equation.rule in USUAL and target.role == "loss":
-            sides.insert(0, self._said(USUAL[line.equation.rule], place))
+            sides.insert(0, self._said(USUAL[line.equation.rule], target, place))
             if line.equation.rule in STABLE and uncut(line):
-                sides[1] = self._said(STABLE[line.equation.rule], place)
+                sides[1] = self._said(STABLE[line.equation.rule], target, place)
         activation = self.activations.of(target.name)
         if activation is not None and line.section == "forward":
             sides = self._activated(line, sides, place)
@@ -179,10 +179,9 @@ class Components:
             calls.append(Call(word, (whole,), FAMILIAR[line.named], array=False, over=(place.column, "p")))
         return [*calls, *sides]
 
-    def _said(self, said: Expression, place: Place) -> Math:
+    def _said(self, said: Expression, loss: Symbol, place: Place) -> Math:
         """The loss as texts write it, in the a, z and y of this network."""
-        y, a = self.names.targets, self.program.prediction
-        assert y is not None
+        y, a = ends_of(self.program, loss)
         z = next((z for value, z in self.program.activations if value == a), a)
         bound: dict[Expression, Expression] = {
             Variable("a"): Variable(a.name),

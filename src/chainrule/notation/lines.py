@@ -12,10 +12,31 @@ from dataclasses import dataclass
 from chainrule.describe.activations import ACTIVATIONS
 from chainrule.describe.losses import canonical_pairs
 from chainrule.program.equation import Equation, Program
-from chainrule.program.op import Beside, Columns, Elementwise, MatMul, Reduce
+from chainrule.program.op import Beside, Columns, Elementwise, MatMul, OneHot, Reduce
 from chainrule.program.scalar import Apply, Expression, Reduction, Variable, children
 from chainrule.program.symbol import Symbol
 from chainrule.program.walk import occurrences, replace
+
+
+def ends_of(program: Program, loss: Symbol) -> tuple[Symbol, Symbol]:
+    """(Y, Ŷ) of a loss of each sample: the targets and the value that it compares."""
+    defined = {e.target.name: e for e in (*program.forward, *program.cost)}
+    targets: list[Symbol] = []
+    values: list[Symbol] = []
+    waiting, met = [loss], {loss.name}
+    while waiting:
+        symbol = waiting.pop(0)
+        equation = defined.get(symbol.name)
+        if symbol.role == "target" or symbol.how == "smoothed" or (equation and isinstance(equation.op, OneHot)):
+            targets.append(symbol)
+        elif symbol.role == "value":
+            values.append(symbol)
+        elif equation is not None:
+            waiting += [s for s in equation.operands if s.name not in met]
+            met |= {s.name for s in equation.operands}
+    value = next((a for a, z in program.activations if z in values), values[0] if values else program.prediction)
+    return targets[0], value
+
 
 FAMILIAR: Mapping[str, Expression] = {a.name: a.expression for a in ACTIVATIONS.values() if a.entries is not None}
 """Functions of a whole row with a name of their own."""

@@ -11,7 +11,7 @@ from typing import assert_never
 
 from chainrule.notation.activations import Activations
 from chainrule.notation.beside import side_by_side, span
-from chainrule.notation.lines import FAMILIAR, STABLE, USUAL, Line, uncut
+from chainrule.notation.lines import FAMILIAR, STABLE, USUAL, Line, ends_of, uncut
 from chainrule.notation.names import Names
 from chainrule.notation.tables import Notation
 from chainrule.notation.tree import (
@@ -72,9 +72,9 @@ class Matrices:
         sides = [self._right(line.equation, want)]
         before: list[Relation] = []
         if line.equation.rule in USUAL and target.role == "loss":
-            sides.insert(0, self._said(USUAL[line.equation.rule], want))
+            sides.insert(0, self._said(USUAL[line.equation.rule], target, want))
             if line.equation.rule in STABLE and uncut(line):
-                sides[1] = self._said(STABLE[line.equation.rule], want)
+                sides[1] = self._said(STABLE[line.equation.rule], target, want)
         activation = self.activations.of(target.name)
         if activation is not None and line.section == "forward":
             sides = self._activated(line, sides, want)
@@ -117,10 +117,9 @@ class Matrices:
         """Whether the letter of an activation carries its layer: always for g, for σ only if there are several."""
         return self.notation.labelled or self.activations.several
 
-    def _said(self, said: Expression, want: bool) -> Math:
+    def _said(self, said: Expression, loss: Symbol, want: bool) -> Math:
         """The loss as texts write it, in the a, z and y of this network."""
-        y, a = self.names.targets, self.program.prediction
-        assert y is not None
+        y, a = ends_of(self.program, loss)
         z = next((z for value, z in self.program.activations if value == a), a)
         bound: dict[Expression, Expression] = {
             Variable("a"): Variable(a.name),

@@ -8,7 +8,7 @@ from chainrule.notation.tables import ArrayKind, GradientStyle, Notation
 from chainrule.notation.tree import Leaf
 from chainrule.notation.typeset import Atom, Fenced, Frac, Hat, Look, Row, Scripts, joined
 from chainrule.program.equation import Program
-from chainrule.program.op import Gather, OneHot
+from chainrule.program.op import Gather
 from chainrule.program.symbol import BATCH, Label, Symbol
 
 _ALWAYS = {"gamma": "γ", "beta": "β", "lambda": "λ", "ell": "ℓ"}
@@ -28,7 +28,6 @@ class Names:
         self.inputs = next((s for s in program.given if s.role == "input"), None)
         self.tables = frozenset(e.operands[0] for e in program.equations if isinstance(e.op, Gather))
         """What tokens are looked up in."""
-        self.targets = _targets(program)
         """Y as the loss reads it: given, one-hot, or smoothed."""
 
     # --- what kind of array it is ------------------------------------------------------------------------------
@@ -94,7 +93,8 @@ class Names:
         if symbol.role == "cost":
             return Atom(n.cost), False
         if symbol.role == "loss" and symbol.batched:
-            return _scripts(Atom(n.loss), _indices(letters), None), False
+            output = Atom(symbol.mark, "word") if symbol.mark else None
+            return _scripts(Atom(n.loss), _indices(letters), output), False
         if how == "slot":
             return Scripts(Atom(symbol.letter), self._look(symbol.of[0], letters)[0]), False
         if how == "gradient" and symbol.role == "gradient":
@@ -165,12 +165,6 @@ class Names:
         if style == "jacobian":
             return Row((Atom("J"), Fenced("(", cost, ")"), Fenced("(", inner, ")"))), False
         return Frac(Row((Atom("∂"), cost)), Row((Atom("∂"), inner))), True
-
-
-def _targets(program: Program) -> Symbol | None:
-    values = [s for s in program.given if s.role == "target" and not s.integers]
-    values += [e.target for e in program.equations if isinstance(e.op, OneHot) or e.target.how == "smoothed"]
-    return values[-1] if values else None
 
 
 def _indices(letters: tuple[str, ...]) -> Look | None:

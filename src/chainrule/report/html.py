@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from chainrule import checks
+from chainrule.describe.losses import Losses
 from chainrule.describe.optimizers import Optimizer
 from chainrule.engines.base import sample_count
 from chainrule.errors import DataError, MissingDependencyError, SpecError
@@ -74,7 +75,10 @@ def report(
     check_notation(notation)
     checked = checks.inputs(net.spec, X, net.dtype, net.feature_names)
     samples = sample_count(checked)
-    target = checks.targets(net.spec, y, samples, net.dtype)[1]
+    if isinstance(net.spec.loss, Losses):
+        raise SpecError("A report is of a network with one output. This one has several: " + net.spec.loss.name + ".")
+    kind, arrays = checks.targets(net.spec, y, samples, net.dtype)
+    target = checks.targets_as_given(net.spec, arrays, kind)
     if classifies(net):
         class_names(names, max(2, net.spec.outputs))
     elif names is not None:

@@ -172,7 +172,8 @@ def classify(net: Network, X: ArrayLike, y: ArrayLike) -> tuple[NDArray[np.int64
     if not classifies(net):
         raise SpecError(f"A network with the loss {net.spec.loss.name} does not predict classes.")
     data = checks.inputs(net.spec, X, net.dtype, net.feature_names)
-    _, target = checks.targets(net.spec, y, sample_count(data), net.dtype)
+    kind, arrays = checks.targets(net.spec, y, sample_count(data), net.dtype)
+    target = checks.targets_as_given(net.spec, arrays, kind)
     if target.ndim == 1:
         truth = target
     else:

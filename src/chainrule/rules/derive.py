@@ -12,7 +12,17 @@ from collections.abc import Mapping
 from typing import Literal, get_args
 
 from chainrule.describe.activations import ACTIVATIONS
-from chainrule.describe.losses import LOSSES, OF_LOG_PROBABILITIES, Cost, Loss, Targets, canonical_pairs
+from chainrule.describe.losses import (
+    LOSSES,
+    OF_LOG_PROBABILITIES,
+    Cost,
+    Kinds,
+    Loss,
+    Losses,
+    Targets,
+    canonical_pairs,
+    target_of,
+)
 from chainrule.describe.network import NetworkSpec
 from chainrule.describe.optimizers import Optimizer
 from chainrule.errors import FormulaError, SpecError, expected, unknown_name
@@ -24,7 +34,7 @@ from chainrule.program.symbol import BATCH, How, Label, Symbol, shape_text
 from chainrule.program.verify import verify
 from chainrule.program.walk import replace, sum_of, variables
 from chainrule.rules.chain import backward
-from chainrule.rules.forward import Forward, forward
+from chainrule.rules.forward import End, Forward, forward
 
 Mode = Literal["training", "inference"]
 _SQUARED = 1e15
@@ -51,8 +61,10 @@ def derive(
     _check(spec, optimizer, mode, targets)
     if weighted and isinstance(spec.loss, Cost):
         raise SpecError("Sample weights do not go with a Cost: f(Ŷ, Y) itself says how samples count. Use a Loss.")
-    if targets == "labels" and not (isinstance(spec.loss, Loss) and spec.loss.classes):
-        raise SpecError(f"The loss {spec.loss.name} takes values, not labels.")
+    kinds = _kinds(targets, len(_each_loss(spec)))
+    for one, kind in zip(_each_loss(spec), kinds, strict=True):
+        if kind == "labels" and not (isinstance(one, Loss) and one.classes):
+            raise SpecError(f"The loss {one.name} takes values, not labels.")
     builder = Builder()
     output = forward(spec, builder, training=mode == "training", keep_identity=not canonical)
     forward_end = len(builder.equations)
@@ -111,29 +123,40 @@ def derive_penalty(spec: NetworkSpec) -> Program:
     return verify(program).pruned([objective, *(g for _, g in gradients)], update=False)
 
 
-def _check(spec: object, optimizer: object, mode: str, targets: str) -> None:
+def _each_loss(spec: NetworkSpec) -> tuple[Loss | Cost, ...]:
+    return tuple(one for _, one, _ in spec.loss.parts) if isinstance(spec.loss, Losses) else (spec.loss,)
+
+
+def _kinds(targets: Targets, outputs: int) -> tuple[Kinds, ...]:
+    """What the targets of each output are; one word is said of all."""
+    return (targets,) * outputs if isinstance(targets, str) else targets
+
+
+def _check(spec: object, optimizer: object, mode: str, targets: Targets) -> None:
     faults = []
     if not isinstance(spec, NetworkSpec):
         faults.append(expected("spec", "a NetworkSpec", spec))
     if optimizer is not None and not isinstance(optimizer, Optimizer):
         faults.append(expected("optimizer", "None or an Optimizer such as cr.Adam(1e-3)", optimizer))
-    for what, given, known in (("mode", mode, get_args(Mode)), ("kind of targets", targets, get_args(Targets))):
+    kinds = _kinds(targets, 1)
+    of_targets = [("kind of targets", kind, get_args(Kinds)) for kind in kinds]
+    for what, given, known in (("mode", mode, get_args(Mode)), *of_targets):
         if given not in known:
             faults.append(unknown_name(what, given, known))
+    if isinstance(spec, NetworkSpec) and not isinstance(targets, str) and len(kinds) != len(_each_loss(spec)):
+        faults.append(expected("targets", f"of {len(_each_loss(spec))} outputs, a kind for each", targets))
     if faults:
         raise SpecError(faults)
 
 
-def _targets(builder: Builder, spec: NetworkSpec, targets: Targets) -> Symbol:
+def _targets(builder: Builder, one: Loss | Cost, width: int, kind: Kinds, output: str) -> Symbol:
     """Y (m, n): given, or the one-hot rows of the labels y; smoothed if the loss says so."""
-    if targets == "labels":
-        labels = builder.give(Symbol("y", (BATCH,), "target", integers=True))
-        y = builder.apply(Symbol("Y", (), "inner"), OneHot(spec.outputs), (labels,), rule="one-hot")
-    else:
-        y = builder.give(Symbol("Y", (BATCH, spec.outputs), "target"))
-    smoothing = spec.loss.smoothing if isinstance(spec.loss, Loss) else 0.0
+    y = builder.give(target_of(kind, width, output))
+    if kind == "labels":
+        y = builder.apply(Symbol("Y", (), "inner", mark=output), OneHot(width), (y,), rule="one-hot")
+    smoothing = one.smoothing if isinstance(one, Loss) else 0.0
     if smoothing:
-        even = Variable(y.name) * (1 - smoothing) + smoothing / spec.outputs
+        even = Variable(y.name) * (1 - smoothing) + smoothing / width
         y = builder.write(y.said("smoothed"), even, rule="label smoothing")
     return y
 
@@ -142,12 +165,16 @@ def _cost(
     builder: Builder, spec: NetworkSpec, output: Forward, targets: Targets, *, weighted: bool, canonical: bool
 ) -> tuple[Symbol, Expression | None]:
     """L of each sample and J of the batch; J, and what the sum of the losses is divided by in it."""
-    y = _targets(builder, spec, targets)
+    kinds = _kinds(targets, len(output.ends))
+    ys = [
+        _targets(builder, one, end.width, kind, end.name)
+        for one, end, kind in zip(_each_loss(spec), output.ends, kinds, strict=True)
+    ]
     m = Variable(builder.give(SIZE).name)
     count: Expression = m
     divisor: Expression | None = None
     if isinstance(spec.loss, Cost):
-        bind = {"yhat": output.prediction, "y": y, "m": builder.scope[BATCH]}
+        bind = {"yhat": output.prediction, "y": ys[0], "m": builder.scope[BATCH]}
         total = builder.lower(spec.loss.expression, bind, Symbol("f", mark="f"), rule=spec.loss.name)
         if (shape := shape_of(total, builder.scope)) != ():
             raise FormulaError(
@@ -155,17 +182,22 @@ def _cost(
                 f"reduce it with sum(...) or mean(...), or use Loss(...) for a loss of each sample."
             )
     else:
-        losses = _losses(builder, spec.loss, output, y, canonical=canonical)
-        each: Expression = Variable(losses.name)
-        if weighted:
-            weight = builder.give(Symbol("w", (BATCH, 1), "weight"))
-            w = Variable(weight.name)
-            each = w * each
-        summed = Symbol("S", (), "loss")
-        total = Variable(builder.reduce(summed, Reduce("sum", "all", each), rule="sum of the losses").name)
+        weight = Symbol("w", (BATCH, 1), "weight")
+        sums: list[Expression] = []
+        for one, end, y in zip(_each_loss(spec), output.ends, ys, strict=True):
+            assert isinstance(one, Loss)
+            losses = _losses(builder, one, end, y, canonical=canonical)
+            each: Expression = Variable(losses.name)
+            if weighted:
+                each = Variable(builder.give(weight).name) * each
+            summed = Symbol("S", (), "loss", mark=end.name)
+            whole = builder.reduce(summed, Reduce("sum", "all", each), rule="sum of the losses")
+            sums.append(end.factor * Variable(whole.name))
+        total = sum_of(sums)
         if weighted and spec.reduction == "mean":
             draft = Symbol("sum", (), "inner", mark="w")
-            weights = Variable(builder.reduce(draft, Reduce("sum", "all", w), rule="sum of weights").name)
+            op = Reduce("sum", "all", Variable(weight.name))
+            weights = Variable(builder.reduce(draft, op, rule="sum of weights").name)
             # A batch may hold samples of weight 0 alone; its losses cost nothing then, and the penalties stay.
             some = apply("where", apply("gt", weights, ZERO), weights, m)
             count = Variable(builder.write(weight.said("count"), some, rule="sum of weights").name)
@@ -176,32 +208,33 @@ def _cost(
     return builder.write(Symbol("J", (), "cost"), total + penalty, rule="cost", shape=()), divisor
 
 
-def _losses(builder: Builder, loss: Loss, output: Forward, y: Symbol, *, canonical: bool) -> Symbol:
+def _losses(builder: Builder, loss: Loss, end: End, y: Symbol, *, canonical: bool) -> Symbol:
     """L (m, 1); a canonical pair says it, and its gradient, in terms of Z_L."""
-    prediction = output.prediction
+    prediction = end.value
     # By formula, not by name: an own formula may bear any name.
-    names = next((n for n, known in LOSSES.items() if known.expression == loss.expression), ""), output.activation.name
-    last_is_known = canonical and output.activation == ACTIVATIONS.get(names[1])
+    names = next((n for n, known in LOSSES.items() if known.expression == loss.expression), ""), end.activation.name
+    last_is_known = canonical and end.activation == ACTIVATIONS.get(names[1])
     pair = canonical_pairs().get((names[1], names[0])) if last_is_known else None
     expression = loss.expression
-    if names == ("cross_entropy", "log_softmax") and output.activation == ACTIVATIONS["log_softmax"]:
+    if names == ("cross_entropy", "log_softmax") and end.activation == ACTIVATIONS["log_softmax"]:
         expression = OF_LOG_PROBABILITIES
     bind = {"yhat": prediction, "y": y}
     if pair is not None and pair.value is not None:
         expression = pair.value if loss.cap is None else apply("minimum", pair.value, Constant(loss.cap))
-        bind = {"z": output.z, "a": prediction, "y": y}
-    beside = Symbol("L", layer=None if output.z.layer is None else Label(output.z.layer.number))
+        bind = {"z": end.z, "a": prediction, "y": y}
+    beside = Symbol("L", layer=None if end.z.layer is None else Label(end.z.layer.number))
     rest = builder.lower(expression, bind, beside, rule=pair.name if pair else loss.name, over_columns_only=True)
     rule = pair.name if pair else loss.name
     wide = shape_of(rest, builder.scope)[-1:] not in ((), (1,))
+    draft = Symbol("L", (), "loss", mark=end.name)
     if wide:
-        result = builder.reduce(Symbol("L", (), "loss"), Reduce("sum", "columns", rest), rule=rule)
+        result = builder.reduce(draft, Reduce("sum", "columns", rest), rule=rule)
     else:
-        result = builder.write(Symbol("L", (), "loss"), rest, rule=rule, shape=(BATCH, 1))
+        result = builder.write(draft, rest, rule=rule, shape=(BATCH, 1))
     if pair is not None:
-        bind = {"z": output.z, "a": prediction, "y": y}
+        bind = {"z": end.z, "a": prediction, "y": y}
         slope = builder.lower(pair.slope, bind, beside, rule=pair.name, over_columns_only=True)
-        builder.partials[result.name] = ((output.z, slope),)
+        builder.partials[result.name] = ((end.z, slope),)
     return result
 
 

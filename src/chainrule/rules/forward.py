@@ -8,9 +8,30 @@ from typing import NamedTuple
 from chainrule.describe.activations import Activation
 from chainrule.describe.combine import Combined
 from chainrule.describe.layers import Place
+from chainrule.describe.losses import Losses
 from chainrule.describe.network import NetworkSpec
 from chainrule.program.builder import Builder, Initial
 from chainrule.program.symbol import STORED, Symbol
+
+
+class End(NamedTuple):
+    """A value that a loss is of."""
+
+    name: str
+    """Of several outputs, its own; "" for the only one."""
+    value: Symbol
+    """Ŷ"""
+    z: Symbol
+    """What its activation was taken of; the value itself where it comes out of none."""
+    activation: Activation
+    """Its own."""
+    factor: float
+    """What its losses count, 1 where there is one output."""
+
+    @property
+    def width(self) -> int:
+        """n"""
+        return int(self.value.shape[1])
 
 
 class Forward(NamedTuple):
@@ -20,10 +41,8 @@ class Forward(NamedTuple):
     """X; of several inputs, each."""
     outputs: tuple[Symbol, ...]
     """The symbol that leaves each layer."""
-    z: Symbol
-    """What the last activation was taken of; the prediction itself where it comes out of none."""
-    activation: Activation
-    """The last one."""
+    ends: tuple[End, ...]
+    """What the losses are of."""
     initials: Mapping[str, Initial]
     """The first value of each parameter and statistic by name, in the order of the layers."""
     declared: tuple[tuple[Symbol, ...], ...]
@@ -59,12 +78,16 @@ def forward(
         outputs.append(value)
         declared.append(tuple(s for s in builder.given[before:] if s.role in STORED))
     builder.layer = None
-    prediction = outputs[-1]
+    factors = [factor for _, _, factor in spec.loss.parts] if isinstance(spec.loss, Losses) else [1.0]
+    ends = []
+    for (name, node_number), factor in zip(spec.ends, factors, strict=True):
+        value = outputs[node_number]
+        z = next((z for a, z in reversed(builder.activations) if a == value), value)
+        ends.append(End(name, value, z, spec.graph.activation_of(node_number), factor))
     return Forward(
         inputs=inputs,
         outputs=tuple(outputs),
-        z=next((z for a, z in reversed(builder.activations) if a == prediction), prediction),
-        activation=spec.last_activation,
+        ends=tuple(ends),
         initials=dict(builder.initials),
         declared=tuple(declared),
     )

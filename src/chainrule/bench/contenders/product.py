@@ -59,7 +59,8 @@ class Product:
 
     def predict(self, x: Array) -> Array:
         """Network.predict."""
-        return self.network.predict(x)
+        prediction: Array = self.network.predict(x)
+        return prediction
 
     def about(self) -> str:
         """The version and the machine it compiles for."""
