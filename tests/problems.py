@@ -240,7 +240,22 @@ _GRAPHS = [
             [cr.Take("b"), cr.Embedding(3, 2)]), cr.Dense(1)], "squared_error"),
 ]  # fmt: skip
 
-PROBLEMS: list[Problem] = [*_by_activation(), *_by_loss(), *_SINGLE, *_OWN, *_GRAPHS]
+_GROUPS = [
+    Problem("in groups", 6, lambda: [cr.GroupedDense(4, "tanh", groups=3), cr.Dense(2)], "squared_error",
+            options={"l2": 0.3}),
+    Problem("in groups, last", 4, lambda: [cr.GroupedDense(3, "softmax", groups=2, bias=False),
+            cr.GroupedDense(1, groups=2)], "squared_error", weighted=True),
+    Problem("periodic", 3, lambda: [cr.Periodic(2, "tanh", frequencies=5, sigma=0.4), cr.Dense(2)], "squared_error"),
+    Problem("piecewise", 2, lambda: [cr.Piecewise(3, [[-1, -0.2, 0.3, 2], [-2, 0, 0.1, 1]]), cr.Dense(2, "softmax")],
+            "cross_entropy", "labels", options={"l2": 0.2}),
+    Problem("members", 4, lambda: cr.batch_ensemble(3, [5, 4], 2, "tanh"), "squared_error", weighted=True),
+    Problem("members of classes", 4, lambda: cr.batch_ensemble(3, [5], 3, last="softmax"), "cross_entropy", "labels",
+            options={"l1": 0.1}),
+    Problem("members of a layer before", 4, lambda: [cr.Dense(3, "tanh"), *cr.batch_ensemble(2, [3], 1)],
+            cr.huber(0.7)),
+]  # fmt: skip
+
+PROBLEMS: list[Problem] = [*_by_activation(), *_by_loss(), *_SINGLE, *_OWN, *_GRAPHS, *_GROUPS]
 
 
 def on_each_engine(turn: int, *, share: int = 1) -> pytest.MarkDecorator:

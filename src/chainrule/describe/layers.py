@@ -128,7 +128,8 @@ class Tied:
         refuse(self, faults)
 
 
-def _resolve(given: GivenActivation, faults: list[str]) -> Activation:
+def resolved(given: GivenActivation, faults: list[str]) -> Activation:
+    """The activation; identity, and a fault, where there is none of that name."""
     try:
         return activation(given)
     except SpecError as fault:
@@ -136,12 +137,17 @@ def _resolve(given: GivenActivation, faults: list[str]) -> Activation:
         return activation("identity")
 
 
-def _activated(write: Builder, g: Activation, z: Symbol, draft: Symbol, *, keep_identity: bool = False) -> Symbol:
-    """A = g(Z); without an activation Z itself (keep_identity writes A = Z all the same)."""
+def activated(
+    write: Builder, g: Activation, z: Symbol, draft: Symbol, *, keep_identity: bool = False, groups: int = 1
+) -> Symbol:
+    """A = g(Z); without an activation Z itself (keep_identity writes A = Z all the same).
+
+    groups: those of Z, over the features of each of which g is taken where it reduces over them.
+    """
     if g.identity and not keep_identity:
         write.activations.append((z, z))
         return z
-    return write.activate(g.expression, g.slope, z, draft, rule=g.name)
+    return write.activate(g.expression, g.slope, z, draft, rule=g.name, groups=groups)
 
 
 @dataclass(frozen=True, init=False)
@@ -177,7 +183,7 @@ class Dense(Layer):
         weights: str | float | Tied | None = None,
     ) -> None:
         faults: list[str] = []
-        keep(self, units=units, activation=_resolve(activation, faults), bias=bool(bias), weights=weights)
+        keep(self, units=units, activation=resolved(activation, faults), bias=bool(bias), weights=weights)
         count("units", self.units, faults)
         if not isinstance(self.weights, Tied):
             initialisers.check(self.weights, faults)
@@ -199,7 +205,7 @@ class Dense(Layer):
             z = write.write(z, Variable(product.name) + Variable(b.name), rule="dense")
         else:
             z = write.apply(z, op, (below, w), rule="dense without bias")
-        return _activated(write, self.activation, z, Symbol("A", layer=label), keep_identity=place.keep_identity)
+        return activated(write, self.activation, z, Symbol("A", layer=label), keep_identity=place.keep_identity)
 
     def width(self, below: int) -> int:
         """n_l"""
@@ -356,7 +362,7 @@ class _Normalisation(Layer):
         beta = write.parameter(Symbol("beta", layer=label), below.shape[1:])
         scaled = Variable(gamma.name) * Variable(normal.name) + Variable(beta.name)
         h = write.write(Symbol("H", layer=label), scaled, rule=rule)
-        return _activated(write, self.activation, h, Symbol("A", layer=label, mark="n"))
+        return activated(write, self.activation, h, Symbol("A", layer=label, mark="n"))
 
 
 @dataclass(frozen=True, init=False)
@@ -378,7 +384,7 @@ class LayerNorm(_Normalisation):
 
     def __init__(self, activation: GivenActivation = "identity", *, epsilon: float = 1e-5) -> None:
         faults: list[str] = []
-        keep(self, activation=_resolve(activation, faults), epsilon=epsilon)
+        keep(self, activation=resolved(activation, faults), epsilon=epsilon)
         positive("epsilon", self.epsilon, faults)
         refuse(self, faults)
 
@@ -415,7 +421,7 @@ class BatchNorm(_Normalisation):
         self, activation: GivenActivation = "identity", *, momentum: float = 0.1, epsilon: float = 1e-5
     ) -> None:
         faults: list[str] = []
-        keep(self, activation=_resolve(activation, faults), momentum=momentum, epsilon=epsilon)
+        keep(self, activation=resolved(activation, faults), momentum=momentum, epsilon=epsilon)
         fraction("momentum", self.momentum, faults)
         positive("epsilon", self.epsilon, faults)
         refuse(self, faults)

@@ -15,7 +15,7 @@ from chainrule.engines.base import Engine
 from chainrule.engines.reference import ReferenceEngine, evaluator
 from chainrule.errors import DataError, SpecError, expected, unknown_name
 from chainrule.program.equation import Equation, Program
-from chainrule.program.op import MatMul, Reduce, ScatterAdd
+from chainrule.program.op import GroupedMatMul, MatMul, Reduce, ScatterAdd
 from chainrule.program.symbol import BATCH, Symbol
 from chainrule.rules.derive import derive
 from chainrule.rules.mean_at_weights import mean_at_weights
@@ -88,6 +88,10 @@ def _each(part: tuple[Equation, ...], traced: Mapping[str, Any], shape: tuple[in
         match op:
             case MatMul():
                 total += values[0][:, :, None] * values[1][:, None, :]  # g_i = a_i dz_iᵀ
+            case GroupedMatMul(groups, shared=shared):
+                a, dz = (value.reshape(len(value), groups, value.shape[1] // groups) for value in values)
+                each = a[:, :, :, None] * dz[:, :, None, :]  # of each group
+                total += each.sum(axis=1) if shared else each.reshape(len(a), *shape)
             case Reduce(_, over, expression):
                 each = case_value(expression, traced, case)
                 total += each.sum(axis=1) if over == "all" else each
@@ -107,7 +111,8 @@ def case_value(expression: Any, traced: Mapping[str, Any], case: Case) -> Array:
 def gradient_norms(spec: NetworkSpec, case: Case) -> dict[str, Array]:
     """‖∂L_i/∂θ‖ of each sample by parameter, (m,), and of all together under "all"; no array of m gradients is made.
 
-    A dense layer's is ‖a_i‖ ‖dz_i‖.  A table's rows are added up within a sample first, as a token may come twice.
+    A dense layer's is ‖a_i‖ ‖dz_i‖.  A table's rows are added up within a sample first, as a token may come twice;
+    so are the groups of a shared matrix.
     """
     program, symbols = squared_norms(_apart(spec, case))
     values = case.run(program, tuple(s.name for s in symbols.values()))

@@ -13,7 +13,20 @@ from typing import assert_never
 
 from chainrule.notation.size import writable
 from chainrule.program.equation import Equation, Program
-from chainrule.program.op import Beside, Columns, Elementwise, Gather, Mask, MatMul, OneHot, Reduce, ScatterAdd
+from chainrule.program.op import (
+    Beside,
+    Columns,
+    Elementwise,
+    Gather,
+    GroupedMatMul,
+    Mask,
+    MatMul,
+    OneHot,
+    Reduce,
+    ReduceGroups,
+    Repeat,
+    ScatterAdd,
+)
 from chainrule.program.scalar import Apply, Constant, Expression, Variable
 from chainrule.program.symbol import BATCH, STORED, Symbol, shape_text
 from chainrule.program.text import ATOM, PRECEDENCE
@@ -23,7 +36,8 @@ _INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/"}
 _COMPARE = {"lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!="}
 _CALLS = {
     "exp": "np.exp", "expm1": "np.expm1", "log": "np.log", "log1p": "np.log1p", "tanh": "np.tanh",
-    "sigmoid": "sigmoid", "softplus": "softplus", "sqrt": "np.sqrt", "erf": "erf", "erfc": "erfc", "abs": "np.abs",
+    "sigmoid": "sigmoid", "softplus": "softplus", "sqrt": "np.sqrt", "erf": "erf", "erfc": "erfc", "sin": "np.sin",
+    "cos": "np.cos", "abs": "np.abs",
     "sign": "np.sign", "minimum": "np.minimum", "maximum": "np.maximum", "pow": "np.power",
 }  # fmt: skip
 _AXES = {"rows": ", axis=0", "columns": ", axis=1, keepdims=True", "all": ""}
@@ -129,7 +143,7 @@ def _right(equation: Equation, within: Mapping[str, str], samples: str) -> str:
             if op.shape(equation.operands) == shape:
                 return text
             sizes = ", ".join(samples if d == BATCH else str(d) for d in shape)
-            return f"np.broadcast_to({text}, ({sizes}{',' * (len(shape) == 1)}))"
+            return f"np.broadcast_to({text}, ({sizes}{',' * (len(shape) == 1)})).copy()"
         case Reduce(kind, over, e):
             return f"np.{kind}({_expression(e, within)[0]}{_AXES[over]})"
         case Gather():
@@ -144,8 +158,36 @@ def _right(equation: Equation, within: Mapping[str, str], samples: str) -> str:
             return f"np.concatenate([{', '.join(_pieces(op, equation.operands))}], axis=1)"
         case Columns(start, count):
             return f"{names[0]}[:, {start}:{start + count}]"
+        case GroupedMatMul():
+            return _grouped(op, equation.operands)
+        case Repeat(times):
+            return f"np.repeat({names[0]}, {times}, axis=1)" if op.within else f"np.tile({names[0]}, (1, {times}))"
+        case ReduceGroups(kind, groups):
+            stacked = f"{names[0]}.reshape(len({names[0]}), {groups}, {int(equation.operands[0].shape[1]) // groups})"
+            return f"np.{kind}({stacked}, axis={2 if op.within else 1})"
         case _:
             assert_never(op)
+
+
+def _grouped(op: GroupedMatMul, operands: tuple[Symbol, ...]) -> str:
+    """The product of each group, as the reference engine takes it."""
+    (left, right), g = operands, op.groups
+    a, b = int(left.shape[1]) // g, int(right.shape[1])
+    if op.transpose_left:
+        b //= g
+        if op.shared:
+            return f"{left}.reshape(-1, {a}).T @ {right}.reshape(-1, {b})"
+        turned = f"{left}.reshape(len({left}), {g}, {a}).transpose(1, 2, 0)"
+        other = f"{right}.reshape(len({right}), {g}, {b}).swapaxes(0, 1)"
+        return f"({turned} @ {other}).reshape({g * a}, {b})"
+    below = int(right.shape[0]) // (1 if op.shared else g)
+    width = g * (below if op.transpose_right else b)
+    if op.shared:
+        product = f"({left}.reshape(-1, {a}) @ {right}{'.T' * op.transpose_right})"
+        return f"{product}.reshape(len({left}), {width})"
+    stacked = f"{left}.reshape(len({left}), {g}, {a}).swapaxes(0, 1)"
+    weights = f"{right}.reshape({g}, {below}, {b}){'.swapaxes(1, 2)' * op.transpose_right}"
+    return f"({stacked} @ {weights}).swapaxes(0, 1).reshape(len({left}), {width})"
 
 
 def _rows(program: Program) -> str:

@@ -213,7 +213,7 @@ class Typesetter:
             case Leaf():
                 return m.look, ATOM
             case Phrase(_, look):
-                return look, SUM
+                return look, ATOM if isinstance(look, Fenced) else SUM
             case Delta(left, right):
                 return Scripts(Atom("δ"), joined([Atom(left), Atom(right)], ",")), ATOM
             case Transpose(inside):

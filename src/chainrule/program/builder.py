@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from chainrule.errors import FormulaError
 from chainrule.program.equation import Equation, operands_of, shape_of
-from chainrule.program.op import Elementwise, MatMul, Op, Reduce
+from chainrule.program.op import Elementwise, MatMul, Op, Reduce, ReduceGroups, Repeat
 from chainrule.program.parse import source
 from chainrule.program.scalar import (
     ONE,
@@ -36,8 +36,25 @@ class Fill(NamedTuple):
     """The number."""
 
 
-Initial = str | float | Fill
-"""The name of an initialiser, s for N(0, s²), or the same number everywhere."""
+class Values(NamedTuple):
+    """First values that are given, row after row."""
+
+    numbers: tuple[float, ...]
+    """As many as there are elements."""
+
+
+class InGroups(NamedTuple):
+    """Matrices below each other, each with first values of its own."""
+
+    each: Initial
+    """How each is drawn."""
+    groups: int
+    """How many there are."""
+
+
+Initial = str | float | Fill | Values | InGroups
+"""The name of an initialiser, s for N(0, s²), the same number everywhere, the numbers themselves, or matrices that are
+drawn one by one."""
 SIZE = Symbol(BATCH, (), "size")
 """m, the batch's size."""
 _CHEAP = frozenset({"add", "sub", "neg", "mul", "abs", "sign", "stop", "where", "maximum", "minimum"})
@@ -66,6 +83,8 @@ class Builder:
     """The first value of each parameter and statistic, in the order in which they were declared."""
     activations: list[tuple[Symbol, Symbol]] = field(default_factory=list)
     """(A, Z) of each activation A = g(Z); (Z, Z) where it is the identity and Z itself goes on."""
+    in_groups: list[tuple[Symbol, Symbol]] = field(default_factory=list)
+    """(A, Z) of each activation that is taken over the features of a group, group by group."""
     layer: int | None = None
     """The place of the layer whose equations are being written."""
     _copies: dict[str, int] = field(default_factory=dict, repr=False)
@@ -153,17 +172,20 @@ class Builder:
         op, operands = Elementwise(value), operands_of(value, self.scope)
         self.equations.append(Equation(stored, op, operands, rule, (), self.layer))
 
-    def activate(self, formula: Expression, slope: Expression | None, z: Symbol, draft: Symbol, *, rule: str) -> Symbol:
+    def activate(
+        self, formula: Expression, slope: Expression | None, z: Symbol, draft: Symbol, *, rule: str, groups: int = 1
+    ) -> Symbol:
         """A = g(Z), element by element or over each row where the formula in z reduces; slope: g' in a and z.
 
-        Inner symbols bear the draft's layer and mark.
+        Inner symbols bear the draft's layer and mark.  groups: those of Z, over each of which the formula reduces.
         """
-        rest = self.lower(formula, {"z": z}, draft, rule=rule, over_columns_only=True)
+        rest = self.lower(formula, {"z": z}, draft, rule=rule, over_columns_only=True, groups=groups)
         a = self.write(draft, rest, rule=rule, shape=z.shape)
         if slope is not None:
             bound = replace(slope, {Variable("a"): Variable(a.name), Variable("z"): Variable(z.name)})
             self.partials[a.name] = ((z, bound),)
-        self.activations.append((a, z))
+        in_groups = groups > 1 and any(isinstance(e, Reduction) for e in walk(formula))
+        (self.in_groups if in_groups else self.activations).append((a, z))
         return a
 
     # --- formulas with reductions ------------------------------------------------------------------------------
@@ -176,13 +198,15 @@ class Builder:
         *,
         rule: str,
         over_columns_only: bool = False,
+        groups: int = 1,
     ) -> Expression:
         """Writes equations for the formula's reductions and products; returns what remains, a scalar expression.
 
         bind: the formula's variables.  beside: inner symbols bear its layer and mark (`sum2`).  over_columns_only: the
         formula is of one sample, so "all" means its columns.  A costly part that several equations share gets its own
-        symbol (the exponentials of a softmax).  Raises FormulaError: rows are reduced in a formula of one sample, or
-        shapes do not fit.
+        symbol (the exponentials of a softmax).  groups: so many groups of columns stand side by side, and the formula
+        is of one of them; what is reduced over a group stands in each column of it.  Raises FormulaError: rows are
+        reduced in a formula of one sample, or shapes do not fit.
         """
         expression = replace(formula, {Variable(k): Variable(s.name) for k, s in bind.items()})
         shared = _shared(expression)
@@ -196,6 +220,8 @@ class Builder:
                     over = "columns"
                 inner = lowered(e.argument)
                 shape = shape_of(inner, self.scope)
+                if groups > 1 and len(shape) == 2:
+                    return self._over_groups(e, inner, groups, beside, rule)
                 if e.kind == "sum" and not variables(inner):
                     raise FormulaError(f"A sum needs something to run over. Got the constant {source(inner)} ({rule}).")
                 if shape == () or (len(shape) == 1 and over == "rows"):
@@ -250,6 +276,23 @@ class Builder:
     def _reduced(self, op: Reduce, beside: Symbol, rule: str) -> Symbol:
         there = self.existing(op)
         return self.reduce(_inner(op.kind, beside), op, rule=rule) if there is None else there
+
+    def _over_groups(self, e: Reduction, inner: Expression, groups: int, beside: Symbol, rule: str) -> Expression:
+        """Σ, mean or max over the columns of each group, in each of these columns."""
+        if isinstance(inner, Variable):
+            value = self.scope[inner.name]
+        else:
+            value = self.existing(Elementwise(inner)) or self.write(_inner("E", beside), inner, rule=rule)
+        width = int(value.shape[1]) // groups
+        kind = "max" if e.kind == "max" else "sum"
+        each = self._once(_inner(kind, beside), ReduceGroups(kind, groups, within=True), value, rule)
+        wide = self._once(_inner(kind, beside), Repeat(width, within=True), each, rule)
+        return Variable(wide.name) / width if e.kind == "mean" else Variable(wide.name)
+
+    def _once(self, draft: Symbol, op: Op, operand: Symbol, rule: str) -> Symbol:
+        """What the operation makes of the operand, if it is there already; else it is written down."""
+        there = (e.target for e in self.equations if e.op == op and e.operands == (operand,))
+        return next(there, None) or self.apply(draft, op, (operand,), rule=rule)
 
     def _count(self, shape: Shape, over: str) -> Expression:
         """The number of elements that a mean is over."""

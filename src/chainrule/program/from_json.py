@@ -87,6 +87,10 @@ _SETTINGS: Mapping[str, Kind] = {
     "width": _SIZE,
     "start": Whole(0, 2**31),
     "count": _SIZE,
+    "groups": _SIZE,
+    "shared": Flag(),
+    "times": _SIZE,
+    "within": Flag(),
 }
 """What each field of the operations may be, but for `expression`."""
 _INFINITE = Text(("inf", "-inf", "nan"), what="number")

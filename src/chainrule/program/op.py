@@ -9,6 +9,9 @@
     one_hot       T = 1 where the column is the row's label, else 0              (m,) -> (m,n)
     beside        T = [A | B | ...], 0 in columns that none of them covers       (m,n1), (m,n2), ... -> (m,n)
     columns       T = some columns of A that stand together                      (m,n) -> (m,k)
+    grouped       T = products group by group of columns, side by side           (m,g·a)(g·a,b) -> (m,g·b)
+    repeat        T = A k times side by side, or each of its columns k times     (m,n) -> (m,k·n)
+    reduce_groups T = Σ or max of the groups of columns of A, or within each     (m,g·n) -> (m,n) | (m,g)
 
 Shapes are checked by each operation's `shape`; `None` means that the operands do not fit.
 """
@@ -18,7 +21,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from chainrule.program.scalar import Expression, Over
-from chainrule.program.symbol import BATCH, Shape, Symbol, broadcast
+from chainrule.program.symbol import BATCH, Dimension, Shape, Symbol, broadcast
 from chainrule.program.walk import is_over_arrays, variables
 
 
@@ -188,8 +191,103 @@ class Columns:
         return (rows, self.count) if fits else None
 
 
-Op = MatMul | Elementwise | Reduce | Gather | ScatterAdd | Mask | OneHot | Beside | Columns
-OPERATIONS: tuple[type, ...] = (MatMul, Elementwise, Reduce, Gather, ScatterAdd, Mask, OneHot, Beside, Columns)
+@dataclass(frozen=True)
+class GroupedMatMul:
+    """A product for each of the groups of columns that stand side by side, with a small matrix of its own.
+
+        A W      A_k W_k      (m, g·a)(g·a, b) -> (m, g·b)     the matrices W_k (a, b) stand below each other
+        dZ Wᵀ    dZ_k W_kᵀ    (m, g·b)(g·a, b) -> (m, g·a)
+        Aᵀ dZ    A_kᵀ dZ_k    (m, g·a)(m, g·b) -> (g·a, b)
+
+    Where the matrix is shared, W (a, b) is that of all groups, and Aᵀ dZ the sum of theirs.
+    """
+
+    groups: int
+    """g"""
+    transpose_left: bool = False
+    """Whether it is Aᵀ dZ."""
+    transpose_right: bool = False
+    """Whether it is dZ Wᵀ."""
+    shared: bool = False
+    """Whether all groups have one matrix."""
+
+    def shape(self, operands: tuple[Symbol, ...]) -> Shape | None:
+        """As above, if there are such groups and the inner dimensions agree."""
+        if len(operands) != 2 or any(len(s.shape) != 2 or s.integers for s in operands):
+            return None
+        (rows, columns), (below, b) = (s.shape for s in operands)
+        stacked = 1 if self.shared else self.groups
+        if self.transpose_left:
+            parts = _parts(columns, self.groups), _parts(b, self.groups)
+            if self.transpose_right or rows != below or None in parts:
+                return None
+            return (stacked * int(parts[0] or 0), int(parts[1] or 0))
+        width, a = _parts(columns, self.groups), _parts(below, stacked)
+        if width is None or a is None or not isinstance(b, int):
+            return None
+        inner, outer = (b, a) if self.transpose_right else (a, b)
+        return (rows, self.groups * outer) if width == inner else None
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """T = [A | A | ... ], or each column of A so many times in a row."""
+
+    times: int
+    """k"""
+    within: bool = False
+    """Whether the copies of a column stand together."""
+
+    def shape(self, operands: tuple[Symbol, ...]) -> Shape | None:
+        """(m, k·n)"""
+        if len(operands) != 1 or len(operands[0].shape) != 2 or operands[0].integers or self.times < 1:
+            return None
+        rows, columns = operands[0].shape
+        return (rows, self.times * columns) if isinstance(columns, int) else None
+
+
+@dataclass(frozen=True)
+class ReduceGroups:
+    """T = Σ or max of the groups of columns that stand side by side in A, or of the columns within each group."""
+
+    kind: str
+    """"sum" or "max"."""
+    groups: int
+    """g"""
+    within: bool = False
+    """Whether the columns within each group are added up or compared."""
+
+    def shape(self, operands: tuple[Symbol, ...]) -> Shape | None:
+        """(m, n) if A has g · n columns; within them (m, g)."""
+        if len(operands) != 1 or len(operands[0].shape) != 2 or operands[0].integers or self.kind not in ("sum", "max"):
+            return None
+        rows, columns = operands[0].shape
+        width = _parts(columns, self.groups)
+        return None if width is None else (rows, self.groups if self.within else width)
+
+
+Op = (
+    MatMul
+    | Elementwise
+    | Reduce
+    | Gather
+    | ScatterAdd
+    | Mask
+    | OneHot
+    | Beside
+    | Columns
+    | GroupedMatMul
+    | Repeat
+    | ReduceGroups
+)
+OPERATIONS: tuple[type, ...] = (
+    MatMul, Elementwise, Reduce, Gather, ScatterAdd, Mask, OneHot, Beside, Columns, GroupedMatMul, Repeat, ReduceGroups,
+)  # fmt: skip
+
+
+def _parts(size: Dimension, groups: int) -> int | None:
+    """The size of each of so many equal parts; None where there are none."""
+    return size // groups if isinstance(size, int) and groups > 0 and size % groups == 0 and size >= groups else None
 
 
 def _rows_and_tokens(operands: tuple[Symbol, ...]) -> bool:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from chainrule.describe.activations import Activation
 from chainrule.describe.combine import Combined
+from chainrule.describe.grouped import MeanOfMembers
 from chainrule.describe.layers import Place
 from chainrule.describe.network import NetworkSpec
 from chainrule.program.builder import Builder, Initial
@@ -20,6 +21,10 @@ class Forward(NamedTuple):
     """X; of several inputs, each."""
     outputs: tuple[Symbol, ...]
     """The symbol that leaves each layer."""
+    judged: Symbol
+    """What the loss is of: the prediction; where that is the mean of members, theirs, side by side."""
+    members: int
+    """How many of these there are."""
     z: Symbol
     """What the last activation was taken of; the prediction itself where it comes out of none."""
     activation: Activation
@@ -59,11 +64,16 @@ def forward(
         outputs.append(value)
         declared.append(tuple(s for s in builder.given[before:] if s.role in STORED))
     builder.layer = None
-    prediction = outputs[-1]
+    last_node = nodes[-1]
+    members = last_node.layer.members if isinstance(last_node.layer, MeanOfMembers) else 1
+    judged = outputs[last_node.below[0]] if members > 1 else outputs[-1]
+    pairs = [*builder.activations, *builder.in_groups]
     return Forward(
         inputs=inputs,
         outputs=tuple(outputs),
-        z=next((z for a, z in reversed(builder.activations) if a == prediction), prediction),
+        judged=judged,
+        members=members,
+        z=next((z for a, z in reversed(pairs) if a == judged), judged),
         activation=spec.last_activation,
         initials=dict(builder.initials),
         declared=tuple(declared),

@@ -24,7 +24,20 @@ from chainrule.engines.compiled.plan.stages import (
     Sums,
 )
 from chainrule.program.equation import Equation, Program
-from chainrule.program.op import Beside, Columns, Elementwise, Gather, Mask, MatMul, OneHot, Reduce, ScatterAdd
+from chainrule.program.op import (
+    Beside,
+    Columns,
+    Elementwise,
+    Gather,
+    GroupedMatMul,
+    Mask,
+    MatMul,
+    OneHot,
+    Reduce,
+    ReduceGroups,
+    Repeat,
+    ScatterAdd,
+)
 from chainrule.program.scalar import Variable
 from chainrule.program.symbol import BATCH, STORED, Symbol
 
@@ -54,9 +67,12 @@ class _Planner:
         outside = [*(s.name for s in program.given), *(e.target.name for e in self.rates), *self.labels]
         self.pending = Pending(equations, outside)
         self.classes = {id(e): self._class(e) for e in equations}
-        self.products = {id(e): e for e in equations if isinstance(e.op, MatMul) and form_of(e, self.kinds) == "batch"}
+        products = [e for e in equations if isinstance(e.op, MatMul | GroupedMatMul)]
+        self.products = {id(e): e for e in products if form_of(e, self.kinds) == "batch"}
         self.by_slopes: dict[str, list[Equation]] = {}
         for product in self.products.values():
+            if isinstance(product.op, GroupedMatMul):
+                continue
             self.by_slopes.setdefault(product.operands[1].name, []).append(product)
         self.stages: list[Stage] = []
 
@@ -140,7 +156,7 @@ class _Planner:
             new = [e.target.name for e in equations if e.target.name not in grown]
             grown.update(new)
         stored = [name for name in grown if self.program.symbols[name].role in STORED]
-        return any(isinstance(e.op, MatMul | Gather) for e in self.pending.readers(stored))
+        return any(isinstance(e.op, MatMul | GroupedMatMul | Gather) for e in self.pending.readers(stored))
 
     # --- the stages ----------------------------------------------------------------------------------------------
 
@@ -153,9 +169,9 @@ class _Planner:
                 return Scatter
             case Mask():
                 return Masks
-            case Beside() | Columns():
+            case Beside() | Columns() | Repeat() | ReduceGroups():
                 return Arrange
-            case MatMul() if any(s.batched for s in equation.operands):
+            case MatMul() | GroupedMatMul() if any(s.batched for s in equation.operands):
                 return Product
             case Reduce() if any(s.batched for s in equation.operands):
                 return PerSample if op.over == "columns" else Sums
@@ -204,7 +220,7 @@ class _Planner:
         self.stages.append(stage)
         if form != "batch" or self.fuse_updates:
             self._follow(stage.equations, equation.target)
-        if form == "batch":
+        if form == "batch" and isinstance(equation.op, MatMul):
             self._bias(stage, equation)
 
     def _follow(self, chain: list[Equation], head: Symbol) -> None:
@@ -274,6 +290,8 @@ class _Planner:
 
 def _takes_lists(product: Equation, data: Symbol) -> bool:
     """Whether the product is of these data, and both are wide enough for a list to be worth its while."""
+    if not isinstance(product.op, MatMul):
+        return False
     return product.operands[0] == data and pays(*(int(s.shape[1]) for s in product.operands))
 
 

@@ -50,7 +50,20 @@ from chainrule.engines.compiled.plan.steps import (
 )
 from chainrule.errors import ProgramError
 from chainrule.program.equation import Equation
-from chainrule.program.op import Beside, Columns, Elementwise, Gather, Mask, MatMul, OneHot, Reduce, ScatterAdd
+from chainrule.program.op import (
+    Beside,
+    Columns,
+    Elementwise,
+    Gather,
+    GroupedMatMul,
+    Mask,
+    MatMul,
+    OneHot,
+    Reduce,
+    ReduceGroups,
+    Repeat,
+    ScatterAdd,
+)
 from chainrule.program.symbol import BATCH, STORED
 
 Faults = Iterator[tuple[int, str]]
@@ -170,7 +183,7 @@ def _nonzero(stage: Nonzero, fusion: Fusion) -> Iterator[str]:
 
 def _product(stage: Product, fusion: Fusion) -> Iterator[str]:
     head, *chain = stage.equations
-    if not isinstance(head.op, MatMul):
+    if not isinstance(head.op, MatMul | GroupedMatMul):
         yield f"{head} is no product"
         return
     form = form_of(head, fusion.kinds)
@@ -178,7 +191,12 @@ def _product(stage: Product, fusion: Fusion) -> Iterator[str]:
         yield f"{head} is of the form {form}, not {stage.form}"
     if stage.nonzero is not None:
         lists = fusion.lists.get(stage.nonzero)
-        if lists is None or lists != (stage.form, head.operands[0].shape[1]) or head.operands[0].role != "input":
+        if (
+            lists is None
+            or isinstance(head.op, GroupedMatMul)
+            or lists != (stage.form, head.operands[0].shape[1])
+            or head.operands[0].role != "input"
+        ):
             yield f"{stage.nonzero} are not lists for {head}"
     yield from _chain(head, chain, fusion)
     over = [s.name for s in head.operands if s.name in stage.writes()]
@@ -187,7 +205,12 @@ def _product(stage: Product, fusion: Fusion) -> Iterator[str]:
     if stage.bias:
         first, *rest = stage.bias
         slopes = head.operands[1]
-        if form != "batch" or not isinstance(first.op, Reduce) or first.operands != (slopes,):
+        if (
+            form != "batch"
+            or isinstance(head.op, GroupedMatMul)
+            or not isinstance(first.op, Reduce)
+            or first.operands != (slopes,)
+        ):
             yield f"{first} is not the sum of the columns of {slopes}"
         yield from _chain(first, rest, fusion)
         tile, bias = Stage(stage.equations), Stage(stage.bias)
@@ -253,7 +276,9 @@ def _scalars(stage: Scalars, fusion: Fusion) -> Iterator[str]:
 
 def _arrange(stage: Arrange, fusion: Fusion) -> Iterator[str]:
     for e in stage.equations:
-        if not isinstance(e.op, Beside | Columns) or not all(s.batched for s in (e.target, *e.operands)):
+        if not isinstance(e.op, Beside | Columns | Repeat | ReduceGroups) or not all(
+            s.batched for s in (e.target, *e.operands)
+        ):
             yield f"{e} is not laid out of values of the samples"
 
 
