@@ -3,7 +3,8 @@
 python examples/ensemble.py
 
 Each member has scales, biases and a last layer of its own; the matrices between are shared, so 16 members have but
-twice the parameters of one network.  The cost is the mean of the members' losses, the prediction the mean of their predictions.
+twice the parameters of one network.  The cost is the mean of the members' losses, the prediction the mean of their
+predictions.
 """
 
 import numpy as np
