@@ -22,7 +22,7 @@ from chainrule.program.scalar import (
     Variable,
     apply,
 )
-from chainrule.program.symbol import BATCH, Shape, Symbol, shape_text
+from chainrule.program.symbol import BATCH, GIVEN, Shape, Symbol, shape_text
 from chainrule.program.walk import occurrences, replace, variables, walk
 
 Partials = tuple[tuple[Symbol, Expression], ...]
@@ -104,15 +104,20 @@ class Builder:
 
     def parameter(self, draft: Symbol, shape: Shape, initial: Initial = "zeros") -> Symbol:
         """A parameter of the network: trained; `initial` is its first value (see `describe.initialisers`)."""
-        symbol = self.give(replace_symbol(draft, shape=shape, role="parameter"))
+        symbol = self.give(self._unlike_inner(replace_symbol(draft, shape=shape, role="parameter")))
         self.initials[symbol.name] = initial
         return symbol
 
     def statistic(self, draft: Symbol, shape: Shape, initial: Initial = "zeros") -> Symbol:
         """A running value, kept beside the parameters and not trained."""
-        symbol = self.give(replace_symbol(draft, shape=shape, role="statistic"))
+        symbol = self.give(self._unlike_inner(replace_symbol(draft, shape=shape, role="statistic")))
         self.initials[symbol.name] = initial
         return symbol
+
+    def _unlike_inner(self, symbol: Symbol) -> Symbol:
+        """The symbol, with a copy number where its name is that of a value: of a softmax beside an embedding, say."""
+        there = self.scope.get(symbol.name)
+        return symbol if there is None or there.role in GIVEN else self.fresh(symbol, symbol.shape)
 
     def fresh(self, draft: Symbol, shape: Shape) -> Symbol:
         """The draft in that shape, with copy number 2, 3, ... where its name is taken."""
