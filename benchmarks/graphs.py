@@ -77,11 +77,21 @@ def torch_turn(make: Callable[[Any], Any], X: np.ndarray, Y: np.ndarray) -> Turn
     return turn
 
 
-def in_turns(first: Turn, second: Turn, turns: int) -> tuple[float, float, float]:
-    """The median of each side's seconds, and of second / first."""
-    pairs = [(first(), second()) for _ in range(turns)]
-    a, b = zip(*pairs, strict=True)
-    return statistics.median(a), statistics.median(b), statistics.median(y / x for x, y in pairs)
+def in_turns(first: Turn, second: Turn | None, net: cr.Network, turns: int) -> tuple[float, float, float, float]:
+    """The medians: of each side's seconds, of second / first, and of the share of the ceiling that the first reaches.
+
+    The ceiling is read between the turns, as whatever else the machine does changes it too.
+    """
+    layout = PanelLayout(target.host(), "float32")
+    work = operations(cr.derive(net.spec, input_gradient=False), BATCH) / 2 / layout.lanes
+    peak = ceiling(layout)
+    rows = []
+    for _ in range(turns):
+        before, a, after = peak(), first(), peak()
+        b = second() if second is not None else float("nan")
+        rows.append((a, b, b / a, work / a / (before + after) * 2))
+    a, b, ratio, share = (statistics.median(column) for column in zip(*rows, strict=True))
+    return a, b, ratio, share
 
 
 def data(inputs: int, outputs: int = 1) -> tuple[np.ndarray, np.ndarray]:
@@ -90,22 +100,11 @@ def data(inputs: int, outputs: int = 1) -> tuple[np.ndarray, np.ndarray]:
     return (rng.standard_normal((BATCH * STEPS, n)).astype(np.float32) for n in (inputs, outputs))  # type: ignore[return-value]
 
 
-def rate(net: cr.Network, each: float) -> float:
-    """Multiply-adds of a step's products a second, as a share of the ceiling."""
-    layout = PanelLayout(target.host(), "float32")
-    program = cr.derive(net.spec, input_gradient=False)
-    peak = statistics.median(ceiling(layout)() for _ in range(5)) * layout.lanes
-    return operations(program, BATCH) / 2 / each / peak
-
-
 def beside(name: str, ours: Turn, theirs: Turn | None, net: cr.Network, turns: int) -> None:
     """A line of the table."""
-    if theirs is None:
-        print(f"{name}: {statistics.median(ours() for _ in range(turns)) * 1e3:.2f} ms a step; PyTorch is not there")
-        return
-    mine, its, ratio = in_turns(ours, theirs, turns)
-    share = rate(net, mine)
-    print(f"{name}: {mine * 1e3:.2f} ms a step ({share:.0%} of the ceiling), PyTorch {its * 1e3:.2f} ms: {ratio:.2f} x")
+    mine, its, ratio, share = in_turns(ours, theirs, net, turns)
+    peer = f"PyTorch {its * 1e3:.2f} ms: {ratio:.2f} x" if theirs is not None else "PyTorch is not there"
+    print(f"{name}: {mine * 1e3:.2f} ms a step ({share:.0%} of the ceiling), {peer}")
 
 
 def members(turns: int) -> None:
@@ -150,8 +149,7 @@ def residual(turns: int) -> None:
     chain = [layer for _ in range(8) for layer in (cr.Dense(256, "relu"), cr.Dense(256))]
     ours, net = chainrule_turn([*block, cr.Dense(1)], 256, X, Y)
     plain, _ = chainrule_turn([*chain, cr.Dense(1)], 256, X, Y)
-    mine, its, ratio = in_turns(ours, plain, turns)
-    share = rate(net, mine)
+    mine, its, ratio, share = in_turns(ours, plain, net, turns)
     print(f"residual, 8 blocks of 256: {mine * 1e3:.2f} ms a step ({share:.0%} of the ceiling), chain "
           f"{its * 1e3:.2f} ms: {ratio:.1%} of its rate")  # fmt: skip
 
