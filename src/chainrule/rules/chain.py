@@ -259,7 +259,7 @@ class _Chain:
         if not axes and len(shape) > len(symbol.shape):
             axes.append(0)  # an axis of one element, which the symbol does not have
         if axes:
-            over_all = symbol.shape == () or (len(symbol.shape) == 1 and own[-1] != symbol.shape[0])
+            over_all = symbol.shape == () or len(axes) > 1 or (len(symbol.shape) == 1 and own[-1] != symbol.shape[0])
             kind: Over = "all" if over_all or len(shape) < 2 else "rows" if axes == [0] else "columns"
             op = Reduce("sum", kind, term)
             whole = op.shape(operands_of(term, builder.scope)) == symbol.shape
