@@ -21,6 +21,8 @@ from chainrule.program.text import ATOM, PRECEDENCE, number
 
 SUM, TERM, FACTOR = PRECEDENCE["add"], PRECEDENCE["mul"], PRECEDENCE["neg"]
 CONSTANTS: Mapping[float, Look] = {
+    3.141592653589793: Atom("π"),
+    6.283185307179586: Row((Atom("2", "number"), Atom("π"))),
     1.4142135623730951: Root(Atom("2", "number")),
     1.1283791670955126: Row((Atom("2", "number"), Atom("/", "letter"), Root(Atom("π")))),
     0.7978845608028654: Root(Row((Atom("2", "number"), Atom("/", "letter"), Atom("π")))),
