@@ -238,6 +238,13 @@ _GRAPHS = [
     Problem("numbers and tokens", {"numbers": 3, "kinds": [4, 5]}, _table, "cross_entropy", "labels", True),
     Problem("two embeddings", {"a": [4], "b": [3, 3]}, lambda: [cr.Branches([cr.Take("a"), cr.Embedding(4, 2)],
             [cr.Take("b"), cr.Embedding(3, 2)]), cr.Dense(1)], "squared_error"),
+    Problem("a table for each column", 3, lambda: [cr.Embedding([4, 3, 5], [2, 1, 3], padding=1), cr.Dense(3, "tanh"),
+            cr.Dense(2)], "squared_error", weighted=True),
+    Problem("one-hot product", {"kinds": [4, 3, 5], "numbers": 2}, lambda: [cr.Branches([cr.Take("kinds"),
+            cr.Dense(3, "tanh")], [cr.Take("kinds"), cr.Embedding(dimension=2)], [cr.Take("numbers")]),
+            cr.Dense(2, "softmax")], "cross_entropy", "labels", options={"l2": 0.3}),
+    Problem("one-hot product, tied", {"kinds": [4]}, lambda: [cr.Dense(3, "tanh"),
+            cr.Dense(4, "softmax", weights=cr.Tied("W1", transposed=True))], "cross_entropy", "labels"),
 ]  # fmt: skip
 
 _GROUPS = [

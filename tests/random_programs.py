@@ -46,6 +46,8 @@ FORMULAS = [
 OPERATIONS = ["product", "product", "product", "elementwise", "elementwise", "repeat", "reduce", "gather", "scatter",
               "mask", "one-hot", "beside", "columns", "grouped", "groups"]  # fmt: skip
 VOCABULARY = 3
+LOOKUPS = [ScatterAdd(VOCABULARY, column=1), ScatterAdd(VOCABULARY, starts=(0, 0)), ScatterAdd(VOCABULARY, padding=1)]
+"""One column alone, rows added up, a token that names no row."""
 
 
 @dataclass
@@ -135,14 +137,14 @@ class _Writer:
                 tables = [
                     s for s in self.pool if len(s.shape) == 2 and s.shape[0] == VOCABULARY and s.shape[1] != BATCH
                 ]
-                return self.builder.apply(self.draft("G"), Gather(), (self.pick(tables), self.tokens), rule="embedding")
+                op = self.choose([Gather(), Gather(), *(k.turned() for k in LOOKUPS)])
+                return self.builder.apply(self.draft("G"), op, (self.pick(tables), self.tokens), rule="embedding")
             case "scatter":
                 pieces = [s for s in self.pool if s.batched and len(s.shape) == 2 and s.shape[1] in (2, 4, 6)]
                 if not pieces:
                     return None
-                return self.builder.apply(
-                    self.draft("D"), ScatterAdd(VOCABULARY), (self.pick(pieces), self.tokens), rule="sum"
-                )
+                add = self.choose([ScatterAdd(VOCABULARY), ScatterAdd(VOCABULARY), *LOOKUPS])
+                return self.builder.apply(self.draft("D"), add, (self.pick(pieces), self.tokens), rule="sum")
             case "mask":
                 seed, step = self.builder.give(Symbol("seed", (), "counter")), self.builder.give(_STEP)
                 op = Mask(0.4, self.choose([0, 1]), self.choose([2, 3]))

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 from chainrule.describe.activations import Activation, elu, leaky_relu
 from chainrule.describe.columns import Periodic, Piecewise
 from chainrule.describe.combine import Branches, Keep, Residual, Take
+from chainrule.describe.embedding import Embedding
 from chainrule.describe.formula import Formula, Parameter
 from chainrule.describe.grouped import GroupedDense, MeanOfMembers, Members, SharedDense, batch_ensemble
-from chainrule.describe.layers import BatchNorm, Dense, Dropout, Embedding, Layer, LayerNorm, Tied
+from chainrule.describe.layers import BatchNorm, Dense, Dropout, Layer, LayerNorm, Tied
 from chainrule.describe.losses import Cost, Loss, cross_entropy, huber, quantile
 from chainrule.describe.network import NetworkSpec
 from chainrule.describe.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSProp

@@ -56,8 +56,10 @@ _ACTIVATION = Either(
 )
 _FIELDS: Mapping[str, Kind] = {
     "units": Whole(1),
-    "vocabulary": Whole(1),
-    "dimension": Whole(1),
+    "vocabulary": Maybe(ByType(Whole(1), Listed(Whole(1), 1))),
+    "dimension": ByType(Whole(1), Listed(Whole(1), 1)),
+    "padding": Maybe(Whole(0)),
+    "sparse": Flag(),
     "activation": _ACTIVATION,
     "bias": Flag(),
     "weights": Maybe(Either(_NAME, ByType(Number(least=0), named=Object({"tied": _NAME, "transposed": Flag()})))),

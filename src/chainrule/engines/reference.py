@@ -20,6 +20,7 @@ from chainrule.engines.philox import random_words
 from chainrule.engines.recent import Recent
 from chainrule.program.equation import Equation, Program
 from chainrule.program.op import (
+    AtRows,
     Beside,
     Columns,
     Elementwise,
@@ -165,9 +166,14 @@ def _sum_of_rows(x: Array) -> Array:
     return _sum_of_rows(np.add.reduceat(x, starts, axis=0))
 
 
-def _tokens(tokens: Array, rows: int) -> Array:
-    """The tokens.  The user's array may change while a fit runs: whatever it holds then, it names a row."""
-    return np.minimum(tokens.view(np.uint64), np.uint64(rows - 1))
+def named_rows(op: Gather | ScatterAdd | AtRows, tokens: Array, count: int) -> tuple[Array, Array | None]:
+    """The rows (m, c) of a table of so many that the tokens name, and which of them are meant; None for all.
+
+    The user's array may change while a fit runs: whatever it holds then, it names a row.
+    """
+    read = (tokens if op.column is None else tokens[:, op.column : op.column + 1]).view(np.uint64)
+    rows = np.minimum(read + np.array(op.starts, np.uint64) if op.starts else read, np.uint64(count - 1))
+    return rows, None if op.padding is None else read != op.padding
 
 
 _DEEP = 50
@@ -262,17 +268,44 @@ def handler(equation: Equation, dtype: np.dtype[Any], functions: Functions = SCA
             return lambda v: function(value(v), **axes)
         case Gather():
             table, tokens = names
-            return lambda v: v[table][_tokens(v[tokens], len(v[table]))].reshape(len(v[tokens]), -1)
-        case ScatterAdd(rows):
+
+            def gather(v: dict[str, Any]) -> Array:
+                rows, some = named_rows(op, v[tokens], len(v[table]))
+                looked_up = v[table][rows]
+                if some is not None:
+                    looked_up[~some] = 0
+                return np.asarray(looked_up.sum(axis=1) if op.starts else looked_up.reshape(len(rows), -1))
+
+            return gather
+        case ScatterAdd(count):
             pieces, tokens = names
-            piece = int(equation.target.shape[1])
+            width = int(equation.target.shape[1])
 
             def scatter(v: dict[str, Any]) -> Array:
-                result = np.zeros((rows, piece), dtype)
-                np.add.at(result, _tokens(v[tokens], rows).reshape(-1), v[pieces].reshape(-1, piece))
+                rows, some = named_rows(op, v[tokens], count)
+                parts = v[pieces].reshape(len(rows), op.columns(equation.operands[1]), width)
+                parts = np.broadcast_to(parts, (*rows.shape, width))
+                result = np.zeros((count, width), dtype)
+                if some is None:
+                    np.add.at(result, rows.reshape(-1), parts.reshape(-1, width))
+                else:
+                    np.add.at(result, rows[some], parts[some])
                 return result
 
             return scatter
+        case AtRows(expression):
+            table, tokens = names[:2]
+            value = evaluator(expression, dtype, functions)
+
+            def at_rows(v: dict[str, Any]) -> Array:
+                rows, some = named_rows(op, v[tokens], len(v[table]))
+                named = np.unique(rows if some is None else rows[some])
+                result = v[table].copy()
+                own = {s.name: v[s.name][named] if len(s.shape) == 2 else v[s.name] for s in equation.operands[2:]}
+                result[named] = value({**own, table: v[table][named]})
+                return np.asarray(result)
+
+            return at_rows
         case Mask(rate, stream, columns):
             seed, step = names
             least = math.floor(rate * 2**32)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from chainrule.describe.losses import Cost
 from chainrule.describe.network import NetworkSpec
 from chainrule.engines.base import Engine
-from chainrule.engines.reference import ReferenceEngine, evaluator
+from chainrule.engines.reference import ReferenceEngine, evaluator, named_rows
 from chainrule.errors import DataError, SpecError, expected, unknown_name
 from chainrule.program.equation import Equation, Program
 from chainrule.program.op import GroupedMatMul, MatMul, Reduce, ScatterAdd
@@ -97,9 +97,12 @@ def _each(part: tuple[Equation, ...], traced: Mapping[str, Any], shape: tuple[in
                 total += each.sum(axis=1) if over == "all" else each
             case ScatterAdd():
                 pieces, tokens = values
-                width = shape[1]
-                sample = np.repeat(np.arange(len(tokens)), tokens.shape[1])
-                np.add.at(total, (sample, tokens.reshape(-1)), pieces.reshape(-1, width))
+                rows, some = named_rows(op, tokens, shape[0])
+                each = pieces.reshape(len(rows), op.columns(equation.operands[1]), shape[1])
+                each = np.broadcast_to(each, (*rows.shape, shape[1]))
+                sample = np.broadcast_to(np.arange(len(rows))[:, None], rows.shape)
+                chosen = np.ones(rows.shape, bool) if some is None else some
+                np.add.at(total, (sample[chosen], rows[chosen]), each[chosen])
     return total
 
 

@@ -21,6 +21,7 @@ from chainrule.notation.tree import Apply, Call, Delta, Fold, Leaf, Math, Number
 from chainrule.notation.typeset import TIMES, Atom, Frac, Look, Row, Scripts, joined, row
 from chainrule.program.equation import Equation, Program
 from chainrule.program.op import (
+    AtRows,
     Beside,
     Columns,
     Elementwise,
@@ -37,7 +38,7 @@ from chainrule.program.op import (
 from chainrule.program.scalar import Apply as Applied
 from chainrule.program.scalar import Constant, Expression, Reduction, Variable, is_zero
 from chainrule.program.symbol import BATCH, STORED, Shape, Symbol, broadcast
-from chainrule.program.text import number
+from chainrule.program.text import lookup_text, lookup_words, number
 from chainrule.program.walk import replace as exchange
 from chainrule.program.walk import variables
 
@@ -241,6 +242,13 @@ class Components:
                 return self._expression(expression, place)
             case Reduce(kind, over, expression):
                 return self._reduced(kind, over, expression, place)
+            case AtRows(expression):
+                of = self._expression(expression, place)
+                words = Row((Atom("  in rows ", "text"), self.names.leaf(operands[1]).look,
+                             Atom(f"{lookup_text(op)}{lookup_words(op)}", "text")))  # fmt: skip
+                return Phrase(
+                    equation.target.name, words, array=False, letters=self._letters(equation.target, place), of=of
+                )
             case (
                 Gather()
                 | ScatterAdd()
@@ -299,9 +307,11 @@ class Components:
         match equation.op:
             case Gather():
                 entry = (Atom("entry ", "text"), node, Atom(" of the rows of ", "text"), looks[0])
-                return Row((*entry, Atom(" at ", "text"), Scripts(looks[1], sample), Atom(", side by side", "text")))
+                how = f"{lookup_text(equation.op)}{lookup_words(equation.op, 'side by side')}"
+                return Row((*entry, Atom(" at ", "text"), Scripts(looks[1], sample), Atom(how, "text")))
             case ScatterAdd():
-                return Row((looks[0], Atom(" added into rows ", "text"), looks[1]))
+                how = f"{lookup_text(equation.op)}{lookup_words(equation.op)}"
+                return Row((looks[0], Atom(" added into rows ", "text"), looks[1], Atom(how, "text")))
             case Mask(rate, _, _):
                 return Row((Atom("1 with probability ", "text"), Atom(number(round(1 - rate, 12)), "number"),
                             Atom(", else 0", "text")))  # fmt: skip

@@ -30,6 +30,7 @@ from chainrule.notation.tree import (
 from chainrule.notation.typeset import TIMES, Atom, Look, Row, Scripts, row
 from chainrule.program.equation import Equation, Program
 from chainrule.program.op import (
+    AtRows,
     Beside,
     Columns,
     Elementwise,
@@ -47,7 +48,7 @@ from chainrule.program.op import (
 from chainrule.program.scalar import Apply as Applied
 from chainrule.program.scalar import Constant, Expression, Reduction, Variable
 from chainrule.program.symbol import STORED, Symbol
-from chainrule.program.text import number
+from chainrule.program.text import lookup_text, lookup_words, number
 from chainrule.program.walk import replace as exchange
 from chainrule.program.walk import variables
 
@@ -170,6 +171,12 @@ class Matrices:
                 return self._expression(expression, want)
             case Reduce(kind, over, expression):
                 return self._reduced(kind, over, expression, want)
+            case AtRows(expression):
+                of = self._expression(expression, want)
+                line = "columns" if "data" in self.notation.flipped else "rows"
+                words = Row((Atom(f"  in {line} ", "text"), self.names.leaf(operands[1]).look,
+                             Atom(f"{lookup_text(op)}{lookup_words(op)}", "text")))  # fmt: skip
+                return Phrase(equation.target.name, words, flipped=self.names.flipped(equation.target), of=of)
             case (
                 Gather()
                 | ScatterAdd()
@@ -205,10 +212,11 @@ class Matrices:
         match equation.op:
             case Gather():
                 beside = "one below the other" if columns else "side by side"
-                return Row((Atom(f"{line} of ", "text"), looks[0], Atom(" at ", "text"), looks[1],
-                            Atom(f", {beside}", "text")))  # fmt: skip
+                how = f"{lookup_text(equation.op)}{lookup_words(equation.op, beside)}"
+                return Row((Atom(f"{line} of ", "text"), looks[0], Atom(" at ", "text"), looks[1], Atom(how, "text")))
             case ScatterAdd():
-                return Row((looks[0], Atom(f" added into {line} ", "text"), looks[1]))
+                how = f"{lookup_text(equation.op)}{lookup_words(equation.op)}"
+                return Row((looks[0], Atom(f" added into {line} ", "text"), looks[1], Atom(how, "text")))
             case Mask(rate, _, _):
                 return Row((Atom("1 with probability ", "text"), Atom(number(round(1 - rate, 12)), "number"),
                             Atom(", else 0", "text")))  # fmt: skip

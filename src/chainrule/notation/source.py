@@ -14,6 +14,7 @@ from typing import assert_never
 from chainrule.notation.size import writable
 from chainrule.program.equation import Equation, Program
 from chainrule.program.op import (
+    AtRows,
     Beside,
     Columns,
     Elementwise,
@@ -147,9 +148,15 @@ def _right(equation: Equation, within: Mapping[str, str], samples: str) -> str:
         case Reduce(kind, over, e):
             return f"np.{kind}({_expression(e, within)[0]}{_AXES[over]})"
         case Gather():
-            return f"{names[0]}[{names[1]}].reshape(len({names[1]}), -1)"
+            return _looked_up(op, *names)
         case ScatterAdd(rows):
             return f"np.zeros(({rows}, {shape[1]}))"
+        case AtRows(e):
+            at = _named_rows(op, names[1])
+            named = f"np.isin(np.arange({shape[0]}), {at})"
+            if op.padding is not None:
+                named += f" & (np.arange({shape[0]}) != {op.padding})"
+            return f"np.where(({named})[:, None], {_expression(e, within)[0]}, {names[0]})"
         case Mask(rate, stream, columns):
             return f"mask({rate!r}, {names[0]}, {names[1]}, {stream}, {samples}, {columns})"
         case OneHot(classes):
@@ -190,6 +197,35 @@ def _grouped(op: GroupedMatMul, operands: tuple[Symbol, ...]) -> str:
     return f"({stacked} @ {weights}).swapaxes(0, 1).reshape(len({left}), {width})"
 
 
+def _named_rows(op: Gather | ScatterAdd | AtRows, tokens: str) -> str:
+    """The rows that the tokens name, as code."""
+    if op.starts:
+        return f"{tokens} + np.array([{', '.join(map(str, op.starts))}])"
+    return tokens if op.column is None else f"{tokens}[:, {op.column}]"
+
+
+def _looked_up(op: Gather, table: str, tokens: str) -> str:
+    rows = _named_rows(op, tokens)
+    value = f"{table}[{rows}]"
+    if op.padding is not None:
+        value = f"np.where(({rows} != {op.padding})[..., None], {value}, 0)"
+    if op.starts:
+        return f"{value}.sum(axis=1)"
+    return value if op.column is not None else f"{value}.reshape(len({tokens}), -1)"
+
+
+def _added(op: ScatterAdd, target: str, pieces: str, tokens: str, width: int) -> str:
+    rows = _named_rows(op, tokens)
+    if op.starts:
+        return f"np.add.at({target}, {rows}, {pieces}[:, None])"
+    if op.padding is not None:
+        some = f"{rows} != {op.padding}"
+        return f"np.add.at({target}, {rows}[{some}], {pieces}.reshape(*{rows}.shape, -1)[{some}])"
+    if op.column is not None:
+        return f"np.add.at({target}, {rows}, {pieces})"
+    return f"np.add.at({target}, {tokens}.reshape(-1), {pieces}.reshape(-1, {width}))"
+
+
 def _rows(program: Program) -> str:
     """How many samples there are."""
     return f"len({next((s.name for s in program.given if s.batched), 'X')})"
@@ -212,7 +248,7 @@ def _code(equation: Equation, within: Mapping[str, str], samples: str) -> str:
     code = f"{target} = {_right(equation, within, samples)}"
     if isinstance(equation.op, ScatterAdd):
         pieces, tokens = (s.name for s in equation.operands)
-        code += f"\nnp.add.at({target}, {tokens}.reshape(-1), {pieces}.reshape(-1, {equation.target.shape[1]}))"
+        code += f"\n{_added(equation.op, target, pieces, tokens, int(equation.target.shape[1]))}"
     return code
 
 
@@ -221,12 +257,12 @@ def source_lines(program: Program) -> list[CodeLine]:
     uses: dict[str, int] = {}
     for equation in writable(program).equations:
         counts: Mapping[str, int] = Counter(s.name for s in equation.operands)
-        if isinstance(equation.op, Elementwise | Reduce):
+        if isinstance(equation.op, Elementwise | Reduce | AtRows):
             counts = {x.name: k for x, k in occurrences(equation.op.expression).items() if isinstance(x, Variable)}
         for name, count in counts.items():
             uses[name] = uses.get(name, 0) + count
     read_by_expression = {
-        s.name for e in program.equations if isinstance(e.op, Elementwise | Reduce) for s in e.operands
+        s.name for e in program.equations if isinstance(e.op, Elementwise | Reduce | AtRows) for s in e.operands
     }
     ends = {program.prediction.name, *(g.name for _, g in program.gradients)}
     within: dict[str, str] = {}

@@ -161,6 +161,8 @@ class Phrase:
     """Its indices, in components."""
     flipped: bool = False
     """Whether it stands for the transpose of the program's array."""
+    of: Math | None = None
+    """What stands before the words, if anything does."""
 
 
 Math = Number | Leaf | Transpose | Product | Apply | Fold | Call | Diagonal | Delta | Phrase
@@ -215,7 +217,8 @@ class Typesetter:
             case Leaf():
                 return m.look, ATOM
             case Phrase(_, look):
-                return look, ATOM if isinstance(look, Fenced) else SUM
+                whole = look if m.of is None else Row((self.look(m.of), look))
+                return whole, ATOM if isinstance(whole, Fenced) else SUM
             case Delta(left, right):
                 return Scripts(Atom("δ"), joined([Atom(left), Atom(right)], ",")), ATOM
             case Transpose(inside):

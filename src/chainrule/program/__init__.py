@@ -5,6 +5,7 @@ from chainrule.program.equation import Equation, Program
 from chainrule.program.layout import ParameterLayout
 from chainrule.program.op import (
     OPERATIONS,
+    AtRows,
     Beside,
     Columns,
     Elementwise,
@@ -25,6 +26,7 @@ from chainrule.program.verify import verify
 
 __all__ = [
     "OPERATIONS",
+    "AtRows",
     "Beside",
     "Columns",
     "Elementwise",

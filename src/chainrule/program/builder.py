@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from chainrule.errors import FormulaError
 from chainrule.program.equation import Equation, operands_of, shape_of
-from chainrule.program.op import Elementwise, MatMul, Op, Reduce, ReduceGroups, Repeat
+from chainrule.program.op import AtRows, Elementwise, Gather, MatMul, Op, Reduce, ReduceGroups, Repeat
 from chainrule.program.parse import source
 from chainrule.program.scalar import (
     ONE,
@@ -77,6 +77,10 @@ class Builder:
     partials: dict[str, Partials] = field(default_factory=dict)
     """By target, its partial derivatives where a named rule replaces `differentiate`: the slope of a sigmoid in terms
     of its own value, a canonical pair."""
+    sparse: dict[str, tuple[Symbol, Gather]] = field(default_factory=dict)
+    """By parameter, the tokens and the lookup that name the rows that an update is for; none of it for all rows."""
+    zero_rows: dict[str, int] = field(default_factory=dict)
+    """By parameter, the row that is 0 at first, and stays so as nothing reads it."""
     statistics: list[tuple[Symbol, Expression]] = field(default_factory=list)
     """Running values and what overwrites them."""
     initials: dict[str, Initial] = field(default_factory=dict)
@@ -172,9 +176,21 @@ class Builder:
         assert shape is not None, f"{op} does not fit"
         return self.add(Equation(self.fresh(draft, shape), op, operands, rule, through, self.layer))
 
-    def overwrite(self, stored: Symbol, value: Expression, *, rule: str) -> None:
-        """stored := value, in the update."""
-        op, operands = Elementwise(value), operands_of(value, self.scope)
+    def overwrite(
+        self,
+        stored: Symbol,
+        value: Expression,
+        *,
+        rule: str,
+        tokens: Symbol | None = None,
+        lookup: Gather | None = None,
+    ) -> None:
+        """stored := value, in the update; with tokens, in the rows that they name in such a lookup."""
+        op: Op = Elementwise(value)
+        operands = operands_of(value, self.scope)
+        if tokens is not None and lookup is not None:
+            op = AtRows(value, column=lookup.column, starts=lookup.starts, padding=lookup.padding)
+            operands = (stored, tokens, *(s for s in operands if s != stored))
         self.equations.append(Equation(stored, op, operands, rule, (), self.layer))
 
     def activate(

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, assert_never
 
 from chainrule.program.op import (
+    AtRows,
     Beside,
     Columns,
     Elementwise,
@@ -127,9 +128,11 @@ def right_side(equation: Equation, names: dict[str, str]) -> str:
                 named = "columns"
             return f"{sign} {text if level > PRECEDENCE['add'] else f'({text})'}   {_OVER[named]}"
         case Gather():
-            return f"rows of {operands[0]} at {operands[1]}, side by side"
+            return f"rows of {operands[0]} at {operands[1]}{lookup_text(op)}{lookup_words(op, 'side by side')}"
         case ScatterAdd():
-            return f"{operands[0]} added into rows {operands[1]}"
+            return f"{operands[0]} added into rows {operands[1]}{lookup_text(op)}{lookup_words(op)}"
+        case AtRows(expression):
+            return f"{expression_text(expression, names)}   in rows {operands[1]}{lookup_text(op)}{lookup_words(op)}"
         case Mask(rate, stream, _):
             return f"1 with probability {number(1 - rate)}, else 0   (seed, step {operands[1]}, stream {stream})"
         case OneHot():
@@ -166,6 +169,21 @@ def grouped(op: GroupedMatMul) -> str:
     if not op.shared:
         return f"in {op.groups} groups"
     return f"{'summed over' if op.transpose_left else 'in each of'} {op.groups} groups"
+
+
+def lookup_text(op: Gather | ScatterAdd | AtRows) -> str:
+    """Which of the tokens' columns are read, or where the rows of each begin: [column 2], + (0, 16)."""
+    if op.starts:
+        return f" + ({', '.join(map(str, op.starts))})"
+    return "" if op.column is None else f"[column {op.column}]"
+
+
+def lookup_words(op: Gather | ScatterAdd | AtRows, beside: str = "") -> str:
+    """What becomes of the rows, and of the padding token."""
+    words = ", added up" if op.starts and beside else "" if op.column is not None or not beside else f", {beside}"
+    if op.padding is None:
+        return words
+    return f"{words}, {'0' if beside else 'none'} for token {op.padding}"
 
 
 def laid_out(op: Beside, operands: tuple[Symbol, ...]) -> list[int | None]:

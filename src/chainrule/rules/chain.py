@@ -29,6 +29,7 @@ from chainrule.program.builder import Builder
 from chainrule.program.derivative import Derivatives
 from chainrule.program.equation import Equation, operands_of, shape_of
 from chainrule.program.op import (
+    AtRows,
     Beside,
     Columns,
     Elementwise,
@@ -137,10 +138,10 @@ class _Chain:
                 table, tokens = equation.operands
                 rows = table.shape[0]
                 assert isinstance(rows, int)
-                self._apply(table, ScatterAdd(rows), (self._symbol(slope), tokens), "lookup rule", through)
+                self._apply(table, op.turned(rows), (self._symbol(slope), tokens), "lookup rule", through)
             case ScatterAdd():
                 pieces, tokens = equation.operands
-                self._apply(pieces, Gather(), (self._symbol(slope), tokens), "lookup rule", through)
+                self._apply(pieces, op.turned(), (self._symbol(slope), tokens), "lookup rule", through)
             case Beside(starts):
                 gradient = self._symbol(slope)
                 for start, symbol in zip(starts, equation.operands, strict=True):
@@ -159,7 +160,7 @@ class _Chain:
                 self._apply(origin, summed, (self._symbol(slope),), "sum over what repeats", through)
             case ReduceGroups():
                 self._reduced_groups(equation, op, self._symbol(slope), through)
-            case Mask() | OneHot():
+            case Mask() | OneHot() | AtRows():
                 raise ProgramError(f"Nothing can be differentiated through {equation}: it has no slope.")
             case _:
                 assert_never(op)

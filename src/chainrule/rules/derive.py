@@ -297,8 +297,15 @@ def _update(
         names: dict[Expression, Expression] = {**bind, Variable("g"): g}
         names |= {Variable(n): Variable(s.name) for n, s in stored.items()}
         builder.layer = places[parameter.name]
+        of_batch = builder.sparse.get(parameter.name)
         for target, expression in rule.steps:
-            builder.overwrite(stored[target], replace(expression, names), rule=name)
+            value = replace(expression, names)
+            if of_batch is None:
+                builder.overwrite(stored[target], value, rule=name)
+            else:
+                stays = replace(value, {Variable(gradient.name): ZERO}) == Variable(stored[target].name)
+                said = "rows of the batch" if stays else "rows of the batch, lazily"
+                builder.overwrite(stored[target], value, rule=said, tokens=of_batch[0], lookup=of_batch[1])
     builder.layer = None
 
 

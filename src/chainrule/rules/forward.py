@@ -31,6 +31,8 @@ class Forward(NamedTuple):
     """The last one."""
     initials: Mapping[str, Initial]
     """The first value of each parameter and statistic by name, in the order of the layers."""
+    zero_rows: Mapping[str, int]
+    """By parameter, the row that is 0 at first."""
     declared: tuple[tuple[Symbol, ...], ...]
     """What each layer brings: its parameters and statistics, in the order in which it declared them."""
 
@@ -54,7 +56,9 @@ def forward(
         last = position == len(nodes) - 1
         before = len(builder.given)
         builder.layer = position
-        place = Place(node.label, training, stream, last and keep_identity, node.following, node.reads_data)
+        place = Place(
+            node.label, training, stream, last and keep_identity, node.following, node.reads_data, node.counts
+        )
         values = tuple(outputs[k] if k >= 0 else inputs[-1 - k] for k in node.below)
         if isinstance(node.layer, Combined):
             value = node.layer.joined(builder, values, place)
@@ -76,5 +80,6 @@ def forward(
         z=next((z for a, z in reversed(pairs) if a == judged), judged),
         activation=spec.last_activation,
         initials=dict(builder.initials),
+        zero_rows=dict(builder.zero_rows),
         declared=tuple(declared),
     )

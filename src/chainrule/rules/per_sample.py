@@ -23,6 +23,7 @@ from chainrule.program.builder import Builder
 from chainrule.program.derivative import differentiate
 from chainrule.program.equation import Equation, Program, shape_of
 from chainrule.program.op import (
+    AtRows,
     Beside,
     Columns,
     Elementwise,
@@ -88,7 +89,9 @@ def _adds_up_samples(equation: Equation) -> bool:
             return True
         case GroupedMatMul(_, transpose_left):
             return transpose_left and all(s.batched for s in equation.operands)
-        case Elementwise() | Gather() | Mask() | OneHot() | Beside() | Columns() | Repeat() | ReduceGroups():
+        case Elementwise() | Gather() | AtRows() | Mask() | OneHot() | Beside() | Columns():
+            return False
+        case Repeat() | ReduceGroups():
             return False
         case _:
             assert_never(op)

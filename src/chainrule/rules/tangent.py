@@ -23,10 +23,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import assert_never
 
+from chainrule.errors import ProgramError
 from chainrule.program.builder import Builder
 from chainrule.program.derivative import Derivatives
 from chainrule.program.equation import Equation, Program, shape_of
 from chainrule.program.op import (
+    AtRows,
     Beside,
     Columns,
     Elementwise,
@@ -163,6 +165,8 @@ def _tangent(builder: Builder, equation: Equation, moving: dict[str, Symbol]) ->
             return _largest(builder, equation, op, moving, through)
         case Columns() | Repeat() | ReduceGroups():
             return builder.apply(target.tangent, op, tuple(moving.values()), rule=_RULE, through=through)
+        case AtRows():
+            raise ProgramError(f"No tangent goes through {equation}: it is a step of an update.")
         case Mask() | OneHot():
             return None
         case _:

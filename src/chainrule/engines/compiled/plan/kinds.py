@@ -13,6 +13,7 @@ from typing import Literal
 from chainrule.errors import ProgramError
 from chainrule.program.equation import Equation, Program
 from chainrule.program.op import (
+    AtRows,
     Beside,
     Columns,
     Elementwise,
@@ -72,7 +73,7 @@ def _tables(program: Program) -> set[str]:
         before = len(tables)
         for equation in program.equations:
             matrices = [s for s in (equation.target, *equation.operands) if len(s.shape) == 2 and not s.batched]
-            if isinstance(equation.op, Elementwise) and any(s.name in tables for s in matrices):
+            if isinstance(equation.op, Elementwise | AtRows) and any(s.name in tables for s in matrices):
                 tables |= {s.name for s in matrices}
     return tables
 
@@ -138,6 +139,14 @@ def _fault(equation: Equation, kinds: Mapping[str, Kind], one_hot: set[str]) -> 
             parameters = [s for s in equation.operands if kinds[s.name] != "batch"]
             if parameters:
                 return f"only values of the samples can be laid side by side. {_they(parameters, kinds)}"
+        case AtRows():
+            tables = [s for s in (equation.target, *equation.operands) if len(s.shape) == 2 and not s.integers]
+            others = [s for s in equation.operands[2:] if len(s.shape) == 1]
+            wrong = [s for s in (*tables, *others) if kinds[s.name] != "table" or s.shape != equation.target.shape]
+            if wrong:
+                return f"in some rows, tables of one shape and scalars alone can be read. {_they(wrong, kinds)}"
+            if kinds[equation.operands[1].name] != "tokens" or equation.operands[1].role != "input":
+                return "tokens must be given"
         case Gather() | ScatterAdd():
             if equation.operands[0].name in one_hot:
                 return "one-hot rows to be added up: these are compared with their labels and lie nowhere"

@@ -16,8 +16,10 @@ from chainrule.engines.compiled.plan.stages import (
     Masks,
     Nonzero,
     PerSample,
+    Pieces,
     Plain,
     Product,
+    RowUpdates,
     Scalars,
     Scatter,
     Stage,
@@ -25,6 +27,7 @@ from chainrule.engines.compiled.plan.stages import (
 )
 from chainrule.program.equation import Equation, Program
 from chainrule.program.op import (
+    AtRows,
     Beside,
     Columns,
     Elementwise,
@@ -166,7 +169,9 @@ class _Planner:
             case Gather():
                 return Lookup
             case ScatterAdd():
-                return Scatter
+                return Pieces if self._in_pieces(equation) else Scatter
+            case AtRows():
+                return RowUpdates
             case Mask():
                 return Masks
             case Beside() | Columns() | Repeat() | ReduceGroups():
@@ -186,6 +191,30 @@ class _Planner:
             case _:
                 return Plain
 
+    def _in_pieces(self, equation: Equation) -> bool:
+        """Whether nothing needs the gradient of a table but updates of the rows that its own tokens name."""
+        op, tokens = equation.op, equation.operands[1]
+        assert isinstance(op, ScatterAdd)
+        if equation.target.name in self.recipe.wanted or op.starts:
+            return False
+        readers = [e for e in self.program.equations if equation.target in e.operands]
+        return all(
+            isinstance(e.op, AtRows)
+            and e.operands[1] == tokens
+            and (e.op.column, e.op.starts, e.op.padding) == (op.column, op.starts, op.padding)
+            for e in readers
+        )
+
+    def _same_rows(self, stage: RowUpdates, equation: Equation) -> bool:
+        """Whether an update is for the rows of a stage, and of tables of the same shape."""
+        first = stage.equations[0]
+        one, other = (
+            (e.target.root, e.target.shape, e.operands[1], e.op.column, e.op.starts, e.op.padding)
+            for e in (first, equation)
+            if isinstance(e.op, AtRows)
+        )
+        return one == other
+
     def _take(self, equation: Equation) -> None:
         kind = self.classes[id(equation)]
         self.pending.remove(equation)
@@ -195,7 +224,9 @@ class _Planner:
         elif kind in (PerSample, Scalars) and type(last) is kind:
             assert last is not None
             last.equations.append(equation)
-        elif kind is Flat and isinstance(last, Flat) and self._same_flat(last, equation):
+        elif (kind is RowUpdates and isinstance(last, RowUpdates) and self._same_rows(last, equation)) or (
+            kind is Flat and isinstance(last, Flat) and self._same_flat(last, equation)
+        ):
             last.equations.append(equation)
         else:
             self.stages.append(kind([equation]))

@@ -27,8 +27,10 @@ from chainrule.engines.compiled.plan.stages import (
     Masks,
     Nonzero,
     PerSample,
+    Pieces,
     Plain,
     Product,
+    RowUpdates,
     Scalars,
     Scatter,
     Stage,
@@ -51,6 +53,7 @@ from chainrule.engines.compiled.plan.steps import (
 from chainrule.errors import ProgramError
 from chainrule.program.equation import Equation
 from chainrule.program.op import (
+    AtRows,
     Beside,
     Columns,
     Elementwise,
@@ -144,7 +147,7 @@ def _kept(fusion: Fusion, memory: Memory, order: list[Run]) -> Faults:
     rates = {s.name for s in fusion.program.given if s.role == "rate"} | {e.target.name for e in fusion.rates}
     tokens = {s.name for s in memory.data if fusion.kinds[s.name] == "tokens"}
     there = {s.name for s in fusion.program.given if s.role in STORED} | rates | tokens | {BATCH, "seed", "t"}
-    places = memory.stored.keys() | memory.fixed.keys() | memory.batch.keys()
+    places = memory.stored.keys() | memory.fixed.keys() | memory.batch.keys() | memory.pieces.keys()
     for run in order:
         for name in sorted(fusion.touched(run.stage.reads()) - set(fusion.labels) - there):
             yield run.number, f"it reads {name}, which is not in memory"
@@ -282,6 +285,24 @@ def _arrange(stage: Arrange, fusion: Fusion) -> Iterator[str]:
             yield f"{e} is not laid out of values of the samples"
 
 
+def _row_updates(stage: RowUpdates, fusion: Fusion) -> Iterator[str]:
+    """One loop over the tokens serves all, and finds each piece beside the token that it belongs to."""
+    first = stage.equations[0]
+    for e in stage.equations:
+        if not isinstance(e.op, AtRows) or not isinstance(first.op, AtRows):
+            yield f"{e} does not belong here"
+            continue
+        same = (e.op.column, e.op.starts, e.op.padding) == (first.op.column, first.op.starts, first.op.padding)
+        if not same or e.operands[1] != first.operands[1] or e.target.shape != first.target.shape:
+            yield f"{e} is not of the rows that {first} is of"
+        for name in sorted({s.name for s in e.operands} & fusion.pieces.keys()):
+            maker = fusion.pieces[name]
+            assert isinstance(maker.op, ScatterAdd)
+            named = (maker.op.column, maker.op.starts, maker.op.padding)
+            if maker.operands[1] != e.operands[1] or named != (e.op.column, e.op.starts, e.op.padding):
+                yield f"{e} reads {name}, which is kept in pieces for the rows of other tokens"
+
+
 def _of(op: type) -> Callable[[Stage, Fusion], Iterator[str]]:
     def law(stage: Stage, fusion: Fusion) -> Iterator[str]:
         for e in stage.equations:
@@ -302,6 +323,8 @@ _CODE: dict[type[Stage], Callable[..., Iterator[str]]] = {
     Scalars: _scalars,
     Lookup: _of(Gather),
     Scatter: _of(ScatterAdd),
+    Pieces: _of(ScatterAdd),
+    RowUpdates: _row_updates,
     Masks: _of(Mask),
     Arrange: _arrange,
 }
