@@ -19,6 +19,7 @@ import concurrent.futures
 import math
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -166,7 +167,8 @@ def _changes(node: ast.AST, formulas: bool) -> Iterator[tuple[Callable[[ast.AST]
             yield swap("value", changed), f"{number} -> {changed}"
         case ast.Constant(value=str(text)) if formulas and any(c in text for c in "+-*/<>(") and " " in text:
             for k, letter in enumerate(text):
-                if letter in _LETTERS and "**" not in text[max(0, k - 1) : k + 2]:
+                around = text[max(0, k - 1) : k + 2]
+                if letter in _LETTERS and "**" not in around and not re.fullmatch(r"[a-z]-[a-z]", around):
                     changed_text = text[:k] + _LETTERS[letter] + text[k + 1 :]
                     yield swap("value", changed_text), f"{text!r} -> {changed_text!r}"
 

@@ -238,9 +238,31 @@ _GRAPHS = [
     Problem("numbers and tokens", {"numbers": 3, "kinds": [4, 5]}, _table, "cross_entropy", "labels", True),
     Problem("two embeddings", {"a": [4], "b": [3, 3]}, lambda: [cr.Branches([cr.Take("a"), cr.Embedding(4, 2)],
             [cr.Take("b"), cr.Embedding(3, 2)]), cr.Dense(1)], "squared_error"),
+    Problem("a table for each column", 3, lambda: [cr.Embedding([4, 3, 5], [2, 1, 3], padding=1), cr.Dense(3, "tanh"),
+            cr.Dense(2)], "squared_error", weighted=True),
+    Problem("one-hot product", {"kinds": [4, 3, 5], "numbers": 2}, lambda: [cr.Branches([cr.Take("kinds"),
+            cr.Dense(3, "tanh")], [cr.Take("kinds"), cr.Embedding(dimension=2)], [cr.Take("numbers")]),
+            cr.Dense(2, "softmax")], "cross_entropy", "labels", options={"l2": 0.3}),
+    Problem("one-hot product, tied", {"kinds": [4]}, lambda: [cr.Dense(3, "tanh"),
+            cr.Dense(4, "softmax", weights=cr.Tied("W1", transposed=True))], "cross_entropy", "labels"),
 ]  # fmt: skip
 
-PROBLEMS: list[Problem] = [*_by_activation(), *_by_loss(), *_SINGLE, *_OWN, *_GRAPHS]
+_GROUPS = [
+    Problem("in groups", 6, lambda: [cr.GroupedDense(4, "tanh", groups=3), cr.Dense(2)], "squared_error",
+            options={"l2": 0.3}),
+    Problem("in groups, last", 4, lambda: [cr.GroupedDense(3, "softmax", groups=2, bias=False),
+            cr.GroupedDense(1, groups=2)], "squared_error", weighted=True),
+    Problem("periodic", 3, lambda: [cr.Periodic(2, "tanh", frequencies=5, sigma=0.4), cr.Dense(2)], "squared_error"),
+    Problem("piecewise", 2, lambda: [cr.Piecewise(3, [[-1, -0.2, 0.3, 2], [-2, 0, 0.1, 1]]), cr.Dense(2, "softmax")],
+            "cross_entropy", "labels", options={"l2": 0.2}),
+    Problem("members", 4, lambda: cr.batch_ensemble(3, [5, 4], 2, "tanh"), "squared_error", weighted=True),
+    Problem("members of classes", 4, lambda: cr.batch_ensemble(3, [5], 3, last="softmax"), "cross_entropy", "labels",
+            options={"l1": 0.1}),
+    Problem("members of a layer before", 4, lambda: [cr.Dense(3, "tanh"), *cr.batch_ensemble(2, [3], 1)],
+            cr.huber(0.7)),
+]  # fmt: skip
+
+PROBLEMS: list[Problem] = [*_by_activation(), *_by_loss(), *_SINGLE, *_OWN, *_GRAPHS, *_GROUPS]
 
 
 def on_each_engine(turn: int, *, share: int = 1) -> pytest.MarkDecorator:

@@ -13,11 +13,14 @@ from chainrule.program import (
     Columns,
     Elementwise,
     Gather,
+    GroupedMatMul,
     Mask,
     MatMul,
     OneHot,
     Program,
     Reduce,
+    ReduceGroups,
+    Repeat,
     ScatterAdd,
     Symbol,
     verify,
@@ -38,11 +41,13 @@ FORMULAS = [
     "tanh(x)", "sigmoid(x)", "x * y", "x + y", "x - y", "x / (1 + y ** 2)", "exp(-(x ** 2))", "softplus(x)",
     "where(x > y, x, 0.5 * y)", "abs(x) + y", "maximum(x, y)", "minimum(x, 0.2)", "sqrt(x ** 2 + 0.3)",
     "log(1 + x ** 2)", "log1p(x ** 2)", "expm1(0.3 * x)", "erf(x)", "x * y + x * z", "0.1 * (x + 1) ** 3", "x ** 2 * y",
-    "2.5 * x", "x / m", "x * x / (0.5 + x ** 2)", "-x", "y * tanh(x) - x",
+    "2.5 * x", "cos(2 * x)", "x * sin(y)", "x / m", "x * x / (0.5 + x ** 2)", "-x", "y * tanh(x) - x",
 ]  # fmt: skip
 OPERATIONS = ["product", "product", "product", "elementwise", "elementwise", "repeat", "reduce", "gather", "scatter",
-              "mask", "one-hot", "beside", "columns"]  # fmt: skip
+              "mask", "one-hot", "beside", "columns", "grouped", "groups"]  # fmt: skip
 VOCABULARY = 3
+LOOKUPS = [ScatterAdd(VOCABULARY, column=1), ScatterAdd(VOCABULARY, starts=(0, 0)), ScatterAdd(VOCABULARY, padding=1)]
+"""One column alone, rows added up, a token that names no row."""
 
 
 @dataclass
@@ -132,14 +137,14 @@ class _Writer:
                 tables = [
                     s for s in self.pool if len(s.shape) == 2 and s.shape[0] == VOCABULARY and s.shape[1] != BATCH
                 ]
-                return self.builder.apply(self.draft("G"), Gather(), (self.pick(tables), self.tokens), rule="embedding")
+                op = self.choose([Gather(), Gather(), *(k.turned() for k in LOOKUPS)])
+                return self.builder.apply(self.draft("G"), op, (self.pick(tables), self.tokens), rule="embedding")
             case "scatter":
                 pieces = [s for s in self.pool if s.batched and len(s.shape) == 2 and s.shape[1] in (2, 4, 6)]
                 if not pieces:
                     return None
-                return self.builder.apply(
-                    self.draft("D"), ScatterAdd(VOCABULARY), (self.pick(pieces), self.tokens), rule="sum"
-                )
+                add = self.choose([ScatterAdd(VOCABULARY), ScatterAdd(VOCABULARY), *LOOKUPS])
+                return self.builder.apply(self.draft("D"), add, (self.pick(pieces), self.tokens), rule="sum")
             case "mask":
                 seed, step = self.builder.give(Symbol("seed", (), "counter")), self.builder.give(_STEP)
                 op = Mask(0.4, self.choose([0, 1]), self.choose([2, 3]))
@@ -153,6 +158,15 @@ class _Writer:
                 count = self.choose(range(1, int(wide.shape[1]) - start + 1))
                 self.used.add(wide.name)
                 return self.builder.apply(self.draft("C"), Columns(start, count), (wide,), rule="some columns")
+            case "grouped":
+                return self.grouped()
+            case "groups":
+                wide = self.pick([s for s in self.pool if len(s.shape) == 2 and s.shape[1] != BATCH])
+                within = self.choose([False, True])
+                folds = [ReduceGroups(kind, g, within) for kind in ("sum", "max") for g in (1, 2, 3)]
+                ways = [Repeat(2, within), Repeat(3, within), *(op for op in folds if op.shape((wide,)))]
+                self.used.add(wide.name)
+                return self.builder.apply(self.draft("G"), self.choose(ways), (wide,), rule="groups")
             case _:
                 op = OneHot(self.choose([VOCABULARY, 4]))
                 return self.builder.apply(Symbol("Y", (), "inner"), op, (self.labels,), rule="one-hot")
@@ -187,6 +201,20 @@ class _Writer:
         return self.builder.apply(
             self.draft("P"), MatMul(turned_left, turned_right), (left, right), rule="dense without bias"
         )
+
+    def grouped(self) -> Symbol | None:
+        """A product group by group of any two matrices that fit, the matrix shared or not."""
+        matrices = [s for s in self.pool if len(s.shape) == 2]
+        left = self.pick([s for s in matrices if s.shape[1] != BATCH])
+        turned = ((False, False), (False, True), (True, False))
+        ops = [GroupedMatMul(g, a, b, s) for g in (1, 2, 3) for a, b in turned for s in (False, True)]
+        fitting = [(op, s) for op in ops for s in matrices if op.shape((left, s)) is not None]
+        fitting += [way for way in fitting if way[0].groups > 1] * 3
+        if not fitting:
+            return None
+        op, right = self.choose(fitting)
+        self.used |= {left.name, right.name}
+        return self.builder.apply(self.draft("P"), op, (left, right), rule="dense without bias")
 
     def activated(self, first: Symbol, shape: Any = None) -> Symbol:
         return self.builder.write(self.draft("A"), self.formula(first, shape), rule="tanh", shape=shape)

@@ -35,6 +35,8 @@ MEANING: dict[str, Callable[..., float]] = {
     "sqrt": math.sqrt,
     "erf": math.erf,
     "erfc": math.erfc,
+    "sin": math.sin,
+    "cos": math.cos,
     "abs": abs,
     "sign": lambda a: float((a > 0) - (a < 0)),
     "minimum": min,

@@ -86,6 +86,15 @@ def test_general(example: ModuleType, capsys: pytest.CaptureFixture[str]) -> Non
     assert after < before / 3 and accuracy > 0.9
 
 
+@of("ensemble")
+def test_ensemble(example: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    example.main(epochs=40, seeds=2)
+    out = capsys.readouterr().out
+    assert "P2 = (R2 W2 in each of 16 groups)" in out
+    alone, together = (numbers(out, rf"{name}: .* test error (\S+) ±")[0] for name in ("one network", "16 members"))
+    assert together < alone < 1
+
+
 @of("names")
 def test_names(example: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
     example.main()

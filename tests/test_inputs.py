@@ -168,8 +168,8 @@ def test_targets_must_fit_the_loss(loss: str, last: str, y: Any, says: str, engi
 @pytest.mark.parametrize(
     ("X", "says"),
     [
-        ([[0, 5]], r"X must hold tokens from 0 to 4. Got 5 at \[0, 1\]"),
-        ([[0, -1]], "tokens from 0 to 4. Got -1"),
+        ([[0, 5]], "X must hold tokens from 0 to 4 in column 1. Got 5 in row 0"),
+        ([[0, -1]], "tokens from 0 to 4 in column 1. Got -1 in row 0"),
         ([[0.0, 1.0]], "whole numbers"),
         ([[0, 1, 2]], r"of shape \(m, 2\), 2 tokens a sample. Got \(1, 3\)"),
         (np.zeros((0, 2), int), "X is empty"),

@@ -13,7 +13,7 @@ import chainrule as cr
 from chainrule.engines.reference import ReferenceEngine
 from chainrule.errors import SpecError
 from chainrule.program import OPERATIONS, Elementwise, Equation, Gather, Mask, MatMul, OneHot, Program, Reduce, Symbol
-from chainrule.program.op import Beside, Columns, ScatterAdd
+from chainrule.program.op import Beside, Columns, GroupedMatMul, ReduceGroups, Repeat, ScatterAdd
 from chainrule.program.parse import parse
 from chainrule.program.scalar import FUNCTIONS, Apply, Constant, Variable
 from problems import PROBLEMS, Problem
@@ -173,6 +173,34 @@ WALK: list[tuple[Equation, dict[str, Any], Any]] = [
         [[0, 1, 2, 0, 0, 1, 2, 3, 0], [3, 4, 5, 0, 4, 5, 6, 7, 0]],
     ),
     (Equation(sym("T", "m", 2), Columns(1, 2), (L,)), {"L": A}, [[1, 2], [4, 5]]),
+    (
+        Equation(sym("T", "m", 6), GroupedMatMul(3), (L, R)),
+        {"L": A, "R": B},
+        np.concatenate([A[:, k : k + 1] @ B[k : k + 1] for k in range(3)], axis=1),
+    ),
+    (
+        Equation(sym("T", "m", 6), GroupedMatMul(2, transpose_right=True, shared=True), (D, R)),
+        {"D": np.arange(8.0).reshape(2, 4), "R": B},
+        np.concatenate([np.arange(8.0).reshape(2, 4)[:, k : k + 2] @ B.T for k in (0, 2)], axis=1),
+    ),
+    (
+        Equation(sym("T", 3, 1), GroupedMatMul(3, transpose_left=True), (L, L)),
+        {"L": A},
+        (A**2).sum(axis=0)[:, None],
+    ),
+    (Equation(sym("T", 1, 1), GroupedMatMul(3, transpose_left=True, shared=True), (L, L)), {"L": A}, [[(A**2).sum()]]),
+    (Equation(sym("T", "m", 6), Repeat(2), (L,)), {"L": A}, [[0, 1, 2, 0, 1, 2], [3, 4, 5, 3, 4, 5]]),
+    (Equation(sym("T", "m", 6), Repeat(2, within=True), (L,)), {"L": A}, [[0, 0, 1, 1, 2, 2], [3, 3, 4, 4, 5, 5]]),
+    (
+        Equation(sym("T", "m", 2), ReduceGroups("sum", 2), (D,)),
+        {"D": np.arange(8.0).reshape(2, 4)},
+        [[2, 4], [10, 12]],
+    ),
+    (
+        Equation(sym("T", "m", 2), ReduceGroups("max", 2, within=True), (D,)),
+        {"D": np.arange(8.0).reshape(2, 4)},
+        [[1, 3], [5, 7]],
+    ),
 ]
 
 

@@ -243,3 +243,52 @@ def test_ten_steps_of_every_optimizer(name: str, clip: float | None, engine: str
         if key == "b1":  # before batch norm its gradient is rounding alone, which Adam and its like make steps of
             continue
         np.testing.assert_allclose(net.parameters[key], tensor.detach().numpy(), rtol=1e-9, atol=1e-9, err_msg=key)
+
+
+def test_members_train_as_in_pytorch() -> None:
+    rng = np.random.default_rng(0)
+    net = cr.Network(3, cr.batch_ensemble(4, [5, 6], 2, "tanh"), "squared_error", dtype="float64", engine="reference")
+    X, Y = rng.normal(size=(9, 3)), rng.normal(size=(9, 2))
+    for array in net.parameters.values():
+        array += 0.2 * rng.normal(size=array.shape)
+    p = {name: torch.tensor(array, requires_grad=True) for name, array in net.parameters.items()}
+
+    def cost() -> Any:
+        a = torch.tensor(X)[:, None].expand(-1, 4, -1)
+        for k in (1, 2):
+            r, s, b = (p[f"{x}{k}"].reshape(4, -1) for x in "rsb")
+            a = torch.tanh((a * r) @ p[f"W{k}"] * s + b)
+        z = torch.einsum("mka,kab->mkb", a, p["W3"].reshape(4, 6, 2)) + p["b3"].reshape(4, 2)
+        return ((z - torch.tensor(Y)[:, None]) ** 2).sum(-1).mean()
+
+    optimizer = torch.optim.Adam(p.values(), lr=0.01)
+    for _ in range(10):
+        optimizer.zero_grad()
+        cost().backward()
+        optimizer.step()
+    net.fit(X, Y, epochs=10, batch_size=9, optimizer=cr.Adam(0.01), shuffle=False)
+    for name, array in net.parameters.items():
+        np.testing.assert_allclose(array, p[name].detach().numpy(), atol=1e-9)
+
+
+def test_lazy_adam_is_pytorchs_sparse_adam(engine: str) -> None:
+    """But for where ε stands, which is next to nothing in both here."""
+    layers = [cr.Embedding(30, 4, sparse=True), cr.Dense(1)]
+    net = cr.Network(2, layers, "squared_error", dtype="float64", engine=engine)
+    rng = np.random.default_rng(0)
+    X, y = rng.integers(0, 30, (24, 2)), rng.normal(size=(24, 1))
+    E = torch.nn.Embedding(30, 4, sparse=True, dtype=torch.float64)
+    E.weight.data[:] = torch.from_numpy(net.parameters["E"].copy())
+    dense = [torch.from_numpy(net.parameters[n].copy()).requires_grad_() for n in ("W1", "b1")]
+    rules = [torch.optim.SparseAdam(E.parameters(), lr=0.02, eps=1e-30), torch.optim.Adam(dense, lr=0.02, eps=1e-30)]
+    for start in range(0, 24, 4):
+        prediction = E(torch.from_numpy(X[start : start + 4])).reshape(4, -1) @ dense[0] + dense[1]
+        loss = ((prediction - torch.from_numpy(y[start : start + 4])) ** 2).sum() / 4
+        for rule in rules:
+            rule.zero_grad()
+        loss.backward()
+        for rule in rules:
+            rule.step()
+    net.fit(X, y, epochs=1, batch_size=4, shuffle=False, optimizer=cr.Adam(0.02, epsilon=1e-30), verbose=False)
+    np.testing.assert_allclose(net.parameters["E"], E.weight.detach().numpy(), rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(net.parameters["W1"], dense[0].detach().numpy(), rtol=1e-9, atol=1e-12)

@@ -13,9 +13,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from chainrule.describe.activations import Activation, elu, leaky_relu
+from chainrule.describe.columns import Periodic, Piecewise
 from chainrule.describe.combine import Branches, Keep, Residual, Take
+from chainrule.describe.embedding import Embedding
 from chainrule.describe.formula import Formula, Parameter
-from chainrule.describe.layers import BatchNorm, Dense, Dropout, Embedding, Layer, LayerNorm, Tied
+from chainrule.describe.grouped import GroupedDense, MeanOfMembers, Members, SharedDense, batch_ensemble
+from chainrule.describe.layers import BatchNorm, Dense, Dropout, Layer, LayerNorm, Tied
 from chainrule.describe.losses import Cost, Loss, cross_entropy, huber, quantile
 from chainrule.describe.network import NetworkSpec
 from chainrule.describe.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSProp
@@ -86,6 +89,7 @@ __all__ = [
     "FitState",
     "Formula",
     "FormulaError",
+    "GroupedDense",
     "History",
     "InverseScaling",
     "Keep",
@@ -95,6 +99,8 @@ __all__ = [
     "Loss",
     "MLPClassifier",
     "MLPRegressor",
+    "MeanOfMembers",
+    "Members",
     "MissingDependencyError",
     "Monitor",
     "Network",
@@ -103,17 +109,21 @@ __all__ = [
     "OneCycle",
     "Optimizer",
     "Parameter",
+    "Periodic",
+    "Piecewise",
     "Program",
     "ProgramError",
     "Progress",
     "RMSProp",
     "Residual",
     "Schedule",
+    "SharedDense",
     "SpecError",
     "StepDecay",
     "Take",
     "Tied",
     "WeightAverage",
+    "batch_ensemble",
     "cross_entropy",
     "data",
     "derive",

@@ -90,14 +90,7 @@ def _tokens(what: str, source: Input, X: ArrayLike) -> Array:
     array = pinned(_asarray(what, X))
     if array.ndim != 2 or array.shape[1] != source.width:
         raise DataError(expected(what, f"of shape (m, {source.width}), {source.width} tokens a sample", array.shape))
-    tokens = _integers(what, array, max(source.counts), "tokens")
-    if len(set(source.counts)) > 1 and (tokens.max(axis=0) >= np.array(source.counts)).any():
-        row, column = np.argwhere(tokens >= np.array(source.counts))[0]
-        raise DataError(
-            f"{what} must hold tokens from 0 to {source.counts[column] - 1} in column {column}. "
-            f"Got {tokens[row, column]} in row {row}."
-        )
-    return tokens
+    return _integers(what, array, max(source.counts), "tokens", source.counts)
 
 
 def targets(spec: NetworkSpec, y: Any, samples: int, dtype: DTypeLike) -> tuple[Targets, dict[str, Array]]:
@@ -340,7 +333,8 @@ def _finite(name: str, array: Array) -> Array:
     return array
 
 
-def _integers(name: str, array: Array, count: int, what: str) -> Array:
+def _integers(name: str, array: Array, count: int, what: str, counts: tuple[int, ...] = ()) -> Array:
+    """The array as whole numbers below count; those of each column below its own of `counts`, where given."""
     if array.shape[0] == 0:
         raise DataError(f"{name} is empty: at least one sample is needed.")
     if array.dtype.kind == "b":
@@ -355,7 +349,13 @@ def _integers(name: str, array: Array, count: int, what: str) -> Array:
             hint = f"Convert whole numbers with {name}.astype(int)."
         raise DataError(expected(name, f"whole numbers ({what} 0 to {count - 1})", str(array.dtype), hint))
     low, high = int(array.min()), int(array.max())
-    if low < 0 or high >= count:
+    if counts and (low < 0 or high >= min(counts)) and ((array < 0) | (array >= np.array(counts))).any():
+        row, column = np.argwhere((array < 0) | (array >= np.array(counts)))[0]
+        raise DataError(
+            f"{name} must hold {what} from 0 to {counts[column] - 1} in column {column}. "
+            f"Got {int(array[row, column])} in row {row}."
+        )
+    if not counts and (low < 0 or high >= count):
         place = np.argwhere((array < 0) | (array >= count))[0]
         raise DataError(
             f"{name} must hold {what} from 0 to {count - 1}. Got {int(array[tuple(place)])} at "

@@ -19,9 +19,12 @@ def initialise(spec: NetworkSpec, arrays: dict[str, NDArray[Any]], seed: int | N
     Raises SpecError where a standard deviation goes beyond the dtype.
     """
     rng = np.random.default_rng(seed)
-    for name, how in forward(spec).initials.items():
+    network = forward(spec)
+    for name, how in network.initials.items():
         array = arrays[name]
         with np.errstate(over="ignore"):
             array[...] = draw(how, array.shape, rng)
+        if name in network.zero_rows:
+            array[network.zero_rows[name]] = 0
         if not np.isfinite(array).all():
             raise SpecError(f"The initial weights {name} of standard deviation {how} do not fit {array.dtype}.")

@@ -19,7 +19,8 @@ from safetensors import safe_open
 
 import chainrule as cr
 from chainrule import DataError, Network, SpecError
-from chainrule.describe.layers import LAYERS, Layer, Place
+from chainrule.describe.combine import LAYERS
+from chainrule.describe.layers import Layer, Place
 from chainrule.describe.losses import Loss
 from chainrule.files import tensors
 from chainrule.language import CharacterModel

@@ -67,7 +67,8 @@ class Graph:
 
     def layer(self, width: int, depth: int) -> tuple[Any, int]:
         rng = self.rng
-        kinds = ["dense", "dense", "layer norm", "batch norm", "keep", "formula"] + ["dropout"] * (not self.smooth)
+        kinds = ["dense", "dense", "layer norm", "batch norm", "keep", "formula", "groups"]
+        kinds += ["dropout"] * (not self.smooth)
         if depth < 3:
             kinds += ["residual", "beside", "add", "multiply", "take"]
         match rng.choice(kinds):
@@ -85,6 +86,12 @@ class Graph:
                 layer = made()
                 self.dense += layer.numbered
                 return layer, width if inner is None else inner
+            case "groups":
+                self.dense += 1
+                g, units = str(rng.choice(ACTIVATIONS)), int(rng.integers(1, 5))
+                groups = int(rng.choice([n for n in (1, 2, 3, 4) if width % n == 0]))
+                one = [cr.GroupedDense(units, g, groups=groups), cr.SharedDense(units, g, members=groups)]
+                return one[int(rng.integers(2))], groups * units
             case "keep":
                 name = f"h{len(self.kept)}"
                 self.kept[name] = width

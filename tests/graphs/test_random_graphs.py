@@ -119,6 +119,22 @@ class _Torch:
         }
         return eval(layer.name, {"x": x, **names, **functions})
 
+    def groups(self, layer: Any, value: Any) -> Any:
+        """A dense layer of each group, or a shared one of each member; activations over the features of each."""
+        self.number += 1
+        n, shared = self.number, isinstance(layer, cr.SharedDense)
+        g = layer.members if shared else layer.groups
+        a, W, b = value.reshape(len(value), g, -1), self.p[f"W{n}"], self.p[f"b{n}"].reshape(g, -1)
+        if shared:
+            r, s = (self.p[f"{x}{n}"].reshape(g, -1) for x in "rs")
+            z = (a * r) @ W * s + b
+        else:
+            z = self.torch.einsum("mga,gab->mgb", a, W.reshape(g, -1, layer.units)) + b
+        name = layer.activation.name
+        own = {"identity": lambda z: z, "softmax": lambda z: self.torch.softmax(z, 2)}
+        bent = own[name](z) if name in own else getattr(self.torch.nn.functional, name)(z)
+        return bent.reshape(len(value), -1)
+
     def layer(self, layer: Any, value: Any) -> Any:
         torch, F = self.torch, self.torch.nn.functional
         match layer:
@@ -136,8 +152,12 @@ class _Torch:
                 return sum(parts[1:], parts[0]) if layer.join == "add" else parts[0] * parts[1]
             case cr.Formula():
                 return self.formula(layer, value)
+            case cr.GroupedDense() | cr.SharedDense():
+                return self.groups(layer, value)
             case cr.Embedding():
                 name = f"E{self.number}" if self.number else "E"
+                if name not in self.p:  # a softmax beside it has taken the name
+                    name += "_2"
                 return F.embedding(value, self.p[name]).reshape(len(value), -1)
             case cr.Dense():
                 self.number += 1

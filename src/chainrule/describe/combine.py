@@ -14,8 +14,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, get_args
 
+from chainrule.describe.columns import Periodic, Piecewise
+from chainrule.describe.embedding import Embedding
 from chainrule.describe.formula import Formula
-from chainrule.describe.layers import LAYERS, Layer, Place
+from chainrule.describe.grouped import GroupedDense, MeanOfMembers, Members, SharedDense
+from chainrule.describe.layers import PLAIN, Layer, Place
 from chainrule.describe.settings import keep, refuse
 from chainrule.errors import expected, unknown_name
 from chainrule.program.builder import Builder
@@ -222,5 +225,10 @@ def sequence_of(given: object, what: str, layer: str, faults: list[str]) -> tupl
     return tuple(layers)
 
 
-KINDS: Mapping[str, type[Layer]] = {**LAYERS, **{c.__name__: c for c in (Formula, Branches, Residual, Keep, Take)}}
+LAYERS: Mapping[str, type[Layer]] = {**PLAIN, Embedding.__name__: Embedding}
+"""Those that stand for themselves, by the name that a saved network calls them."""
+GROUPED = (GroupedDense, Members, SharedDense, MeanOfMembers, Periodic, Piecewise)
+"""Layers of groups of columns, and of columns one by one."""
+_OTHERS = (Formula, *GROUPED, Branches, Residual, Keep, Take)
+KINDS: Mapping[str, type[Layer]] = {**LAYERS, **{c.__name__: c for c in _OTHERS}}
 """Layers and combinators, by the name that a saved network calls them."""

@@ -58,6 +58,8 @@ class Node:
     """Whether no activation stands before it."""
     depth: int
     """The combinators that it stands in."""
+    counts: tuple[int, ...] = ()
+    """Where tokens come in, how many each column has."""
 
 
 @dataclass(frozen=True)
@@ -181,22 +183,25 @@ class _Survey:
                 return None
             below = self.names[layer.name]
         assert below is not None
-        of_tokens, kind = self._of_tokens(below), type(layer).__name__
-        if of_tokens and not (layer.tokens or layer.unchanged):
+        counts, kind = self._counts(below), type(layer).__name__
+        if counts and not (layer.tokens or layer.unchanged or layer.categories):
             self.faults.append(f"{place} is a {kind}, and tokens come in there: put an Embedding before it.")
-        elif layer.tokens and not of_tokens:
-            self.faults.append(f"{place} is an {kind}, which reads tokens. Numbers come in there.")
-        elif layer.tokens:
-            most = max(self._counts(below))
-            if layer.vocabulary < most:
-                self.faults.append(f"{place} has {layer.vocabulary} tokens; of those that come in there are {most}.")
+        elif layer.tokens and not counts:
+            hint = "" if layer.counts(1) else " Say how many tokens each column has: inputs={'kinds': [16, 7]}."
+            self.faults.append(f"{place} is an {kind}, which reads tokens. Numbers come in there.{hint}")
+        elif counts and (fault := layer.unread(counts)) is not None:
+            self.faults.append(f"{place} {fault}")
         if (fault := layer.misfit([self._width(below)])) is not None:
             self.faults.append(f"{place} ({kind}): {fault}")
+        if counts and layer.tied is not None:
+            self.faults.append(f"{place} uses the weights of another layer over tokens: give it weights of its own.")
+        # One-hot rows are as wide as there are tokens in all columns together.
+        wide = sum(counts) if counts and layer.categories else self._width(below)
         width = layer.width(self._width(below))
         if layer.tied is not None:
-            self._tie(layer.tied, (self._width(below), width), place)
+            self._tie(layer.tied, (wide, width), place)
         node = self._add(layer, (below,), width, place, following, depth)
-        if (weights := layer.weights_over(self._width(below), self.nodes[node].label)) is not None:
+        if (weights := layer.weights_over(wide, self.nodes[node].label)) is not None:
             self.weights[weights.name] = weights
         if isinstance(layer, Keep):
             if layer.name in self.names:
@@ -224,7 +229,7 @@ class _Survey:
         label = Label(self.number, self.repeats[key])
         self.used.update(below)
         reads_data = all(k < 0 or self.raw[k] for k in below)
-        self.nodes.append(Node(layer, below, width, label, following, reads_data, depth))
+        self.nodes.append(Node(layer, below, width, label, following, reads_data, depth, self._counts(below[0])))
         self.raw.append(reads_data and (layer.activates is None or layer.activates.identity))
         self.places.append(place)
         self.counts.append(self._counts(below[0]) if layer.unchanged else ())
@@ -288,16 +293,17 @@ class _Survey:
                 self.faults.append(f"The input {one.name!r} leads nowhere: take it with cr.Take({one.name!r}).")
 
 
-def vocabulary(layers: Sequence[Layer]) -> int:
-    """The tokens that layers over one input read; 0 where they read numbers."""
+def counts_of(layers: Sequence[Layer], columns: int) -> tuple[int, ...]:
+    """The tokens of each column that layers over one input read; () where they read numbers."""
     for layer in layers:
         if isinstance(layer, Combined):
-            return max((vocabulary(branch) for branch in layer.branches), default=0)
+            several = [counts for branch in layer.branches if (counts := counts_of(branch, columns))]
+            return tuple(max(column) for column in zip(*several, strict=False))
         if layer.tokens:
-            return layer.vocabulary
+            return layer.counts(columns)
         if not layer.unchanged or isinstance(layer, Take):
-            return 0
-    return 0
+            return ()
+    return ()
 
 
 def following_in(layers: Sequence[Layer], position: int) -> Activation:

@@ -9,13 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.errors import expected, is_number, unknown_name
-from chainrule.program.builder import Fill, Initial
+from chainrule.program.builder import Fill, InGroups, Initial, Values
 
 DRAWN = (
     "glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_uniform", "lecun_normal", "orthogonal",
     "zeros",
 )  # fmt: skip
 """Names of initialisers of weights; a number s stands for a normal distribution with standard deviation s."""
+SCALES = ("signs", "ones")
+"""Names of what the scales of an ensemble's members begin with: 1 or -1, each as likely; or 1."""
 BY_PLACE = {"rectified": ("glorot_uniform", "he_normal")}
 """Names that say two: where data come in, and where the values of an activation do.
 
@@ -34,6 +36,12 @@ def check(value: Any, faults: list[str]) -> None:
         faults.append(expected("The initialiser", "a name or the standard deviation of a normal distribution", value))
 
 
+def check_scales(value: Any, faults: list[str]) -> None:
+    """How the scales of members begin."""
+    if value not in SCALES:
+        faults.append(unknown_name("scales", str(value), SCALES))
+
+
 def at_place(how: Initial, reads_data: bool) -> Initial:
     """Which initialiser that is where data come in, or else an activation's values."""
     if not isinstance(how, str) or how not in BY_PLACE:
@@ -46,11 +54,20 @@ def draw(how: Initial, shape: tuple[int, ...], rng: np.random.Generator) -> NDAr
     """First values of that shape; of weights, (fan_in, fan_out).
 
     glorot: variance 2 / (in + out).  he: 2 / in.  lecun: 1 / in.  A number s: N(0, s²).  orthogonal: QᵀQ = I or
-    QQᵀ = I, whichever fits.  zeros, ones and a Fill draw nothing.  Sources: Glorot 2010, He 2015, LeCun 1998, Saxe
-    2013.
+    QQᵀ = I, whichever fits.  zeros, ones, a Fill and Values draw nothing.  Of matrices below each other, each is drawn
+    by itself.  Sources: Glorot 2010, He 2015, LeCun 1998, Saxe 2013.
     """
+    if isinstance(how, InGroups):
+        rows, *columns = shape
+        return np.concatenate([draw(how.each, (rows // how.groups, *columns), rng) for _ in range(how.groups)])
     if isinstance(how, Fill):
         return np.full(shape, how.value)
+    if isinstance(how, Values):
+        return np.array(how.numbers).reshape(shape)
+    if how == "phases":
+        return rng.uniform(-0.5, 0.5, shape)
+    if how == "signs":
+        return rng.choice([-1.0, 1.0], shape)
     if not isinstance(how, str):
         return rng.normal(0.0, 1.0, shape) * how
     if how in ("zeros", "ones"):

@@ -16,7 +16,7 @@ from chainrule.describe.activations import Activation, activation
 from chainrule.describe.settings import count, fraction, keep, positive, refuse
 from chainrule.errors import SpecError, expected
 from chainrule.program.builder import Builder, Initial
-from chainrule.program.op import Gather, Mask, MatMul
+from chainrule.program.op import Gather, Mask, MatMul, Op
 from chainrule.program.scalar import Expression, Over, Reduction, Variable, apply
 from chainrule.program.symbol import Label, Symbol, product_of
 
@@ -39,6 +39,8 @@ class Place:
     """The activation that its values meet next, past normalisation and dropout."""
     reads_data: bool
     """Whether no activation stands before it."""
+    counts: tuple[int, ...] = ()
+    """Where tokens come in, how many each column has."""
 
     def initialiser(self, given: Initial | None) -> Initial:
         """Of weights here: the one given, else that of the activation that follows."""
@@ -57,9 +59,9 @@ class Layer:
     over_batch: ClassVar[bool] = False
     """Whether it takes statistics over the batch in training, which one sample alone has none of."""
     tokens: ClassVar[bool] = False
-    """Whether it reads tokens."""
-    vocabulary: int
-    """Of a layer that reads tokens: they are 0 … vocabulary - 1."""
+    """Whether it reads tokens, and no numbers."""
+    categories: ClassVar[bool] = False
+    """Whether it reads tokens as well, if it is said how many each column has."""
     passes: ClassVar[bool] = False
     """Whether a feature that comes in is the same feature when it leaves (normalisation, dropout)."""
     unchanged: ClassVar[bool] = False
@@ -79,6 +81,14 @@ class Layer:
 
     def misfit(self, widths: Sequence[int]) -> str | None:
         """What is wrong with values of so many features coming in; None if nothing is."""
+        return None
+
+    def counts(self, columns: int) -> tuple[int, ...]:
+        """Of a layer that reads tokens: how many there are in each of so many columns; () where others must say."""
+        return ()
+
+    def unread(self, counts: tuple[int, ...]) -> str | None:
+        """Why it does not read tokens of which each column has so many; None if it does."""
         return None
 
     @property
@@ -128,7 +138,8 @@ class Tied:
         refuse(self, faults)
 
 
-def _resolve(given: GivenActivation, faults: list[str]) -> Activation:
+def resolved(given: GivenActivation, faults: list[str]) -> Activation:
+    """The activation; identity, and a fault, where there is none of that name."""
     try:
         return activation(given)
     except SpecError as fault:
@@ -136,25 +147,33 @@ def _resolve(given: GivenActivation, faults: list[str]) -> Activation:
         return activation("identity")
 
 
-def _activated(write: Builder, g: Activation, z: Symbol, draft: Symbol, *, keep_identity: bool = False) -> Symbol:
-    """A = g(Z); without an activation Z itself (keep_identity writes A = Z all the same)."""
+def activated(
+    write: Builder, g: Activation, z: Symbol, draft: Symbol, *, keep_identity: bool = False, groups: int = 1
+) -> Symbol:
+    """A = g(Z); without an activation Z itself (keep_identity writes A = Z all the same).
+
+    groups: those of Z, over the features of each of which g is taken where it reduces over them.
+    """
     if g.identity and not keep_identity:
         write.activations.append((z, z))
         return z
-    return write.activate(g.expression, g.slope, z, draft, rule=g.name)
+    return write.activate(g.expression, g.slope, z, draft, rule=g.name, groups=groups)
 
 
 @dataclass(frozen=True, init=False)
 class Dense(Layer):
     """Z = A_{l-1} W + b, A = g(Z): fully connected, `units` wide.
 
-    W (n_{l-1}, n_l), b (n_l,).  Raises SpecError.
+    W (n_{l-1}, n_l), b (n_l,).  Over tokens whose counts the inputs say, {"kinds": [16, 7]}, A_{l-1} is their one-hot
+    rows side by side, and the product the sum of the rows of W that they name.  Raises SpecError.
     """
 
     numbered = True
+    categories = True
     reasons: ClassVar[Mapping[str, str]] = {
         "dense": "dense layer: the values below times the weights, plus the bias",
         "dense without bias": "dense layer without a bias: the values below times the weights",
+        "one-hot product": "one-hot rows times the weights: the rows of the weights that the tokens name, added up",
     }
 
     units: int
@@ -177,7 +196,7 @@ class Dense(Layer):
         weights: str | float | Tied | None = None,
     ) -> None:
         faults: list[str] = []
-        keep(self, units=units, activation=_resolve(activation, faults), bias=bool(bias), weights=weights)
+        keep(self, units=units, activation=resolved(activation, faults), bias=bool(bias), weights=weights)
         count("units", self.units, faults)
         if not isinstance(self.weights, Tied):
             initialisers.check(self.weights, faults)
@@ -186,20 +205,26 @@ class Dense(Layer):
     def equations(self, write: Builder, below: Symbol, place: Place) -> Symbol:
         """Z = A_{l-1} W + b   (m, n_l),   A = g(Z)   (m, n_l)"""
         width, label, z = int(below.shape[1]), place.label, Symbol("Z", layer=place.label)
+        op: Op
+        rule = "dense" if self.bias else "dense without bias"
         if isinstance(self.weights, Tied):
             w, op = write.scope[self.weights.name], MatMul(transpose_right=self.weights.transposed)
         else:
             initial = place.initialiser(self.weights)
-            own = self.weights_over(width, label)
+            own = self.weights_over(sum(place.counts) or width, label)
             assert own is not None
             w, op = write.parameter(own, own.shape, initial), MatMul()
+        operands = (below, w)
+        if below.integers:
+            starts = tuple(sum(place.counts[:k]) for k in range(width))
+            op, operands, rule = Gather(starts=starts), (w, below), "one-hot product"
         if self.bias:
             b = write.parameter(Symbol("b", layer=label), (self.units,))
-            product = write.apply(product_of(below, w), op, (below, w), rule="dense")
+            product = write.apply(product_of(below, w), op, operands, rule=rule)
             z = write.write(z, Variable(product.name) + Variable(b.name), rule="dense")
         else:
-            z = write.apply(z, op, (below, w), rule="dense without bias")
-        return _activated(write, self.activation, z, Symbol("A", layer=label), keep_identity=place.keep_identity)
+            z = write.apply(z, op, operands, rule=rule)
+        return activated(write, self.activation, z, Symbol("A", layer=label), keep_identity=place.keep_identity)
 
     def width(self, below: int) -> int:
         """n_l"""
@@ -228,49 +253,6 @@ class Dense(Layer):
         if not self.bias:
             words.append("no bias")
         return ", ".join(words)
-
-
-@dataclass(frozen=True)
-class Embedding(Layer):
-    """Rows of E named by tokens, side by side: tokens (m, c) -> (m, c · dimension).
-
-    E (v, dimension).  Raises SpecError.
-    """
-
-    tokens = True
-    reasons: ClassVar[Mapping[str, str]] = {"embedding": "embedding: each token stands for a row of the table"}
-
-    vocabulary: int
-    """v, the number of tokens 0 … v - 1."""
-    dimension: int
-    """The width of a token's row."""
-    weights: str | float | None = 1.0
-    """An initialiser's name, or s for N(0, s²)."""
-
-    def __post_init__(self) -> None:
-        faults: list[str] = []
-        keep(self, vocabulary=self.vocabulary, dimension=self.dimension, weights=self.weights)
-        count("vocabulary", self.vocabulary, faults)
-        count("dimension", self.dimension, faults)
-        initialisers.check(self.weights, faults)
-        refuse(self, faults)
-
-    def equations(self, write: Builder, below: Symbol, place: Place) -> Symbol:
-        """X0 = rows of E at X, side by side   (m, c·d)"""
-        initial = place.initialiser(1.0 if self.weights is None else self.weights)
-        first = place.label == Label(0)
-        label = None if first else place.label
-        table = write.parameter(Symbol("E", layer=label), (self.vocabulary, self.dimension), initial)
-        return write.apply(Symbol("X", layer=place.label), Gather(), (table, below), rule="embedding")
-
-    def width(self, below: int) -> int:
-        """c·d"""
-        return below * self.dimension
-
-    @property
-    def words(self) -> str:
-        """embedding 27 x 10"""
-        return f"embedding {self.vocabulary} x {self.dimension}"
 
 
 @dataclass(frozen=True)
@@ -356,7 +338,7 @@ class _Normalisation(Layer):
         beta = write.parameter(Symbol("beta", layer=label), below.shape[1:])
         scaled = Variable(gamma.name) * Variable(normal.name) + Variable(beta.name)
         h = write.write(Symbol("H", layer=label), scaled, rule=rule)
-        return _activated(write, self.activation, h, Symbol("A", layer=label, mark="n"))
+        return activated(write, self.activation, h, Symbol("A", layer=label, mark="n"))
 
 
 @dataclass(frozen=True, init=False)
@@ -378,7 +360,7 @@ class LayerNorm(_Normalisation):
 
     def __init__(self, activation: GivenActivation = "identity", *, epsilon: float = 1e-5) -> None:
         faults: list[str] = []
-        keep(self, activation=_resolve(activation, faults), epsilon=epsilon)
+        keep(self, activation=resolved(activation, faults), epsilon=epsilon)
         positive("epsilon", self.epsilon, faults)
         refuse(self, faults)
 
@@ -415,7 +397,7 @@ class BatchNorm(_Normalisation):
         self, activation: GivenActivation = "identity", *, momentum: float = 0.1, epsilon: float = 1e-5
     ) -> None:
         faults: list[str] = []
-        keep(self, activation=_resolve(activation, faults), momentum=momentum, epsilon=epsilon)
+        keep(self, activation=resolved(activation, faults), momentum=momentum, epsilon=epsilon)
         fraction("momentum", self.momentum, faults)
         positive("epsilon", self.epsilon, faults)
         refuse(self, faults)
@@ -437,5 +419,5 @@ class BatchNorm(_Normalisation):
         return self._scaled(write, below, c, variance, place)
 
 
-LAYERS: Mapping[str, type[Layer]] = {c.__name__: c for c in (Dense, Embedding, Dropout, LayerNorm, BatchNorm)}
-"""By the name that a saved network calls them."""
+PLAIN: Mapping[str, type[Layer]] = {c.__name__: c for c in (Dense, Dropout, LayerNorm, BatchNorm)}
+"""Those of this file, by the name that a saved network calls them."""

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from chainrule.describe.activations import ACTIVATIONS, Activation
 from chainrule.describe.combine import KINDS, sequence_of
-from chainrule.describe.graph import Graph, Input, every, survey, vocabulary
+from chainrule.describe.graph import Graph, Input, counts_of, every, survey
 from chainrule.describe.layers import Layer
 from chainrule.describe.losses import Cost, Loss, Losses, loss, loss_for, loss_of
 from chainrule.describe.settings import count, keep, not_negative, plain
@@ -77,8 +77,10 @@ class NetworkSpec:
     def sources(self) -> tuple[Input, ...]:
         """What comes in: one input without a name, or several with theirs."""
         if not self.named:
-            tokens = vocabulary(self.layers)
-            return (Input(self.inputs, counts=(tokens,) * self.inputs if tokens else ()),)
+            counts = counts_of(self.layers, self.inputs)
+            if counts and len(counts) != self.inputs:  # the layer says what is wrong with that
+                counts = (counts + counts[-1:] * self.inputs)[: self.inputs]
+            return (Input(self.inputs, counts=counts),)
         return tuple(
             Input(columns, name) if isinstance(columns, int) else Input(len(columns), name, columns)
             for name, columns in self.named

@@ -24,6 +24,7 @@ from typing import Any, get_args
 from chainrule.describe.activations import ACTIVATIONS, Activation, activation
 from chainrule.describe.combine import Combined, Join
 from chainrule.describe.formula import Formula, Parameter
+from chainrule.describe.initialisers import SCALES
 from chainrule.describe.layers import Layer, Tied
 from chainrule.describe.losses import Cost, Loss, Losses, TargetKind, loss, replace_loss
 from chainrule.errors import ChainruleError, SpecError
@@ -56,11 +57,19 @@ _ACTIVATION = Either(
 )
 _FIELDS: Mapping[str, Kind] = {
     "units": Whole(1),
-    "vocabulary": Whole(1),
-    "dimension": Whole(1),
+    "vocabulary": Maybe(ByType(Whole(1), Listed(Whole(1), 1))),
+    "dimension": ByType(Whole(1), Listed(Whole(1), 1)),
+    "padding": Maybe(Whole(0)),
+    "sparse": Flag(),
     "activation": _ACTIVATION,
     "bias": Flag(),
     "weights": Maybe(Either(_NAME, ByType(Number(least=0), named=Object({"tied": _NAME, "transposed": Flag()})))),
+    "groups": Whole(1),
+    "members": Whole(1),
+    "frequencies": Whole(1),
+    "sigma": Number(least=0),
+    "edges": Listed(Listed(Number(), 2), 1),
+    "scales": Text(SCALES, what="scales"),
     "name": _NAME,
     "expression": _FORMULA,
     "parameters": Each(

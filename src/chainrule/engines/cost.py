@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from chainrule.program.equation import Program
-from chainrule.program.op import MatMul
-from chainrule.program.symbol import BATCH
+from chainrule.program.equation import Equation, Program
+from chainrule.program.op import GroupedMatMul, MatMul
+from chainrule.program.symbol import BATCH, Shape
 
 PER_EQUATION = 5e-6
 """Seconds that the reference engine spends on an equation of a small batch, whatever its size."""
@@ -18,7 +18,9 @@ def operations(program: Program, samples: int) -> int:
     """Multiplications and additions of all products for a batch of so many samples."""
     total = 0
     for equation in program.equations:
-        if isinstance(equation.op, MatMul):
+        if isinstance(equation.op, GroupedMatMul):
+            total += _grouped(equation, equation.op, samples)
+        elif isinstance(equation.op, MatMul):
             rows, columns = equation.target.shape
             left = equation.operands[0].shape
             inner = left[0] if equation.op.transpose_left else left[1]
@@ -29,11 +31,24 @@ def operations(program: Program, samples: int) -> int:
     return total
 
 
+def _grouped(equation: Equation, op: GroupedMatMul, samples: int) -> int:
+    """Those of a product of groups: rows x groups x a x b."""
+    left, right = (s.shape for s in equation.operands)
+    rows, columns = (samples if d == BATCH else int(d) for d in left)
+    return 2 * rows * columns * (int(right[1]) // op.groups if op.transpose_left else _other(op, right))
+
+
+def _other(op: GroupedMatMul, weights: Shape) -> int:
+    """The columns of a group of the result."""
+    a, b = (int(d) for d in weights)
+    return (a if op.shared else a // op.groups) if op.transpose_right else b
+
+
 def seconds(program: Program, samples: int) -> float:
     """About how long the reference engine takes for one batch."""
     elements = 0
     for equation in program.equations:
-        if not isinstance(equation.op, MatMul):
+        if not isinstance(equation.op, MatMul | GroupedMatMul):
             wide = max((s.shape for s in (equation.target, *equation.operands)), key=len)
             count = 1
             for size in wide:

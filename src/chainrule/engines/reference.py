@@ -19,7 +19,21 @@ from chainrule.engines.flushing import RAISING, all_flushed, carefully, flushed,
 from chainrule.engines.philox import random_words
 from chainrule.engines.recent import Recent
 from chainrule.program.equation import Equation, Program
-from chainrule.program.op import Beside, Columns, Elementwise, Gather, Mask, MatMul, OneHot, Reduce, ScatterAdd
+from chainrule.program.op import (
+    AtRows,
+    Beside,
+    Columns,
+    Elementwise,
+    Gather,
+    GroupedMatMul,
+    Mask,
+    MatMul,
+    OneHot,
+    Reduce,
+    ReduceGroups,
+    Repeat,
+    ScatterAdd,
+)
 from chainrule.program.scalar import Apply, Constant, Expression, Reduction, Variable, children
 from chainrule.program.symbol import BATCH, STORED, Symbol
 from chainrule.program.walk import parts, variables
@@ -74,6 +88,8 @@ SCALAR: Functions = {
     "sqrt": np.sqrt,
     "erf": _erf,
     "erfc": _erfc,
+    "sin": np.sin,
+    "cos": np.cos,
     "abs": np.abs,
     "sign": np.sign,
     "minimum": np.minimum,
@@ -99,14 +115,47 @@ _AXES = {"rows": {"axis": 0}, "columns": {"axis": 1, "keepdims": True}, "all": {
 
 
 def _product(left: Array, right: Array) -> Array:
-    """The product of two matrices; what is summed over is taken in parts where it is long, so that digits are kept."""
-    depth = left.shape[1]
+    """The product of two matrices, or of each two of as many.
+
+    What is summed over is taken in parts where it is long, so that digits are kept.
+    """
+    depth = left.shape[-1]
     if depth <= LONG:
         return np.asarray(np.matmul(left, right))
-    total = np.matmul(left[:, :LONG], right[:LONG])
+    total = np.matmul(left[..., :LONG], right[..., :LONG, :])
     for first in range(LONG, depth, LONG):
-        total += np.matmul(left[:, first : first + LONG], right[first : first + LONG])
+        total += np.matmul(left[..., first : first + LONG], right[..., first : first + LONG, :])
     return np.asarray(total)
+
+
+def _grouped(op: GroupedMatMul, left: str, right: str) -> Evaluate:
+    """The product of each group: what stands side by side (m, g·n) as (g, m, n), matrices as (g, a, b).
+
+    Where the matrix is shared, samples and groups are rows of one product.
+    """
+    g = op.groups
+
+    def stacked(value: Array) -> Array:
+        return value.reshape(len(value), g, value.shape[1] // g).swapaxes(0, 1)
+
+    def rows(value: Array) -> Array:
+        return value.reshape(len(value) * g, value.shape[1] // g)
+
+    def shared(v: dict[str, Any]) -> Array:
+        W = v[right].T if op.transpose_right else v[right]
+        return _product(rows(v[left]), W).reshape(len(v[left]), g * W.shape[1])
+
+    def each(v: dict[str, Any]) -> Array:
+        W = v[right].reshape(g, len(v[right]) // g, v[right].shape[1])
+        W = W.swapaxes(1, 2) if op.transpose_right else W
+        return _product(stacked(v[left]), W).swapaxes(0, 1).reshape(len(v[left]), g * W.shape[2])
+
+    def weights(v: dict[str, Any]) -> Array:
+        if op.shared:
+            return _product(rows(v[left]).T, rows(v[right]))
+        return _product(stacked(v[left]).swapaxes(1, 2), stacked(v[right])).reshape(v[left].shape[1], -1)
+
+    return weights if op.transpose_left else shared if op.shared else each
 
 
 def _sum_of_rows(x: Array) -> Array:
@@ -117,9 +166,14 @@ def _sum_of_rows(x: Array) -> Array:
     return _sum_of_rows(np.add.reduceat(x, starts, axis=0))
 
 
-def _tokens(tokens: Array, rows: int) -> Array:
-    """The tokens.  The user's array may change while a fit runs: whatever it holds then, it names a row."""
-    return np.minimum(tokens.view(np.uint64), np.uint64(rows - 1))
+def named_rows(op: Gather | ScatterAdd | AtRows, tokens: Array, count: int) -> tuple[Array, Array | None]:
+    """The rows (m, c) of a table of so many that the tokens name, and which of them are meant; None for all.
+
+    The user's array may change while a fit runs: whatever it holds then, it names a row.
+    """
+    read = (tokens if op.column is None else tokens[:, op.column : op.column + 1]).view(np.uint64)
+    rows = np.minimum(read + np.array(op.starts, np.uint64) if op.starts else read, np.uint64(count - 1))
+    return rows, None if op.padding is None else read != op.padding
 
 
 _DEEP = 50
@@ -214,17 +268,44 @@ def handler(equation: Equation, dtype: np.dtype[Any], functions: Functions = SCA
             return lambda v: function(value(v), **axes)
         case Gather():
             table, tokens = names
-            return lambda v: v[table][_tokens(v[tokens], len(v[table]))].reshape(len(v[tokens]), -1)
-        case ScatterAdd(rows):
+
+            def gather(v: dict[str, Any]) -> Array:
+                rows, some = named_rows(op, v[tokens], len(v[table]))
+                looked_up = v[table][rows]
+                if some is not None:
+                    looked_up[~some] = 0
+                return np.asarray(looked_up.sum(axis=1) if op.starts else looked_up.reshape(len(rows), -1))
+
+            return gather
+        case ScatterAdd(count):
             pieces, tokens = names
-            width = equation.target.shape[1]
+            width = int(equation.target.shape[1])
 
             def scatter(v: dict[str, Any]) -> Array:
-                result = np.zeros((rows, int(width)), dtype)
-                np.add.at(result, _tokens(v[tokens], rows).reshape(-1), v[pieces].reshape(-1, int(width)))
+                rows, some = named_rows(op, v[tokens], count)
+                parts = v[pieces].reshape(len(rows), op.columns(equation.operands[1]), width)
+                parts = np.broadcast_to(parts, (*rows.shape, width))
+                result = np.zeros((count, width), dtype)
+                if some is None:
+                    np.add.at(result, rows.reshape(-1), parts.reshape(-1, width))
+                else:
+                    np.add.at(result, rows[some], parts[some])
                 return result
 
             return scatter
+        case AtRows(expression):
+            table, tokens = names[:2]
+            value = evaluator(expression, dtype, functions)
+
+            def at_rows(v: dict[str, Any]) -> Array:
+                rows, some = named_rows(op, v[tokens], len(v[table]))
+                named = np.unique(rows if some is None else rows[some])
+                result = v[table].copy()
+                own = {s.name: v[s.name][named] if len(s.shape) == 2 else v[s.name] for s in equation.operands[2:]}
+                result[named] = value({**own, table: v[table][named]})
+                return np.asarray(result)
+
+            return at_rows
         case Mask(rate, stream, columns):
             seed, step = names
             least = math.floor(rate * 2**32)
@@ -247,6 +328,20 @@ def handler(equation: Equation, dtype: np.dtype[Any], functions: Functions = SCA
         case Columns(start, count):
             (whole,) = names
             return lambda v: v[whole][:, start : start + count].copy()
+        case GroupedMatMul():
+            return _grouped(op, *names)
+        case Repeat(times, within):
+            (one,) = names
+            return lambda v: np.repeat(v[one], times, axis=1) if within else np.tile(v[one], (1, times))
+        case ReduceGroups(kind, groups, within):
+            (beside_each_other,) = names
+            width, fold = int(equation.operands[0].shape[1]) // groups, np.sum if kind == "sum" else np.max
+
+            def folded(v: dict[str, Any]) -> Array:
+                whole = v[beside_each_other]
+                return np.asarray(fold(whole.reshape(len(whole), groups, width), axis=2 if within else 1))
+
+            return folded
         case _:
             assert_never(op)
 

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from chainrule.describe.losses import Cost
 from chainrule.describe.network import NetworkSpec
 from chainrule.engines.base import Engine
-from chainrule.engines.reference import ReferenceEngine, evaluator
+from chainrule.engines.reference import ReferenceEngine, evaluator, named_rows
 from chainrule.errors import DataError, SpecError, expected, unknown_name
 from chainrule.program.equation import Equation, Program
-from chainrule.program.op import MatMul, Reduce, ScatterAdd
+from chainrule.program.op import GroupedMatMul, MatMul, Reduce, ScatterAdd
 from chainrule.program.symbol import BATCH, Symbol
 from chainrule.rules.derive import derive
 from chainrule.rules.mean_at_weights import mean_at_weights
@@ -88,14 +88,21 @@ def _each(part: tuple[Equation, ...], traced: Mapping[str, Any], shape: tuple[in
         match op:
             case MatMul():
                 total += values[0][:, :, None] * values[1][:, None, :]  # g_i = a_i dz_iᵀ
+            case GroupedMatMul(groups, shared=shared):
+                a, dz = (value.reshape(len(value), groups, value.shape[1] // groups) for value in values)
+                each = a[:, :, :, None] * dz[:, :, None, :]  # of each group
+                total += each.sum(axis=1) if shared else each.reshape(len(a), *shape)
             case Reduce(_, over, expression):
                 each = case_value(expression, traced, case)
                 total += each.sum(axis=1) if over == "all" else each
             case ScatterAdd():
                 pieces, tokens = values
-                width = shape[1]
-                sample = np.repeat(np.arange(len(tokens)), tokens.shape[1])
-                np.add.at(total, (sample, tokens.reshape(-1)), pieces.reshape(-1, width))
+                rows, some = named_rows(op, tokens, shape[0])
+                each = pieces.reshape(len(rows), op.columns(equation.operands[1]), shape[1])
+                each = np.broadcast_to(each, (*rows.shape, shape[1]))
+                sample = np.broadcast_to(np.arange(len(rows))[:, None], rows.shape)
+                chosen = np.ones(rows.shape, bool) if some is None else some
+                np.add.at(total, (sample[chosen], rows[chosen]), each[chosen])
     return total
 
 
@@ -107,7 +114,8 @@ def case_value(expression: Any, traced: Mapping[str, Any], case: Case) -> Array:
 def gradient_norms(spec: NetworkSpec, case: Case) -> dict[str, Array]:
     """‖∂L_i/∂θ‖ of each sample by parameter, (m,), and of all together under "all"; no array of m gradients is made.
 
-    A dense layer's is ‖a_i‖ ‖dz_i‖.  A table's rows are added up within a sample first, as a token may come twice.
+    A dense layer's is ‖a_i‖ ‖dz_i‖.  A table's rows are added up within a sample first, as a token may come twice;
+    so are the groups of a shared matrix.
     """
     program, symbols = squared_norms(_apart(spec, case))
     values = case.run(program, tuple(s.name for s in symbols.values()))

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from chainrule import model_file
 from chainrule.checks import positive_integer
-from chainrule.describe.layers import BatchNorm, Dense, Dropout, Embedding, GivenActivation, Layer, LayerNorm
+from chainrule.describe.embedding import Embedding
+from chainrule.describe.layers import BatchNorm, Dense, Dropout, GivenActivation, Layer, LayerNorm
 from chainrule.describe.optimizers import SGD, Optimizer
 from chainrule.errors import DataError, SpecError, expected
 from chainrule.language import sampling

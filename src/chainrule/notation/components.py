@@ -12,19 +12,33 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from chainrule.notation.activations import Activated, Activations
-from chainrule.notation.beside import side_by_side
+from chainrule.notation.beside import in_groups, over_groups, side_by_side
 from chainrule.notation.jacobian import Jacobian, jacobian
 from chainrule.notation.lines import FAMILIAR, STABLE, USUAL, Line, ends_of, expanded, uncut
 from chainrule.notation.names import Names
 from chainrule.notation.tables import Notation
 from chainrule.notation.tree import Apply, Call, Delta, Fold, Leaf, Math, Number, Phrase, Relation
-from chainrule.notation.typeset import Atom, Frac, Look, Row, Scripts, joined
+from chainrule.notation.typeset import TIMES, Atom, Frac, Look, Row, Scripts, joined, row
 from chainrule.program.equation import Equation, Program
-from chainrule.program.op import Beside, Columns, Elementwise, Gather, Mask, MatMul, OneHot, Reduce, ScatterAdd
+from chainrule.program.op import (
+    AtRows,
+    Beside,
+    Columns,
+    Elementwise,
+    Gather,
+    GroupedMatMul,
+    Mask,
+    MatMul,
+    OneHot,
+    Reduce,
+    ReduceGroups,
+    Repeat,
+    ScatterAdd,
+)
 from chainrule.program.scalar import Apply as Applied
 from chainrule.program.scalar import Constant, Expression, Reduction, Variable, is_zero
 from chainrule.program.symbol import BATCH, STORED, Shape, Symbol, broadcast
-from chainrule.program.text import number
+from chainrule.program.text import lookup_text, lookup_words, number
 from chainrule.program.walk import replace as exchange
 from chainrule.program.walk import variables
 
@@ -227,7 +241,24 @@ class Components:
                 return self._expression(expression, place)
             case Reduce(kind, over, expression):
                 return self._reduced(kind, over, expression, place)
-            case Gather() | ScatterAdd() | Mask() | OneHot() | Beside() | Columns():
+            case AtRows(expression):
+                of = self._expression(expression, place)
+                words = Row((Atom("  in rows ", "text"), self.names.leaf(operands[1]).look,
+                             Atom(f"{lookup_text(op)}{lookup_words(op)}", "text")))  # fmt: skip
+                return Phrase(
+                    equation.target.name, words, array=False, letters=self._letters(equation.target, place), of=of
+                )
+            case (
+                Gather()
+                | ScatterAdd()
+                | Mask()
+                | OneHot()
+                | Beside()
+                | Columns()
+                | GroupedMatMul()
+                | Repeat()
+                | ReduceGroups()
+            ):
                 return Phrase(equation.target.name, self._phrase(equation, place), False,
                               self._letters(equation.target, place))  # fmt: skip
             case _:
@@ -275,15 +306,23 @@ class Components:
         match equation.op:
             case Gather():
                 entry = (Atom("entry ", "text"), node, Atom(" of the rows of ", "text"), looks[0])
-                return Row((*entry, Atom(" at ", "text"), Scripts(looks[1], sample), Atom(", side by side", "text")))
+                how = f"{lookup_text(equation.op)}{lookup_words(equation.op, 'side by side')}"
+                return Row((*entry, Atom(" at ", "text"), Scripts(looks[1], sample), Atom(how, "text")))
             case ScatterAdd():
-                return Row((looks[0], Atom(" added into rows ", "text"), looks[1]))
+                how = f"{lookup_text(equation.op)}{lookup_words(equation.op)}"
+                return Row((looks[0], Atom(" added into rows ", "text"), looks[1], Atom(how, "text")))
             case Mask(rate, _, _):
                 return Row((Atom("1 with probability ", "text"), Atom(number(round(1 - rate, 12)), "number"),
                             Atom(", else 0", "text")))  # fmt: skip
             case Beside():
-                whole = side_by_side(equation.op, equation.operands, looks, "|")
+                return Scripts(side_by_side(equation.op, equation.operands, looks, "|"), joined([node, sample], ","))
+            case GroupedMatMul(_, transpose_left, transpose_right):
+                turned = zip(looks, (transpose_left, transpose_right), strict=True)
+                factors = [Scripts(x, None, Atom("ᵀ")) if turn else x for x, turn in turned]
+                whole = in_groups(equation.op, row(factors[0], TIMES, factors[1]))
                 return Scripts(whole, joined([node, sample], ","))
+            case Repeat() | ReduceGroups():
+                return Scripts(over_groups(equation.op, looks[0], columns=False), joined([node, sample], ","))
             case Columns(start):
                 shifted = joined([node, Atom(str(start), "number")], "+") if start else node
                 return Scripts(looks[0], joined([shifted, sample], ","))

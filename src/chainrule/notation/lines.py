@@ -12,7 +12,17 @@ from dataclasses import dataclass
 from chainrule.describe.activations import ACTIVATIONS
 from chainrule.describe.losses import canonical_pairs
 from chainrule.program.equation import Equation, Program
-from chainrule.program.op import Beside, Columns, Elementwise, MatMul, OneHot, Reduce
+from chainrule.program.op import (
+    Beside,
+    Columns,
+    Elementwise,
+    GroupedMatMul,
+    MatMul,
+    OneHot,
+    Reduce,
+    ReduceGroups,
+    Repeat,
+)
 from chainrule.program.scalar import Apply, Expression, Reduction, Variable, children
 from chainrule.program.symbol import Symbol
 from chainrule.program.walk import occurrences, replace
@@ -91,6 +101,10 @@ def uncut(line: Line) -> bool:
     )
 
 
+_SMALL = (MatMul, Reduce, Beside, Columns, GroupedMatMul, Repeat, ReduceGroups)
+"""Operations whose value may be written where it is used."""
+
+
 def lines(program: Program, *, jacobians: bool = False) -> list[Line]:
     """The lines of a program, in order; jacobians: whether dZ of a vector-valued activation is one line."""
     given = {s.name for s in program.given}
@@ -108,7 +122,7 @@ def lines(program: Program, *, jacobians: bool = False) -> list[Line]:
     for name, equation in made_by.items():
         mine = users.get(name, [])
         role = equation.target.role
-        small = isinstance(equation.op, MatMul | Reduce | Beside | Columns) and role in ("temporary", "inner", "loss")
+        small = isinstance(equation.op, _SMALL) and role in ("temporary", "inner", "loss")
         small = small or (isinstance(equation.op, Elementwise) and role == "temporary" and not _repeats(equation))
         small = small and name != program.prediction.name
         if name not in hidden and small and len(mine) == 1 and not _of_a_sample(equation) and _open(mine[0], name):

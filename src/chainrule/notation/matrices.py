@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import assert_never
 
 from chainrule.notation.activations import Activations
-from chainrule.notation.beside import side_by_side, span
+from chainrule.notation.beside import in_groups, over_groups, side_by_side, span
 from chainrule.notation.lines import FAMILIAR, STABLE, USUAL, Line, ends_of, uncut
 from chainrule.notation.names import Names
 from chainrule.notation.tables import Notation
@@ -27,15 +27,33 @@ from chainrule.notation.tree import (
     Relation,
     Transpose,
 )
-from chainrule.notation.typeset import Atom, Look, Row
+from chainrule.notation.typeset import TIMES, Atom, Look, Row, Scripts, row
 from chainrule.program.equation import Equation, Program
-from chainrule.program.op import Beside, Columns, Elementwise, Gather, Mask, MatMul, OneHot, Op, Reduce, ScatterAdd
+from chainrule.program.op import (
+    AtRows,
+    Beside,
+    Columns,
+    Elementwise,
+    Gather,
+    GroupedMatMul,
+    Mask,
+    MatMul,
+    OneHot,
+    Op,
+    Reduce,
+    ReduceGroups,
+    Repeat,
+    ScatterAdd,
+)
 from chainrule.program.scalar import Apply as Applied
 from chainrule.program.scalar import Constant, Expression, Reduction, Variable
 from chainrule.program.symbol import STORED, Symbol
-from chainrule.program.text import number
+from chainrule.program.text import lookup_text, lookup_words, number
 from chainrule.program.walk import replace as exchange
 from chainrule.program.walk import variables
+
+_PUT_TOGETHER = (Beside, Columns, Repeat, ReduceGroups)
+"""Operations that put values together, or take them apart, column by column."""
 
 
 class Matrices:
@@ -152,7 +170,23 @@ class Matrices:
                 return self._expression(expression, want)
             case Reduce(kind, over, expression):
                 return self._reduced(kind, over, expression, want)
-            case Gather() | ScatterAdd() | Mask() | OneHot() | Beside() | Columns():
+            case AtRows(expression):
+                of = self._expression(expression, want)
+                line = "columns" if "data" in self.notation.flipped else "rows"
+                words = Row((Atom(f"  in {line} ", "text"), self.names.leaf(operands[1]).look,
+                             Atom(f"{lookup_text(op)}{lookup_words(op)}", "text")))  # fmt: skip
+                return Phrase(equation.target.name, words, flipped=self.names.flipped(equation.target), of=of)
+            case (
+                Gather()
+                | ScatterAdd()
+                | Mask()
+                | OneHot()
+                | Beside()
+                | Columns()
+                | GroupedMatMul()
+                | Repeat()
+                | ReduceGroups()
+            ):
                 own = self._said_in(equation)
                 phrase = Phrase(equation.target.name, self._phrase(equation, own), flipped=own)
                 return phrase if own == want else Transpose(phrase)
@@ -167,28 +201,43 @@ class Matrices:
 
     def _said_in(self, equation: Equation) -> bool:
         """The orientation of what is said in words: of its operands where these are put together, or one is cut."""
-        put_together = isinstance(equation.op, Beside | Columns)
+        put_together = isinstance(equation.op, _PUT_TOGETHER)
         return self.names.flipped(equation.operands[0] if put_together else equation.target)
 
     def _phrase(self, equation: Equation, own: bool) -> Look:
-        columns = own if isinstance(equation.op, Beside | Columns) else "data" in self.notation.flipped
+        columns = own if isinstance(equation.op, _PUT_TOGETHER) else "data" in self.notation.flipped
         line = "columns" if columns else "rows"
         looks = [self.names.leaf(s).look for s in equation.operands]
         match equation.op:
             case Gather():
                 beside = "one below the other" if columns else "side by side"
-                return Row((Atom(f"{line} of ", "text"), looks[0], Atom(" at ", "text"), looks[1],
-                            Atom(f", {beside}", "text")))  # fmt: skip
+                how = f"{lookup_text(equation.op)}{lookup_words(equation.op, beside)}"
+                return Row((Atom(f"{line} of ", "text"), looks[0], Atom(" at ", "text"), looks[1], Atom(how, "text")))
             case ScatterAdd():
-                return Row((looks[0], Atom(f" added into {line} ", "text"), looks[1]))
+                how = f"{lookup_text(equation.op)}{lookup_words(equation.op)}"
+                return Row((looks[0], Atom(f" added into {line} ", "text"), looks[1], Atom(how, "text")))
             case Mask(rate, _, _):
                 return Row((Atom("1 with probability ", "text"), Atom(number(round(1 - rate, 12)), "number"),
                             Atom(", else 0", "text")))  # fmt: skip
             case Beside():
                 return side_by_side(equation.op, equation.operands, looks, ";" if columns else "|")
+            case GroupedMatMul():
+                return in_groups(equation.op, self._product_look(equation, equation.op, own))
+            case Repeat() | ReduceGroups():
+                return over_groups(equation.op, looks[0], columns=columns)
             case Columns(start, count):
                 return Row((looks[0], Atom(f"[{'rows' if columns else 'columns'} {span(start, count)}]", "text")))
         return Row((Atom(f"one-hot {line} of ", "text"), looks[0]))
+
+    def _product_look(self, equation: Equation, op: GroupedMatMul, want: bool) -> Look:
+        """The factors in the order and orientation of this notation."""
+        factors: list[Look] = []
+        for symbol, turned in zip(equation.operands, (op.transpose_left, op.transpose_right), strict=True):
+            leaf = self.names.leaf(symbol)
+            turn = leaf.flipped != (turned != want)
+            factors.append(Scripts(leaf.look, None, Atom("ᵀ")) if turn else leaf.look)
+        first, second = reversed(factors) if want else factors
+        return row(first, TIMES, second)
 
     def _reduced(self, kind: str, over: str, e: Expression, want: bool) -> Math:
         """Σ or max; the body in the orientation that gives the wanted one."""

@@ -25,6 +25,8 @@ _MEANING: Mapping[str, Callable[..., float]] = {
     "sqrt": math.sqrt,
     "erf": math.erf,
     "erfc": math.erfc,
+    "sin": math.sin,
+    "cos": math.cos,
     "abs": abs,
     "sign": lambda a: float((a > 0) - (a < 0)),
     "minimum": min,

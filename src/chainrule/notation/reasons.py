@@ -30,6 +30,10 @@ RULES: Mapping[str, str] = {
     "clipping": "clipping: the squared size of a gradient",
     "clipping by the global norm": "clipping: all gradients are shortened alike where together they are too long",
     "running statistics": "running mean: a part of the old value and a part of this batch's",
+    "rows of the batch": "only the rows that the batch names: the gradient of the others is 0, which leaves them as "
+    "they are",
+    "rows of the batch, lazily": "only the rows that the batch names, lazily: the others keep their values and what is "
+    "remembered of them, which the optimizer would change otherwise",
     "tangent": "tangent: each operand's change times the slope by it, added up",
 }
 """What each rule's name stands for; of layers, optimizers and canonical pairs where they are described."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from chainrule.errors import FormulaError
 from chainrule.program.equation import Program
-from chainrule.program.op import Elementwise, Reduce
+from chainrule.program.op import AtRows, Elementwise, Reduce
 from chainrule.program.scalar import Variable
 from chainrule.program.text import LARGEST
 from chainrule.program.walk import occurrences
@@ -19,7 +19,7 @@ def writable(program: Program) -> Program:
     inner: dict[str, int] = {}
     for equation in program.equations:
         target, op = equation.target, equation.op
-        if not isinstance(op, Elementwise | Reduce):
+        if not isinstance(op, Elementwise | Reduce | AtRows):
             continue
         counts = occurrences(op.expression).items()
         size = sum(n * (inner.get(x.name, 1) if isinstance(x, Variable) else 1) for x, n in counts)

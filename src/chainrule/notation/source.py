@@ -13,7 +13,21 @@ from typing import assert_never
 
 from chainrule.notation.size import writable
 from chainrule.program.equation import Equation, Program
-from chainrule.program.op import Beside, Columns, Elementwise, Gather, Mask, MatMul, OneHot, Reduce, ScatterAdd
+from chainrule.program.op import (
+    AtRows,
+    Beside,
+    Columns,
+    Elementwise,
+    Gather,
+    GroupedMatMul,
+    Mask,
+    MatMul,
+    OneHot,
+    Reduce,
+    ReduceGroups,
+    Repeat,
+    ScatterAdd,
+)
 from chainrule.program.scalar import Apply, Constant, Expression, Variable
 from chainrule.program.symbol import BATCH, STORED, Symbol, shape_text
 from chainrule.program.text import ATOM, PRECEDENCE
@@ -23,7 +37,8 @@ _INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/"}
 _COMPARE = {"lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!="}
 _CALLS = {
     "exp": "np.exp", "expm1": "np.expm1", "log": "np.log", "log1p": "np.log1p", "tanh": "np.tanh",
-    "sigmoid": "sigmoid", "softplus": "softplus", "sqrt": "np.sqrt", "erf": "erf", "erfc": "erfc", "abs": "np.abs",
+    "sigmoid": "sigmoid", "softplus": "softplus", "sqrt": "np.sqrt", "erf": "erf", "erfc": "erfc", "sin": "np.sin",
+    "cos": "np.cos", "abs": "np.abs",
     "sign": "np.sign", "minimum": "np.minimum", "maximum": "np.maximum", "pow": "np.power",
 }  # fmt: skip
 _AXES = {"rows": ", axis=0", "columns": ", axis=1, keepdims=True", "all": ""}
@@ -129,13 +144,19 @@ def _right(equation: Equation, within: Mapping[str, str], samples: str) -> str:
             if op.shape(equation.operands) == shape:
                 return text
             sizes = ", ".join(samples if d == BATCH else str(d) for d in shape)
-            return f"np.broadcast_to({text}, ({sizes}{',' * (len(shape) == 1)}))"
+            return f"np.broadcast_to({text}, ({sizes}{',' * (len(shape) == 1)})).copy()"
         case Reduce(kind, over, e):
             return f"np.{kind}({_expression(e, within)[0]}{_AXES[over]})"
         case Gather():
-            return f"{names[0]}[{names[1]}].reshape(len({names[1]}), -1)"
+            return _looked_up(op, *names)
         case ScatterAdd(rows):
             return f"np.zeros(({rows}, {shape[1]}))"
+        case AtRows(e):
+            at = _named_rows(op, names[1])
+            named = f"np.isin(np.arange({shape[0]}), {at})"
+            if op.padding is not None:
+                named += f" & (np.arange({shape[0]}) != {op.padding})"
+            return f"np.where(({named})[:, None], {_expression(e, within)[0]}, {names[0]})"
         case Mask(rate, stream, columns):
             return f"mask({rate!r}, {names[0]}, {names[1]}, {stream}, {samples}, {columns})"
         case OneHot(classes):
@@ -144,8 +165,65 @@ def _right(equation: Equation, within: Mapping[str, str], samples: str) -> str:
             return f"np.concatenate([{', '.join(_pieces(op, equation.operands))}], axis=1)"
         case Columns(start, count):
             return f"{names[0]}[:, {start}:{start + count}]"
+        case GroupedMatMul():
+            return _grouped(op, equation.operands)
+        case Repeat(times):
+            return f"np.repeat({names[0]}, {times}, axis=1)" if op.within else f"np.tile({names[0]}, (1, {times}))"
+        case ReduceGroups(kind, groups):
+            stacked = f"{names[0]}.reshape(len({names[0]}), {groups}, {int(equation.operands[0].shape[1]) // groups})"
+            return f"np.{kind}({stacked}, axis={2 if op.within else 1})"
         case _:
             assert_never(op)
+
+
+def _grouped(op: GroupedMatMul, operands: tuple[Symbol, ...]) -> str:
+    """The product of each group, as the reference engine takes it."""
+    (left, right), g = operands, op.groups
+    a, b = int(left.shape[1]) // g, int(right.shape[1])
+    if op.transpose_left:
+        b //= g
+        if op.shared:
+            return f"{left}.reshape(-1, {a}).T @ {right}.reshape(-1, {b})"
+        turned = f"{left}.reshape(len({left}), {g}, {a}).transpose(1, 2, 0)"
+        other = f"{right}.reshape(len({right}), {g}, {b}).swapaxes(0, 1)"
+        return f"({turned} @ {other}).reshape({g * a}, {b})"
+    below = int(right.shape[0]) // (1 if op.shared else g)
+    width = g * (below if op.transpose_right else b)
+    if op.shared:
+        product = f"({left}.reshape(-1, {a}) @ {right}{'.T' * op.transpose_right})"
+        return f"{product}.reshape(len({left}), {width})"
+    stacked = f"{left}.reshape(len({left}), {g}, {a}).swapaxes(0, 1)"
+    weights = f"{right}.reshape({g}, {below}, {b}){'.swapaxes(1, 2)' * op.transpose_right}"
+    return f"({stacked} @ {weights}).swapaxes(0, 1).reshape(len({left}), {width})"
+
+
+def _named_rows(op: Gather | ScatterAdd | AtRows, tokens: str) -> str:
+    """The rows that the tokens name, as code."""
+    if op.starts:
+        return f"{tokens} + np.array([{', '.join(map(str, op.starts))}])"
+    return tokens if op.column is None else f"{tokens}[:, {op.column}]"
+
+
+def _looked_up(op: Gather, table: str, tokens: str) -> str:
+    rows = _named_rows(op, tokens)
+    value = f"{table}[{rows}]"
+    if op.padding is not None:
+        value = f"np.where(({rows} != {op.padding})[..., None], {value}, 0)"
+    if op.starts:
+        return f"{value}.sum(axis=1)"
+    return value if op.column is not None else f"{value}.reshape(len({tokens}), -1)"
+
+
+def _added(op: ScatterAdd, target: str, pieces: str, tokens: str, width: int) -> str:
+    rows = _named_rows(op, tokens)
+    if op.starts:
+        return f"np.add.at({target}, {rows}, {pieces}[:, None])"
+    if op.padding is not None:
+        some = f"{rows} != {op.padding}"
+        return f"np.add.at({target}, {rows}[{some}], {pieces}.reshape(*{rows}.shape, -1)[{some}])"
+    if op.column is not None:
+        return f"np.add.at({target}, {rows}, {pieces})"
+    return f"np.add.at({target}, {tokens}.reshape(-1), {pieces}.reshape(-1, {width}))"
 
 
 def _rows(program: Program) -> str:
@@ -170,7 +248,7 @@ def _code(equation: Equation, within: Mapping[str, str], samples: str) -> str:
     code = f"{target} = {_right(equation, within, samples)}"
     if isinstance(equation.op, ScatterAdd):
         pieces, tokens = (s.name for s in equation.operands)
-        code += f"\nnp.add.at({target}, {tokens}.reshape(-1), {pieces}.reshape(-1, {equation.target.shape[1]}))"
+        code += f"\n{_added(equation.op, target, pieces, tokens, int(equation.target.shape[1]))}"
     return code
 
 
@@ -179,12 +257,12 @@ def source_lines(program: Program) -> list[CodeLine]:
     uses: dict[str, int] = {}
     for equation in writable(program).equations:
         counts: Mapping[str, int] = Counter(s.name for s in equation.operands)
-        if isinstance(equation.op, Elementwise | Reduce):
+        if isinstance(equation.op, Elementwise | Reduce | AtRows):
             counts = {x.name: k for x, k in occurrences(equation.op.expression).items() if isinstance(x, Variable)}
         for name, count in counts.items():
             uses[name] = uses.get(name, 0) + count
     read_by_expression = {
-        s.name for e in program.equations if isinstance(e.op, Elementwise | Reduce) for s in e.operands
+        s.name for e in program.equations if isinstance(e.op, Elementwise | Reduce | AtRows) for s in e.operands
     }
     ends = {program.prediction.name, *(g.name for _, g in program.gradients)}
     within: dict[str, str] = {}

@@ -21,6 +21,8 @@ from chainrule.program.text import ATOM, PRECEDENCE, number
 
 SUM, TERM, FACTOR = PRECEDENCE["add"], PRECEDENCE["mul"], PRECEDENCE["neg"]
 CONSTANTS: Mapping[float, Look] = {
+    3.141592653589793: Atom("π"),
+    6.283185307179586: Row((Atom("2", "number"), Atom("π"))),
     1.4142135623730951: Root(Atom("2", "number")),
     1.1283791670955126: Row((Atom("2", "number"), Atom("/", "letter"), Root(Atom("π")))),
     0.7978845608028654: Root(Row((Atom("2", "number"), Atom("/", "letter"), Atom("π")))),
@@ -159,6 +161,8 @@ class Phrase:
     """Its indices, in components."""
     flipped: bool = False
     """Whether it stands for the transpose of the program's array."""
+    of: Math | None = None
+    """What stands before the words, if anything does."""
 
 
 Math = Number | Leaf | Transpose | Product | Apply | Fold | Call | Diagonal | Delta | Phrase
@@ -213,7 +217,8 @@ class Typesetter:
             case Leaf():
                 return m.look, ATOM
             case Phrase(_, look):
-                return look, SUM
+                whole = look if m.of is None else Row((self.look(m.of), look))
+                return whole, ATOM if isinstance(whole, Fenced) else SUM
             case Delta(left, right):
                 return Scripts(Atom("δ"), joined([Atom(left), Atom(right)], ",")), ATOM
             case Transpose(inside):

@@ -5,15 +5,19 @@ from chainrule.program.equation import Equation, Program
 from chainrule.program.layout import ParameterLayout
 from chainrule.program.op import (
     OPERATIONS,
+    AtRows,
     Beside,
     Columns,
     Elementwise,
     Gather,
+    GroupedMatMul,
     Mask,
     MatMul,
     OneHot,
     Op,
     Reduce,
+    ReduceGroups,
+    Repeat,
     ScatterAdd,
 )
 from chainrule.program.scalar import Expression
@@ -22,12 +26,14 @@ from chainrule.program.verify import verify
 
 __all__ = [
     "OPERATIONS",
+    "AtRows",
     "Beside",
     "Columns",
     "Elementwise",
     "Equation",
     "Expression",
     "Gather",
+    "GroupedMatMul",
     "Mask",
     "MatMul",
     "OneHot",
@@ -35,6 +41,8 @@ __all__ = [
     "ParameterLayout",
     "Program",
     "Reduce",
+    "ReduceGroups",
+    "Repeat",
     "ScatterAdd",
     "Symbol",
     "differentiate",

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from chainrule.errors import FormulaError
 from chainrule.program.equation import Equation, operands_of, shape_of
-from chainrule.program.op import Elementwise, MatMul, Op, Reduce
+from chainrule.program.op import AtRows, Elementwise, Gather, MatMul, Op, Reduce, ReduceGroups, Repeat
 from chainrule.program.parse import source
 from chainrule.program.scalar import (
     ONE,
@@ -22,7 +22,7 @@ from chainrule.program.scalar import (
     Variable,
     apply,
 )
-from chainrule.program.symbol import BATCH, Shape, Symbol, shape_text
+from chainrule.program.symbol import BATCH, GIVEN, Shape, Symbol, shape_text
 from chainrule.program.walk import occurrences, replace, variables, walk
 
 Partials = tuple[tuple[Symbol, Expression], ...]
@@ -36,8 +36,25 @@ class Fill(NamedTuple):
     """The number."""
 
 
-Initial = str | float | Fill
-"""The name of an initialiser, s for N(0, s²), or the same number everywhere."""
+class Values(NamedTuple):
+    """First values that are given, row after row."""
+
+    numbers: tuple[float, ...]
+    """As many as there are elements."""
+
+
+class InGroups(NamedTuple):
+    """Matrices below each other, each with first values of its own."""
+
+    each: Initial
+    """How each is drawn."""
+    groups: int
+    """How many there are."""
+
+
+Initial = str | float | Fill | Values | InGroups
+"""The name of an initialiser, s for N(0, s²), the same number everywhere, the numbers themselves, or matrices that are
+drawn one by one."""
 SIZE = Symbol(BATCH, (), "size")
 """m, the batch's size."""
 _CHEAP = frozenset({"add", "sub", "neg", "mul", "abs", "sign", "stop", "where", "maximum", "minimum"})
@@ -60,12 +77,18 @@ class Builder:
     partials: dict[str, Partials] = field(default_factory=dict)
     """By target, its partial derivatives where a named rule replaces `differentiate`: the slope of a sigmoid in terms
     of its own value, a canonical pair."""
+    sparse: dict[str, tuple[Symbol, Gather]] = field(default_factory=dict)
+    """By parameter, the tokens and the lookup that name the rows that an update is for; none of it for all rows."""
+    zero_rows: dict[str, int] = field(default_factory=dict)
+    """By parameter, the row that is 0 at first, and stays so as nothing reads it."""
     statistics: list[tuple[Symbol, Expression]] = field(default_factory=list)
     """Running values and what overwrites them."""
     initials: dict[str, Initial] = field(default_factory=dict)
     """The first value of each parameter and statistic, in the order in which they were declared."""
     activations: list[tuple[Symbol, Symbol]] = field(default_factory=list)
     """(A, Z) of each activation A = g(Z); (Z, Z) where it is the identity and Z itself goes on."""
+    in_groups: list[tuple[Symbol, Symbol]] = field(default_factory=list)
+    """(A, Z) of each activation that is taken over the features of a group, group by group."""
     layer: int | None = None
     """The place of the layer whose equations are being written."""
     _copies: dict[str, int] = field(default_factory=dict, repr=False)
@@ -85,15 +108,20 @@ class Builder:
 
     def parameter(self, draft: Symbol, shape: Shape, initial: Initial = "zeros") -> Symbol:
         """A parameter of the network: trained; `initial` is its first value (see `describe.initialisers`)."""
-        symbol = self.give(replace_symbol(draft, shape=shape, role="parameter"))
+        symbol = self.give(self._unlike_inner(replace_symbol(draft, shape=shape, role="parameter")))
         self.initials[symbol.name] = initial
         return symbol
 
     def statistic(self, draft: Symbol, shape: Shape, initial: Initial = "zeros") -> Symbol:
         """A running value, kept beside the parameters and not trained."""
-        symbol = self.give(replace_symbol(draft, shape=shape, role="statistic"))
+        symbol = self.give(self._unlike_inner(replace_symbol(draft, shape=shape, role="statistic")))
         self.initials[symbol.name] = initial
         return symbol
+
+    def _unlike_inner(self, symbol: Symbol) -> Symbol:
+        """The symbol, with a copy number where its name is that of a value: of a softmax beside an embedding, say."""
+        there = self.scope.get(symbol.name)
+        return symbol if there is None or there.role in GIVEN else self.fresh(symbol, symbol.shape)
 
     def fresh(self, draft: Symbol, shape: Shape) -> Symbol:
         """The draft in that shape, with copy number 2, 3, ... where its name is taken."""
@@ -148,22 +176,37 @@ class Builder:
         assert shape is not None, f"{op} does not fit"
         return self.add(Equation(self.fresh(draft, shape), op, operands, rule, through, self.layer))
 
-    def overwrite(self, stored: Symbol, value: Expression, *, rule: str) -> None:
-        """stored := value, in the update."""
-        op, operands = Elementwise(value), operands_of(value, self.scope)
+    def overwrite(
+        self,
+        stored: Symbol,
+        value: Expression,
+        *,
+        rule: str,
+        tokens: Symbol | None = None,
+        lookup: Gather | None = None,
+    ) -> None:
+        """stored := value, in the update; with tokens, in the rows that they name in such a lookup."""
+        op: Op = Elementwise(value)
+        operands = operands_of(value, self.scope)
+        if tokens is not None and lookup is not None:
+            op = AtRows(value, column=lookup.column, starts=lookup.starts, padding=lookup.padding)
+            operands = (stored, tokens, *(s for s in operands if s != stored))
         self.equations.append(Equation(stored, op, operands, rule, (), self.layer))
 
-    def activate(self, formula: Expression, slope: Expression | None, z: Symbol, draft: Symbol, *, rule: str) -> Symbol:
+    def activate(
+        self, formula: Expression, slope: Expression | None, z: Symbol, draft: Symbol, *, rule: str, groups: int = 1
+    ) -> Symbol:
         """A = g(Z), element by element or over each row where the formula in z reduces; slope: g' in a and z.
 
-        Inner symbols bear the draft's layer and mark.
+        Inner symbols bear the draft's layer and mark.  groups: those of Z, over each of which the formula reduces.
         """
-        rest = self.lower(formula, {"z": z}, draft, rule=rule, over_columns_only=True)
+        rest = self.lower(formula, {"z": z}, draft, rule=rule, over_columns_only=True, groups=groups)
         a = self.write(draft, rest, rule=rule, shape=z.shape)
         if slope is not None:
             bound = replace(slope, {Variable("a"): Variable(a.name), Variable("z"): Variable(z.name)})
             self.partials[a.name] = ((z, bound),)
-        self.activations.append((a, z))
+        in_groups = groups > 1 and any(isinstance(e, Reduction) for e in walk(formula))
+        (self.in_groups if in_groups else self.activations).append((a, z))
         return a
 
     # --- formulas with reductions ------------------------------------------------------------------------------
@@ -176,13 +219,15 @@ class Builder:
         *,
         rule: str,
         over_columns_only: bool = False,
+        groups: int = 1,
     ) -> Expression:
         """Writes equations for the formula's reductions and products; returns what remains, a scalar expression.
 
         bind: the formula's variables.  beside: inner symbols bear its layer and mark (`sum2`).  over_columns_only: the
         formula is of one sample, so "all" means its columns.  A costly part that several equations share gets its own
-        symbol (the exponentials of a softmax).  Raises FormulaError: rows are reduced in a formula of one sample, or
-        shapes do not fit.
+        symbol (the exponentials of a softmax).  groups: so many groups of columns stand side by side, and the formula
+        is of one of them; what is reduced over a group stands in each column of it.  Raises FormulaError: rows are
+        reduced in a formula of one sample, or shapes do not fit.
         """
         expression = replace(formula, {Variable(k): Variable(s.name) for k, s in bind.items()})
         shared = _shared(expression)
@@ -196,6 +241,8 @@ class Builder:
                     over = "columns"
                 inner = lowered(e.argument)
                 shape = shape_of(inner, self.scope)
+                if groups > 1 and len(shape) == 2:
+                    return self._over_groups(e, inner, groups, beside, rule)
                 if e.kind == "sum" and not variables(inner):
                     raise FormulaError(f"A sum needs something to run over. Got the constant {source(inner)} ({rule}).")
                 if shape == () or (len(shape) == 1 and over == "rows"):
@@ -250,6 +297,23 @@ class Builder:
     def _reduced(self, op: Reduce, beside: Symbol, rule: str) -> Symbol:
         there = self.existing(op)
         return self.reduce(_inner(op.kind, beside), op, rule=rule) if there is None else there
+
+    def _over_groups(self, e: Reduction, inner: Expression, groups: int, beside: Symbol, rule: str) -> Expression:
+        """Σ, mean or max over the columns of each group, in each of these columns."""
+        if isinstance(inner, Variable):
+            value = self.scope[inner.name]
+        else:
+            value = self.existing(Elementwise(inner)) or self.write(_inner("E", beside), inner, rule=rule)
+        width = int(value.shape[1]) // groups
+        kind = "max" if e.kind == "max" else "sum"
+        each = self._once(_inner(kind, beside), ReduceGroups(kind, groups, within=True), value, rule)
+        wide = self._once(_inner(kind, beside), Repeat(width, within=True), each, rule)
+        return Variable(wide.name) / width if e.kind == "mean" else Variable(wide.name)
+
+    def _once(self, draft: Symbol, op: Op, operand: Symbol, rule: str) -> Symbol:
+        """What the operation makes of the operand, if it is there already; else it is written down."""
+        there = (e.target for e in self.equations if e.op == op and e.operands == (operand,))
+        return next(there, None) or self.apply(draft, op, (operand,), rule=rule)
 
     def _count(self, shape: Shape, over: str) -> Expression:
         """The number of elements that a mean is over."""

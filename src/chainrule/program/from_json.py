@@ -86,7 +86,13 @@ _SETTINGS: Mapping[str, Kind] = {
     "starts": Listed(Whole(0, 2**31), 1, MOST),
     "width": _SIZE,
     "start": Whole(0, 2**31),
+    "column": Whole(0, 2**31),
+    "padding": Whole(0, 2**48),
     "count": _SIZE,
+    "groups": _SIZE,
+    "shared": Flag(),
+    "times": _SIZE,
+    "within": Flag(),
 }
 """What each field of the operations may be, but for `expression`."""
 _INFINITE = Text(("inf", "-inf", "nan"), what="number")

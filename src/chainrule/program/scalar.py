@@ -536,6 +536,8 @@ FUNCTIONS: Mapping[str, Function] = {
     "sqrt": Function(1, "square root", lambda x, f: (0.5 / f,)),
     "erf": Function(1, "error function", lambda x, f: (1.1283791670955126 * apply("exp", -(x[0] ** 2)),)),
     "erfc": Function(1, "1 - erf(a)", lambda x, f: (-1.1283791670955126 * apply("exp", -(x[0] ** 2)),)),
+    "sin": Function(1, "sine", lambda x, f: (apply("cos", x[0]),)),
+    "cos": Function(1, "cosine", lambda x, f: (-apply("sin", x[0]),)),
     "abs": Function(1, "absolute value", lambda x, f: (apply("sign", x[0]),)),
     "sign": Function(1, "-1, 0 or 1", None),
     "minimum": Function(2, "the smaller", lambda x, f: (where(x[0] < x[1], 1, 0), where(x[0] < x[1], 0, 1))),

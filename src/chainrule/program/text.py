@@ -5,7 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, assert_never
 
-from chainrule.program.op import Beside, Columns, Elementwise, Gather, Mask, MatMul, OneHot, Op, Reduce, ScatterAdd
+from chainrule.program.op import (
+    AtRows,
+    Beside,
+    Columns,
+    Elementwise,
+    Gather,
+    GroupedMatMul,
+    Mask,
+    MatMul,
+    OneHot,
+    Op,
+    Reduce,
+    ReduceGroups,
+    Repeat,
+    ScatterAdd,
+)
 from chainrule.program.scalar import Apply, Constant, Expression, Reduction, Variable
 from chainrule.program.symbol import BATCH, STORED, Symbol, shape_text
 from chainrule.program.walk import larger_than, parts
@@ -113,9 +128,11 @@ def right_side(equation: Equation, names: dict[str, str]) -> str:
                 named = "columns"
             return f"{sign} {text if level > PRECEDENCE['add'] else f'({text})'}   {_OVER[named]}"
         case Gather():
-            return f"rows of {operands[0]} at {operands[1]}, side by side"
+            return f"rows of {operands[0]} at {operands[1]}{lookup_text(op)}{lookup_words(op, 'side by side')}"
         case ScatterAdd():
-            return f"{operands[0]} added into rows {operands[1]}"
+            return f"{operands[0]} added into rows {operands[1]}{lookup_text(op)}{lookup_words(op)}"
+        case AtRows(expression):
+            return f"{expression_text(expression, names)}   in rows {operands[1]}{lookup_text(op)}{lookup_words(op)}"
         case Mask(rate, stream, _):
             return f"1 with probability {number(1 - rate)}, else 0   (seed, step {operands[1]}, stream {stream})"
         case OneHot():
@@ -125,8 +142,48 @@ def right_side(equation: Equation, names: dict[str, str]) -> str:
             return f"[{' | '.join(parts)}]"
         case Columns(start, count):
             return f"{operands[0]}[columns {start}{f'…{start + count - 1}' * (count > 1)}]"
+        case GroupedMatMul(_, transpose_left, transpose_right):
+            product = f"{operands[0]}{'ᵀ' * transpose_left} {operands[1]}{'ᵀ' * transpose_right}"
+            return f"({product} {grouped(op)})"
+        case Repeat():
+            return f"({repeated(op, operands[0])})"
+        case ReduceGroups():
+            return f"({reduced(op)} {operands[0]})"
         case _:
             assert_never(op)
+
+
+def repeated(op: Repeat, what: str) -> str:
+    """What is said of a value that stands there several times."""
+    return f"each column of {what} {op.times} times" if op.within else f"{what} {op.times} times side by side"
+
+
+def reduced(op: ReduceGroups) -> str:
+    """What is said before the value whose groups are added up or compared."""
+    words = "sum" if op.kind == "sum" else "largest"
+    return f"{words} within each of the {op.groups} groups of" if op.within else f"{words} of the {op.groups} groups of"
+
+
+def grouped(op: GroupedMatMul) -> str:
+    """What is said beside a product that is one for each group of columns."""
+    if not op.shared:
+        return f"in {op.groups} groups"
+    return f"{'summed over' if op.transpose_left else 'in each of'} {op.groups} groups"
+
+
+def lookup_text(op: Gather | ScatterAdd | AtRows) -> str:
+    """Which of the tokens' columns are read, or where the rows of each begin: [column 2], + (0, 16)."""
+    if op.starts:
+        return f" + ({', '.join(map(str, op.starts))})"
+    return "" if op.column is None else f"[column {op.column}]"
+
+
+def lookup_words(op: Gather | ScatterAdd | AtRows, beside: str = "") -> str:
+    """What becomes of the rows, and of the padding token."""
+    words = ", added up" if op.starts and beside else "" if op.column is not None or not beside else f", {beside}"
+    if op.padding is None:
+        return words
+    return f"{words}, {'0' if beside else 'none'} for token {op.padding}"
 
 
 def laid_out(op: Beside, operands: tuple[Symbol, ...]) -> list[int | None]:
@@ -144,6 +201,10 @@ def equation_text(equation: Equation, names: dict[str, str] | None = None) -> st
     return f"{equation.target.name} {sign} {right_side(equation, names or {})}   {shape_text(equation.target.shape)}"
 
 
+_IN_PLACE = (MatMul, Beside, Columns, GroupedMatMul, Repeat, ReduceGroups)
+"""Operations that may be printed where their value is used."""
+
+
 def written_in_place(program: Program) -> dict[str, str]:
     """The text of each temporary that is used once, and so is printed where it is used."""
     uses: dict[str, int] = {}
@@ -154,7 +215,7 @@ def written_in_place(program: Program) -> dict[str, str]:
     for equation in program.equations:
         target: Symbol = equation.target
         once = uses.get(target.name) == 1 and target != program.prediction
-        if target.role == "temporary" and once and isinstance(equation.op, MatMul | Beside | Columns):
+        if target.role == "temporary" and once and isinstance(equation.op, _IN_PLACE):
             names[target.name] = right_side(equation, names)
     return names
 

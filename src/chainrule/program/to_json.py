@@ -15,7 +15,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Container, Iterable
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from typing import TYPE_CHECKING
 
 from chainrule.program.op import Op
@@ -143,13 +143,15 @@ def _settings(op: Op) -> list[tuple[str, str]]:
     settings = []
     for field in fields(op):
         value = getattr(op, field.name)
+        if field.default is not MISSING and value == field.default:
+            continue
         if isinstance(value, Expression):
             settings.append((field.name, _expression(value)))
         elif isinstance(value, str):
             settings.append((field.name, _text(value)))
         elif isinstance(value, tuple):
             settings.append((field.name, f"[{', '.join(map(str, value))}]"))
-        elif value is not False:
+        else:
             text = "true" if value is True else repr(float(value)) if isinstance(value, float) else str(int(value))
             settings.append((field.name, text))
     return settings

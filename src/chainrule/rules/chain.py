@@ -11,6 +11,9 @@ that uses T contributes:
     T = D added up at X  dD = rows of dT at X
     T = [A | B | ...]    dA = the columns of dT that are A's
     T = columns of A     dA = dT in these columns, 0 in the others
+    T_k = A_k W_k        dA_k = dT_k W_kᵀ, dW_k = A_kᵀ dT_k, for each group k; of shared weights the sum of these
+    T = A k times        dA = Σ of the k groups of dT
+    T = Σ of A's groups  dA = dT for each group; of their maximum, where the largest is, shared evenly among equals
 
 A gradient becomes an equation of its own where a textbook names it (dZ, dA, dW, ...) or an operation needs it; in
 between, expressions are composed and simplified.
@@ -18,13 +21,29 @@ between, expressions are composed and simplified.
 
 from __future__ import annotations
 
+import dataclasses
 from typing import assert_never
 
 from chainrule.errors import ProgramError
 from chainrule.program.builder import Builder
 from chainrule.program.derivative import Derivatives
 from chainrule.program.equation import Equation, operands_of, shape_of
-from chainrule.program.op import Beside, Columns, Elementwise, Gather, Mask, MatMul, OneHot, Op, Reduce, ScatterAdd
+from chainrule.program.op import (
+    AtRows,
+    Beside,
+    Columns,
+    Elementwise,
+    Gather,
+    GroupedMatMul,
+    Mask,
+    MatMul,
+    OneHot,
+    Op,
+    Reduce,
+    ReduceGroups,
+    Repeat,
+    ScatterAdd,
+)
 from chainrule.program.scalar import ONE, ZERO, Apply, Constant, Expression, Over, Variable, apply, is_zero, where
 from chainrule.program.symbol import How, Symbol
 from chainrule.program.walk import larger_than, replace, sum_of
@@ -83,7 +102,8 @@ class _Chain:
         """
         if equation.target.name in self.builder.partials:
             return list(self.builder.partials[equation.target.name])
-        several = equation.operands if isinstance(equation.op, MatMul | Beside) else dict.fromkeys(equation.operands)
+        both = isinstance(equation.op, MatMul | GroupedMatMul | Beside)
+        several = equation.operands if both else dict.fromkeys(equation.operands)
         return [(s, None) for s in several if not s.integers]
 
     def _through(self, equation: Equation) -> None:
@@ -118,10 +138,10 @@ class _Chain:
                 table, tokens = equation.operands
                 rows = table.shape[0]
                 assert isinstance(rows, int)
-                self._apply(table, ScatterAdd(rows), (self._symbol(slope), tokens), "lookup rule", through)
+                self._apply(table, op.turned(rows), (self._symbol(slope), tokens), "lookup rule", through)
             case ScatterAdd():
                 pieces, tokens = equation.operands
-                self._apply(pieces, Gather(), (self._symbol(slope), tokens), "lookup rule", through)
+                self._apply(pieces, op.turned(), (self._symbol(slope), tokens), "lookup rule", through)
             case Beside(starts):
                 gradient = self._symbol(slope)
                 for start, symbol in zip(starts, equation.operands, strict=True):
@@ -132,7 +152,15 @@ class _Chain:
                 (origin,) = equation.operands
                 place = Beside((start,), int(origin.shape[1]))
                 self._apply(origin, place, (self._symbol(slope),), "part of a whole", through)
-            case Mask() | OneHot():
+            case GroupedMatMul():
+                self._grouped(equation, op, self._symbol(slope), through)
+            case Repeat(times, within):
+                (origin,) = equation.operands
+                summed = ReduceGroups("sum", int(origin.shape[1]) if within else times, within)
+                self._apply(origin, summed, (self._symbol(slope),), "sum over what repeats", through)
+            case ReduceGroups():
+                self._reduced_groups(equation, op, self._symbol(slope), through)
+            case Mask() | OneHot() | AtRows():
                 raise ProgramError(f"Nothing can be differentiated through {equation}: it has no slope.")
             case _:
                 assert_never(op)
@@ -166,6 +194,36 @@ class _Chain:
         sides = [(s, way) for s, way in ((left, by_right), (right, by_left)) if s.name in self.active]
         for symbol, (product, operands) in sorted(sides, key=lambda side: side[0].role != "parameter"):
             self._apply(symbol, product, operands, "product rule", through)
+
+    def _grouped(self, equation: Equation, op: GroupedMatMul, slope: Symbol, through: tuple[Symbol, ...]) -> None:
+        """As `_product`, for each group: A W, dZ Wᵀ and Aᵀ dZ are made of each other."""
+        left, right = equation.operands
+        forward = dataclasses.replace(op, transpose_left=False, transpose_right=False)
+        backward = dataclasses.replace(forward, transpose_right=True)
+        weights = dataclasses.replace(forward, transpose_left=True)
+        if op.transpose_left:  # T = Aᵀ dZ
+            by_left, by_right = (backward, (right, slope)), (forward, (left, slope))
+        elif op.transpose_right:  # T = dZ Wᵀ
+            by_left, by_right = (forward, (slope, right)), (weights, (slope, left))
+        else:  # T = A W
+            by_left, by_right = (backward, (slope, right)), (weights, (left, slope))
+        sides = [(s, way) for s, way in ((left, by_left), (right, by_right)) if s.name in self.active]
+        for symbol, (product, operands) in sorted(sides, key=lambda side: side[0].role != "parameter"):
+            self._apply(symbol, product, operands, "product rule", through)
+
+    def _reduced_groups(self, equation: Equation, op: ReduceGroups, slope: Symbol, through: tuple[Symbol, ...]) -> None:
+        """Of a sum, dT for each that was added up; of a maximum, where the largest is, shared evenly among equals."""
+        (origin,), target, builder = equation.operands, equation.target, self.builder
+        back = Repeat(int(origin.shape[1]) // op.groups if op.within else op.groups, op.within)
+        if op.kind == "sum":
+            self._apply(origin, back, (slope,), "the same for each", through)
+            return
+        largest, count = ties(builder, equation, op, back, target)
+        share = builder.write(
+            target.said("wide"), Variable(slope.name) / Variable(count.name), rule="ties", through=through
+        )
+        beside = builder.apply(target.said("wide"), back, (share,), rule="ties", through=through)
+        self._receive(origin, Variable(beside.name) * Variable(largest.name), through)
 
     def _apply(
         self, symbol: Symbol, op: Op, operands: tuple[Symbol, ...], rule: str, through: tuple[Symbol, ...]
@@ -202,7 +260,7 @@ class _Chain:
         if not axes and len(shape) > len(symbol.shape):
             axes.append(0)  # an axis of one element, which the symbol does not have
         if axes:
-            over_all = symbol.shape == () or (len(symbol.shape) == 1 and own[-1] != symbol.shape[0])
+            over_all = symbol.shape == () or len(axes) > 1 or (len(symbol.shape) == 1 and own[-1] != symbol.shape[0])
             kind: Over = "all" if over_all or len(shape) < 2 else "rows" if axes == [0] else "columns"
             op = Reduce("sum", kind, term)
             whole = op.shape(operands_of(term, builder.scope)) == symbol.shape
@@ -239,6 +297,16 @@ class _Chain:
         self.gradients[symbol.name] = gradient
         self.terms[symbol.name] = [Variable(gradient.name)]
         return Variable(gradient.name)
+
+
+def ties(builder: Builder, equation: Equation, op: ReduceGroups, back: Repeat, of: Symbol) -> tuple[Symbol, Symbol]:
+    """Of a maximum over groups: 1 where the largest is, and how many are equal; of: what these are called after."""
+    (origin,), target = equation.operands, equation.target
+    again = builder.apply(of.said("wide"), back, (target,), rule="ties", through=(target,))
+    is_largest = apply("eq", Variable(origin.name), Variable(again.name))
+    largest = builder.write(of.said("largest"), is_largest, rule="ties", through=(target,))
+    counted = dataclasses.replace(op, kind="sum")
+    return largest, builder.apply(of.said("count"), counted, (largest,), rule="ties", through=(target,))
 
 
 def _parameters_first(

@@ -28,8 +28,8 @@ from chainrule.describe.optimizers import Optimizer
 from chainrule.errors import FormulaError, SpecError, expected, unknown_name
 from chainrule.program.builder import SIZE, Builder
 from chainrule.program.equation import Equation, Program, shape_of
-from chainrule.program.op import OneHot, Reduce
-from chainrule.program.scalar import ONE, ZERO, Constant, Expression, Variable, apply
+from chainrule.program.op import OneHot, Reduce, Repeat
+from chainrule.program.scalar import ONE, ZERO, Apply, Constant, Expression, Reduction, Variable, apply
 from chainrule.program.symbol import BATCH, How, Label, Symbol, shape_text
 from chainrule.program.verify import verify
 from chainrule.program.walk import replace, sum_of, variables
@@ -209,8 +209,10 @@ def _cost(
 
 
 def _losses(builder: Builder, loss: Loss, end: End, y: Symbol, *, canonical: bool) -> Symbol:
-    """L (m, 1); a canonical pair says it, and its gradient, in terms of Z_L."""
-    prediction = end.value
+    """L (m, 1); a canonical pair says it, and its gradient, in terms of Z_L.  Of members, the mean of their losses."""
+    prediction, members = end.judged, end.members
+    if members > 1:
+        y = builder.apply(Symbol("Y", (), "inner", mark="k"), Repeat(members), (y,), rule="members")
     # By formula, not by name: an own formula may bear any name.
     names = next((n for n, known in LOSSES.items() if known.expression == loss.expression), ""), end.activation.name
     last_is_known = canonical and end.activation == ACTIVATIONS.get(names[1])
@@ -223,8 +225,15 @@ def _losses(builder: Builder, loss: Loss, end: End, y: Symbol, *, canonical: boo
         expression = pair.value if loss.cap is None else apply("minimum", pair.value, Constant(loss.cap))
         bind = {"z": end.z, "a": prediction, "y": y}
     beside = Symbol("L", layer=None if end.z.layer is None else Label(end.z.layer.number))
-    rest = builder.lower(expression, bind, beside, rule=pair.name if pair else loss.name, over_columns_only=True)
     rule = pair.name if pair else loss.name
+    if members > 1:
+        rule = f"{rule}, mean of the members"
+    rest = builder.lower(expression, bind, beside, rule=rule, over_columns_only=True, groups=members)
+    share = members
+    if members > 1 and _reduces_itself(expression):  # what a member's loss is stands in each of its columns
+        share = int(prediction.shape[1])
+    if members > 1:
+        rest = rest / share
     wide = shape_of(rest, builder.scope)[-1:] not in ((), (1,))
     draft = Symbol("L", (), "loss", mark=end.name)
     if wide:
@@ -233,9 +242,19 @@ def _losses(builder: Builder, loss: Loss, end: End, y: Symbol, *, canonical: boo
         result = builder.write(draft, rest, rule=rule, shape=(BATCH, 1))
     if pair is not None:
         bind = {"z": end.z, "a": prediction, "y": y}
-        slope = builder.lower(pair.slope, bind, beside, rule=pair.name, over_columns_only=True)
+        slope = builder.lower(pair.slope, bind, beside, rule=rule, over_columns_only=True, groups=members)
+        slope = slope / members if members > 1 else slope
         builder.partials[result.name] = ((end.z, slope),)
     return result
+
+
+def _reduces_itself(e: Expression) -> bool:
+    """Whether a loss is one number a sample, and not one for each output to be added up."""
+    if isinstance(e, Reduction):
+        return True
+    if isinstance(e, Apply):
+        return all(_reduces_itself(a) for a in e.arguments)
+    return isinstance(e, Constant)
 
 
 def _penalties(builder: Builder, spec: NetworkSpec, m: Expression) -> Expression:
@@ -311,8 +330,15 @@ def _update(
         names: dict[Expression, Expression] = {**bind, Variable("g"): g}
         names |= {Variable(n): Variable(s.name) for n, s in stored.items()}
         builder.layer = places[parameter.name]
+        of_batch = builder.sparse.get(parameter.name)
         for target, expression in rule.steps:
-            builder.overwrite(stored[target], replace(expression, names), rule=name)
+            value = replace(expression, names)
+            if of_batch is None:
+                builder.overwrite(stored[target], value, rule=name)
+            else:
+                stays = replace(value, {Variable(gradient.name): ZERO}) == Variable(stored[target].name)
+                said = "rows of the batch" if stays else "rows of the batch, lazily"
+                builder.overwrite(stored[target], value, rule=said, tokens=of_batch[0], lookup=of_batch[1])
     builder.layer = None
 
 

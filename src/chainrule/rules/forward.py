@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from chainrule.describe.activations import Activation
 from chainrule.describe.combine import Combined
+from chainrule.describe.grouped import MeanOfMembers
 from chainrule.describe.layers import Place
 from chainrule.describe.losses import Losses
 from chainrule.describe.network import NetworkSpec
@@ -21,8 +22,12 @@ class End(NamedTuple):
     """Of several outputs, its own; "" for the only one."""
     value: Symbol
     """Ŷ"""
+    judged: Symbol
+    """What the loss is of: Ŷ; where that is the mean of members, theirs, side by side."""
+    members: int
+    """How many of these there are."""
     z: Symbol
-    """What its activation was taken of; the value itself where it comes out of none."""
+    """What the activation of `judged` was taken of; that itself where it comes out of none."""
     activation: Activation
     """Its own."""
     factor: float
@@ -45,6 +50,8 @@ class Forward(NamedTuple):
     """What the losses are of."""
     initials: Mapping[str, Initial]
     """The first value of each parameter and statistic by name, in the order of the layers."""
+    zero_rows: Mapping[str, int]
+    """By parameter, the row that is 0 at first."""
     declared: tuple[tuple[Symbol, ...], ...]
     """What each layer brings: its parameters and statistics, in the order in which it declared them."""
 
@@ -68,7 +75,9 @@ def forward(
         last = position == len(nodes) - 1
         before = len(builder.given)
         builder.layer = position
-        place = Place(node.label, training, stream, last and keep_identity, node.following, node.reads_data)
+        place = Place(
+            node.label, training, stream, last and keep_identity, node.following, node.reads_data, node.counts
+        )
         values = tuple(outputs[k] if k >= 0 else inputs[-1 - k] for k in node.below)
         if isinstance(node.layer, Combined):
             value = node.layer.joined(builder, values, place)
@@ -78,16 +87,26 @@ def forward(
         outputs.append(value)
         declared.append(tuple(s for s in builder.given[before:] if s.role in STORED))
     builder.layer = None
-    factors = [factor for _, _, factor in spec.loss.parts] if isinstance(spec.loss, Losses) else [1.0]
-    ends = []
-    for (name, node_number), factor in zip(spec.ends, factors, strict=True):
-        value = outputs[node_number]
-        z = next((z for a, z in reversed(builder.activations) if a == value), value)
-        ends.append(End(name, value, z, spec.graph.activation_of(node_number), factor))
     return Forward(
         inputs=inputs,
         outputs=tuple(outputs),
-        ends=tuple(ends),
+        ends=_ends(spec, builder, outputs),
         initials=dict(builder.initials),
+        zero_rows=dict(builder.zero_rows),
         declared=tuple(declared),
     )
+
+
+def _ends(spec: NetworkSpec, builder: Builder, outputs: list[Symbol]) -> tuple[End, ...]:
+    factors = [factor for _, _, factor in spec.loss.parts] if isinstance(spec.loss, Losses) else [1.0]
+    pairs = [*builder.activations, *builder.in_groups]
+    ends = []
+    for (name, number), factor in zip(spec.ends, factors, strict=True):
+        node = spec.graph.nodes[number]
+        while node.layer.unchanged and node.below[0] >= 0:
+            node = spec.graph.nodes[node.below[0]]
+        members = node.layer.members if isinstance(node.layer, MeanOfMembers) else 1
+        judged = outputs[node.below[0]] if members > 1 else outputs[number]
+        z = next((z for a, z in reversed(pairs) if a == judged), judged)
+        ends.append(End(name, outputs[number], judged, members, z, spec.graph.activation_of(number), factor))
+    return tuple(ends)

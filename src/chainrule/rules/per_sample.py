@@ -5,6 +5,7 @@ A parameter's gradient is a sum over the batch, and one sample's part of it, g_i
     dW = Aᵀ dZ           g_i = a_i dz_iᵀ      ‖g_i‖² = ‖a_i‖² ‖dz_i‖²     Σ_i g_i² = (A²)ᵀ dZ²
     db = Σ_i e_i         g_i = e_i            ‖g_i‖² = Σ_j e_ij²          Σ_i g_i² = Σ_i e_i²
     dc = Σ_i Σ_j e_ij    g_i = Σ_j e_ij       ‖g_i‖² = g_i²               Σ_i g_i² = Σ_i (Σ_j e_ij)²
+    dW_k = A_kᵀ dZ_k     g_i = a_ik dz_ikᵀ for each group, or their sum: not an equation of this language, as with
     dE = D added up      a token that a sample holds twice adds up within g_i: not an element-wise matter, and so
                          not an equation of this language; it is computed from the traced values
 
@@ -21,7 +22,22 @@ from chainrule.errors import SpecError
 from chainrule.program.builder import Builder
 from chainrule.program.derivative import differentiate
 from chainrule.program.equation import Equation, Program, shape_of
-from chainrule.program.op import Beside, Columns, Elementwise, Gather, Mask, MatMul, OneHot, Op, Reduce, ScatterAdd
+from chainrule.program.op import (
+    AtRows,
+    Beside,
+    Columns,
+    Elementwise,
+    Gather,
+    GroupedMatMul,
+    Mask,
+    MatMul,
+    OneHot,
+    Op,
+    Reduce,
+    ReduceGroups,
+    Repeat,
+    ScatterAdd,
+)
 from chainrule.program.scalar import ONE, TWO, Expression, Variable, power
 from chainrule.program.symbol import Symbol
 from chainrule.program.verify import verify
@@ -71,17 +87,21 @@ def _adds_up_samples(equation: Equation) -> bool:
             return kind == "sum" and over != "columns" and any(s.batched for s in equation.operands)
         case ScatterAdd():
             return True
-        case Elementwise() | Gather() | Mask() | OneHot() | Beside() | Columns():
+        case GroupedMatMul(_, transpose_left):
+            return transpose_left and all(s.batched for s in equation.operands)
+        case Elementwise() | Gather() | AtRows() | Mask() | OneHot() | Beside() | Columns():
+            return False
+        case Repeat() | ReduceGroups():
             return False
         case _:
             assert_never(op)
 
 
 def squared_norms(program: Program) -> tuple[Program, dict[str, Symbol]]:
-    """The program with ‖g_i‖² (m, 1) of each parameter, except those with lookups; and its symbol by parameter."""
+    """The program with ‖g_i‖² (m, 1) of each parameter, except those with lookups or groups; and its symbol."""
     builder, made = _open(program), {}
     for name, sums in parts(program).items():
-        if any(isinstance(e.op, ScatterAdd) for e in sums) or len(sums) != 1:
+        if any(isinstance(e.op, ScatterAdd | GroupedMatMul) for e in sums) or len(sums) != 1:
             continue
         made[name] = _norm(builder, sums[0])
     return _closed(program, builder), made
@@ -114,7 +134,7 @@ def _square(builder: Builder, symbol: Symbol) -> Symbol:
 
 
 def second_moments(program: Program) -> tuple[Program, dict[str, Symbol]]:
-    """The program with Σ_i g_i² of each parameter, in its shape, except those with lookups."""
+    """The program with Σ_i g_i² of each parameter, in its shape, except those with lookups or groups."""
     builder, made = _open(program), {}
     squares: dict[str, Symbol] = {}
 
@@ -125,7 +145,7 @@ def second_moments(program: Program) -> tuple[Program, dict[str, Symbol]]:
         return squares[symbol.name]
 
     for name, sums in parts(program).items():
-        if any(isinstance(e.op, ScatterAdd) for e in sums) or len(sums) != 1:
+        if any(isinstance(e.op, ScatterAdd | GroupedMatMul) for e in sums) or len(sums) != 1:
             continue
         equation, op = sums[0], sums[0].op
         draft = equation.target.said("moment")

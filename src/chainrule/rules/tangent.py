@@ -10,6 +10,8 @@ Equations are walked from the first to the last.  t_T, the change of T, is what 
     T = D added up at X  t_T = t_D added up at X
     T = [A | B | ...]    t_T = [t_A | t_B | ...], 0 for what does not move
     T = columns of A     t_T = the columns of t_A
+    T_k = A_k W_k        t_T_k = t_A_k W_k + A_k t_W_k, for each group k
+    T = A k times, or the sum of A's groups: the same of t_A
 
 The tangents of the backward equations are the Hessian times a vector: H v = d/dε ∇J(θ + ε v), forward over reverse.
 Source: Pearlmutter 1994 (the R operator).
@@ -21,15 +23,31 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import assert_never
 
+from chainrule.errors import ProgramError
 from chainrule.program.builder import Builder
 from chainrule.program.derivative import Derivatives
 from chainrule.program.equation import Equation, Program, shape_of
-from chainrule.program.op import Beside, Columns, Elementwise, Gather, Mask, MatMul, OneHot, Reduce, ScatterAdd
+from chainrule.program.op import (
+    AtRows,
+    Beside,
+    Columns,
+    Elementwise,
+    Gather,
+    GroupedMatMul,
+    Mask,
+    MatMul,
+    OneHot,
+    Reduce,
+    ReduceGroups,
+    Repeat,
+    ScatterAdd,
+)
 from chainrule.program.scalar import ONE, ZERO, Apply, Expression, Variable, apply, is_zero, where
 from chainrule.program.symbol import Symbol, broadcast, product_of
 from chainrule.program.verify import verify
 from chainrule.program.walk import replace as exchange
 from chainrule.program.walk import sum_of
+from chainrule.rules.chain import ties
 
 Passes = Callable[[Equation, Symbol], bool]
 """Whether a change of the operand counts in this equation."""
@@ -112,7 +130,7 @@ def _tangent(builder: Builder, equation: Equation, moving: dict[str, Symbol]) ->
     target, op = equation.target, equation.op
     through = (equation.target,)
     match op:
-        case MatMul():
+        case MatMul() | GroupedMatMul():
             return _product(builder, equation, op, moving, through)
         case Elementwise(expression):
             value = _change(expression, target, moving)
@@ -143,8 +161,12 @@ def _tangent(builder: Builder, equation: Equation, moving: dict[str, Symbol]) ->
             pairs = [(k, moving[s.name]) for k, s in zip(starts, equation.operands, strict=True) if s.name in moving]
             beside = Beside(tuple(k for k, _ in pairs), width)
             return builder.apply(target.tangent, beside, tuple(s for _, s in pairs), rule=_RULE, through=through)
-        case Columns():
+        case ReduceGroups("max"):
+            return _largest(builder, equation, op, moving, through)
+        case Columns() | Repeat() | ReduceGroups():
             return builder.apply(target.tangent, op, tuple(moving.values()), rule=_RULE, through=through)
+        case AtRows():
+            raise ProgramError(f"No tangent goes through {equation}: it is a step of an update.")
         case Mask() | OneHot():
             return None
         case _:
@@ -152,7 +174,11 @@ def _tangent(builder: Builder, equation: Equation, moving: dict[str, Symbol]) ->
 
 
 def _product(
-    builder: Builder, equation: Equation, op: MatMul, moving: dict[str, Symbol], through: tuple[Symbol, ...]
+    builder: Builder,
+    equation: Equation,
+    op: MatMul | GroupedMatMul,
+    moving: dict[str, Symbol],
+    through: tuple[Symbol, ...],
 ) -> Symbol | None:
     """t_T = t_L R + L t_R"""
     left, right = equation.operands
@@ -167,6 +193,19 @@ def _product(
     parts = [builder.apply(product_of(a, b), op, (a, b), rule=_RULE, through=through) for a, b in pairs]
     total = Variable(parts[0].name) + Variable(parts[1].name)
     return builder.write(draft, total, rule=_RULE, through=through)
+
+
+def _largest(
+    builder: Builder, equation: Equation, op: ReduceGroups, moving: dict[str, Symbol], through: tuple[Symbol, ...]
+) -> Symbol:
+    """The change of what is largest, shared evenly among equals."""
+    (origin,), draft = equation.operands, equation.target.tangent
+    back = Repeat(int(origin.shape[1]) // op.groups if op.within else op.groups, op.within)
+    largest, count = ties(builder, equation, op, back, draft)
+    chosen = Variable(largest.name) * Variable(moving[origin.name].name)
+    parts = builder.write(draft.said("whole"), chosen, rule=_RULE, through=through)
+    summed = builder.apply(draft.said("sum"), replace(op, kind="sum"), (parts,), rule=_RULE, through=through)
+    return builder.write(draft, Variable(summed.name) / Variable(count.name), rule=_RULE, through=through)
 
 
 def _change(expression: Expression, target: Symbol | None, moving: dict[str, Symbol]) -> Expression:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from importlib.metadata import version
 
 from chainrule.bench.workloads import Array, Problem, Workload
-from chainrule.describe.layers import Dense, Dropout, Embedding, Layer
+from chainrule.describe.embedding import Embedding
+from chainrule.describe.layers import Dense, Dropout, Layer
 from chainrule.describe.optimizers import SGD, Adam
 from chainrule.network import Network
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from chainrule.engines.base import Array, Values
 from chainrule.engines.compiled import pack
 from chainrule.engines.compiled.kernels.batch_product import batch_scratch
+from chainrule.engines.compiled.plan.kinds import members_of
 from chainrule.engines.compiled.plan.memory import GROUPS, Word
 from chainrule.engines.llvm import team
 
@@ -47,8 +48,11 @@ class Call:
         workspace = memory.batch_units * layout.panel * panels
         # One is shared by the team where a batch is one piece.
         self.workspace_size = workspace * (threads if unit.plan.chunked else 1)
-        scratch = batch_scratch(layout, longest)
+        scratch = batch_scratch(layout, longest, members_of(unit.plan.program))
         self.scratch = pack.aligned(scratch * threads, dtype)
+        self.pieces = pack.aligned(memory.pieces_width * batch, dtype)
+        # Whatever they are at first: a row's first place counts only where its token stands.
+        self.places = pack.zeros(memory.rows, np.int64)
         self.costs = self.table = pack.zeros(0, np.float64)
         rates = [s.name for s in unit.program.given if s.role == "rate"]
         self.columns = {name: k for k, name in enumerate([*rates, *(name for name, _ in unit.rates)])}
@@ -63,6 +67,8 @@ class Call:
             (Word.BARRIER, self.barrier),
             (Word.FIXED, self.fixed),
             (Word.SCRATCH, self.scratch),
+            (Word.PIECES, self.pieces),
+            (Word.PLACES, self.places),
         ):
             self.words[word] = array.ctypes.data
 

@@ -17,6 +17,7 @@ from chainrule.engines.compiled.kernels import nonzero
 from chainrule.engines.compiled.kernels.panels import PanelLayout
 from chainrule.engines.compiled.plan import Plan, Recipe, plan
 from chainrule.engines.compiled.plan.memory import GROUPS, RUN, Memory
+from chainrule.engines.compiled.plan.recipe import chunk_for
 from chainrule.engines.compiled.session import CompiledSession
 from chainrule.engines.cost import operations
 from chainrule.engines.llvm import jit, target
@@ -147,7 +148,7 @@ class CompiledEngine:
 
     def run(self, program: Program, given: Values, wanted: tuple[str, ...]) -> dict[str, Array]:
         """The wanted symbols' values."""
-        unit = self.unit(program, Recipe(wanted, large=True, nonzero=self.nonzero(program, given)))
+        unit = self.unit(program, self._call_of(program, given, wanted))
         packed = pack.aligned(unit.memory.stored_size, self.dtype)
         for name, place in unit.memory.stored.items():
             pack.put(self.layout, unit.memory.kinds[name], np.asarray(given[name]), packed[place:])
@@ -155,9 +156,12 @@ class CompiledEngine:
 
     def run_packed(self, program: Program, packed: Array, given: Values, wanted: tuple[str, ...]) -> dict[str, Array]:
         """The same over stored arrays that are packed already; an update writes there."""
-        return self._run(
-            self.unit(program, Recipe(wanted, large=True, nonzero=self.nonzero(program, given))), packed, given
-        )
+        return self._run(self.unit(program, self._call_of(program, given, wanted)), packed, given)
+
+    def _call_of(self, program: Program, given: Values, wanted: tuple[str, ...]) -> Recipe:
+        """How a call is run."""
+        chunk = chunk_for(program, self.layout.panel)
+        return Recipe(wanted, large=True, nonzero=self.nonzero(program, given), chunk=chunk)
 
     def _run(self, unit: Unit, packed: Array, given: Values) -> dict[str, Array]:
         # Counted in the data: the m of a float32 program is rounded above 2**24.

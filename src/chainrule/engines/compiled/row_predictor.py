@@ -16,6 +16,7 @@ from chainrule.engines.compiled.plan.memory import ROW
 from chainrule.engines.compiled.plan.stages import Arrange, Flat, Lookup, PerSample, Product, Scalars
 from chainrule.engines.llvm import jit
 from chainrule.engines.llvm.emit import Module
+from chainrule.program.op import GroupedMatMul, ReduceGroups, Repeat
 from chainrule.program.symbol import STORED
 
 Array = NDArray[Any]
@@ -25,6 +26,8 @@ def supports(plan: Plan) -> bool:
     """Whether a plan is a plain forward pass."""
     kinds = (Product, PerSample, Lookup, Arrange, Flat, Scalars)
     stages = [s for s in plan.stages if s.equations]
+    if any(isinstance(e.op, GroupedMatMul | Repeat | ReduceGroups) for s in stages for e in s.equations):
+        return False
     forward = all(s.form == "forward" for s in stages if isinstance(s, Product))
     reads = any(s.role == "input" for s in plan.program.given)  # a constant prediction has no use for X
     return reads and forward and all(isinstance(s, kinds) for s in stages)

@@ -10,16 +10,17 @@ import numpy as np
 from chainrule.engines.base import Array, Epoch, EpochResult, Session, Values
 from chainrule.engines.compiled import pack
 from chainrule.engines.compiled.call import Call
-from chainrule.engines.compiled.plan.kinds import kinds_of
+from chainrule.engines.compiled.plan.kinds import kinds_of, members_of
 from chainrule.engines.compiled.plan.memory import stored_places
-from chainrule.engines.compiled.plan.recipe import Recipe
+from chainrule.engines.compiled.plan.recipe import Recipe, chunk_for
 from chainrule.program.equation import Program
 
 if TYPE_CHECKING:
     from chainrule.engines.compiled.engine import CompiledEngine
 
 SINGLE = 512
-"""Samples up to which a batch is run as one piece, its weights updated in the tiles of their gradients."""
+"""Samples up to which a batch is run as one piece, its weights updated in the tiles of their gradients; where members
+share a matrix, rows that they make of the samples."""
 
 
 class CompiledSession(Session):
@@ -50,7 +51,9 @@ class CompiledSession(Session):
         self.calls += 1
         engine, program = self.engine, self.program
         nonzero = engine.nonzero(program, epoch.data)
-        unit = engine.unit(program, Recipe(training=True, large=epoch.batch_size > SINGLE, nonzero=nonzero))
+        large = epoch.batch_size * members_of(program) > SINGLE
+        chunk = chunk_for(program, engine.layout.panel)
+        unit = engine.unit(program, Recipe(training=True, large=large, nonzero=nonzero, chunk=chunk))
         batch = min(epoch.batch_size, len(epoch.order))
         threads = engine.threads(unit, batch, epoch.threads)
         if self._call is None or not self._call.serves(unit, batch, threads):

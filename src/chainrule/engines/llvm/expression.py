@@ -10,7 +10,7 @@ import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from chainrule.engines.llvm import vecmath
+from chainrule.engines.llvm import vecmath, waves
 from chainrule.engines.llvm.emit import Function, Value, element_of
 from chainrule.program.scalar import Apply, Constant, Expression, Variable, children
 from chainrule.program.walk import parts, walk
@@ -37,6 +37,8 @@ def _unary() -> Mapping[str, Callable[[Function, Value], Value]]:
         "sqrt": lambda f, x: f.sqrt(x),
         "erf": vecmath.erf,
         "erfc": vecmath.erfc,
+        "sin": waves.sin,
+        "cos": waves.cos,
         "abs": lambda f, x: f.fabs(x),
         "sign": _sign,
         "stop": lambda f, x: x,
@@ -54,7 +56,9 @@ BINARY: Mapping[str, Callable[[Function, Value, Value], Value]] = {
     "minimum": lambda f, a, b: f.fmin(a, b),
 }
 
-COSTLY = frozenset({"exp", "expm1", "log", "log1p", "tanh", "sigmoid", "softplus", "erf", "erfc", "pow", "div", "sqrt"})
+COSTLY = frozenset(
+    {"exp", "expm1", "log", "log1p", "tanh", "sigmoid", "softplus", "erf", "erfc", "sin", "cos", "pow", "div", "sqrt"}
+)
 
 
 def costly(expression: Expression) -> bool:

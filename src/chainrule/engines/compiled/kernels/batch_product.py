@@ -9,7 +9,9 @@ from chainrule.engines.compiled.kernels.nonzero import PlacedLists
 from chainrule.engines.compiled.kernels.panels import PanelLayout
 from chainrule.engines.compiled.kernels.tile import (
     UNROLL,
+    WHOLE,
     Epilogue,
+    Group,
     Operands,
     Segment,
     Tile,
@@ -41,6 +43,8 @@ def batch_product(
     bias_epilogue: BiasEpilogue | None = None,
     accumulate: bool | Value = False,
     nonzero: PlacedLists | None = None,
+    group: Group = WHOLE,
+    members: int = 1,
     tid: Int = 0,
     team: Int = 1,
 ) -> None:
@@ -50,10 +54,15 @@ def batch_product(
     out: what the sums are added to if `accumulate` (a bool, or an i1 value read at run time) holds.
     The epilogue is called once for each tile (of one or two vectors a row): it may store, or update weights in place.
     bias_epilogue(feature panel, vectors): the sums of dZ over the samples of this call, once for each panel.
-    nonzero: the lists of what is not 0 in A, to pass over the rest (in full panels of output features).  The result has
-    the same bits for any team.
+    nonzero: the lists of what is not 0 in A, to pass over the rest (in full panels of output features).  group: k and n
+    are those of one of the groups side by side in A and dZ, below each other in dW.  members: A and dZ hold so many
+    groups side by side, and dW is the sum of theirs.  Neither goes with a bias.  The result has the same bits for any
+    team.
     """
-    product = _Batch(f, layout, values, slopes, scratch, out, k, n, m, epilogue, bias_epilogue, accumulate, nonzero)
+    assert bias_epilogue is None or (group.count == 1 and members == 1), "column sums of groups are not made on the way"
+    product = _Batch(
+        f, layout, values, slopes, scratch, out, k, n, m, epilogue, bias_epilogue, accumulate, nonzero, group, members
+    )
     if n == 1:
         product.column(tid, team)
     else:
@@ -77,6 +86,20 @@ class _Batch:
     bias_epilogue: BiasEpilogue | None
     accumulate: bool | Value
     nonzero: PlacedLists | None
+    group: Group
+    members: int
+
+    @property
+    def lane_panels(self) -> Int:
+        """Panels that the sums run over, those of the members one after the other."""
+        f, NR = self.f, self.layout.panel
+        panels: Int = f.mul(f.udiv(f.add(self.m, NR - 1), NR), self.members)
+        return panels
+
+    def before(self, panel: Int) -> Int:
+        """The groups before this one, in all lane panels up to this."""
+        groups: Int = self.f.add(self.f.mul(panel, self.group.count), self.group.number)
+        return groups
 
     def panels(self, tid: Int, team: Int) -> None:
         """Feature panels one after the other; within each, tiles of input features; shared as one row of tiles.
@@ -96,7 +119,8 @@ class _Batch:
             tiles = sum(s.count for s in segments)
             tile_bytes = layout.tile_rows(width) * layout.itemsize
             # Tiles of A that stay in half of the level 2 cache, by the number of samples.
-            room = f.imax(f.udiv(layout.target.l2 // 2 // tile_bytes, f.imax(self.m, 1)), 1)
+            samples = f.mul(self.m, self.members)
+            room = f.imax(f.udiv(layout.target.l2 // 2 // tile_bytes, f.imax(samples, 1)), 1)
             blocks = f.udiv(f.add(f.sub(room, 1), tiles), room)
             p0 = f.udiv(f.imax(f.sub(lo, base), 0), tiles)
             p1 = f.imin(f.udiv(f.add(f.imax(f.sub(hi, base), 0), tiles - 1), tiles), count)
@@ -132,9 +156,12 @@ class _Batch:
     def _panel(self, panel: Int, features: int, width: int, segments: list[Segment], t0: Int, t1: Int) -> None:
         """Tiles [t0, t1) of one feature panel."""
         f, bias = self.f, self.bias_epilogue
+        layout = self.layout
+        slopes = f.at(self.slopes, f.mul(self.group.number, self.n * layout.panel), type=layout.real)
         sums = pack_rows(
-            f, self.layout, values=self.slopes, scratch=self.scratch, n=self.n, panel=panel, features=features,
-            m=f.value(self.m), sums=bias is not None,
+            f, layout, values=slopes,
+            scratch=self.scratch, n=self.n * self.group.count, panel=panel, features=features,
+            m=f.value(self.m), sums=bias is not None, members=self.members,
         )  # fmt: skip
         if bias is not None:
             f.if_(f.icmp("eq", f.value(t0), 0), lambda: bias(panel, sums))
@@ -150,13 +177,17 @@ class _Batch:
     def _tile(self, number: Int, size: int, width: int, i: Int, panel: Int) -> None:
         """The number-th tile: `size` input features from the i-th on."""
         f, layout, NR = self.f, self.layout, self.layout.panel
-        offset = f.mul(f.add(f.mul(panel, self.k), i), NR)
-        operands = Operands(self.scratch, f.at(self.values, (i, NR), type=layout.real), row=NR, jump=self.k * NR)
+        below = self.group.count * self.k
+        i = f.add(f.mul(self.group.number, self.k), i)
+        offset = f.mul(f.add(f.mul(panel, below), i), NR)
+        operands = Operands(self.scratch, f.at(self.values, (i, NR), type=layout.real), row=NR, jump=below * NR)
         blank = [f.constant(layout.vector, 0.0)] * (size * width)
         if self.nonzero is not None and width == layout.vectors and ways_of(layout, size, width) == 1:
             acc = accumulate_nonzero(f, layout, size, width, blank, operands, self.nonzero.tile_steps(f, number))
         else:
             whole = f.mul(f.udiv(f.add(self.m, UNROLL - 1), UNROLL), UNROLL)
+            if self.members > 1:  # all lanes of all panels; those that are no samples are 0 in what was packed
+                whole = f.mul(self.lane_panels, NR)
             acc = accumulate_tile(f, layout, size, width, blank, operands, whole)
         if self.accumulate is not False:  # a chunk's sums are whole before they join those of the chunks before
             acc = [f.fadd(a, b) for a, b in zip(self._start(offset, size, width), acc, strict=True)]
@@ -193,27 +224,28 @@ class _Batch:
         f, layout, NR = self.f, self.layout, self.layout.panel
 
         def lane_panel(q: Int, *so_far: Value) -> list[Value]:
-            left, out = f.sub(f.value(self.m), f.mul(q, NR)), list(so_far)
-            at = f.at(self.slopes, (q, NR), type=layout.real)
+            left, out = f.sub(f.value(self.m), f.mul(f.udiv(q, self.members), NR)), list(so_far)
+            at = f.at(self.slopes, (self.before(q), NR), type=layout.real)
             for v in range(layout.vectors):
                 mask = f.lane_mask(left, layout.lanes, first=v * layout.lanes)
                 line = f.load(layout.vector, at, v * layout.lanes)
                 out = body(q, v, f.select(mask, line, 0.0), *out)
             return out
 
-        return f.loop(0, f.udiv(f.add(self.m, NR - 1), NR), lane_panel, carried)
+        return f.loop(0, self.lane_panels, lane_panel, carried)
 
     def _column_rows(self, i: Int, rows: int) -> None:
         f, layout, NR = self.f, self.layout, self.layout.panel
         zero = f.constant(layout.vector, 0.0)
 
         def line(q: Int, v: int, slopes: Value, *acc: Value) -> list[Value]:
-            at = f.at(self.values, (q, self.k * NR), (i, NR), type=layout.real)
+            at = f.at(self.values, (self.before(q), self.k * NR), (i, NR), type=layout.real)
             lines = [f.load(layout.vector, at, r * NR + v * layout.lanes) for r in range(rows)]
             return [f.fma(x, slopes, a) for x, a in zip(lines, acc, strict=True)]
 
         acc = self._column_lines(line, [zero] * rows) + [zero] * (layout.lanes - rows)
         sums = tree_sum(f, f.transpose(acc))
+        i = f.add(f.mul(self.group.number, self.k), i)
         offset = f.mul(i, NR)
         start = self._start(offset, rows, 1)
         blank = [layout.lanes] * (layout.lanes - 1)
@@ -228,9 +260,9 @@ class _Batch:
         return f.shuffle(total, zero, [0, *[layout.lanes] * (layout.lanes - 1)])
 
 
-def batch_scratch(layout: PanelLayout, m: int) -> int:
-    """Scalars of scratch that one thread needs for batch_product with up to m samples."""
-    return layout.padded(m) * layout.panel
+def batch_scratch(layout: PanelLayout, m: int, members: int = 1) -> int:
+    """Scalars of scratch that one thread needs for batch_product with up to m samples of so many members."""
+    return layout.padded(m) * layout.panel * members
 
 
 def pack_rows(
@@ -244,10 +276,12 @@ def pack_rows(
     features: int,
     m: Value,
     sums: bool = True,
+    members: int = 1,
 ) -> list[Value]:
     """Turn one feature panel of a batch value round: scratch[p][l] = D(sample p, feature panel*NR + l).
 
-    values: D (m, n) in lane panels; features: how many of the panel's NR features exist; scratch: [m padded][NR].
+    values: D (m, n) in lane panels, those of the members of a sample one after the other; features: how many of the
+    panel's NR features exist; scratch: [m padded][NR].
     Samples past m and features past `features` become 0 (only the vectors that hold features are written).
     Returns the sums over the samples (unless not wanted), one vector for each vector of features: the gradient of a
     bias, in a fixed order.
@@ -261,7 +295,7 @@ def pack_rows(
     def lane_panel(q: Value, *so_far: Value) -> list[Value]:
         source = f.at(first, (q, n * NR), type=layout.real)
         target = f.at(scratch, (q, NR * NR), type=layout.real)
-        left = f.sub(m, f.mul(q, NR))
+        left = f.sub(m, f.mul(f.udiv(q, members), NR))
 
         def half(h: Int, *carried: Value) -> list[Value]:
             out = list(carried)
@@ -285,7 +319,7 @@ def pack_rows(
 
         return f.loop(0, layout.vectors, half, so_far)
 
-    panels = f.udiv(f.add(m, NR - 1), NR)
+    panels = f.mul(f.udiv(f.add(m, NR - 1), NR), members)
     return f.loop(0, panels, lane_panel, [zero] * blocks if sums else [])
 
 

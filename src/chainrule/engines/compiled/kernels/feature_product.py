@@ -15,7 +15,9 @@ from chainrule.engines.compiled.kernels.nonzero import PlacedLists
 from chainrule.engines.compiled.kernels.panels import PanelLayout
 from chainrule.engines.compiled.kernels.tile import (
     UNROLL,
+    WHOLE,
     Epilogue,
+    Group,
     Operands,
     Segment,
     Tile,
@@ -116,6 +118,8 @@ def feature_product(
     backward: bool = False,
     rolled: bool = False,
     nonzero: PlacedLists | None = None,
+    group: Group = WHOLE,
+    members: int = 1,
     tid: Int = 0,
     team: Int = 1,
 ) -> None:
@@ -125,9 +129,13 @@ def feature_product(
     sums.  The epilogue is called once for each tile and must store what is wanted (`store_tile` stores it to `out`).
     rolled: the sums are stored to `out` first, and the epilogue is called, in a loop over the rows, with tiles of one
     row: smaller code for a long epilogue.  nonzero: the lists of what is not 0 in A, for a forward product that passes
-    over the rest.  The result has the same bits for any team.
+    over the rest.  group: k and n are those of one of the groups side by side in A and Z, below each other in W.
+    members: A and Z hold so many groups side by side, and W is that of each: a lane panel is then so many panels of one
+    product.  The result has the same bits for any team.
     """
-    _Feature(f, layout, weight, values, out, k, n, epilogue, backward, rolled, nonzero).run(m, tid, team)
+    _Feature(f, layout, weight, values, out, k, n, epilogue, backward, rolled, nonzero, group, members).run(
+        m, tid, team
+    )
 
 
 @dataclass(frozen=True)
@@ -149,6 +157,8 @@ class _Feature:
     backward: bool
     rolled: bool
     nonzero: PlacedLists | None
+    group: Group
+    members: int
 
     @property
     def depth(self) -> int:
@@ -174,7 +184,7 @@ class _Feature:
         """The whole product: a chunk of lane panels after the other."""
         f, layout, NR = self.f, self.layout, self.layout.panel
         units = sum(s.count for s in self.segments)
-        panels = f.udiv(f.add(m, NR - 1), NR)
+        panels = f.mul(f.udiv(f.add(m, NR - 1), NR), self.members)
         chunk = max(1, layout.target.l2 // 2 // (min(self.depth, 256) * NR * layout.itemsize))
 
         def lanes_chunk(lane0: Int) -> None:
@@ -243,7 +253,7 @@ class _Feature:
             acc = accumulate_tile(f, layout, size, nv, start, operands, d.whole, d.tail, tail_if)
         if before is not None:
             acc = [f.fadd(a, b) for a, b in zip(before, acc, strict=True)]
-        tile = Tile(i, size, panel, fold(acc, nv), offset)
+        tile = self._placed(i, size, panel, acc, offset)
         if self.rolled:
             store_tile(f, layout, self.out, tile)
         else:
@@ -257,9 +267,17 @@ class _Feature:
             i = f.add(row, r)
             offset = self._offset(i, panel)
             sums = load_rows(f, layout, f.at(self.out, offset, type=layout.real), 1, nv)
-            self.epilogue(Tile(i, 1, panel, fold(sums, nv), offset))
+            self.epilogue(self._placed(i, 1, panel, sums, offset))
 
         f.loop(0, height, one)
+
+    def _placed(self, i: Int, size: int, panel: Value, acc: list[Value], offset: Value) -> Tile:
+        """The tile, its first row and its lane panel counted in the whole result."""
+        f, number = self.f, self.group.number
+        if self.members > 1:
+            whole = f.udiv(panel, self.members)
+            number, panel = f.sub(panel, f.mul(whole, self.members)), f.value(whole)
+        return Tile(f.add(i, f.mul(number, self.rows)), size, panel, fold(acc, self.layout.vectors), offset)
 
     def _if_ends(self, d: _Depth, then: Callable[[], object], otherwise: Callable[[], object] | None = None) -> None:
         """What is done after the last block of the depth, and after the others."""
@@ -271,7 +289,8 @@ class _Feature:
     def _offset(self, i: Int, panel: Value) -> Value:
         """Of a row in the result."""
         f, NR = self.f, self.layout.panel
-        offset: Value = f.mul(f.add(f.mul(panel, self.rows), i), NR)
+        group = f.add(f.mul(panel, self.group.count), self.group.number)
+        offset: Value = f.mul(f.add(f.mul(group, self.rows), i), NR)
         return offset
 
     def _start(self, size: int, offset: Value, d: _Depth) -> list[Value]:
@@ -287,11 +306,14 @@ class _Feature:
     def _operands(self, i: Int, panel: Value, first: Int) -> Operands:
         """Where a tile whose first row is the i-th finds its operands, from the first step on."""
         f, NR, real = self.f, self.layout.panel, self.layout.real
-        vectors = f.at(self.values, (panel, self.depth * NR), (first, NR), type=real)
+        group, below = self.group, self.group.count * self.k  # rows of the weight that stand below each other
+        before = f.add(f.mul(panel, group.count), group.number)
+        vectors = f.at(self.values, (before, self.depth * NR), (first, NR), type=real)
+        mine = f.mul(group.number, self.k)
         if self.backward:
-            scalars = f.at(self.weight, (first, self.k), (i, NR), type=real)
-            return Operands(vectors, scalars, row=NR, jump=self.k * NR)
+            scalars = f.at(self.weight, (first, below), (f.add(mine, i), NR), type=real)
+            return Operands(vectors, scalars, row=NR, jump=below * NR)
         unit = f.udiv(i, NR)
         inside = f.sub(i, f.mul(unit, NR))
-        scalars = f.at(self.weight, (unit, self.k * NR), inside, (first, NR), type=real)
+        scalars = f.at(self.weight, (unit, below * NR), inside, (f.add(mine, first), NR), type=real)
         return Operands(vectors, scalars, row=1, jump=0)

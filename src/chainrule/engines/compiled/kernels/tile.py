@@ -23,7 +23,7 @@ class Tile:
     """A finished register tile, as an epilogue sees it."""
 
     i: Int
-    """Its first row."""
+    """Its first row, counted in the whole result where it is of groups or members."""
     rows: int
     """How many rows it has."""
     panel: Int
@@ -35,6 +35,20 @@ class Tile:
 
 
 Epilogue = Callable[[Tile], None]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Which of the groups of features, that stand side by side, a product is of."""
+
+    count: int = 1
+    """How many there are."""
+    number: Int = 0
+    """Which one it is; its weights stand below those of the groups before it."""
+
+
+WHOLE = Group()
+"""The only one."""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from chainrule.engines.llvm import philox
 from chainrule.engines.llvm.emit import Function, Int, Module, Value
 from chainrule.engines.llvm.expression import Evaluator
 from chainrule.program.equation import Equation
-from chainrule.program.op import Beside, Columns, Elementwise, Mask, Reduce
+from chainrule.program.op import Beside, Columns, Elementwise, Mask, Reduce, ReduceGroups, Repeat
 from chainrule.program.symbol import STORED, Symbol
 
 
@@ -109,6 +109,9 @@ def arrange(frame: Frame, stage: Arrange) -> None:
 
     def panel_body(panel: Int) -> None:
         for e in stage.equations:
+            if isinstance(e.op, Repeat | ReduceGroups):
+                _in_groups(frame, e, panel)
+                continue
             for stretch in stretches(e):
                 to, count = stretch.to, stretch.count
 
@@ -122,6 +125,36 @@ def arrange(frame: Frame, stage: Arrange) -> None:
                 f.loop(to, to + count, column)
 
     f.loop(*frame.share(frame.panels), panel_body)
+
+
+def _in_groups(frame: Frame, equation: Equation, panel: Int) -> None:
+    """A value several times, or groups of its columns added up or compared; a row of lanes is a column of a panel."""
+    f, row, op = frame.f, frame.row, equation.op
+    (source,), target = equation.operands, equation.target
+    assert isinstance(op, Repeat | ReduceGroups)
+    many, few = (target, source) if isinstance(op, Repeat) else (source, target)
+    width = int(few.shape[1])
+    times = int(many.shape[1]) // width
+
+    def place(j: Int, k: Int) -> Int:
+        """Among the many columns, the k-th that goes with the j-th of the few."""
+        column: Int = f.add(f.mul(j, times), k) if op.within else f.add(f.mul(k, width), j)
+        return column
+
+    def column(j: Int) -> None:
+        if isinstance(op, Repeat):
+            value = frame.load_batch(source.name, panel, j, row)
+            f.loop(0, times, lambda k: frame.store_batch(value, target.name, panel, place(j, k), row))
+            return
+        take = combine(f, op.kind)
+
+        def more(k: Int, acc: Value) -> Value:
+            return take(acc, frame.load_batch(source.name, panel, place(j, k), row))
+
+        first = frame.load_batch(source.name, panel, place(j, 0), row)
+        frame.store_batch(f.loop(1, times, more, [first])[0], target.name, panel, j, row)
+
+    f.loop(0, width, column)
 
 
 def sums(frame: Frame, stage: Sums) -> None:

@@ -19,7 +19,7 @@ from chainrule.engines.llvm import subnormal
 from chainrule.engines.llvm.emit import Function, Int, Module, Value
 from chainrule.engines.llvm.expression import Evaluator
 from chainrule.program.equation import Equation
-from chainrule.program.op import Elementwise, Reduce
+from chainrule.program.op import Elementwise, Gather, Reduce
 from chainrule.program.symbol import BATCH, STORED, Symbol
 
 TOGETHER = 8
@@ -243,21 +243,32 @@ class _Row:
     def lookup(self, equation: Equation) -> None:
         """Rows of the embedding, side by side."""
         f, layout = self.f, self.layout
-        table, tokens = equation.operands
-        c, d = int(tokens.shape[1]), int(table.shape[1])
-        out = self.at[equation.target.name]
+        op, (table, tokens) = equation.op, equation.operands
+        assert isinstance(op, Gather)
+        d, out = int(table.shape[1]), self.at[equation.target.name]
 
-        def place(p: Int) -> None:
-            token = f.load("i64", f.at(self.source, p, type="i64"))
-            row = f.at(self.at[table.name], (token, d), type=layout.real)
+        def place(p: Int, column: Int, start: int = 0, *, grow: bool = False) -> None:
+            token = f.load("i64", f.at(self.source, column, type="i64"))
+            row = f.at(self.at[table.name], (f.value(f.add(token, start)), d), type=layout.real)
             to = f.at(out, (p, d), type=layout.real)
-            f.loop(
-                0,
-                d,
-                lambda e: f.store(f.load(layout.real, f.at(row, e, type=layout.real)), f.at(to, e, type=layout.real)),
-            )
+            meant = None if op.padding is None else f.icmp("ne", token, f.constant("i64", op.padding))
 
-        f.loop(0, c, place)
+            def entry(e: Int) -> None:
+                at = f.at(to, e, type=layout.real)
+                value = f.load(layout.real, f.at(row, e, type=layout.real))
+                if meant is not None:
+                    value = f.select(meant, value, f.constant(layout.real, 0.0))
+                f.store(f.fadd(f.load(layout.real, at), value) if grow else value, at)
+
+            f.loop(0, d, entry)
+
+        if op.starts:
+            for p, start in enumerate(op.starts):
+                place(0, p, start, grow=p > 0)
+        elif op.column is not None:
+            place(0, op.column)
+        else:
+            f.loop(0, op.places(tokens), lambda p: place(p, p))
 
     def arrange(self, equation: Equation) -> None:
         """Numbers of other rows to their places in this one."""
@@ -308,20 +319,41 @@ class _Row:
             self.numbers[e.target.name] = f.reduce(combine(f, e.op.kind), total)
 
 
-def _sound(f: Function, layout: PanelLayout, inputs: int, vocabulary: int | None) -> Value:
-    """Whether all numbers are finite, or all tokens in the vocabulary."""
+def _sound(f: Function, layout: PanelLayout, inputs: int, counts: list[int]) -> Value:
+    """Whether all numbers are finite, or all tokens of a column below its count."""
     source, zero = f.args[2], f.constant(layout.vector, 0.0)
 
     def number(i: Int, acc: Value) -> list[Value]:
         return [f.fma(f.load(layout.vector, f.at(source, (i, layout.lanes), type=layout.real)), zero, acc)]
 
-    def token(p: Int, wrong: Value) -> list[Value]:
-        outside = f.icmp("uge", f.load("i64", f.at(source, p, type="i64")), f.constant("i64", vocabulary or 0))
-        return [f.value(f.add(wrong, f.convert("zext", outside, "i64")))]
+    if counts:
+        wrong = f.constant("i64", 0)
+        for count in sorted(set(counts)):  # columns of one table in one loop
+            columns = [p for p, n in enumerate(counts) if n == count]
+            runs = [(p, p + 1) for p in columns] if len(columns) < inputs else [(0, inputs)]
 
-    if vocabulary is not None:
-        return f.icmp("eq", f.loop(0, inputs, token, [f.constant("i64", 0)])[0], 0)
+            def token(p: Int, wrong: Value, count: int = count) -> list[Value]:
+                outside = f.icmp("uge", f.load("i64", f.at(source, p, type="i64")), f.constant("i64", count))
+                return [f.value(f.add(wrong, f.convert("zext", outside, "i64")))]
+
+            for first, end in runs:
+                (wrong,) = f.loop(first, end, token, [wrong])
+        return f.icmp("eq", wrong, 0)
     return f.fcmp("oeq", f.reduce(f.fadd, f.loop(0, -(-inputs // layout.lanes), number, [zero])[0]), 0.0)
+
+
+def _counts(plan: Plan, tokens: Symbol) -> list[int]:
+    """How many tokens there are in each column: rows of the tables that they are looked up in."""
+    counts = [0] * int(tokens.shape[1])
+    for equation in (e for s in plan.stages if isinstance(s, Lookup) for e in s.equations):
+        op, rows = equation.op, int(equation.operands[0].shape[0])
+        assert isinstance(op, Gather)
+        ends = [*op.starts[1:], rows]
+        for p in range(len(counts)):
+            if op.column in (None, p):
+                own = ends[p] - op.starts[p] if op.starts else rows
+                counts[p] = min(own, counts[p] or own)
+    return counts
 
 
 def pieces(plan: Plan) -> list[list[Stage]]:
@@ -348,10 +380,9 @@ def lower_row(plan: Plan, layout: PanelLayout, offsets: dict[str, int]) -> Modul
     module = Module(layout.target)
     given = next(s for s in plan.program.given if s.role == "input")
     f = module.function("one_sample", ["ptr", "ptr", "ptr"], "i64", internal=True)
-    tables = [s.equations[0].operands[0] for s in plan.stages if isinstance(s, Lookup)]
-    vocabulary = int(tables[0].shape[0]) if given.integers else None
+    counts = _counts(plan, given) if given.integers else []
     good, bad = f.new_label("good"), f.new_label("bad")
-    f.cbranch(_sound(f, layout, int(given.shape[1]), vocabulary), good, bad)
+    f.cbranch(_sound(f, layout, int(given.shape[1]), counts), good, bad)
     f.label(bad)
     f.ret(f.constant("i64", 0))
     f.label(good)

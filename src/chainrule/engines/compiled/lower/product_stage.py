@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from chainrule.engines.compiled.kernels.batch_product import batch_product
 from chainrule.engines.compiled.kernels.feature_product import feature_product
-from chainrule.engines.compiled.kernels.tile import Tile
+from chainrule.engines.compiled.kernels.tile import WHOLE, Group, Tile
 from chainrule.engines.compiled.lower.frame import Frame, Lanes
 from chainrule.engines.compiled.plan.memory import width
 from chainrule.engines.compiled.plan.stages import Product
 from chainrule.engines.llvm.emit import Int, Value
 from chainrule.engines.llvm.expression import Evaluator, costly
 from chainrule.program.equation import Equation
-from chainrule.program.op import Elementwise
+from chainrule.program.op import Elementwise, GroupedMatMul
 from chainrule.program.scalar import Variable
 from chainrule.program.symbol import STORED
 
@@ -29,7 +31,8 @@ def _feature(frame: Frame, stage: Product) -> None:
     f, layout, plan = frame.f, frame.layout, frame.plan
     first, *chain = stage.equations
     values, weight = first.operands
-    k, n = (int(d) for d in weight.shape)
+    groups, members = _groups(first)
+    k, n = int(weight.shape[0]) // groups, int(weight.shape[1])
     splats = frame.splats(chain)
     kept = [e.target.name for e in stage.equations if e.target.name in plan.kept]
     size = layout.lanes * layout.itemsize
@@ -59,22 +62,42 @@ def _feature(frame: Frame, stage: Product) -> None:
             for v in range(layout.vectors):
                 finish(tile, r, frame.vector(v), tile.acc[r][v], numbers)
 
-    feature_product(
-        f,
-        layout,
-        weight=frame.addresses[weight.name],
-        values=frame.addresses[values.name],
-        out=out,
-        k=k,
-        n=n,
-        m=frame.part.m,
-        epilogue=epilogue,
-        backward=stage.form == "backward",
-        rolled=rolled,
-        nonzero=None if stage.nonzero is None else frame.lists(stage.nonzero),
-        tid=frame.part.tid,
-        team=frame.part.team,
-    )
+    def of_group(group: Group) -> None:
+        feature_product(
+            f,
+            layout,
+            weight=frame.addresses[weight.name],
+            values=frame.addresses[values.name],
+            out=out,
+            k=k,
+            n=n,
+            m=frame.part.m,
+            epilogue=epilogue,
+            backward=stage.form == "backward",
+            rolled=rolled,
+            nonzero=None if stage.nonzero is None else frame.lists(stage.nonzero),
+            group=group,
+            members=members,
+            tid=frame.part.tid,
+            team=frame.part.team,
+        )
+
+    _each(frame, groups, of_group)
+
+
+def _groups(product: Equation) -> tuple[int, int]:
+    """The groups with a matrix each, and those that share one: one of the two is 1."""
+    if not isinstance(product.op, GroupedMatMul):
+        return 1, 1
+    return (1, product.op.groups) if product.op.shared else (product.op.groups, 1)
+
+
+def _each(frame: Frame, groups: int, product: Callable[[Group], None]) -> None:
+    """The product of each group, in a loop."""
+    if groups == 1:
+        product(WHOLE)
+    else:
+        frame.f.loop(0, groups, lambda number: product(Group(groups, number)))
 
 
 def _near(frame: Frame, evaluate: Evaluator, tile: Tile, r: int, lanes: Lanes, numbers: dict[str, Value]) -> None:
@@ -101,7 +124,8 @@ def _batch(frame: Frame, stage: Product) -> None:
     f, layout, plan = frame.f, frame.layout, frame.plan
     first, *chain = stage.equations
     values, slopes = first.operands
-    k, n = int(values.shape[1]), int(slopes.shape[1])
+    groups, members = _groups(first)
+    k, n = (int(s.shape[1]) // groups // members for s in (values, slopes))
     splats = frame.splats([*chain, *stage.bias])
     out = first.target.name
     chunked = frame.part.first is not True
@@ -153,23 +177,30 @@ def _batch(frame: Frame, stage: Product) -> None:
         accumulate = f.bits("xor", frame.part.first, f.constant("i1", 1))
     assert frame.part.scratch is not None
     place = out if out in frame.addresses else _stored_target(chain)
-    batch_product(
-        f,
-        layout,
-        values=frame.addresses[values.name],
-        slopes=frame.addresses[slopes.name],
-        scratch=frame.part.scratch,
-        out=frame.addresses[place],
-        k=k,
-        n=n,
-        m=frame.part.m,
-        epilogue=epilogue,
-        bias_epilogue=bias if stage.bias else None,
-        accumulate=accumulate,
-        nonzero=None if stage.nonzero is None else frame.lists(stage.nonzero),
-        tid=frame.part.tid,
-        team=frame.part.team,
-    )
+    scratch = frame.part.scratch
+
+    def of_group(group: Group) -> None:
+        batch_product(
+            f,
+            layout,
+            values=frame.addresses[values.name],
+            slopes=frame.addresses[slopes.name],
+            scratch=scratch,
+            out=frame.addresses[place],
+            k=k,
+            n=n,
+            m=frame.part.m,
+            epilogue=epilogue,
+            bias_epilogue=bias if stage.bias else None,
+            accumulate=accumulate,
+            nonzero=None if stage.nonzero is None else frame.lists(stage.nonzero),
+            group=group,
+            members=members,
+            tid=frame.part.tid,
+            team=frame.part.team,
+        )
+
+    _each(frame, groups, of_group)
 
 
 def _stored_target(chain: list[Equation]) -> str:

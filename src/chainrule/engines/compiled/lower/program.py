@@ -13,7 +13,7 @@ import functools
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from chainrule.engines.compiled.lower import elementwise, plain, samples
+from chainrule.engines.compiled.lower import elementwise, plain, rows, samples
 from chainrule.engines.compiled.lower.frame import Frame, Part, place_of
 from chainrule.engines.compiled.lower.product_stage import product
 from chainrule.engines.compiled.lower.repeated import Likeness, Likenesses
@@ -27,8 +27,10 @@ from chainrule.engines.compiled.plan.stages import (
     Masks,
     Nonzero,
     PerSample,
+    Pieces,
     Plain,
     Product,
+    RowUpdates,
     Scalars,
     Scatter,
     Stage,
@@ -46,6 +48,8 @@ _EMIT: dict[type[Stage], Callable[..., None]] = {
     Nonzero: samples.nonzero,
     Lookup: samples.lookup,
     Scatter: samples.scatter,
+    Pieces: rows.pieces,
+    RowUpdates: rows.row_updates,
     Masks: elementwise.masks,
     Arrange: elementwise.arrange,
     PerSample: elementwise.per_sample,

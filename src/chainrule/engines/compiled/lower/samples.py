@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 from chainrule.engines.compiled.kernels.nonzero import nonzero_of_panels, nonzero_of_tiles
@@ -10,10 +11,11 @@ from chainrule.engines.compiled.plan.memory import Word, size_of, width
 from chainrule.engines.compiled.plan.stages import Load, Lookup, Nonzero, Scatter
 from chainrule.engines.llvm.emit import Int, Value
 from chainrule.program.equation import Equation
+from chainrule.program.op import AtRows, Gather, ScatterAdd
 from chainrule.program.symbol import Symbol
 
 
-def _row(frame: Frame, sample: Int) -> Value:
+def row_of(frame: Frame, sample: Int) -> Value:
     """The index in the user's arrays of a sample of this batch; past the end, of its last one."""
     f = frame.f
     inside = f.imin(f.value(sample), f.sub(f.value(frame.part.m), 1))
@@ -36,7 +38,7 @@ def _load_numbers(frame: Frame, symbol: Symbol) -> None:
     lo, hi = frame.share(frame.panels)
 
     def one(sample: Int) -> None:
-        row = _row(frame, sample)
+        row = row_of(frame, sample)
         if symbol.integers:
             value = f.convert("sitofp", f.load("i64", f.at(source, row, type="i64")), layout.real)
         else:
@@ -57,7 +59,7 @@ def _load_rows(frame: Frame, symbol: Symbol) -> None:
 
     def group(panel: Int, v: int) -> None:
         start = f.add(f.mul(panel, NR), v * lanes)
-        rows = [f.at(source, (_row(frame, f.add(start, i)), n), type=layout.real) for i in range(lanes)]
+        rows = [f.at(source, (row_of(frame, f.add(start, i)), n), type=layout.real) for i in range(lanes)]
         _turn(frame, rows, n, f.at(target, (panel, n * NR), v * lanes, type=layout.real), *mine)
 
     def panel_body(panel: Int) -> None:
@@ -67,27 +69,39 @@ def _load_rows(frame: Frame, symbol: Symbol) -> None:
     f.loop(lo, hi, panel_body)
 
 
-def _turn(frame: Frame, rows: list[Value], n: int, place: Value, lo: Int, hi: Int) -> None:
+def _turn(frame: Frame, rows: list[Value], n: int, place: Value, lo: Int, hi: Int, *, grow: bool = False) -> None:
     """n numbers from each of as many rows as lanes, to n rows of lanes; blocks [lo, hi) of as many features as lanes.
 
     Features past the last whole block come in a block that overlaps it, and belong to whoever has the last one.
+    grow: they are added to what is there.
     """
     f, layout = frame.f, frame.layout
     lanes, NR = layout.lanes, layout.panel
+
+    def single(j: Int) -> None:
+        for i, r in enumerate(rows):
+            value = f.load(layout.real, f.at(r, j, type=layout.real))
+            at = f.at(place, (j, NR), i, type=layout.real)
+            f.store(f.fadd(f.load(layout.real, at), value) if grow else value, at)
+
     if n < lanes:
         for j in range(n):
-            for i, r in enumerate(rows):
-                f.store(f.load(layout.real, r, j), place, j * NR + i)
+            single(j)
         return
 
     def block(j: Int) -> None:
         vectors = [f.load(layout.vector, f.at(r, j, type=layout.real)) for r in rows]
         to = f.at(place, (j, NR), type=layout.real)
         for k, column in enumerate(f.transpose(vectors)):
+            if grow:
+                there = f.load(layout.vector, f.at(to, k * NR, type=layout.real), align=lanes * layout.itemsize)
+                column = f.fadd(there, column)
             f.store(column, to, k * NR, lanes * layout.itemsize)
 
     f.loop(lo, hi, lambda b: block(f.mul(b, lanes)))
-    if n % lanes:
+    if n % lanes and grow:  # no feature twice
+        f.loop(n // lanes * lanes, n, single)
+    elif n % lanes:
         if isinstance(hi, int):
             block(n - lanes)
         else:
@@ -115,49 +129,81 @@ def lookup(frame: Frame, stage: Lookup) -> None:
 
 def _lookup(frame: Frame, equation: Equation) -> None:
     f, layout = frame.f, frame.layout
-    table, tokens = equation.operands
+    op, (table, tokens) = equation.op, equation.operands
+    assert isinstance(op, Gather)
     c, d = int(tokens.shape[1]), int(table.shape[1])
     source = frame.data(tokens.name)
     out = frame.addresses[equation.target.name]
+    wide, zero = width(equation.target), f.constant(layout.real, 0.0)
+    named = NamedRows(frame, op, tokens, int(table.shape[0]))
+
+    def clear(at: Value, zero: Value) -> None:
+        f.loop(0, d, lambda e: f.store(zero, f.at(at, (e, layout.panel), type=layout.real)))
 
     def one(panel: Int) -> None:
         for v in range(layout.vectors):
             start = f.add(f.mul(panel, layout.panel), v * layout.lanes)
-            samples = [f.at(source, (_row(frame, f.add(start, i)), c), type="i64") for i in range(layout.lanes)]
-            place = f.at(out, (panel, c * d * layout.panel), v * layout.lanes, type=layout.real)
+            samples = [f.at(source, (row_of(frame, f.add(start, i)), c), type="i64") for i in range(layout.lanes)]
+            place = f.at(out, (panel, wide * layout.panel), v * layout.lanes, type=layout.real)
 
             def at_place(p: Int, samples: list[Value] = samples, place: Value = place) -> None:
-                rows = [_token(frame, f.at(s, p, type="i64"), table) for s in samples]
-                to = f.at(place, (p, d * layout.panel), type=layout.real)
-                _turn_entries(frame, table, rows, to)
+                rows, some = zip(*[named.row(s, p) for s in samples], strict=True)
+                to = f.at(place, 0 if op.starts else (p, d * layout.panel), type=layout.real)
+                _turn_entries(frame, table, list(rows), to, grow=bool(op.starts))
+                if op.padding is not None:
+                    for lane, meant in enumerate(some):
+                        f.if_(f.icmp("eq", meant, 0), functools.partial(clear, f.at(to, lane, type=layout.real), zero))
 
-            f.loop(0, c, at_place)
+            if op.starts:
+                clear(place, f.constant(layout.vector, 0.0))
+            f.loop(0, named.places, at_place)
 
     f.loop(*frame.share(frame.panels), one)
 
 
-def _turn_entries(frame: Frame, table: Symbol, rows: list[Value], to: Value) -> None:
-    """A table's rows of these numbers, one for each lane, to rows of lanes."""
+def _turn_entries(frame: Frame, table: Symbol, rows: list[Value], to: Value, *, grow: bool = False) -> None:
+    """A table's rows of these numbers, one for each lane, to rows of lanes; grow: added to what is there."""
     f, layout, NR = frame.f, frame.layout, frame.layout.panel
     v, d = (int(n) for n in table.shape)
     start = frame.addresses[table.name]
     if frame.plan.kinds[table.name] == "table":
-        _turn(frame, [f.at(start, (row, d), type=layout.real) for row in rows], d, to, 0, d // layout.lanes)
+        _turn(frame, [f.at(start, (row, d), type=layout.real) for row in rows], d, to, 0, d // layout.lanes, grow=grow)
         return
 
     def panel(q: Int, features: int) -> None:
         entries = [f.at(start, (q, v * NR), (row, NR), type=layout.real) for row in rows]
-        _turn(frame, entries, features, f.at(to, (q, NR * NR), type=layout.real), 0, features // layout.lanes)
+        _turn(
+            frame, entries, features, f.at(to, (q, NR * NR), type=layout.real), 0, features // layout.lanes, grow=grow
+        )
 
     f.loop(0, d // NR, lambda q: panel(q, NR))
     if d % NR:
         panel(d // NR, d % NR)
 
 
-def _token(frame: Frame, place: Value, table: Symbol) -> Value:
-    """The token there.  The user's array may change while a fit runs: whatever it holds then, it names a row."""
-    f = frame.f
-    return f.intrinsic("umin", f.load("i64", place), int(table.shape[0]) - 1)
+class NamedRows:
+    """The rows of a table that a sample's tokens name.
+
+    The user's array may change while a fit runs: whatever it holds then, it names a row.
+    """
+
+    def __init__(self, frame: Frame, op: Gather | ScatterAdd | AtRows, tokens: Symbol, count: int) -> None:
+        self.frame, self.op, self.count, self.places = frame, op, count, op.places(tokens)
+        self.starts: Value | None = None
+        if op.starts:
+            f = frame.f
+            self.starts = f.alloca("i64", len(op.starts))
+            for k, start in enumerate(op.starts):
+                f.store(f.constant("i64", start), f.at(self.starts, k, type="i64"))
+
+    def row(self, sample: Value, p: Int) -> tuple[Value, Value]:
+        """(the row that place p of the tokens at this address names, whether it is meant: i1)."""
+        f, op = self.frame.f, self.op
+        token = f.load("i64", f.at(sample, p if op.column is None else op.column, type="i64"))
+        meant = f.icmp("ne", token, f.constant("i64", -1 if op.padding is None else op.padding))
+        if self.starts is not None:
+            token = f.value(f.add(token, f.load("i64", f.at(self.starts, p, type="i64"))))
+        return f.intrinsic("umin", token, self.count - 1), meant
 
 
 def scatter(frame: Frame, stage: Scatter) -> None:
@@ -168,8 +214,10 @@ def scatter(frame: Frame, stage: Scatter) -> None:
 
 def _scatter(frame: Frame, equation: Equation) -> None:
     f, layout = frame.f, frame.layout
-    pieces, tokens = equation.operands
+    op, (pieces, tokens) = equation.op, equation.operands
+    assert isinstance(op, ScatterAdd)
     target = equation.target
+    named = NamedRows(frame, op, tokens, int(target.shape[0]))
     out = frame.addresses[target.name]
     count = size_of(target, frame.plan.kinds[target.name], layout) // layout.lanes
     wide = int(pieces.shape[1])
@@ -193,26 +241,33 @@ def _scatter(frame: Frame, equation: Equation) -> None:
                 piece = f.load(layout.real, f.at(start, (feature, layout.panel), type=layout.real))
                 f.store(f.fadd(f.load(layout.real, entry), piece), entry)
 
-            _entries(frame, target, tokens, i, add)
+            _entries(frame, target, tokens, named, i, add)
 
         f.loop(0, f.value(frame.part.m), sample)
 
     frame.alone(body)
 
 
-def _entries(frame: Frame, table: Symbol, tokens: Symbol, sample: Int, body: Callable[[Int, Value], object]) -> None:
+def _entries(
+    frame: Frame,
+    table: Symbol,
+    tokens: Symbol,
+    named: NamedRows,
+    sample: Int,
+    body: Callable[[Int, Value], object],
+) -> None:
     """body(feature, address of the table's entry) for every feature of a sample."""
     f, layout = frame.f, frame.layout
     c, d = int(tokens.shape[1]), int(table.shape[1])
-    row = f.at(frame.data(tokens.name), (_row(frame, sample), c), type="i64")
+    row = f.at(frame.data(tokens.name), (row_of(frame, sample), c), type="i64")
 
     start, NR, v = frame.addresses[table.name], layout.panel, int(table.shape[0])
 
     def place(p: Int) -> None:
-        token = _token(frame, f.at(row, p, type="i64"), table)
+        token, meant = named.row(row, p)
 
         def entry(e: Int) -> None:
-            feature = f.add(f.mul(p, d), e)
+            feature = e if named.op.starts else f.add(f.mul(p, d), e)
             if frame.plan.kinds[table.name] == "table":
                 entries = f.at(start, (token, d), type=layout.real)
                 body(feature, f.at(entries, e, type=layout.real))
@@ -220,16 +275,25 @@ def _entries(frame: Frame, table: Symbol, tokens: Symbol, sample: Int, body: Cal
                 q = f.udiv(e, NR)
                 body(feature, f.at(start, (q, v * NR), (token, NR), f.sub(e, f.mul(q, NR)), type=layout.real))
 
-        f.loop(0, d, entry)
+        if named.op.padding is None:
+            f.loop(0, d, entry)
+        else:
+            f.if_(meant, lambda: f.loop(0, d, entry))
 
-    f.loop(0, c, place)
+    f.loop(0, named.places, place)
 
 
 def hand_out(frame: Frame, symbol: Symbol) -> None:
     """A batch value as rows of the result's array, in the order of the samples."""
+    n = width(symbol)
+    rows_out(frame, symbol, frame.f.at(frame.output(symbol.name), (frame.part.base, n), type=frame.layout.real), n)
+
+
+def rows_out(frame: Frame, symbol: Symbol, target: Value, stride: int) -> None:
+    """A batch value as rows from an address on, so many elements apart."""
     f, layout = frame.f, frame.layout
     n, lanes, NR = width(symbol), layout.lanes, layout.panel
-    source, target = frame.addresses[symbol.name], frame.output(symbol.name)
+    source = frame.addresses[symbol.name]
     lo, hi = frame.share(frame.panels)
     turned = f.alloca(layout.real, lanes * lanes)
 
@@ -237,7 +301,7 @@ def hand_out(frame: Frame, symbol: Symbol) -> None:
         start = f.add(f.mul(panel, NR), v * lanes)
         left = f.imin(f.sub(f.value(frame.part.m), start), lanes)
         place = f.at(source, (panel, n * NR), v * lanes, type=layout.real)
-        row0 = f.at(target, (f.add(frame.part.base, start), n), type=layout.real)
+        row0 = f.at(target, (start, stride), type=layout.real)
 
         def block(b: Int) -> None:
             j = f.mul(b, lanes)
@@ -249,7 +313,7 @@ def hand_out(frame: Frame, symbol: Symbol) -> None:
                 left,
                 lambda i: f.store(
                     f.load(layout.vector, f.at(turned, (i, lanes), type=layout.real)),
-                    f.at(row0, (i, n), j, type=layout.real),
+                    f.at(row0, (i, stride), j, type=layout.real),
                 ),
             )
 
@@ -259,7 +323,7 @@ def hand_out(frame: Frame, symbol: Symbol) -> None:
                 0,
                 left,
                 lambda i: f.store(
-                    f.load(layout.real, f.at(column, i, type=layout.real)), f.at(row0, (i, n), j, type=layout.real)
+                    f.load(layout.real, f.at(column, i, type=layout.real)), f.at(row0, (i, stride), j, type=layout.real)
                 ),
             )
 

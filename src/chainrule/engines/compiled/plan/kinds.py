@@ -12,7 +12,20 @@ from typing import Literal
 
 from chainrule.errors import ProgramError
 from chainrule.program.equation import Equation, Program
-from chainrule.program.op import Beside, Columns, Elementwise, Gather, MatMul, OneHot, Reduce, ScatterAdd
+from chainrule.program.op import (
+    AtRows,
+    Beside,
+    Columns,
+    Elementwise,
+    Gather,
+    GroupedMatMul,
+    MatMul,
+    OneHot,
+    Reduce,
+    ReduceGroups,
+    Repeat,
+    ScatterAdd,
+)
 from chainrule.program.symbol import BATCH, Symbol, shape_text
 
 Kind = Literal["batch", "weight", "table", "vector", "scalar", "tokens"]
@@ -60,14 +73,14 @@ def _tables(program: Program) -> set[str]:
         before = len(tables)
         for equation in program.equations:
             matrices = [s for s in (equation.target, *equation.operands) if len(s.shape) == 2 and not s.batched]
-            if isinstance(equation.op, Elementwise) and any(s.name in tables for s in matrices):
+            if isinstance(equation.op, Elementwise | AtRows) and any(s.name in tables for s in matrices):
                 tables |= {s.name for s in matrices}
     return tables
 
 
 def _with_samples(equation: Equation) -> bool:
     """Whether it is a product with values of the samples."""
-    return isinstance(equation.op, MatMul) and any(s.batched for s in equation.operands)
+    return isinstance(equation.op, MatMul | GroupedMatMul) and any(s.batched for s in equation.operands)
 
 
 def in_one_shape(equation: Equation, kinds: Mapping[str, Kind]) -> bool:
@@ -78,9 +91,14 @@ def in_one_shape(equation: Equation, kinds: Mapping[str, Kind]) -> bool:
 
 def form_of(product: Equation, kinds: Mapping[str, Kind]) -> Form | None:
     """The form of a product; None if there is no code for operands of these kinds."""
-    assert isinstance(product.op, MatMul)
+    assert isinstance(product.op, MatMul | GroupedMatMul)
     left, right = (kinds[s.name] for s in product.operands)
     return FORMS.get((left, right, product.op.transpose_left, product.op.transpose_right))
+
+
+def members_of(program: Program) -> int:
+    """The most groups that share one matrix: each sample is so many rows of those products."""
+    return max((e.op.groups for e in program.equations if isinstance(e.op, GroupedMatMul) and e.op.shared), default=1)
 
 
 def check_kinds(program: Program, kinds: Mapping[str, Kind]) -> None:
@@ -103,7 +121,9 @@ def _fault(equation: Equation, kinds: Mapping[str, Kind], one_hot: set[str]) -> 
     if across and not _samples_by_samples(equation):
         return f"samples are laid along the lanes, one row each; {across[0]} has samples in its columns"
     match equation.op:
-        case MatMul():
+        case GroupedMatMul() if not _with_samples(equation):
+            return f"only values of the samples have groups. {_they(equation.operands, kinds)}"
+        case MatMul() | GroupedMatMul():
             if any(s.name in one_hot for s in equation.operands):
                 return "a product of one-hot rows: these are compared with their labels and lie nowhere"
             if _with_samples(equation) and form_of(equation, kinds) is None:
@@ -115,10 +135,18 @@ def _fault(equation: Equation, kinds: Mapping[str, Kind], one_hot: set[str]) -> 
         case OneHot():
             if equation.operands[0].role not in ("input", "target"):
                 return "labels must be given"
-        case Beside() | Columns():
+        case Beside() | Columns() | Repeat() | ReduceGroups():
             parameters = [s for s in equation.operands if kinds[s.name] != "batch"]
             if parameters:
                 return f"only values of the samples can be laid side by side. {_they(parameters, kinds)}"
+        case AtRows():
+            tables = [s for s in (equation.target, *equation.operands) if len(s.shape) == 2 and not s.integers]
+            others = [s for s in equation.operands[2:] if len(s.shape) == 1]
+            wrong = [s for s in (*tables, *others) if kinds[s.name] != "table" or s.shape != equation.target.shape]
+            if wrong:
+                return f"in some rows, tables of one shape and scalars alone can be read. {_they(wrong, kinds)}"
+            if kinds[equation.operands[1].name] != "tokens" or equation.operands[1].role != "input":
+                return "tokens must be given"
         case Gather() | ScatterAdd():
             if equation.operands[0].name in one_hot:
                 return "one-hot rows to be added up: these are compared with their labels and lie nowhere"
@@ -129,7 +157,7 @@ def _fault(equation: Equation, kinds: Mapping[str, Kind], one_hot: set[str]) -> 
 
 def _samples_by_samples(equation: Equation) -> bool:
     """Whether it is a product that other words refuse."""
-    return isinstance(equation.op, MatMul) and not any(BATCH in s.shape[1:] for s in equation.operands)
+    return isinstance(equation.op, MatMul | GroupedMatMul) and not any(BATCH in s.shape[1:] for s in equation.operands)
 
 
 def _misfit(equation: Equation, kinds: Mapping[str, Kind], one_hot: set[str]) -> str | None:

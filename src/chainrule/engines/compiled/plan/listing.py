@@ -153,4 +153,6 @@ def _keeps(stage: Stage, memory: Memory) -> list[str]:
             kept.append(f"{name} [{at}:{at + memory.widths[name]}]")
         elif name in memory.stored or name in memory.fixed:
             kept.append(name)
+        elif name in memory.pieces:
+            kept.append(f"{name} in pieces")
     return kept

@@ -16,7 +16,7 @@ from enum import IntEnum
 from chainrule.engines.compiled.kernels.nonzero import NonzeroLists
 from chainrule.engines.compiled.kernels.panels import PanelLayout
 from chainrule.engines.compiled.plan.kinds import Kind
-from chainrule.engines.compiled.plan.stages import Fusion, Lookup, Scatter
+from chainrule.engines.compiled.plan.stages import Fusion, Lookup, Pieces, RowUpdates, Scatter
 from chainrule.program.equation import Program
 from chainrule.program.symbol import STORED, Symbol
 
@@ -61,7 +61,9 @@ class Word(IntEnum):
     FIRST_STEP = 18
     FIXED_SIZE = 19
     WORKSPACE_SIZE = 20
-    DATA = 21
+    PIECES = 21
+    PLACES = 22
+    DATA = 23
     """The first of the data's addresses, in the order of `Memory.data`; results by sample follow."""
 
 
@@ -93,6 +95,14 @@ class Memory:
     """Results by sample, in the order of their addresses in the record."""
     widths: dict[str, int]
     """Units of each value of the samples and each list, by name."""
+    pieces: dict[str, int]
+    """Where the pieces of a table's gradient begin in a sample's row of pieces, in elements, by name."""
+    pieces_width: int
+    """Elements of a sample's row of pieces."""
+    first_places: dict[str, int]
+    """By table that is updated row by row, where it begins among the numbers of each row's first place in a batch."""
+    rows: int
+    """How many such numbers there are."""
 
     @property
     def words(self) -> int:
@@ -147,15 +157,21 @@ def memory(fusion: Fusion, layout: PanelLayout) -> Memory:
     symbols = fusion.program.symbols
     stored, stored_size = stored_places(fusion.program, fusion.kinds, layout)
     elsewhere = ("rate", "counter", *STORED)
-    kept = [s for s in symbols.values() if s.name in fusion.kept and s.role not in elsewhere]
-    single = {s.name: s for s in kept if fusion.kinds[s.name] not in ("batch", "tokens")}
+    here = fusion.kept - fusion.pieces.keys()
+    kept = [s for s in symbols.values() if s.name in here and s.role not in elsewhere]
+    single = {
+        s.name: s for s in kept if fusion.kinds[s.name] not in ("batch", "tokens") and s.name not in fusion.pieces
+    }
     fixed, fixed_size = _places(single, fusion.kinds, layout)
     widths = {n: width(symbols[n]) for n in fusion.kept if n in symbols and fusion.kinds[n] == "batch"}
     widths |= {name: NonzeroLists(layout, *lists).units for name, lists in fusion.lists.items()}
     spans = _spans(fusion, widths)
     units, count = _units(widths, spans)
-    tokens = [e.operands[1] for s in fusion.stages if isinstance(s, Lookup | Scatter) for e in s.equations]
+    tokens = [e.operands[1] for s in fusion.stages if isinstance(s, _OF_TOKENS) for e in s.equations]
     data = tuple(dict.fromkeys([*fusion.loads, *tokens]))
+    pieces, pieces_width = _laid({n: int(e.operands[0].shape[1]) for n, e in fusion.pieces.items()})
+    updates = [s.equations[0].target for s in fusion.stages if isinstance(s, RowUpdates)]
+    first_places, rows = _laid({table.name: int(table.shape[0]) for table in updates})
     return Memory(
         layout,
         fusion.kinds,
@@ -169,7 +185,22 @@ def memory(fusion: Fusion, layout: PanelLayout) -> Memory:
         data,
         fusion.outputs,
         widths,
+        pieces,
+        pieces_width,
+        first_places,
+        rows,
     )
+
+
+_OF_TOKENS = (Lookup, Scatter, Pieces, RowUpdates)
+
+
+def _laid(sizes: Mapping[str, int]) -> tuple[dict[str, int], int]:
+    """Offsets one after the other, and their end."""
+    places, end = {}, 0
+    for name, size in sizes.items():
+        places[name], end = end, end + size
+    return places, end
 
 
 def _spans(fusion: Fusion, names: Iterable[str]) -> dict[str, tuple[int, int]]:

@@ -16,15 +16,31 @@ from chainrule.engines.compiled.plan.stages import (
     Masks,
     Nonzero,
     PerSample,
+    Pieces,
     Plain,
     Product,
+    RowUpdates,
     Scalars,
     Scatter,
     Stage,
     Sums,
 )
 from chainrule.program.equation import Equation, Program
-from chainrule.program.op import Beside, Columns, Elementwise, Gather, Mask, MatMul, OneHot, Reduce, ScatterAdd
+from chainrule.program.op import (
+    AtRows,
+    Beside,
+    Columns,
+    Elementwise,
+    Gather,
+    GroupedMatMul,
+    Mask,
+    MatMul,
+    OneHot,
+    Reduce,
+    ReduceGroups,
+    Repeat,
+    ScatterAdd,
+)
 from chainrule.program.scalar import Variable
 from chainrule.program.symbol import BATCH, STORED, Symbol
 
@@ -54,9 +70,12 @@ class _Planner:
         outside = [*(s.name for s in program.given), *(e.target.name for e in self.rates), *self.labels]
         self.pending = Pending(equations, outside)
         self.classes = {id(e): self._class(e) for e in equations}
-        self.products = {id(e): e for e in equations if isinstance(e.op, MatMul) and form_of(e, self.kinds) == "batch"}
+        products = [e for e in equations if isinstance(e.op, MatMul | GroupedMatMul)]
+        self.products = {id(e): e for e in products if form_of(e, self.kinds) == "batch"}
         self.by_slopes: dict[str, list[Equation]] = {}
         for product in self.products.values():
+            if isinstance(product.op, GroupedMatMul):
+                continue
             self.by_slopes.setdefault(product.operands[1].name, []).append(product)
         self.stages: list[Stage] = []
 
@@ -140,7 +159,7 @@ class _Planner:
             new = [e.target.name for e in equations if e.target.name not in grown]
             grown.update(new)
         stored = [name for name in grown if self.program.symbols[name].role in STORED]
-        return any(isinstance(e.op, MatMul | Gather) for e in self.pending.readers(stored))
+        return any(isinstance(e.op, MatMul | GroupedMatMul | Gather) for e in self.pending.readers(stored))
 
     # --- the stages ----------------------------------------------------------------------------------------------
 
@@ -150,12 +169,14 @@ class _Planner:
             case Gather():
                 return Lookup
             case ScatterAdd():
-                return Scatter
+                return Pieces if self._in_pieces(equation) else Scatter
+            case AtRows():
+                return RowUpdates
             case Mask():
                 return Masks
-            case Beside() | Columns():
+            case Beside() | Columns() | Repeat() | ReduceGroups():
                 return Arrange
-            case MatMul() if any(s.batched for s in equation.operands):
+            case MatMul() | GroupedMatMul() if any(s.batched for s in equation.operands):
                 return Product
             case Reduce() if any(s.batched for s in equation.operands):
                 return PerSample if op.over == "columns" else Sums
@@ -170,6 +191,30 @@ class _Planner:
             case _:
                 return Plain
 
+    def _in_pieces(self, equation: Equation) -> bool:
+        """Whether nothing needs the gradient of a table but updates of the rows that its own tokens name."""
+        op, tokens = equation.op, equation.operands[1]
+        assert isinstance(op, ScatterAdd)
+        if equation.target.name in self.recipe.wanted or op.starts:
+            return False
+        readers = [e for e in self.program.equations if equation.target in e.operands]
+        return all(
+            isinstance(e.op, AtRows)
+            and e.operands[1] == tokens
+            and (e.op.column, e.op.starts, e.op.padding) == (op.column, op.starts, op.padding)
+            for e in readers
+        )
+
+    def _same_rows(self, stage: RowUpdates, equation: Equation) -> bool:
+        """Whether an update is for the rows of a stage, and of tables of the same shape."""
+        first = stage.equations[0]
+        one, other = (
+            (e.target.root, e.target.shape, e.operands[1], e.op.column, e.op.starts, e.op.padding)
+            for e in (first, equation)
+            if isinstance(e.op, AtRows)
+        )
+        return one == other
+
     def _take(self, equation: Equation) -> None:
         kind = self.classes[id(equation)]
         self.pending.remove(equation)
@@ -179,7 +224,9 @@ class _Planner:
         elif kind in (PerSample, Scalars) and type(last) is kind:
             assert last is not None
             last.equations.append(equation)
-        elif kind is Flat and isinstance(last, Flat) and self._same_flat(last, equation):
+        elif (kind is RowUpdates and isinstance(last, RowUpdates) and self._same_rows(last, equation)) or (
+            kind is Flat and isinstance(last, Flat) and self._same_flat(last, equation)
+        ):
             last.equations.append(equation)
         else:
             self.stages.append(kind([equation]))
@@ -204,7 +251,7 @@ class _Planner:
         self.stages.append(stage)
         if form != "batch" or self.fuse_updates:
             self._follow(stage.equations, equation.target)
-        if form == "batch":
+        if form == "batch" and isinstance(equation.op, MatMul):
             self._bias(stage, equation)
 
     def _follow(self, chain: list[Equation], head: Symbol) -> None:
@@ -274,6 +321,8 @@ class _Planner:
 
 def _takes_lists(product: Equation, data: Symbol) -> bool:
     """Whether the product is of these data, and both are wide enough for a list to be worth its while."""
+    if not isinstance(product.op, MatMul):
+        return False
     return product.operands[0] == data and pays(*(int(s.shape[1]) for s in product.operands))
 
 

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from chainrule.engines.compiled.plan.kinds import members_of
 from chainrule.program.equation import Program
 
 CHUNK = 256
 """Samples a chunk: the working set of a few hundred features stays in the second-level cache."""
+
+
+def chunk_for(program: Program, panel: int) -> int:
+    """Samples a chunk, in whole panels: fewer where each is many rows of a product that members share."""
+    return max(CHUNK // members_of(program) // panel * panel, panel)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,8 @@ A stage is one loop nest, shared among the threads; between stages that depend o
     Plain      an equation without samples that fits nowhere else: products of parameters, sums of rows
     Arrange    values of the samples laid side by side, or some of their columns
     Lookup, Scatter, Masks    embeddings and dropout
+    Pieces     what a table's gradient is added up of, a row for each token, where an update is for these rows alone
+    RowUpdates the rows' gradients added up, and element-wise equations over the rows that tokens name
 
 Equations move only past others that neither write what they touch nor read what they write.
 """
@@ -154,6 +156,18 @@ class Scatter(Stored):
     """Gradients added into the rows of an embedding."""
 
 
+class Pieces(Stored):
+    """A table's gradient, kept as the pieces that belong to its rows: none of the table's size is made."""
+
+
+class RowUpdates(Stage):
+    """Equations over the rows of tables that the same tokens name."""
+
+    def reads(self) -> set[str]:
+        """Names of what it reads from memory, beside the tokens, which lie in the user's own array."""
+        return super().reads() - {e.operands[1].name for e in self.equations}
+
+
 class Masks(Stored):
     """Random bits."""
 
@@ -187,6 +201,11 @@ class Fusion:
     def chunked(self) -> bool:
         """Whether a batch is run in chunks."""
         return self.recipe.large and not self.couples
+
+    @cached_property
+    def pieces(self) -> dict[str, Equation]:
+        """Gradients of tables that are kept in pieces, by name, and the equations that add them up."""
+        return {e.target.name: e for s in self.stages if isinstance(s, Pieces) for e in s.equations}
 
     @cached_property
     def outputs(self) -> tuple[Symbol, ...]:

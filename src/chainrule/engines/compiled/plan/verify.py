@@ -27,8 +27,10 @@ from chainrule.engines.compiled.plan.stages import (
     Masks,
     Nonzero,
     PerSample,
+    Pieces,
     Plain,
     Product,
+    RowUpdates,
     Scalars,
     Scatter,
     Stage,
@@ -50,7 +52,21 @@ from chainrule.engines.compiled.plan.steps import (
 )
 from chainrule.errors import ProgramError
 from chainrule.program.equation import Equation
-from chainrule.program.op import Beside, Columns, Elementwise, Gather, Mask, MatMul, OneHot, Reduce, ScatterAdd
+from chainrule.program.op import (
+    AtRows,
+    Beside,
+    Columns,
+    Elementwise,
+    Gather,
+    GroupedMatMul,
+    Mask,
+    MatMul,
+    OneHot,
+    Reduce,
+    ReduceGroups,
+    Repeat,
+    ScatterAdd,
+)
 from chainrule.program.symbol import BATCH, STORED
 
 Faults = Iterator[tuple[int, str]]
@@ -131,7 +147,7 @@ def _kept(fusion: Fusion, memory: Memory, order: list[Run]) -> Faults:
     rates = {s.name for s in fusion.program.given if s.role == "rate"} | {e.target.name for e in fusion.rates}
     tokens = {s.name for s in memory.data if fusion.kinds[s.name] == "tokens"}
     there = {s.name for s in fusion.program.given if s.role in STORED} | rates | tokens | {BATCH, "seed", "t"}
-    places = memory.stored.keys() | memory.fixed.keys() | memory.batch.keys()
+    places = memory.stored.keys() | memory.fixed.keys() | memory.batch.keys() | memory.pieces.keys()
     for run in order:
         for name in sorted(fusion.touched(run.stage.reads()) - set(fusion.labels) - there):
             yield run.number, f"it reads {name}, which is not in memory"
@@ -170,7 +186,7 @@ def _nonzero(stage: Nonzero, fusion: Fusion) -> Iterator[str]:
 
 def _product(stage: Product, fusion: Fusion) -> Iterator[str]:
     head, *chain = stage.equations
-    if not isinstance(head.op, MatMul):
+    if not isinstance(head.op, MatMul | GroupedMatMul):
         yield f"{head} is no product"
         return
     form = form_of(head, fusion.kinds)
@@ -178,7 +194,12 @@ def _product(stage: Product, fusion: Fusion) -> Iterator[str]:
         yield f"{head} is of the form {form}, not {stage.form}"
     if stage.nonzero is not None:
         lists = fusion.lists.get(stage.nonzero)
-        if lists is None or lists != (stage.form, head.operands[0].shape[1]) or head.operands[0].role != "input":
+        if (
+            lists is None
+            or isinstance(head.op, GroupedMatMul)
+            or lists != (stage.form, head.operands[0].shape[1])
+            or head.operands[0].role != "input"
+        ):
             yield f"{stage.nonzero} are not lists for {head}"
     yield from _chain(head, chain, fusion)
     over = [s.name for s in head.operands if s.name in stage.writes()]
@@ -187,7 +208,12 @@ def _product(stage: Product, fusion: Fusion) -> Iterator[str]:
     if stage.bias:
         first, *rest = stage.bias
         slopes = head.operands[1]
-        if form != "batch" or not isinstance(first.op, Reduce) or first.operands != (slopes,):
+        if (
+            form != "batch"
+            or isinstance(head.op, GroupedMatMul)
+            or not isinstance(first.op, Reduce)
+            or first.operands != (slopes,)
+        ):
             yield f"{first} is not the sum of the columns of {slopes}"
         yield from _chain(first, rest, fusion)
         tile, bias = Stage(stage.equations), Stage(stage.bias)
@@ -253,8 +279,28 @@ def _scalars(stage: Scalars, fusion: Fusion) -> Iterator[str]:
 
 def _arrange(stage: Arrange, fusion: Fusion) -> Iterator[str]:
     for e in stage.equations:
-        if not isinstance(e.op, Beside | Columns) or not all(s.batched for s in (e.target, *e.operands)):
+        if not isinstance(e.op, Beside | Columns | Repeat | ReduceGroups) or not all(
+            s.batched for s in (e.target, *e.operands)
+        ):
             yield f"{e} is not laid out of values of the samples"
+
+
+def _row_updates(stage: RowUpdates, fusion: Fusion) -> Iterator[str]:
+    """One loop over the tokens serves all, and finds each piece beside the token that it belongs to."""
+    first = stage.equations[0]
+    for e in stage.equations:
+        if not isinstance(e.op, AtRows) or not isinstance(first.op, AtRows):
+            yield f"{e} does not belong here"
+            continue
+        same = (e.op.column, e.op.starts, e.op.padding) == (first.op.column, first.op.starts, first.op.padding)
+        if not same or e.operands[1] != first.operands[1] or e.target.shape != first.target.shape:
+            yield f"{e} is not of the rows that {first} is of"
+        for name in sorted({s.name for s in e.operands} & fusion.pieces.keys()):
+            maker = fusion.pieces[name]
+            assert isinstance(maker.op, ScatterAdd)
+            named = (maker.op.column, maker.op.starts, maker.op.padding)
+            if maker.operands[1] != e.operands[1] or named != (e.op.column, e.op.starts, e.op.padding):
+                yield f"{e} reads {name}, which is kept in pieces for the rows of other tokens"
 
 
 def _of(op: type) -> Callable[[Stage, Fusion], Iterator[str]]:
@@ -277,6 +323,8 @@ _CODE: dict[type[Stage], Callable[..., Iterator[str]]] = {
     Scalars: _scalars,
     Lookup: _of(Gather),
     Scatter: _of(ScatterAdd),
+    Pieces: _of(ScatterAdd),
+    RowUpdates: _row_updates,
     Masks: _of(Mask),
     Arrange: _arrange,
 }
