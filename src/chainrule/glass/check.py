@@ -125,6 +125,8 @@ def _subject(equation: Equation, program: Program, asked: Mapping[str, Symbol]) 
     if target.role != "gradient" or target.how != "gradient":
         return None
     of = program.symbols.get(target.of[0].name)
+    if of is not None and of.role == "inner" and any(of in equation.operands for equation in program.cost):
+        return None  # a pair says its slope by Z at once, past what it shares with the activation
     return of if of is not None and target.is_gradient_of(of) else None
 
 
