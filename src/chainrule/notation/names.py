@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from chainrule.notation.tables import ArrayKind, GradientStyle, Notation
 from chainrule.notation.tree import Leaf
-from chainrule.notation.typeset import Atom, Fenced, Frac, Hat, Look, Row, Scripts, joined
+from chainrule.notation.typeset import Atom, AtomKind, Fenced, Frac, Hat, Look, Row, Scripts, joined
 from chainrule.program.equation import Program
 from chainrule.program.op import Gather, OneHot
 from chainrule.program.symbol import BATCH, Label, Symbol
@@ -136,7 +136,9 @@ class Names:
             return Scripts(Atom(n.rate), Atom(n.letters.get("t", "t")))
         if len(letter) == 1:
             below = symbol.mark or copy
-            return Scripts(Atom(letter), Atom(below, "number")) if below else Atom(letter)
+            # An input's own name is a word; "numbers" is no number with an exponent.
+            kind: AtomKind = "word" if len(symbol.mark) > 1 else "number"
+            return Scripts(Atom(letter), Atom(below, kind)) if below else Atom(letter)
         if symbol.mark and symbol.shape != ():
             return Scripts(Atom(letter, "word"), _BELOW.get(symbol.mark, Atom(symbol.mark)))
         words = symbol.letter.replace("_", " ") if symbol.shape == () else symbol.letter
