@@ -141,7 +141,10 @@ def test_every_network_in_every_notation_and_format(number: int) -> None:
 
 def test_every_operation_and_function_is_among_them() -> None:
     """So that the test above walks each of them through every notation."""
-    programs = [p.network().derive(targets="labels" if p.targets == "labels" else "values") for p in PROBLEMS]
+    programs = [
+        p.network().derive(optimizer=cr.SGD(), targets="labels" if p.targets == "labels" else "values")
+        for p in PROBLEMS
+    ]
     equations = [e for program in programs for e in program.equations]
     assert {type(e.op) for e in equations} == set(OPERATIONS)
     used = {

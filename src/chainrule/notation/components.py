@@ -243,7 +243,7 @@ class Components:
                 return self._reduced(kind, over, expression, place)
             case AtRows(expression):
                 of = self._expression(expression, place)
-                words = Row((Atom("  in rows ", "text"), self.names.leaf(operands[1]).look,
+                words = Row((Atom(", in rows ", "text"), self.names.leaf(operands[1]).look,
                              Atom(f"{lookup_text(op)}{lookup_words(op)}", "text")))  # fmt: skip
                 return Phrase(
                     equation.target.name, words, array=False, letters=self._letters(equation.target, place), of=of

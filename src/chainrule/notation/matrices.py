@@ -173,7 +173,7 @@ class Matrices:
             case AtRows(expression):
                 of = self._expression(expression, want)
                 line = "columns" if "data" in self.notation.flipped else "rows"
-                words = Row((Atom(f"  in {line} ", "text"), self.names.leaf(operands[1]).look,
+                words = Row((Atom(f", in {line} ", "text"), self.names.leaf(operands[1]).look,
                              Atom(f"{lookup_text(op)}{lookup_words(op)}", "text")))  # fmt: skip
                 return Phrase(equation.target.name, words, flipped=self.names.flipped(equation.target), of=of)
             case (

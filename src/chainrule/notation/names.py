@@ -136,7 +136,8 @@ class Names:
             return Scripts(Atom(n.rate), Atom(n.letters.get("t", "t")))
         if len(letter) == 1:
             below = symbol.mark or copy
-            kind: AtomKind = "number" if below.isdigit() or len(below) == 1 else "word"
+            # An input's own name is a word; "numbers" is no number with an exponent.
+            kind: AtomKind = "word" if len(symbol.mark) > 1 else "number"
             return Scripts(Atom(letter), Atom(below, kind)) if below else Atom(letter)
         if symbol.mark and symbol.shape != ():
             return Scripts(Atom(letter, "word"), _BELOW.get(symbol.mark, Atom(symbol.mark)))
