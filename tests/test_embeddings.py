@@ -193,3 +193,20 @@ def test_rows_of_other_shapes_are_refused() -> None:
     assert op.shape((E, X)) is None and op.shape((E, X, short)) is None
     assert ScatterAdd(5, column=2).shape((D, X)) is None and ScatterAdd(5, starts=(0,)).shape((D, X)) is None
     assert ScatterAdd(5, column=1).shape((D, X)) == (5, 3) == ScatterAdd(5, starts=(0, 2)).shape((D, X))
+
+
+def test_a_tied_table_leaves_the_others_their_rows() -> None:
+    """One-hot weights that are also a factor of a product lie as these do; another table is updated row by row."""
+    layers = [
+        cr.Branches([cr.Take("k"), cr.Dense(3, "tanh")], [cr.Take("w"), cr.Embedding(50, 3, sparse=True)]),
+        cr.Dense(3, "tanh"),
+        cr.Dense(4, "softmax", weights=cr.Tied("W1", transposed=True)),
+    ]
+    X = {"k": tokens(20, counts=(4,)), "w": tokens(20, counts=(50, 50))}
+    ways = []
+    for engine in ("reference", "compiled"):
+        net = cr.Network({"k": [4], "w": [50, 50]}, layers, "cross_entropy", dtype="float64", seed=0, engine=engine)
+        net.fit(X, X["k"][:, 0], epochs=2, batch_size=8, optimizer=cr.Adam(0.01), verbose=False)
+        ways.append(net.parameters)
+    for name, array in ways[0].items():
+        np.testing.assert_allclose(ways[1][name], array, rtol=1e-9, atol=1e-12, err_msg=name)

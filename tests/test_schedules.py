@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 import chainrule as cr
-from chainrule.errors import SpecError
-from chainrule.train.schedules import (
+from chainrule.describe.schedules import (
     Constant,
     Cosine,
     ExponentialDecay,
@@ -22,6 +21,7 @@ from chainrule.train.schedules import (
     as_schedule,
     schedule_from_dict,
 )
+from chainrule.errors import SpecError
 
 EVERY_KIND = [
     Constant(0.1),

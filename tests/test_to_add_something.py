@@ -65,7 +65,7 @@ class Gate(Layer):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lion(cr.Optimizer):
+class Tiger(cr.Optimizer):
     """w ← w - lr sign(β m + (1 - β) g), m ← β m + (1 - β) g."""
 
     beta: float = 0.75
@@ -153,10 +153,10 @@ def test_first_weights_go_by_the_activation() -> None:
 def test_every_notation_writes_it(form: str) -> None:
     net = network()
     for notation in notation_names():
-        text = net.show(notation, form, optimizer=Lion(0.01), why=True)
+        text = net.show(notation, form, optimizer=Tiger(0.01), why=True)
         assert text
         if form == "unicode" and notation != "numpy":
-            assert {"activation: isru", "layer: gate", "loss: cauchy", "update rule: Lion"} <= {
+            assert {"activation: isru", "layer: gate", "loss: cauchy", "update rule: Tiger"} <= {
                 line.strip().split("; through")[0] for line in text.splitlines()
             }, (notation, text)
     assert "Ω" in net.show("house", form)
@@ -165,9 +165,9 @@ def test_every_notation_writes_it(form: str) -> None:
 def test_every_line_of_every_notation_is_true() -> None:
     """Their arranged programs compute the gradients that the derived one does."""
     net, (X, y) = network(), data()
-    plain = net.trace(X, y, training=True, optimizer=Lion(0.01))
+    plain = net.trace(X, y, training=True, optimizer=Tiger(0.01))
     for notation in notation_names():
-        seen = net.trace(X, y, training=True, optimizer=Lion(0.01), notation=notation)
+        seen = net.trace(X, y, training=True, optimizer=Tiger(0.01), notation=notation)
         for name in ("dW1", "db1", "dp1", "dq1", "dW2", "db2"):
             np.testing.assert_allclose(seen[name], plain[name], rtol=1e-12, atol=1e-14)
 
@@ -185,7 +185,7 @@ def test_every_engine_trains_it_alike(name: str) -> None:
     X, y = data()
     nets = [network(kind) for kind in ("reference", name)]
     for net in nets:
-        net.fit(X, y, epochs=3, batch_size=7, optimizer=Lion(Halving(0.01)), verbose=False)
+        net.fit(X, y, epochs=3, batch_size=7, optimizer=Tiger(Halving(0.01)), verbose=False)
     for key, expected in nets[0].parameters.items():
         np.testing.assert_allclose(nets[1].parameters[key], expected, rtol=1e-9, atol=1e-12, err_msg=key)
     np.testing.assert_allclose(nets[1].predict(X), nets[0].predict(X), rtol=1e-9)
@@ -209,12 +209,12 @@ def test_it_is_watched_and_reported(tmp_path: Path) -> None:
     pytest.importorskip("jinja2")
     net, (X, y) = network(), data()
     monitor = cr.Monitor(every=1)
-    net.fit(X, y, epochs=2, optimizer=Lion(0.01), callbacks=[monitor], verbose=False)
+    net.fit(X, y, epochs=2, optimizer=Tiger(0.01), callbacks=[monitor], verbose=False)
     assert monitor.layers == ("A1", "G1", "Z2") and monitor.matrices == ("W1", "W2")
     assert {"A1.saturated", "G1.mean", "p1.gradient"} <= set(monitor.names)
-    path = net.report(tmp_path / "report.html", X, y, monitor=monitor, optimizer=Lion(0.01))
+    path = net.report(tmp_path / "report.html", X, y, monitor=monitor, optimizer=Tiger(0.01))
     text = path.read_text(encoding="utf-8")
-    assert "Of the house" in text and "gate 0.25" in text and "update rule: Lion" in text
+    assert "Of the house" in text and "gate 0.25" in text and "update rule: Tiger" in text
 
 
 def test_saved_and_loaded(tmp_path: Path) -> None:
@@ -257,7 +257,7 @@ WITNESSES: dict[str, tuple[str, set[str]]] = {
 """Of each row, one that is there already: nothing else in the package names it but those that chose to use it."""
 
 
-OLD_PLACES = {"spec.py", "rules/activations.py", "rules/losses.py", "rules/optimizers.py"}
+OLD_PLACES = {"spec.py", "rules/activations.py", "rules/losses.py", "rules/optimizers.py", "train/schedules.py"}
 """Where version 0.1.0 had these: what was there is still found there, and nothing new is."""
 
 

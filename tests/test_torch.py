@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -183,6 +183,61 @@ def test_gradients_of_many_more_random_networks(seed: int, engine: str) -> None:
     test_gradients_of_random_networks(seed, engine)
 
 
+class Lion:
+    """As its authors have published it (google/automl, lion_pytorch.py)."""
+
+    def __init__(self, p: list[Tensor], lr: float, betas: tuple[float, float], weight_decay: float) -> None:
+        self.p, self.lr, self.betas, self.weight_decay = p, lr, betas, weight_decay
+        self.means = [torch.zeros_like(x) for x in p]
+
+    def zero_grad(self) -> None:
+        for x in self.p:
+            x.grad = None
+
+    @torch.no_grad()
+    def step(self) -> None:
+        for x, mean in zip(self.p, self.means, strict=True):
+            x.mul_(1 - self.lr * self.weight_decay)
+            update = mean.clone().mul_(self.betas[0]).add(x.grad, alpha=1 - self.betas[0]).sign_()
+            x.add_(update, alpha=-self.lr)
+            mean.mul_(self.betas[1]).add_(x.grad, alpha=1 - self.betas[1])
+
+
+class Muon:
+    """torch.optim.Muon for the first two matrices, which PyTorch has transposed, AdamW for the rest."""
+
+    def __init__(self, p: list[Tensor], adamw: float, **settings: Any) -> None:
+        matrices = [x for x in p if x.ndim == 2]
+        self.matrices = matrices[:2]
+        self.transposed = [torch.nn.Parameter(x.detach().T.clone()) for x in self.matrices]
+        hidden = {id(x) for x in self.matrices}
+        self.inner = torch.optim.Muon(self.transposed, **settings)
+        self.rest = torch.optim.AdamW([x for x in p if id(x) not in hidden], adamw)
+
+    def zero_grad(self) -> None:
+        self.rest.zero_grad()
+        for x in self.matrices:
+            x.grad = None
+
+    def step(self) -> None:
+        for x, turned in zip(self.matrices, self.transposed, strict=True):
+            turned.grad = x.grad.T.clone()
+        self.inner.step()
+        self.rest.step()
+        with torch.no_grad():
+            for x, turned in zip(self.matrices, self.transposed, strict=True):
+                x.copy_(turned.T)
+
+
+@pytest.fixture
+def all_in_float64(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """PyTorch's Muon makes its products in bfloat16, and its NAdam keeps a number in the default type."""
+    monkeypatch.setattr(torch.Tensor, "bfloat16", lambda self: self.clone())
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
 OPTIMIZERS: dict[str, tuple[cr.Optimizer, Callable[[list[Tensor]], Any]]] = {
     "sgd": (cr.SGD(0.1), lambda p: torch.optim.SGD(p, 0.1)),
     "momentum": (cr.SGD(0.05, momentum=0.9), lambda p: torch.optim.SGD(p, 0.05, momentum=0.9)),
@@ -202,19 +257,55 @@ OPTIMIZERS: dict[str, tuple[cr.Optimizer, Callable[[list[Tensor]], Any]]] = {
         lambda p: torch.optim.Adam(p, 0.02, betas=(0.0, 0.5), eps=1e-3),
     ),
     "adamw": (cr.AdamW(0.02, weight_decay=0.1), lambda p: torch.optim.AdamW(p, 0.02, weight_decay=0.1)),
+    "amsgrad": (
+        cr.AdamW(0.02, beta2=0.5, amsgrad=True),
+        lambda p: torch.optim.AdamW(p, 0.02, betas=(0.9, 0.5), amsgrad=True),
+    ),
+    "adamw, groups": (
+        cr.AdamW(0.02, weight_decay=0.1, rates={"b": 0.5, "gamma": 2}, decays={"W": 2, "b": 0, "W2": 3}),
+        lambda p: torch.optim.AdamW(
+            [
+                {"params": [p[0], p[6]], "weight_decay": 0.2},
+                {"params": [p[1], p[5], p[7]], "lr": 0.01, "weight_decay": 0.0},
+                {"params": [p[2]], "lr": 0.04},
+                {"params": [p[3]]},
+                {"params": [p[4]], "weight_decay": 0.3},
+            ],
+            0.02,
+            weight_decay=0.1,
+        ),
+    ),
+    "nadam": (cr.NAdam(0.02, momentum_decay=0.1), lambda p: torch.optim.NAdam(p, 0.02, momentum_decay=0.1)),
+    "lion": (cr.Lion(0.003, weight_decay=0.2), lambda p: Lion(p, 0.003, (0.9, 0.99), 0.2)),
+    "adafactor": (
+        cr.Adafactor(0.3, epsilon1=1e-6, weight_decay=0.1),
+        lambda p: torch.optim.Adafactor(p, 0.3, eps=(1e-6, 1e-3), weight_decay=0.1),
+    ),
+    "muon": (
+        cr.Muon(0.02, weight_decay=0.1, others=cr.AdamW(0.01)),
+        lambda p: Muon(p, 0.01, lr=0.02, weight_decay=0.1),
+    ),
+    "muon, as adam": (
+        cr.Muon(0.02, momentum=0.8, nesterov=False, steps=3, scale="adam", others=cr.AdamW(0.01)),
+        lambda p: Muon(
+            p, 0.01, lr=0.02, weight_decay=0.0, momentum=0.8, nesterov=False, ns_steps=3, adjust_lr_fn="match_rms_adamw"
+        ),
+    ),
     "adamw, no decay": (cr.AdamW(0.02, weight_decay=0.0), lambda p: torch.optim.AdamW(p, 0.02, weight_decay=0.0)),
 }
 
 
 @pytest.mark.parametrize(
-    ("clip", "engine"),
+    ("name", "clip", "engine"),
     [
-        *((clip, "reference") for clip in (None, 0.05, 100.0)),
-        *((clip, "compiled") for clip in (None, 0.05)),
-        pytest.param(100.0, "compiled", marks=pytest.mark.long),
+        pytest.param(name, clip, engine, marks=[pytest.mark.long] if clip and engine == "compiled" and far else [])
+        for name in OPTIMIZERS
+        for clip in (None, 0.05, 100.0)
+        for engine in ("reference", "compiled")
+        for far in [clip == 100.0 or name not in ("sgd", "adam", "muon")]
     ],
 )
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.usefixtures("all_in_float64")
 def test_ten_steps_of_every_optimizer(name: str, clip: float | None, engine: str) -> None:
     ours, make = OPTIMIZERS[name]
     ours = type(ours)(**{**vars(ours), "clip_norm": clip})

@@ -13,15 +13,39 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from chainrule.describe.activations import Activation, elu, leaky_relu
+from chainrule.describe.averages import ExponentialAverage, LastAverage
 from chainrule.describe.columns import Periodic, Piecewise
 from chainrule.describe.combine import Branches, Keep, Residual, Take
+from chainrule.describe.constraints import Constraint, MaxNorm, Monotone, NonNegative, UnitNorm
 from chainrule.describe.embedding import Embedding
 from chainrule.describe.formula import Formula, Parameter
 from chainrule.describe.grouped import GroupedDense, MeanOfMembers, Members, SharedDense, batch_ensemble
 from chainrule.describe.layers import BatchNorm, Dense, Dropout, Layer, LayerNorm, Tied
 from chainrule.describe.losses import Cost, Loss, cross_entropy, huber, quantile
 from chainrule.describe.network import NetworkSpec
-from chainrule.describe.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSProp
+from chainrule.describe.optimizers import (
+    SGD,
+    Adafactor,
+    Adagrad,
+    Adam,
+    AdamW,
+    Lion,
+    Muon,
+    NAdam,
+    Optimizer,
+    RMSProp,
+)
+from chainrule.describe.schedules import (
+    Constant,
+    Cosine,
+    ExponentialDecay,
+    InverseScaling,
+    OneCycle,
+    OnPlateau,
+    Schedule,
+    StepDecay,
+    schedule_from_dict,
+)
 from chainrule.errors import (
     ChainruleError,
     DataError,
@@ -40,17 +64,6 @@ from chainrule.rules.derive import derive
 from chainrule.train.callbacks import Callback, CSVLog, EarlyStopping, LearningRateLog, WeightAverage
 from chainrule.train.history import EpochRecord, History
 from chainrule.train.progress import Progress
-from chainrule.train.schedules import (
-    Constant,
-    Cosine,
-    ExponentialDecay,
-    InverseScaling,
-    OneCycle,
-    OnPlateau,
-    Schedule,
-    StepDecay,
-    schedule_from_dict,
-)
 from chainrule.train.state import FitState
 from chainrule.version import VERSION
 
@@ -66,6 +79,7 @@ __version__ = VERSION
 __all__ = [
     "SGD",
     "Activation",
+    "Adafactor",
     "Adagrad",
     "Adam",
     "AdamW",
@@ -75,6 +89,7 @@ __all__ = [
     "Callback",
     "ChainruleError",
     "Constant",
+    "Constraint",
     "Cosine",
     "Cost",
     "DataError",
@@ -85,6 +100,7 @@ __all__ = [
     "EarlyStopping",
     "Embedding",
     "EpochRecord",
+    "ExponentialAverage",
     "ExponentialDecay",
     "FitState",
     "Formula",
@@ -93,18 +109,25 @@ __all__ = [
     "History",
     "InverseScaling",
     "Keep",
+    "LastAverage",
     "Layer",
     "LayerNorm",
     "LearningRateLog",
+    "Lion",
     "Loss",
     "MLPClassifier",
     "MLPRegressor",
+    "MaxNorm",
     "MeanOfMembers",
     "Members",
     "MissingDependencyError",
     "Monitor",
+    "Monotone",
+    "Muon",
+    "NAdam",
     "Network",
     "NetworkSpec",
+    "NonNegative",
     "OnPlateau",
     "OneCycle",
     "Optimizer",
@@ -122,6 +145,7 @@ __all__ = [
     "StepDecay",
     "Take",
     "Tied",
+    "UnitNorm",
     "WeightAverage",
     "batch_ensemble",
     "cross_entropy",

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from chainrule import checks, frames
 from chainrule.describe.losses import Cost
 from chainrule.describe.optimizers import Optimizer, as_optimizer, rule_of
+from chainrule.describe.schedules import as_schedule
 from chainrule.engines.base import sample_count
 from chainrule.errors import DataError, SpecError, expected
 from chainrule.train.batches import check_batches, least_batch, starts
@@ -21,7 +22,7 @@ from chainrule.train.history import EpochRecord, History
 from chainrule.train.loop import Fit
 from chainrule.train.policies import Judge, SeededOrders, Validating, Whole
 from chainrule.train.progress import Progress
-from chainrule.train.schedules import as_schedule
+from chainrule.train.schedules import settings_of
 from chainrule.train.state import OptimizerState
 
 if TYPE_CHECKING:
@@ -110,6 +111,7 @@ def prepared(
         source=Whole(data),
         orders=SeededOrders(seeds, samples, total, shuffle),
         schedule=schedule.start(steps, steps * total),
+        settings=settings_of({**optimizer.columns(), **net.spec.columns}, steps, steps * total),
         judge=Judge() if validation is None else Validating(net, validation.given),
         epochs=epochs,
         batch_size=batch_size,

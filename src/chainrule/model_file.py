@@ -124,7 +124,8 @@ def save(
 
     fit: of a checkpoint, the state of its fit as JSON-ready data, and the arrays that are the fit's own.
     """
-    version = 1 if spec.graph.chain else VERSION  # what 0.1.0 can read stays readable to it
+    plain = spec.graph.chain and not (spec.penalties or spec.constraints)
+    version = 1 if plain else VERSION  # what 0.1.0 can read stays readable to it
     about = {"format": f"{KIND} {version}", "digest": _NONE, "spec": spec.to_dict(), "settings": dict(settings)}
     if fit is not None:
         state, beside = fit

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from chainrule import checks, storage
+from chainrule.describe.constraints import Constraint
 from chainrule.describe.layers import Layer
 from chainrule.describe.losses import Cost, Losses, Targets, usual_targets
 from chainrule.describe.network import GivenLoss, NetworkSpec, PenaltyPer, Reduction
@@ -28,10 +29,11 @@ from chainrule.initialise import initialise
 from chainrule.program.equation import Program
 from chainrule.program.layout import ParameterLayout
 from chainrule.program.symbol import BATCH
-from chainrule.rules.derive import Mode, derive, derive_penalty
+from chainrule.rules.derive import Mode, derive, derive_constraints, derive_penalty
 from chainrule.train.alone import alone
 from chainrule.train.callbacks import Callback
 from chainrule.train.history import History
+from chainrule.train.schedules import numbers_at
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,7 +57,9 @@ class Network(GlassBox):
     inputs: features a sample, or tokens if an Embedding reads them; or several by name (see `NetworkSpec`): X is then
     a dict with an array for each. layers: in their order; `Residual` and `Branches` hold others. loss: a name, a Loss
     of one sample or a Cost of the batch. l1, l2: λ₁/m Σ|W| and λ₂/(2m) Σ W² are added to the cost. reduction: "mean"
-    or "sum" of the losses. penalty_per: "sample", or "weight" for Σ w instead of m in the penalties. dtype: "float32"
+    or "sum" of the losses. penalties: factors of l1 and l2 by parameter, {"W1": 0.5, "b": 1}. constraints: what
+    parameters are brought back to after each step, {"W": MaxNorm(3), "b": NonNegative()}; the name of a parameter, or
+    the letter of several. penalty_per: "sample", or "weight" for Σ w instead of m in the penalties. dtype: "float32"
     or "float64". seed: of initial weights, shuffling and dropout; None draws one. engine: "auto", or a name of the
     table of engines (`chainrule.engines.table.ENGINES`): "compiled", "reference".
     Raises SpecError with all faults at once.
@@ -71,12 +75,24 @@ class Network(GlassBox):
         l2: float = 0.0,
         reduction: Reduction = "mean",
         penalty_per: PenaltyPer = "sample",
+        penalties: Mapping[str, float] | None = None,
+        constraints: Mapping[str, Constraint | Sequence[Constraint]] | None = None,
         dtype: str = "float32",
         seed: int | None = 0,
         engine: str = "auto",
     ) -> None:
         try:
-            spec = NetworkSpec(inputs, layers, loss, l1=l1, l2=l2, reduction=reduction, penalty_per=penalty_per)
+            spec = NetworkSpec(
+                inputs,
+                layers,
+                loss,
+                l1=l1,
+                l2=l2,
+                reduction=reduction,
+                penalty_per=penalty_per,
+                penalties=penalties or {},
+                constraints=constraints or {},
+            )
         except SpecError as fault:
             raise SpecError([*fault.faults, *_faults(dtype, seed, engine)]) from None
         self._setup(spec, dtype, seed, engine)
@@ -93,7 +109,13 @@ class Network(GlassBox):
         return net
 
     def _initialise(self) -> None:
-        initialise(self.spec, {**self._parameters, **self._state}, self.seed)
+        arrays = {**self._parameters, **self._state}
+        initialise(self.spec, arrays, self.seed)
+        if self.spec.constrained:
+            names = tuple(self.spec.constrained)
+            values = ENGINES["reference"](self.dtype).run(derive_constraints(self.spec), arrays, names)
+            for name in names:
+                self._parameters[name][...] = values[name]
 
     def _setup(self, spec: NetworkSpec, dtype: object, seed: int | None, engine: str) -> None:
         if faults := _faults(dtype, seed, engine):
@@ -474,7 +496,8 @@ class Network(GlassBox):
         return {name: values[symbol] for (name, _), symbol in zip(self.spec.ends, self._ends, strict=True)}
 
     def _counters(self, step: int) -> dict[str, Any]:
-        return {"seed": self.seed, "t": checks.positive_integer("step", step)}
+        counters = {"seed": self.seed, "t": checks.positive_integer("step", step)}
+        return {**counters, **numbers_at(self.spec.columns, step)} if self.spec.columns else counters
 
     def _pruned(self, use: str, mode: Mode, targets: Targets, weighted: bool, ends: tuple[str, ...]) -> Program:
         key = (use, mode, targets, weighted)
@@ -493,6 +516,8 @@ class Network(GlassBox):
         given: dict[str, Any] = {**self._parameters, **self._state, **data}
         samples = sample_count(data)
         given[BATCH] = self.dtype.type(samples)
+        if self.spec.columns and "t" not in data:  # a cost that is no step's: the settings are those of the first one
+            given.update(numbers_at(self.spec.columns, 1))
         return self._engines.for_call(program, samples).run(program, given, wanted)
 
 

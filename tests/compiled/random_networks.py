@@ -153,7 +153,7 @@ def train(
     session = engine.open(program, {**net.parameters, **net.state})
     rng = np.random.default_rng([case.seed, 3])
     steps = -(-case.samples // case.batch_size)
-    schedule = case.optimizer.learning_rate
+    schedule: Any = case.optimizer.learning_rate
     rates = np.full(steps * case.epochs, schedule) if isinstance(schedule, float) else None
     if rates is None:
         rates = schedule.start(steps, steps * case.epochs).rates(0, steps * case.epochs)  # type: ignore[union-attr]
@@ -287,7 +287,14 @@ class _Maker:
             lambda: cr.Adam(rate, beta1=0.0, epsilon=1e-3, clip_norm=clip),
             lambda: cr.AdamW(rate, weight_decay=float(self.pick([0.0, 0.1])), epsilon=1e-6, clip_norm=clip),
         ]
-        return self.pick(made)()  # type: ignore[no-any-return]
+        chosen: cr.Optimizer = self.pick(made)()
+        if self.seed % 5 == 4:
+            chosen = [
+                cr.Adafactor(rate, epsilon1=1e-3, weight_decay=0.1, clip_norm=clip),
+                cr.NAdam(rate, epsilon=1e-4, clip_norm=clip),
+                cr.AdamW(rate, epsilon=1e-4, amsgrad=True, decays={"b": 0}, rates={"W": 0.5, "b": 0}),
+            ][self.seed // 5 % 3]
+        return chosen
 
     def data(
         self, layers: list[Any], inputs: int, n: int, targets: str, m: int, *, weighted: bool

@@ -25,6 +25,11 @@ OPTIMIZERS = [
     cr.AdamW(0.1, clip_norm=0.5),
     cr.RMSProp(0.1, momentum=0.5),
     cr.Adagrad(0.1),
+    cr.NAdam(0.1, rates={"W": 0.5, "W1": 0}),
+    cr.Adafactor(0.1, clip_value=0.1),
+    cr.Muon(0.1, steps=2, weight_decay=cr.Cosine(0.1)),
+    cr.AdamW(0.1, amsgrad=True, beta1=cr.Cosine(0.5), decays={"W": 0.5}),
+    cr.Lion(0.1, weight_decay=0.1),
 ]
 
 
@@ -35,7 +40,9 @@ def given(net: cr.Network, program: cr.Program, X: Any, y: Any, w: Any = None) -
     for symbol in program.given:
         if symbol.role == "slot":
             values[symbol.name] = np.full([int(d) for d in symbol.shape], 0.25)
-    return {**values, "lr": 0.1}
+        elif symbol.role == "rate":
+            values[symbol.name] = np.float64(0.1)
+    return values
 
 
 def derived(problem: Any, number: int, *, canonical: bool) -> tuple[cr.Program, dict[str, Any]]:

@@ -11,9 +11,12 @@ import pytest
 from random_graphs import Graph
 
 import chainrule as cr
+from chainrule.engines.table import ENGINES
 
-NORMAL, LONG = 30, 1000
-TRAINED = 12
+NORMAL, LONG = 8, 1022
+TRAINED, TRAINED_LONG = 4, 8
+SECOND_OPINIONS = 30
+"""PyTorch's, of the reference engine; of the compiled one as many as are NORMAL."""
 
 
 def near(a: np.ndarray, b: np.ndarray, tolerance: float, what: str) -> None:
@@ -45,7 +48,7 @@ def test_both_engines(seed: int, tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("seed", range(1000, 1000 + LONG))
+@pytest.mark.parametrize("seed", range(NORMAL, NORMAL + LONG))
 def test_both_engines_on_many_more(seed: int, tmp_path: Path) -> None:
     test_both_engines(seed, tmp_path)
 
@@ -65,7 +68,20 @@ def test_chunks_and_threads(seed: int) -> None:
         near(value, ends[2][name], 2e-4, name)
 
 
-@pytest.mark.parametrize("seed", range(100, 100 + NORMAL))
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(TRAINED, TRAINED + TRAINED_LONG))
+def test_chunks_and_threads_of_more(seed: int) -> None:
+    test_chunks_and_threads(seed)
+
+
+@pytest.mark.parametrize(
+    ("seed", "engine"),
+    [
+        pytest.param(100 + k, engine, marks=[pytest.mark.long] if engine == "compiled" and k >= NORMAL else [])
+        for k in range(SECOND_OPINIONS)
+        for engine in ENGINES
+    ],
+)
 def test_gradients_against_pytorch(seed: int, engine: str) -> None:
     torch = pytest.importorskip("torch", reason="PyTorch, the second opinion, is not installed (the extra `oracle`)")
     graph = Graph(seed, smooth=True)

@@ -45,7 +45,7 @@ def test_known_answers(name: str, lanes: int) -> None:
 def test_keep_compares_without_sign() -> None:
     module = Module(target.host())
     f = module.function("keep", ["ptr", "ptr"])
-    kept = philox.keep(f, f.load("<4 x i32>", f.args[0]), 0.75)
+    kept = philox.keep(f, f.load("<4 x i32>", f.args[0]), philox.least(f, 0.75))
     f.store(f.convert("zext", kept, "i32"), f.args[1])
     f.ret()
     keep = jit.compile_module(module).function("keep", *[ctypes.c_void_p] * 2)

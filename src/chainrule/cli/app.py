@@ -69,7 +69,10 @@ LossName = Annotated[
     str | None,
     typer.Option(help="By default cross_entropy for classes and squared_error for numbers.", rich_help_panel=_NETWORK),
 ]
-OptimizerName = Annotated[str, typer.Option(help="sgd, adam, adamw, rmsprop or adagrad.", rich_help_panel=_TRAINING)]
+OptimizerName = Annotated[
+    str,
+    typer.Option(help="sgd, adam, adamw, nadam, rmsprop, adagrad, adafactor, lion or muon.", rich_help_panel=_TRAINING),
+]
 L2 = Annotated[
     float, typer.Option("--l2", help="λ of the penalty λ/(2m) Σ W² on the weights.", rich_help_panel=_NETWORK)
 ]
@@ -250,7 +253,7 @@ def derive(
     dropout: DropoutRate = 0.0,
     reduction: ReductionName = "mean",
     optimizer: Annotated[
-        str | None, typer.Option(help="With its updates: sgd, adam, adamw, rmsprop, adagrad; 'none'.")
+        str | None, typer.Option(help="With its updates: sgd, adam, adamw, ... as in train; 'none'.")
     ] = "sgd",
     weighted: Annotated[bool, typer.Option("--weighted", help="With sample weights.")] = False,
     long: Long = False,

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from chainrule.describe.layers import Dense, Dropout, Layer
 from chainrule.describe.losses import LOSSES, Cost, Loss
 from chainrule.describe.optimizers import Optimizer, as_optimizer
+from chainrule.describe.schedules import Constant, Cosine, OneCycle, Schedule
 from chainrule.errors import SpecError, expected, unknown_name
 from chainrule.train.checkpoint import Asked, Every
-from chainrule.train.schedules import Constant, Cosine, OneCycle, Schedule
 
 DEFAULT_LOSS = {"classification": "cross_entropy", "regression": "squared_error"}
 

@@ -59,7 +59,10 @@ def train(
         float | None, typer.Option(help="The part of each hidden layer dropped.", rich_help_panel=_NETWORK)
     ] = None,
     optimizer: Annotated[
-        str | None, typer.Option(help="sgd, adam, adamw, rmsprop or adagrad.", rich_help_panel=_TRAINING)
+        str | None,
+        typer.Option(
+            help="sgd, adam, adamw, nadam, rmsprop, adagrad, adafactor, lion or muon.", rich_help_panel=_TRAINING
+        ),
     ] = None,
     learning_rate: Annotated[float | None, typer.Option(help="The largest.", rich_help_panel=_TRAINING)] = None,
     schedule: Annotated[

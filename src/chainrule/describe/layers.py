@@ -13,6 +13,7 @@ from typing import ClassVar
 
 from chainrule.describe import initialisers
 from chainrule.describe.activations import Activation, activation
+from chainrule.describe.schedules import Column, Schedule
 from chainrule.describe.settings import count, fraction, keep, positive, refuse
 from chainrule.errors import SpecError, expected
 from chainrule.program.builder import Builder, Initial
@@ -104,6 +105,10 @@ class Layer:
     def weights_over(self, below: int, label: Label) -> Symbol | None:
         """The weights that it brings, which others may use as theirs; None where it brings none."""
         return None
+
+    def columns(self, label: Label) -> dict[str, Column]:
+        """Its settings that go by a schedule, by the names of their symbols; label: its place's."""
+        return {}
 
     @property
     def words(self) -> str:
@@ -270,14 +275,25 @@ class Dropout(Layer):
         "inverted dropout": "dropout: what stays is divided by the part that stays, so that the mean is unchanged",
     }
 
-    rate: float
-    """The share of values that become 0."""
+    rate: float | Schedule
+    """The share of values that become 0, or a schedule of it."""
 
     def __post_init__(self) -> None:
         faults: list[str] = []
         keep(self, rate=self.rate)
-        fraction("rate", self.rate, faults)
+        if not isinstance(self.rate, Schedule):
+            fraction("rate", self.rate, faults)
         refuse(self, faults)
+
+    def columns(self, label: Label) -> dict[str, Column]:
+        """The rate, where a schedule says it."""
+        if not isinstance(self.rate, Schedule):
+            return {}
+        return {self._given(label).name: Column(self.rate, 0.0, 1.0, "at least 0 and less than 1")}
+
+    @staticmethod
+    def _given(label: Label) -> Symbol:
+        return Symbol("rate", (), "rate", layer=label)
 
     def equations(self, write: Builder, below: Symbol, place: Place) -> Symbol:
         """D = A R / (1 - rate), R the mask   (m, n); nothing at all when not training or rate = 0."""
@@ -286,15 +302,21 @@ class Dropout(Layer):
         seed, step = write.give(Symbol("seed", (), "counter")), write.give(Symbol("t", (), "counter"))
         width, label = below.shape[1], place.label
         assert isinstance(width, int)
-        op = Mask(self.rate, place.stream, width)
-        mask = write.apply(Symbol("R", (), "mask", layer=label), op, (seed, step), rule="dropout")
-        kept = Variable(below.name) * Variable(mask.name) / (1 - self.rate)
+        given: tuple[Symbol, ...] = ()
+        rate: float | Variable
+        if isinstance(self.rate, Schedule):
+            given = (write.give(self._given(label)),)
+            op, rate = Mask(None, place.stream, width), Variable(given[0].name)
+        else:
+            op, rate = Mask(self.rate, place.stream, width), self.rate
+        mask = write.apply(Symbol("R", (), "mask", layer=label), op, (seed, step, *given), rule="dropout")
+        kept = Variable(below.name) * Variable(mask.name) / (1 - rate)
         return write.write(Symbol("D", layer=label), kept, rule="inverted dropout")
 
     @property
     def words(self) -> str:
         """dropout 0.5"""
-        return f"dropout {self.rate:g}"
+        return f"dropout {type(self.rate).__name__ if isinstance(self.rate, Schedule) else format(self.rate, 'g')}"
 
 
 class _Normalisation(Layer):

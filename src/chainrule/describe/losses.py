@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import ClassVar, Literal, get_args
 
+from chainrule.describe.schedules import Schedule
 from chainrule.errors import ChainruleError, SpecError, expected, is_number, unknown_name
 from chainrule.program.parse import formula, parse, source
 from chainrule.program.scalar import Expression
@@ -48,7 +49,7 @@ class Loss:
     """What a target is; classes=True is short for kind="classes"."""
     fits: frozenset[str] | None = None
     """The activations of the last layer that it is meant for; None: any.  An own activation always may."""
-    smoothing: float = 0.0
+    smoothing: float | Schedule = 0.0
     """The share ε of a label that is spread evenly, Y ← (1 - ε) Y + ε/n."""
     between: tuple[float, float] | None = None
     """The least and largest y allowed."""
@@ -252,8 +253,11 @@ def quantile(level: float = 0.5) -> Loss:
     return Loss(text, name="quantile" if level == 0.5 else f"quantile({level})", kind="values")
 
 
-def cross_entropy(label_smoothing: float = 0.0) -> Loss:
-    """-Σ_j y_j log ŷ_j over classes; y a label or a row of probabilities; labels smoothed by ε."""
+def cross_entropy(label_smoothing: float | Schedule = 0.0) -> Loss:
+    """-Σ_j y_j log ŷ_j over classes; y a label or a row of probabilities; labels smoothed by ε (or its schedule)."""
+    if isinstance(label_smoothing, Schedule):
+        name = f"cross_entropy({type(label_smoothing).__name__})"
+        return replace_loss(LOSSES["cross_entropy"], smoothing=label_smoothing, name=name)
     if not (is_number(label_smoothing) and 0 <= label_smoothing < 1):
         raise SpecError(expected("label_smoothing", "at least 0 and less than 1", label_smoothing))
     usual = LOSSES["cross_entropy"]

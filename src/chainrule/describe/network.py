@@ -9,13 +9,20 @@ from typing import Any, Literal
 
 from chainrule.describe.activations import ACTIVATIONS, Activation
 from chainrule.describe.combine import KINDS, sequence_of
+from chainrule.describe.constraints import Constraint, Pairs, constraints_of, pairs_of
 from chainrule.describe.graph import Graph, Input, counts_of, every, survey
 from chainrule.describe.layers import Layer
 from chainrule.describe.losses import Cost, Loss, Losses, loss, loss_for, loss_of
-from chainrule.describe.settings import count, keep, not_negative, plain
+from chainrule.describe.schedules import Column, Schedule
+from chainrule.describe.settings import count, factors, keep, not_negative, of_parameters, plain
+from chainrule.describe.writing import write_layers
 from chainrule.errors import DataError, SpecError, expected
+from chainrule.program.builder import Builder
+from chainrule.program.symbol import Symbol
 
 GivenLoss = str | Loss | Cost | Losses | Callable[..., object] | Mapping[str, Any]
+SMOOTHING = Symbol("smoothing", (), "rate")
+"""The share of a label that is spread evenly, where a schedule says it."""
 Reduction = Literal["mean", "sum"]
 PenaltyPer = Literal["sample", "weight"]
 
@@ -46,6 +53,11 @@ class NetworkSpec:
     the sample twice there as well."""
     named: tuple[tuple[str, int | tuple[int, ...]], ...] = ()
     """Several inputs: the name of each, and its columns, or the tokens of each of its columns."""
+    penalties: tuple[tuple[str, float], ...] = ()
+    """Factors of λ₁ and λ₂ by the name of a parameter or the letter of several: {"W1": 0.5, "b": 1}; what is not
+    named has the factor 1 if it is a layer's weights, else 0."""
+    constraints: Pairs = ()
+    """What parameters are brought back to after each step, by the name of one or the letter of several."""
 
     def __init__(
         self,
@@ -57,6 +69,8 @@ class NetworkSpec:
         l2: float = 0.0,
         reduction: Reduction = "mean",
         penalty_per: PenaltyPer = "sample",
+        penalties: Mapping[str, float] | tuple[tuple[str, float], ...] = (),
+        constraints: Mapping[str, Constraint | Sequence[Constraint]] | Pairs = (),
     ) -> None:
         faults: list[str] = []
         columns, named = _columns(inputs, faults)
@@ -64,12 +78,14 @@ class NetworkSpec:
         several = sequence_of(layers, "layers", "Layer ", faults)
         keep(self, inputs=columns, layers=several, l1=l1, l2=l2, reduction=reduction, penalty_per=penalty_per)
         keep(self, named=named)
+        whole = not faults
+        keep(self, penalties=factors("penalties", penalties, faults), constraints=pairs_of(constraints, faults))
         try:
             object.__setattr__(self, "loss", _loss(loss))
         except SpecError as fault:
             faults += fault.faults
             object.__setattr__(self, "loss", None)
-        faults += _faults(self, sound)
+        faults += _faults(self, sound, whole)
         if faults:
             raise SpecError(faults)
 
@@ -90,6 +106,36 @@ class NetworkSpec:
     def graph(self) -> Graph:
         """The layers in the order in which they are computed, those within combinators as well."""
         return survey(self.sources, self.layers)[0]
+
+    @cached_property
+    def columns(self) -> Mapping[str, Column]:
+        """The settings that go by a schedule, by their symbols' names."""
+        columns: dict[str, Column] = {}
+        for node in self.graph.nodes:
+            columns |= node.layer.columns(node.label)
+        parts = self.loss.parts if isinstance(self.loss, Losses) else (("", self.loss, 1.0),)
+        for output, one, _ in parts:
+            if isinstance(one, Loss) and isinstance(one.smoothing, Schedule):
+                symbol = Symbol(SMOOTHING.letter, (), "rate", mark=output)
+                columns[symbol.name] = Column(one.smoothing, 0.0, 1.0, "at least 0 and less than 1")
+        return columns
+
+    @cached_property
+    def parameters(self) -> tuple[Symbol, ...]:
+        """The parameters, in the order in which the layers declare them."""
+        write = Builder()
+        write_layers(self.sources, self.graph, write, training=False)
+        return tuple(s for s in write.given if s.role == "parameter")
+
+    @cached_property
+    def constrained(self) -> Mapping[str, tuple[Constraint, ...]]:
+        """The constraints of each parameter that has some, by its name."""
+        return constraints_of(self.constraints, self.parameters, []) if self.constraints else {}
+
+    @cached_property
+    def penalised(self) -> Mapping[str, float]:
+        """The factor of λ₁ and λ₂ for each parameter that is named in `penalties`, by its name."""
+        return of_parameters("penalties", self.penalties, self.parameters, []) if self.penalties else {}
 
     @property
     def ends(self) -> tuple[tuple[str, int], ...]:
@@ -132,6 +178,8 @@ class NetworkSpec:
             "l2": self.l2,
             "reduction": self.reduction,
             "penalty_per": self.penalty_per,
+            **({"penalties": dict(self.penalties)} if self.penalties else {}),
+            **({"constraints": saved.constraints_to_dict(self.constraints)} if self.constraints else {}),
         }
 
     @classmethod
@@ -148,6 +196,7 @@ class NetworkSpec:
         except DataError as fault:
             reason = str(fault).removeprefix("network: ")
             raise SpecError(f"This is not a description of a network: {reason}") from None
+        said["constraints"] = saved.constraints_from(said["constraints"])
         layers, loss = saved.layers_from(said.pop("layers"), kinds), saved.loss_from(said.pop("loss"))
         return cls(said.pop("inputs"), layers, loss, **said)
 
@@ -186,8 +235,8 @@ def _columns(inputs: object, faults: list[str]) -> tuple[Any, tuple[tuple[str, i
     return sum(c if isinstance(c, int) else len(c) for _, c in named), tuple(named)
 
 
-def _faults(spec: NetworkSpec, sound: bool) -> list[str]:
-    """Everything that is wrong with the network as a whole."""
+def _faults(spec: NetworkSpec, sound: bool, whole: bool) -> list[str]:
+    """Everything that is wrong with the network as a whole; whole: whether inputs and layers are what they may be."""
     faults: list[str] = []
     numbered = any(layer.numbered for layer in every(spec.layers))
     ends = bool(spec.layers) and spec.layers[-1].ends
@@ -200,8 +249,13 @@ def _faults(spec: NetworkSpec, sound: bool) -> list[str]:
         several = spec.loss.names if isinstance(spec.loss, Losses) else ()
         fit = survey(spec.sources, spec.layers, several)[1]
         faults += fit
+        if whole and ends and not fit and (spec.penalties or spec.constraints):
+            of_parameters("penalties", spec.penalties, spec.parameters, faults)
+            constraints_of(spec.constraints, spec.parameters, faults)
     for name in ("l1", "l2"):
         not_negative(name, getattr(spec, name), faults)
+    if spec.penalties and spec.l1 == spec.l2 == 0:
+        faults.append("penalties are factors of l1 and l2, and both are 0: give one of them, such as l2=0.1.")
     if spec.reduction not in ("mean", "sum"):
         faults.append(expected("reduction", "'mean' or 'sum'", spec.reduction))
     if spec.penalty_per not in ("sample", "weight"):

@@ -1,132 +1,49 @@
-"""Optimizers: update rules as scalar formulas over w (the weight), g (its gradient), slots, lr, t (the step, from 1).
-
-An optimizer is data: `shared` scalars computed once a step, then `steps`, each overwriting a slot or w, in this order.
-Slots start at 0 and are named SLOT_PARAMETER (`M_W1`).
-"""
+"""The optimizers: each says its step as formulas (`rule`), or writes it as equations (`equations`)."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from functools import lru_cache
-from numbers import Real
-from typing import ClassVar, Protocol, runtime_checkable
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar
 
+from chainrule.describe.schedules import Column
+from chainrule.describe.update import (
+    Factors,
+    Optimizer,
+    ScheduleLike,
+    Step,
+    UpdateRule,
+    rate_symbol,
+    rule_of,
+    update_rule,
+)
 from chainrule.errors import SpecError, expected, is_number, unknown_name
-from chainrule.program.parse import formula
-from chainrule.program.scalar import Expression
+from chainrule.program.op import MatMul
+from chainrule.program.scalar import Constant, Expression, Variable, apply
 
-
-@runtime_checkable
-class ScheduleLike(Protocol):
-    """A learning rate that changes from step to step (see chainrule.train.schedules)."""
-
-    def to_dict(self) -> Mapping[str, object]:
-        """Its settings."""
-
-
-@dataclass(frozen=True)
-class UpdateRule:
-    """An optimizer's step, as formulas."""
-
-    shared: tuple[tuple[str, Expression], ...]
-    """(name, formula in lr and t): what all parameters share."""
-    steps: tuple[tuple[str, Expression], ...]
-    """(slot or "w", formula in w, g, slots, shared, lr, t), in order."""
-
-    @property
-    def slots(self) -> tuple[str, ...]:
-        """The names of what is remembered between steps."""
-        return tuple(name for name, _ in self.steps if name != "w")
-
-
-def update_rule(shared: Sequence[tuple[str, str]], steps: Sequence[tuple[str, str]]) -> UpdateRule:
-    """The rule from its formulas as texts: shared scalars in lr and t; steps in w, g, slots, shared, lr and t."""
-    return _parsed(tuple(shared), tuple(steps))
-
-
-@lru_cache(maxsize=256)
-def _parsed(shared: tuple[tuple[str, str], ...], steps: tuple[tuple[str, str], ...]) -> UpdateRule:
-    names = ["lr", "t"]
-    made_shared = []
-    for name, text in shared:
-        made_shared.append((name, formula(text, names)))
-        names.append(name)
-    names += ["w", "g", *(name for name, _ in steps if name != "w")]
-    return UpdateRule(tuple(made_shared), tuple((name, formula(text, names)) for name, text in steps))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Optimizer:
-    """The base of all optimizers.  Raises SpecError, all faults at once."""
-
-    learning_rate: float | ScheduleLike = field(default=0.01, kw_only=False)
-    """A positive number or a schedule."""
-    clip_norm: float | None = None
-    """Where given, all gradients are scaled by min(1, clip_norm / (‖g‖ + 1e-6)), ‖g‖ the norm over all parameters
-    together, of any finite size."""
-
-    reason: ClassVar[str] = ""
-    """What its steps do, for people."""
-    _ranges: ClassVar[Mapping[str, tuple[float, float, str]]] = {}
-
-    def __post_init__(self) -> None:
-        faults = []
-        for item in fields(self):
-            value = getattr(self, item.name)
-            if isinstance(value, Real) and not isinstance(value, int | float):
-                object.__setattr__(self, item.name, float(value))  # NumPy's numbers as Python's
-        rate = self.learning_rate
-        if isinstance(rate, int | float) and not isinstance(rate, bool):
-            if not (is_number(rate) and rate > 0):
-                faults.append(expected("learning_rate", "a finite number above 0", rate))
-        elif not isinstance(rate, ScheduleLike):
-            faults.append(expected("learning_rate", "a number or a schedule", rate))
-        if self.clip_norm is not None and not (is_number(self.clip_norm) and self.clip_norm > 0):
-            faults.append(expected("clip_norm", "None or above 0", self.clip_norm))
-        for name, (low, high, words) in self._ranges.items():
-            value = getattr(self, name)
-            if not (is_number(value) and low <= value < high):
-                faults.append(expected(name, words, value))
-        if faults:
-            raise SpecError([f"{type(self).__name__}: {fault}" for fault in faults])
-
-    def rule(self) -> UpdateRule:
-        """The formulas."""
-        raise TypeError(f"{type(self).__name__} does not say its update rule: define rule().")
-
-    def to_dict(self) -> dict[str, object]:
-        """The settings, ready for JSON."""
-        result: dict[str, object] = {"type": type(self).__name__}
-        for item in fields(self):
-            value = getattr(self, item.name)
-            result[item.name] = value.to_dict() if isinstance(value, ScheduleLike) else value
-        return result
-
-
-def _rest(share: float) -> float:
-    """1 - share, as a person would write it (0.1 for 0.9)."""
-    from decimal import Decimal  # slow to load, and not every network is trained
-
-    return float(1 - Decimal(repr(float(share))))
-
+__all__ = [
+    "OPTIMIZERS", "SGD", "Adafactor", "Adagrad", "Adam", "AdamW", "Lion", "Muon", "NAdam", "Optimizer", "RMSProp",
+    "UpdateRule", "as_optimizer", "rule_of", "update_rule",
+]  # fmt: skip
 
 _FRACTION = (0.0, 1.0, "at least 0 and less than 1")
 _NOT_NEGATIVE = (0.0, math.inf, "at least 0")
+_POSITIVE = (5e-324, math.inf, "above 0")
 
 
 @dataclass(frozen=True, kw_only=True)
 class SGD(Optimizer):
     """Gradient descent: w ← w - lr g; with momentum μ: v ← μ v + g, w ← w - lr v; Nesterov: w ← w - lr (g + μ v)."""
 
-    momentum: float = 0.0
-    """μ, from 0 up to and without 1."""
+    momentum: float | ScheduleLike = 0.0
+    """μ, from 0 up to and without 1, or a schedule."""
     nesterov: bool = False
     """Whether the step looks ahead along the velocity."""
 
     reason = "gradient descent: a step against the gradient"
     _ranges: ClassVar[Mapping[str, tuple[float, float, str]]] = {"momentum": _FRACTION}
+    _scheduled: ClassVar[tuple[str, ...]] = ("momentum",)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -137,8 +54,9 @@ class SGD(Optimizer):
         """The formulas."""
         if self.momentum == 0:
             return update_rule([], [("w", "w - lr * g")])
-        step = f"w - lr * (g + {self.momentum} * V)" if self.nesterov else "w - lr * V"
-        return update_rule([], [("V", f"{self.momentum} * V + g"), ("w", step)])
+        momentum = self._said("momentum")
+        step = f"w - lr * (g + {momentum} * V)" if self.nesterov else "w - lr * V"
+        return update_rule([], [("V", f"{momentum} * V + g"), ("w", step)], settings=self._scheduled)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,8 +80,8 @@ class RMSProp(Optimizer):
 
     decay: float = 0.99
     """ρ"""
-    momentum: float = 0.0
-    """μ of the step; 0 for none."""
+    momentum: float | ScheduleLike = 0.0
+    """μ of the step; 0 for none; or a schedule."""
     epsilon: float = 1e-8
     """ε"""
 
@@ -173,14 +91,16 @@ class RMSProp(Optimizer):
         "momentum": _FRACTION,
         "epsilon": _NOT_NEGATIVE,
     }
+    _scheduled: ClassVar[tuple[str, ...]] = ("momentum",)
 
     def rule(self) -> UpdateRule:
         """The formulas."""
-        mean = ("S", f"{self.decay} * S + {_rest(self.decay)} * g ** 2")
+        mean = ("S", f"{self.decay} * S + {self._rest('decay')} * g ** 2")
         step = f"g / (sqrt(S) + {self.epsilon})"
         if self.momentum == 0:
             return update_rule([], [mean, ("w", f"w - lr * {step}")])
-        return update_rule([], [mean, ("V", f"{self.momentum} * V + {step}"), ("w", "w - lr * V")])
+        velocity = ("V", f"{self._said('momentum')} * V + {step}")
+        return update_rule([], [mean, velocity, ("w", "w - lr * V")], settings=self._scheduled)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,12 +112,14 @@ class Adam(Optimizer):
 
     learning_rate: float | ScheduleLike = field(default=0.001, kw_only=False)
     """A positive number or a schedule."""
-    beta1: float = 0.9
-    """β₁"""
+    beta1: float | ScheduleLike = 0.9
+    """β₁, or a schedule (β₁ᵗ is then of the rate of the step)."""
     beta2: float = 0.999
     """β₂"""
     epsilon: float = 1e-8
     """ε"""
+    amsgrad: bool = False
+    """Whether the largest v̂ so far takes its place (Reddi et al. 2018)."""
 
     reason = "Adam: running means of the gradient and of its square, both corrected for their start at 0"
     _ranges: ClassVar[Mapping[str, tuple[float, float, str]]] = {
@@ -205,20 +127,25 @@ class Adam(Optimizer):
         "beta2": _FRACTION,
         "epsilon": _NOT_NEGATIVE,
     }
+    _scheduled: ClassVar[tuple[str, ...]] = ("beta1",)
 
     def _decayed(self) -> str:
         return "w"
 
     def rule(self) -> UpdateRule:
         """The formulas; what depends on t alone is computed once a step."""
-        shared = [("step_size", f"lr / (1 - {self.beta1} ** t)"), ("root", f"1 / sqrt(1 - {self.beta2} ** t)")]
+        beta1 = self._said("beta1")
+        shared = [("step_size", f"lr / (1 - {beta1} ** t)"), ("root", f"1 / sqrt(1 - {self.beta2} ** t)")]
+        largest = [("H", "maximum(H, V)")] if self.amsgrad else []
         return update_rule(
             shared,
             [
-                ("M", f"{self.beta1} * M + {_rest(self.beta1)} * g"),
-                ("V", f"{self.beta2} * V + {_rest(self.beta2)} * g ** 2"),
-                ("w", f"{self._decayed()} - step_size * M / (sqrt(V) * root + {self.epsilon})"),
+                ("M", f"{beta1} * M + {self._rest('beta1')} * g"),
+                ("V", f"{self.beta2} * V + {self._rest('beta2')} * g ** 2"),
+                *largest,
+                ("w", f"{self._decayed()} - step_size * M / (sqrt({'H' if largest else 'V'}) * root + {self.epsilon})"),
             ],
+            settings=self._scheduled,
         )
 
 
@@ -226,14 +153,264 @@ class Adam(Optimizer):
 class AdamW(Adam):
     """Adam with decoupled decay: w ← (1 - lr λ) w - lr m̂ / (√v̂ + ε).  Source: Loshchilov, Hutter 2019."""
 
-    weight_decay: float = 0.01
-    """λ"""
+    weight_decay: float | ScheduleLike = 0.01
+    """λ, or a schedule."""
+    decays: Factors = ()
+    """Factors of λ: {"b": 0} spares the biases; by the name of a parameter or the letter of several."""
 
     reason = "AdamW: Adam, with the weights themselves shrunk a little"
     _ranges: ClassVar[Mapping[str, tuple[float, float, str]]] = {**Adam._ranges, "weight_decay": _NOT_NEGATIVE}
+    _scheduled: ClassVar[tuple[str, ...]] = ("beta1", "weight_decay")
 
     def _decayed(self) -> str:
-        return f"(w - lr * {self.weight_decay} * w)" if self.weight_decay else "w"
+        return "(w - lr * weight_decay * w)"
+
+
+@dataclass(frozen=True, kw_only=True)
+class NAdam(Optimizer):
+    """Adam with Nesterov's look ahead, and a momentum that grows: μ_t = β₁ (1 - 0.96^(t ψ) / 2), P = μ₁ μ₂ … μ_t.
+
+    w ← w - lr (1 - μ_t) / (1 - P) g / (√v̂ + ε) - lr μ_{t+1} / (1 - P μ_{t+1}) m / (√v̂ + ε).  What is kept is Q = 1 - P.
+    Source: Dozat 2016.
+    """
+
+    learning_rate: float | ScheduleLike = field(default=0.002, kw_only=False)
+    """A positive number or a schedule."""
+    beta1: float = 0.9
+    """β₁"""
+    beta2: float = 0.999
+    """β₂"""
+    epsilon: float = 1e-8
+    """ε"""
+    momentum_decay: float = 0.004
+    """ψ"""
+
+    reason = "NAdam: Adam with Nesterov's look ahead along the running mean of the gradient"
+    _ranges: ClassVar[Mapping[str, tuple[float, float, str]]] = {**Adam._ranges, "momentum_decay": _NOT_NEGATIVE}
+
+    def rule(self) -> UpdateRule:
+        """The formulas; Q is kept, and what follows from it is computed once a step."""
+        mu = f"{self.beta1} * (1 - 0.5 * 0.96 ** (%s * {self.momentum_decay}))"
+        shared = [
+            ("mu", mu % "t"),
+            ("next_mu", mu % "(t + 1)"),
+            ("root", f"1 / sqrt(1 - {self.beta2} ** t)"),
+            ("Q", "1 - (1 - Q) * mu"),
+            ("of_g", "lr * (1 - mu) / Q"),
+            ("of_M", "lr * next_mu / (1 - (1 - Q) * next_mu)"),
+        ]
+        return update_rule(
+            shared,
+            [
+                ("M", f"{self.beta1} * M + {self._rest('beta1')} * g"),
+                ("V", f"{self.beta2} * V + {self._rest('beta2')} * g ** 2"),
+                ("w", f"w - (of_g * g + of_M * M) / (sqrt(V) * root + {self.epsilon})"),
+            ],
+            kept=["Q"],
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lion(Optimizer):
+    """w ← (1 - lr λ) w - lr sign(β₁ m + (1 - β₁) g), then m ← β₂ m + (1 - β₂) g.  Source: Chen et al. 2023."""
+
+    learning_rate: float | ScheduleLike = field(default=0.0001, kw_only=False)
+    """A positive number or a schedule."""
+    beta1: float | ScheduleLike = 0.9
+    """β₁, or a schedule."""
+    beta2: float = 0.99
+    """β₂"""
+    weight_decay: float | ScheduleLike = 0.0
+    """λ, or a schedule."""
+    decays: Factors = ()
+    """Factors of λ, by the name of a parameter or the letter of several."""
+
+    reason = "Lion: a step of one length in every number, by the sign of a mean of the gradient"
+    _ranges: ClassVar[Mapping[str, tuple[float, float, str]]] = {
+        "beta1": _FRACTION,
+        "beta2": _FRACTION,
+        "weight_decay": _NOT_NEGATIVE,
+    }
+    _scheduled: ClassVar[tuple[str, ...]] = ("beta1", "weight_decay")
+
+    def rule(self) -> UpdateRule:
+        """The formulas."""
+        sign = f"sign({self._said('beta1')} * M + {self._rest('beta1')} * g)"
+        return update_rule(
+            [],
+            [
+                ("w", f"w - lr * weight_decay * w - lr * {sign}"),
+                ("M", f"{self.beta2} * M + {self._rest('beta2')} * g"),
+            ],
+            settings=self._scheduled,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adafactor(Optimizer):
+    """Adam's second moment in rows and columns: of a matrix (k, n) are kept r (k, 1) and c (n,), of a vector v (n,).
+
+    s = t^-decay,  r ← r + s (mean_j g² - r),  c ← c + s (mean_i g² - c),  v = r c / mean(r)
+    u = g / √max(v, ε₁²),  ρ = min(lr, 1 / √t)
+    w ← (1 - lr λ) w - ρ max(ε₂, rms(w)) u / max(1, rms(u) / d)
+    Source: Shazeer, Stern 2018, as in PyTorch.
+    """
+
+    decay: float = 0.8
+    """Of s: how fast the means come to rest."""
+    epsilon1: float = 2.0**-23
+    """ε₁, float32's."""
+    epsilon2: float = 1e-3
+    """ε₂: the least size of a parameter that its step is measured by."""
+    threshold: float = 1.0
+    """d, which the root of the mean of u² is kept below."""
+    weight_decay: float | ScheduleLike = 0.0
+    """λ, or a schedule."""
+    decays: Factors = ()
+    """Factors of λ, by the name of a parameter or the letter of several."""
+
+    reason = "Adafactor: steps divided by the root of the mean squared gradient, which is kept by row and by column"
+    _ranges: ClassVar[Mapping[str, tuple[float, float, str]]] = {
+        "decay": _NOT_NEGATIVE,
+        "epsilon1": _POSITIVE,
+        "epsilon2": _NOT_NEGATIVE,
+        "threshold": (1.0, math.inf, "at least 1"),
+        "weight_decay": _NOT_NEGATIVE,
+    }
+    _scheduled: ClassVar[tuple[str, ...]] = ("weight_decay",)
+
+    def begin(self, step: Step) -> None:
+        """s and ρ."""
+        self._scalars(step)
+
+    def _scalars(self, step: Step) -> tuple[Expression, Expression]:
+        share = step.shared("s", apply("pow", step.t, Constant(-self.decay)))
+        rho = step.shared("rho", apply("minimum", step.lr, 1 / apply("sqrt", step.t)))
+        return share, rho
+
+    def equations(self, step: Step) -> None:
+        """The means, u, and the step."""
+        (share, rho), g, w = self._scalars(step), step.gradient, step.parameter
+        if len(w.shape) == 2:
+            k, n = (int(d) for d in w.shape)
+            by_row = step.sum("squares", "columns", g**2) / n
+            by_column = step.sum("squares", "rows", g**2) / k
+            R, C = step.slot("R", (k, 1)), step.slot("C", (n,))
+            r, c = Variable(R.name), Variable(C.name)
+            step.overwrite(R, r + share * (by_row - r))
+            step.overwrite(C, c + share * (by_column - c))
+            mean = apply("maximum", step.sum("size", "all", r) / k, Constant(self.epsilon1))
+            v = r * (c / mean)
+        else:
+            V = step.slot("V")
+            v = Variable(V.name)
+            step.overwrite(V, v + share * (g**2 - v))
+        count = math.prod(int(d) for d in w.shape)
+        u = step.inner("step", g / apply("sqrt", apply("maximum", v, Constant(self.epsilon1**2))))
+        of_u = apply("sqrt", step.sum("squares", "all", u**2) / count) / self.threshold
+        of_w = apply("sqrt", step.sum("squares", "all", step.w**2) / count)
+        length = rho * apply("maximum", of_w, Constant(self.epsilon2)) / apply("maximum", of_u, Constant(1.0))
+        step.become(step.decayed(self.weight_decay) - step.scalar("length", length) * u)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Muon(Optimizer):
+    """Momentum made orthogonal, for the matrices of hidden dense layers; all other parameters go by `others`.
+
+    m ← μ m + (1 - μ) g,  u = (1 - μ) g + μ m (nesterov) or m,  x = u / max(‖u‖, ε);  then `steps` times
+    x ← a x + (b G + c G G) x, G = x xᵀ (on the shorter side: xᵀ x and x on the left), which is near to U Vᵀ of u's
+    singular value decomposition;  w ← (1 - lr λ) w - lr q x.
+    Source: Jordan et al. 2024, as in PyTorch.
+    """
+
+    learning_rate: float | ScheduleLike = field(default=0.02, kw_only=False)
+    """Of the matrices: a positive number or a schedule."""
+    momentum: float | ScheduleLike = 0.95
+    """μ, or a schedule."""
+    nesterov: bool = True
+    """Whether the step looks ahead along m."""
+    steps: int = 5
+    """How often the polynomial is applied."""
+    coefficients: tuple[float, float, float] = (3.4445, -4.7750, 2.0315)
+    """a, b, c"""
+    epsilon: float = 1e-7
+    """ε"""
+    scale: str = "shape"
+    """q: "shape" for √max(1, n / k) of a matrix (k, n), "adam" for √max(k, n) / 5, which goes with AdamW's rates."""
+    weight_decay: float | ScheduleLike = 0.0
+    """λ of the matrices, or a schedule."""
+    decays: Factors = ()
+    """Factors of λ, by the name of a parameter or the letter of several."""
+    others: Optimizer = field(default_factory=lambda: AdamW(3e-4))
+    """Of biases, embeddings, normalisations, and the matrices whose product makes the prediction; with a learning rate
+    of its own.  Its clipping and factors are not used: those given here hold for all."""
+
+    reason = "Muon: a step whose directions all have about the same length, as the momentum's singular vectors give it"
+    _ranges: ClassVar[Mapping[str, tuple[float, float, str]]] = {
+        "momentum": _FRACTION,
+        "epsilon": _POSITIVE,
+        "weight_decay": _NOT_NEGATIVE,
+    }
+    _scheduled: ClassVar[tuple[str, ...]] = ("momentum", "weight_decay")
+
+    def __post_init__(self) -> None:
+        faults: list[str] = []
+        try:
+            super().__post_init__()
+        except SpecError as fault:
+            faults += fault.faults
+        own: list[str] = []
+        if not isinstance(self.steps, int) or isinstance(self.steps, bool) or not 0 <= self.steps <= 20:
+            own.append(expected("steps", "a whole number from 0 to 20", self.steps))
+        if self.scale not in ("shape", "adam"):
+            own.append(unknown_name("scale", str(self.scale), ("shape", "adam")))
+        three = self.coefficients
+        if not isinstance(three, tuple | list) or len(three) != 3 or not all(is_number(x) for x in three):
+            own.append(expected("coefficients", "three numbers", three))
+        elif isinstance(three, list):
+            object.__setattr__(self, "coefficients", tuple(three))
+        if not isinstance(self.others, Optimizer) or isinstance(self.others, Muon):
+            own.append(expected("others", "an optimizer such as cr.AdamW(3e-4)", self.others))
+        else:
+            unused = [
+                n for n in ("clip_norm", "clip_value", "rates", "decays", "average") if getattr(self.others, n, None)
+            ]
+            own += [f"others: {name} is given to Muon itself, and holds for all parameters." for name in unused]
+        if faults or own:
+            raise SpecError([*faults, *(f"Muon: {fault}" for fault in own)])
+
+    def begin(self, step: Step) -> None:
+        """What the others share; the matrices share nothing."""
+        if not step.hidden:
+            self.others.begin(step.by(self.others, "others"))
+
+    def columns(self, mark: str = "") -> dict[str, Column]:
+        """Also the learning rate of the others, and what goes by a schedule there."""
+        rate = {rate_symbol("lr", "others").name: Column(self.others.learning_rate)}
+        return {**super().columns(mark), **rate, **self.others.columns("others")}
+
+    def equations(self, step: Step) -> None:
+        """The momentum, its powers, and the step."""
+        if not step.hidden:
+            self.others.equations(step.by(self.others, "others"))
+            return
+        g, w, momentum = step.gradient, step.parameter, step.setting("momentum", self.momentum)
+        rest = Constant(float(self._rest("momentum"))) if isinstance(self.momentum, float | int) else 1 - momentum
+        M = step.slot("M")
+        m = step.overwrite(M, momentum * Variable(M.name) + rest * g)
+        u = step.inner("step", rest * g + momentum * m if self.nesterov else m)
+        norm = step.scalar("norm", apply("sqrt", step.sum("norm2", "all", u**2)))
+        x = step.inner("step", u / apply("maximum", norm, Constant(self.epsilon)))
+        k, n = (int(d) for d in w.shape)
+        a, b, c = (Constant(float(value)) for value in self.coefficients)
+        for _ in range(self.steps):
+            gram = step.product("gram", x, x, MatMul(transpose_left=n < k, transpose_right=n >= k))
+            square = step.product("gram", gram, gram, MatMul())
+            inner = step.inner("gram", b * gram + c * square)
+            turned = step.product("step", x, inner, MatMul()) if n < k else step.product("step", inner, x, MatMul())
+            x = step.inner("step", a * x + turned)
+        q = math.sqrt(max(1.0, n / k)) if self.scale == "shape" else 0.2 * math.sqrt(max(k, n))
+        step.become(step.decayed(self.weight_decay) - Constant(q) * step.lr * x)
 
 
 OPTIMIZERS: Mapping[str, type[Optimizer]] = {
@@ -242,6 +419,10 @@ OPTIMIZERS: Mapping[str, type[Optimizer]] = {
     "rmsprop": RMSProp,
     "adam": Adam,
     "adamw": AdamW,
+    "nadam": NAdam,
+    "lion": Lion,
+    "adafactor": Adafactor,
+    "muon": Muon,
 }
 
 
@@ -257,10 +438,3 @@ def as_optimizer(given: str | Optimizer | None) -> Optimizer:
         return OPTIMIZERS[given]()
     hint = f"Call it: {given.__name__}(...)." if isinstance(given, type) and issubclass(given, Optimizer) else ""
     raise SpecError(expected("optimizer", "a name or an Optimizer such as cr.Adam(1e-3)", given, hint))
-
-
-def rule_of(optimizer: Optimizer | None) -> object:
-    """What a program has of its optimizer: the same for any learning rate, which is given to it step by step."""
-    if isinstance(optimizer, Optimizer):
-        return type(optimizer).__name__, optimizer.rule(), optimizer.clip_norm
-    return optimizer

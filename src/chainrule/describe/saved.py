@@ -1,6 +1,7 @@
 """A description as JSON and back: what each field may be is said once, and looked at before anything is made of it.
 
-    network    ::= {"inputs", "layers": [layer, ...], "loss", "l1", "l2", "reduction", "penalty_per"}
+    network    ::= {"inputs", "layers": [layer, ...], "loss", "l1", "l2", "reduction", "penalty_per",
+                    "penalties": {parameter or letter: factor}, "constraints": {the same: [{"type", ...}, ...]}}
     inputs     ::= columns | {name: columns | [the tokens of each column], ...}
     layer      ::= {"type": its class, its fields}                          a combinator holds layers in turn
     weights    ::= initialiser | standard deviation | null | {"tied": parameter, "transposed"}
@@ -23,10 +24,12 @@ from typing import Any, get_args
 
 from chainrule.describe.activations import ACTIVATIONS, Activation, activation
 from chainrule.describe.combine import Combined, Join
+from chainrule.describe.constraints import CONSTRAINTS, Pairs
 from chainrule.describe.formula import Formula, Parameter
 from chainrule.describe.initialisers import SCALES
 from chainrule.describe.layers import Layer, Tied
 from chainrule.describe.losses import Cost, Loss, Losses, TargetKind, loss, replace_loss
+from chainrule.describe.schedules import Schedule, schedule_from_dict
 from chainrule.errors import ChainruleError, SpecError
 from chainrule.files.fields import (
     AnyValue,
@@ -84,7 +87,7 @@ _FIELDS: Mapping[str, Kind] = {
         most=1000,
     ),
     "join": Text(get_args(Join), what="join"),
-    "rate": Number(least=0, below=1),
+    "rate": ByType(Number(least=0, below=1), named=AnyValue()),
     "momentum": Number(least=0, below=1),
     "epsilon": Number(above=0),
 }
@@ -98,7 +101,7 @@ _KINDS_OF_LOSS: Mapping[str, Kind] = {
             "classes": Flag(),
             "kind": Maybe(Text(get_args(TargetKind), what="kind of target")),
             "fits": Maybe(Listed(_NAME, most=1000)),
-            "smoothing": Number(least=0, below=1),
+            "smoothing": ByType(Number(least=0, below=1), named=AnyValue()),
             "between": Maybe(Listed(Number(words=True), 2, 2)),
             "cap": Maybe(Number()),
         },
@@ -117,6 +120,31 @@ _LOSSES = Either(
         "kind of loss",
     ),
 )
+
+
+_CONSTRAINT = Tagged(
+    "type",
+    {
+        "MaxNorm": Object({"limit": Number(above=0)}),
+        "UnitNorm": Object({}),
+        "NonNegative": Object({}),
+        "Monotone": Object({"signs": Listed(Number(least=-1, below=2), 1)}),
+    },
+    "constraint",
+)
+
+
+def constraints_to_dict(pairs: Pairs) -> dict[str, Any]:
+    """The constraints of each parameter as JSON can hold them."""
+    return {
+        name: [{"type": type(c).__name__, **{k: _to_json(v) for k, v in vars(c).items()}} for c in several]
+        for name, several in pairs
+    }
+
+
+def constraints_from(said: Mapping[str, Any]) -> Pairs:
+    """The constraints, of what `network_kind` read.  Raises SpecError."""
+    return tuple((name, tuple(CONSTRAINTS[kind](**given) for kind, given in some)) for name, some in said.items())
 
 
 def layer_to_dict(layer: Layer) -> dict[str, Any]:
@@ -139,6 +167,8 @@ def _to_json(value: Any) -> Any:
             return {"tied": value.name, "transposed": value.transposed}
         case Expression():
             return source(value)
+        case Schedule():
+            return value.to_dict()
         case Parameter():
             return {**vars(value), "shape": list(value.shape)}
         case tuple():
@@ -161,7 +191,10 @@ def network_kind(layers: Mapping[str, type[Layer]]) -> Object:
             "l2": Number(least=0),
             "reduction": Text(("mean", "sum"), what="reduction"),
             "penalty_per": Text(("sample", "weight"), what="penalty_per"),
-        }
+            "penalties": Each(Number(least=0)),
+            "constraints": Each(Listed(_CONSTRAINT, 1)),
+        },
+        absent={"penalties": {}, "constraints": {}},
     )
 
 
@@ -202,6 +235,8 @@ def _layers_from(
         try:
             if "activation" in given:
                 given["activation"] = _activation_from_json(given["activation"], read)
+            if isinstance(given.get("rate"), dict):
+                given["rate"] = schedule_from_dict(given["rate"])
             if isinstance(tied := given.get("weights"), dict):
                 given["weights"] = Tied(tied["tied"], tied["transposed"])
             if kinds[name] is Formula:
@@ -248,7 +283,7 @@ def loss_to_dict(given: Loss | Cost | Losses) -> str | dict[str, Any]:
         "classes": given.classes,
         "kind": given.kind,
         "fits": None if given.fits is None else sorted(given.fits),
-        "smoothing": given.smoothing,
+        "smoothing": _to_json(given.smoothing),
         "between": None
         if given.between is None
         else [bound if math.isfinite(bound) else str(bound) for bound in given.between],
@@ -272,4 +307,6 @@ def _loss_from(said: str | tuple[str, dict[str, Any]]) -> Loss | Cost:
         return Cost(parse(fields["formula"], ("yhat", "y", "m")), name=fields["name"])
     fits = None if fields["fits"] is None else frozenset(fields["fits"])
     options = {name: fields[name] for name in ("name", "classes", "kind", "between")}
-    return replace_loss(Loss(fields["formula"], fits=fits, **options), smoothing=fields["smoothing"], cap=fields["cap"])
+    smoothing = fields["smoothing"]
+    smoothing = schedule_from_dict(smoothing) if isinstance(smoothing, dict) else smoothing
+    return replace_loss(Loss(fields["formula"], fits=fits, **options), smoothing=smoothing, cap=fields["cap"])

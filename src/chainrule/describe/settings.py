@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, TypeVar
 
-from chainrule.errors import SpecError, expected, is_number
+from chainrule.errors import SpecError, expected, is_number, unknown_name
+from chainrule.program.symbol import Symbol
 
 
 def plain(value: Any) -> Any:
@@ -45,6 +47,41 @@ def positive(what: str, value: Any, faults: list[str]) -> None:
     """Above 0."""
     if not is_number(value) or value <= 0:
         faults.append(expected(what, "above 0", value))
+
+
+def factors(what: str, given: Any, faults: list[str]) -> tuple[tuple[str, float], ...]:
+    """Factors by the name of a parameter or the letter of several, as pairs: each finite and at least 0."""
+    pairs = given.items() if isinstance(given, Mapping) else given
+    if not isinstance(given, Mapping | tuple):
+        faults.append(expected(what, "a mapping from names of parameters to factors, such as {'W1': 0.1}", given))
+        return ()
+    kept = []
+    for name, factor in pairs:
+        if not isinstance(name, str) or not name:
+            faults.append(expected(f"A name in {what}", "that of a parameter, or a letter", name))
+        not_negative(f"{what}[{name!r}]", plain(factor), faults)
+        kept.append((name, plain(factor)))
+    return tuple(kept)
+
+
+T = TypeVar("T")
+
+
+def of_parameters(
+    what: str, given: Mapping[str, T] | Iterable[tuple[str, T]], symbols: Iterable[Symbol], faults: list[str]
+) -> dict[str, T]:
+    """What is given for each of these parameters, by its name: under its own name, else under its letter."""
+    by_key = dict(given)
+    known = list(symbols)
+    for key in by_key:
+        if not any(key in (s.name, s.letter) for s in known):
+            names = dict.fromkeys([*(s.name for s in known), *(s.letter for s in known)])
+            faults.append(f"{what}: {unknown_name('parameter', key, names)}")
+    return {
+        s.name: by_key[s.name if s.name in by_key else s.letter]
+        for s in known
+        if s.name in by_key or s.letter in by_key
+    }
 
 
 def refuse(owner: object, faults: list[str]) -> None:

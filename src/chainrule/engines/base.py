@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -45,6 +45,12 @@ class Epoch:
     """Of the dropout masks."""
     threads: int | None = None
     """How many to use at most; None for the engine's choice."""
+    settings: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    """Other numbers of each step, each of shape (steps,), by the names of the given rates that they are."""
+
+    def rate(self, name: str) -> NDArray[np.float64]:
+        """The numbers of each step of a given rate."""
+        return self.rates if name == "lr" else self.settings[name]
 
     @property
     def steps(self) -> int:
@@ -60,6 +66,7 @@ class Epoch:
             order=self.order[first * self.batch_size : (first + count) * self.batch_size],
             rates=self.rates[first : first + count],
             first_step=self.first_step + first,
+            settings={name: values[first : first + count] for name, values in self.settings.items()},
         )
 
 

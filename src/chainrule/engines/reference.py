@@ -307,11 +307,14 @@ def handler(equation: Equation, dtype: np.dtype[Any], functions: Functions = SCA
 
             return at_rows
         case Mask(rate, stream, columns):
-            seed, step = names
-            least = math.floor(rate * 2**32)
-            return lambda v: (random_words(int(v[seed]), int(v[step]), stream, int(v[BATCH]), columns) >= least).astype(
-                dtype
-            )
+            seed, step, *given = names
+
+            def mask(v: dict[str, Any]) -> Array:
+                least = math.floor((float(v[given[0]]) if rate is None else rate) * 2**32)
+                words = random_words(int(v[seed]), int(v[step]), stream, int(v[BATCH]), columns)
+                return np.asarray(words >= least).astype(dtype)
+
+            return mask
         case OneHot(classes):
             labels = names[0]
             return lambda v: (v[labels][:, None] == np.arange(classes)).astype(dtype)
@@ -499,6 +502,7 @@ class _ReferenceSession(Session):
             values: dict[str, Any] = {**self.stored, **{name: array[rows] for name, array in epoch.data.items()}}
             values[BATCH] = dtype.type(len(rows))
             values.update(lr=epoch.rates[k], t=epoch.first_step + k, seed=epoch.seed)
+            values.update({name: numbers[k] for name, numbers in epoch.settings.items()})
             stored = self._step(values, epoch.data, objective)
             self._costs[k] = values[objective]
             self._now = (self.stored if stored is None else stored, k + 1)

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.describe.optimizers import Optimizer, UpdateRule, update_rule
-from chainrule.train.schedules import RunningSchedule, Schedule, as_schedule
+from chainrule.describe.schedules import RunningSchedule, Schedule, as_schedule
+from chainrule.train.schedules import settings_of
 from chainrule.train.state import OptimizerState
 
 
@@ -88,13 +89,14 @@ class Solver:
         else:
             self.learning_rate = float(given)
         self._first = self.learning_rate
+        self.settings = settings_of(optimizer.columns(), steps, steps * epochs)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """As it was pickled.  Version 0.1.0 kept slots and steps itself, and the estimator alone the samples seen."""
         if "slots" in state:
             kept = {name: value for name, value in state.items() if name not in ("slots", "taken")}
             state = {**kept, "carried": OptimizerState(state["slots"], state["taken"]), "seen": 0, "samples": 0}
-        vars(self).update(state)
+        vars(self).update({"settings": (), **state})
 
     def rates(self, first_step: int, count: int) -> NDArray[np.float64]:
         """The learning rates of the next steps."""

@@ -319,6 +319,7 @@ def fit_stochastic(
         source=ChosenSamples(task, chosen),
         orders=ShuffledAgain(random, samples, s.shuffle),
         schedule=solver,
+        settings=solver.settings,
         judge=judge,
         epochs=epochs,
         batch_size=s.batch_size,

@@ -17,13 +17,14 @@ from chainrule.checks import Inputs
 from chainrule.describe.losses import Targets, usual_targets
 from chainrule.describe.network import NetworkSpec
 from chainrule.describe.optimizers import Optimizer
+from chainrule.describe.schedules import Schedule, as_schedule
 from chainrule.engines.base import sample_count
 from chainrule.errors import SpecError
 from chainrule.program.equation import Program
 from chainrule.program.symbol import BATCH
 from chainrule.program.verify import verify
 from chainrule.rules.derive import Mode
-from chainrule.train.schedules import Schedule, as_schedule
+from chainrule.train.schedules import numbers_at
 
 if TYPE_CHECKING:
     from chainrule.glass.beyond import Case
@@ -118,6 +119,7 @@ class GlassBox:
                 if symbol.role == "slot":
                     given[symbol.name] = np.zeros([int(d) for d in symbol.shape], self.dtype)
             given["lr"] = _rate(optimizer, step)
+            given.update(numbers_at(optimizer.columns(), step))
         if notation is not None:
             arranged = derivation(program, notation, mean_at=mean_at)
             program, given = arranged.program, {**given, **arranged.penalties}

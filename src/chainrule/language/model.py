@@ -15,6 +15,7 @@ from chainrule.checks import positive_integer
 from chainrule.describe.embedding import Embedding
 from chainrule.describe.layers import BatchNorm, Dense, Dropout, GivenActivation, Layer, LayerNorm
 from chainrule.describe.optimizers import SGD, Optimizer
+from chainrule.describe.schedules import StepDecay
 from chainrule.errors import DataError, SpecError, expected
 from chainrule.language import sampling
 from chainrule.language.vocabulary import Tokens, Vocabulary, checked
@@ -23,7 +24,6 @@ from chainrule.network import Network
 from chainrule.train.alone import MARK, alone
 from chainrule.train.callbacks import Callback, WeightAverage
 from chainrule.train.history import History
-from chainrule.train.schedules import StepDecay
 
 Array = NDArray[Any]
 Normalisation = Literal["layer", "batch"]

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from chainrule.describe.optimizers import SGD, AdamW, Optimizer
+from chainrule.describe.schedules import Cosine, StepDecay
 from chainrule.errors import SpecError, unknown_name
 from chainrule.language.model import CharacterModel, Normalisation
 from chainrule.language.vocabulary import Vocabulary
 from chainrule.train.callbacks import Callback
 from chainrule.train.checkpoint import Asked, kept
-from chainrule.train.schedules import Cosine, StepDecay
 
 
 @dataclass(frozen=True)

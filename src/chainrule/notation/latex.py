@@ -9,6 +9,7 @@ from chainrule.notation.typeset import Atom, Big, Fenced, Frac, Hat, Look, Root,
 _SIGNS = {
     "σ": r"\sigma", "δ": r"\delta", "Δ": r"\Delta", "∇": r"\nabla", "∂": r"\partial", "λ": r"\lambda",
     "α": r"\alpha", "η": r"\eta", "γ": r"\gamma", "β": r"\beta", "μ": r"\mu", "ε": r"\epsilon", "π": r"\pi",
+    "ρ": r"\rho", "ν": r"\nu",
     "ℓ": r"\ell", "𝓛": r"\mathcal{L}", "⊙": r"\odot", "Σ": r"\sum", "≤": r"\leq", "≥": r"\geq", "≠": r"\neq",
     "·": r"\cdot", "×": r"\times", "τ": r"\tau",
     "−": "-", "ᵀ": r"\top", "′": r"\prime", "‖": r"\Vert", "|": r"\vert", "{": r"\{", "}": r"\}", "…": r"\ldots",

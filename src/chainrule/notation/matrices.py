@@ -217,8 +217,10 @@ class Matrices:
                 how = f"{lookup_text(equation.op)}{lookup_words(equation.op)}"
                 return Row((looks[0], Atom(f" added into {line} ", "text"), looks[1], Atom(how, "text")))
             case Mask(rate, _, _):
-                return Row((Atom("1 with probability ", "text"), Atom(number(round(1 - rate, 12)), "number"),
-                            Atom(", else 0", "text")))  # fmt: skip
+                kept: Look = (
+                    Row((Atom("1 − "), looks[2])) if rate is None else Atom(number(round(1 - rate, 12)), "number")
+                )
+                return Row((Atom("1 with probability ", "text"), kept, Atom(", else 0", "text")))
             case Beside():
                 return side_by_side(equation.op, equation.operands, looks, ";" if columns else "|")
             case GroupedMatMul():

@@ -11,9 +11,11 @@ from chainrule.program.equation import Program
 from chainrule.program.op import Gather
 from chainrule.program.symbol import BATCH, Label, Symbol
 
-_ALWAYS = {"gamma": "γ", "beta": "β", "lambda": "λ", "ell": "ℓ"}
+_ALWAYS = {"gamma": "γ", "beta": "β", "lambda": "λ", "ell": "ℓ", "rho": "ρ", "mu": "μ"}
 _WORDS = {"norm1": "norm", "norm2": "norm", "largest": "max", "count": "count", "gradient sum": "sum"}
 """How what is said of a symbol is written, that symbol below."""
+_ON_THE_WAY = {"step": "U", "gram": "G", "next": "N", "norm": "ν", "sign": "σ", "mean": "mean"}
+"""The letters of what an optimizer computes on its way, the parameter below."""
 _BELOW: dict[str, Look] = {"mu": Atom("μ"), "var": Scripts(Atom("σ"), None, Atom("2", "number"))}
 _ACTING = ("W", "b")
 """The letters of what acts on the layer before."""
@@ -88,8 +90,8 @@ class Names:
             return Row((Atom("R"), Fenced("{", self._look(symbol.of[0], letters)[0], "}"))), False
         if symbol.role == "size" and symbol.letter == BATCH:
             return Atom(n.size), False
-        if symbol.role == "rate":
-            return Atom(n.rate), False
+        if symbol.role == "rate" and symbol.letter == "lr":
+            return Scripts(Atom(n.rate), Atom(symbol.mark, "word")) if symbol.mark else Atom(n.rate), False
         if symbol.role == "cost":
             return Atom(n.cost), False
         if symbol.role == "loss" and symbol.batched:
@@ -97,6 +99,9 @@ class Names:
             return _scripts(Atom(n.loss), _indices(letters), output), False
         if how == "slot":
             return Scripts(Atom(symbol.letter), self._look(symbol.of[0], letters)[0]), False
+        if how in _ON_THE_WAY:
+            copy = None if symbol.copy == 1 else Fenced("(", Atom(str(symbol.copy), "number"), ")")
+            return Scripts(Atom(_ON_THE_WAY[how]), self._look(symbol.of[0], letters)[0], copy), False
         if how == "gradient" and symbol.role == "gradient":
             return self._gradient(symbol.of[0], letters)
         if how in _WORDS:
@@ -133,7 +138,7 @@ class Names:
         if symbol.letter == "E" and symbol.role != "parameter":
             letter = symbol.letter.lower() if n.components else symbol.letter
         if symbol.letter == "step_size":
-            return Scripts(Atom(n.rate), Atom(n.letters.get("t", "t")))
+            return Scripts(Atom(n.rate), Atom(n.letters.get("t", "t") + copy))
         if len(letter) == 1:
             below = symbol.mark or copy
             # An input's own name is a word; "numbers" is no number with an exponent.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from chainrule.describe.combine import KINDS
+from chainrule.describe.constraints import CONSTRAINTS
 from chainrule.describe.losses import canonical_pairs
 from chainrule.describe.optimizers import OPTIMIZERS
 from chainrule.program.equation import Equation, Program
@@ -12,6 +13,7 @@ from chainrule.program.equation import Equation, Program
 RULES: Mapping[str, str] = {
     **{rule: text for kind in KINDS.values() for rule, text in kind.reasons.items()},
     **{kind.__name__: kind.reason for kind in OPTIMIZERS.values()},
+    **{kind.__name__: kind.reason for kind in CONSTRAINTS.values()},
     **{pair.name: pair.reason for pair in canonical_pairs().values()},
     "one-hot": "a label as a row of zeros with a 1 in its place",
     "label smoothing": "label smoothing: a share of each label is spread evenly over the classes",
@@ -30,6 +32,7 @@ RULES: Mapping[str, str] = {
     "clipping": "clipping: the squared size of a gradient",
     "clipping by the global norm": "clipping: all gradients are shortened alike where together they are too long",
     "running statistics": "running mean: a part of the old value and a part of this batch's",
+    "average": "average: a share of the newest values, the rest of those before",
     "rows of the batch": "only the rows that the batch names: the gradient of the others is 0, which leaves them as "
     "they are",
     "rows of the batch, lazily": "only the rows that the batch names, lazily: the others keep their values and what is "

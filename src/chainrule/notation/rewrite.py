@@ -10,7 +10,7 @@ from dataclasses import replace
 from chainrule.program.equation import Equation, Program, operands_of
 from chainrule.program.op import Elementwise
 from chainrule.program.scalar import ONE, TWO, Apply, Constant, Expression, Variable, apply, divide, multiply
-from chainrule.program.symbol import BATCH, Symbol
+from chainrule.program.symbol import BATCH, How, Symbol
 from chainrule.program.verify import verify
 from chainrule.program.walk import replace as exchange
 from chainrule.program.walk import variables, walk
@@ -36,6 +36,7 @@ def named_penalties(program: Program) -> tuple[Program, dict[str, float]]:
     strengths: list[Symbol] = []
     by: dict[Expression, Expression] = {}
     for kind, (strength, part) in found.items():
+        how: How = "norm1" if kind == "norm1" else "norm2"
         strengths.append(Symbol("lambda", (), "size", mark=marks[kind]))
         name = strengths[-1].name
         values[name] = strength if kind == "norm1" else 2 * strength
@@ -43,11 +44,14 @@ def named_penalties(program: Program) -> tuple[Program, dict[str, float]]:
         assert inner is not None
         below = m if kind == "norm1" else TWO * m
         by[part] = divide(multiply(Variable(name), inner[1]), below)
+        parts = _factors(inner[1])
         for symbol in program.parameters:
             w = Variable(symbol.name)
+            share = parts.get(symbol.said(how).name, 1.0)
             slope: Expression = apply("sign", w) if kind == "norm1" else w
             for moved in (slope, Variable(symbol.tangent.name)):
-                by[divide(multiply(Constant(values[name]), moved), m)] = divide(multiply(Variable(name), moved), m)
+                numbers = divide(multiply(Constant(values[name] * share), moved), m)
+                by[numbers] = divide(multiply(Constant(share), multiply(Variable(name), moved)), m)
     given = (*program.given, *strengths)
     scope = {**program.symbols, **{s.name: s for s in given}}
     ends = {g.name for _, g in program.gradients} | {g.name for g in program.gradient_of.values() if g.of[0].penalised}
@@ -67,6 +71,17 @@ def named_penalties(program: Program) -> tuple[Program, dict[str, float]]:
         backward=tuple(renamed(e) for e in program.backward),
     )
     return verify(changed), values
+
+
+def _factors(total: Expression) -> dict[str, float]:
+    """The factor of each norm in a sum of them, by name."""
+    factors: dict[str, float] = {}
+    for part in walk(total):
+        if isinstance(part, Variable):
+            factors.setdefault(part.name, 1.0)
+        elif isinstance(part, Apply) and part.function == "mul" and isinstance(part.arguments[0], Constant):
+            factors.update(dict.fromkeys(variables(part), part.arguments[0].value))
+    return factors
 
 
 def _per_sample(e: Expression) -> tuple[float, Expression] | None:

@@ -158,7 +158,8 @@ def _right(equation: Equation, within: Mapping[str, str], samples: str) -> str:
                 named += f" & (np.arange({shape[0]}) != {op.padding})"
             return f"np.where(({named})[:, None], {_expression(e, within)[0]}, {names[0]})"
         case Mask(rate, stream, columns):
-            return f"mask({rate!r}, {names[0]}, {names[1]}, {stream}, {samples}, {columns})"
+            share = names[2] if rate is None else repr(rate)
+            return f"mask({share}, {names[0]}, {names[1]}, {stream}, {samples}, {columns})"
         case OneHot(classes):
             return f"({names[0]}[:, None] == np.arange({classes})).astype(np.float64)"
         case Beside():

@@ -81,7 +81,7 @@ _SETTINGS: Mapping[str, Kind] = {
     "rows": _SIZE,
     "columns": _SIZE,
     "classes": _SIZE,
-    "rate": Number(least=0, below=1),
+    "rate": Maybe(Number(least=0, below=1)),
     "stream": Whole(0, 2**32 - 1),
     "starts": Listed(Whole(0, 2**31), 1, MOST),
     "width": _SIZE,

@@ -178,11 +178,12 @@ class AtRows(_Lookup):
 class Mask:
     """T[i, j] = 1 if the random word of (seed, step, stream, i, j) is at least rate · 2³², else 0 (Philox 4x32-10).
 
-    Operands: the seed and the step.  Counter (i, ⌊j/4⌋, step, stream), key = seed; the word is number j mod 4.
+    Operands: the seed, the step, and the rate where that is given.
+    Counter (i, ⌊j/4⌋, step, stream), key = seed; the word is number j mod 4.
     """
 
-    rate: float
-    """The probability of 0."""
+    rate: float | None
+    """The probability of 0; None where it is given for each step, the third operand."""
     stream: int
     """Which of the masks of a program: each has random words of its own."""
     columns: int
@@ -190,7 +191,8 @@ class Mask:
 
     def shape(self, operands: tuple[Symbol, ...]) -> Shape | None:
         """(m, n)"""
-        fits = len(operands) == 2 and all(s.shape == () for s in operands) and 0 <= self.rate < 1
+        given = 2 if self.rate is not None else 3
+        fits = len(operands) == given and all(s.shape == () for s in operands) and 0 <= (self.rate or 0) < 1
         return (BATCH, self.columns) if fits else None
 
 

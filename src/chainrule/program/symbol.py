@@ -33,6 +33,7 @@ STORED: frozenset[str] = frozenset({"parameter", "slot", "statistic"})
 How = Literal[
     "", "gradient", "gradient sum", "tangent", "slot", "product", "sum", "squares", "squared", "norm1", "norm2",
     "largest", "moment", "count", "wide", "whole", "smoothed", "flat", "part",
+    "step", "gram", "size", "next", "norm", "sign", "mean",
 ]  # fmt: skip
 """How a symbol follows from those it is `of`; "" for one that stands for itself."""
 
@@ -158,6 +159,13 @@ _NAMES: Mapping[How, Callable[[Symbol], str]] = {
     "whole": lambda s: f"{s.of[0].name}_sum",
     "smoothed": lambda s: f"{s.of[0].name}s",
     "flat": _before("flat_"),
+    "step": _before("step_"),
+    "gram": _before("gram_"),
+    "size": _before("size_"),
+    "next": _before("next_"),
+    "norm": _before("norm_"),
+    "sign": _before("sign_"),
+    "mean": _before("mean_"),
     "part": lambda s: f"{s.of[0].name}_part",
 }
 """From how a symbol follows to its name."""

@@ -134,7 +134,8 @@ def right_side(equation: Equation, names: dict[str, str]) -> str:
         case AtRows(expression):
             return f"{expression_text(expression, names)}   in rows {operands[1]}{lookup_text(op)}{lookup_words(op)}"
         case Mask(rate, stream, _):
-            return f"1 with probability {number(1 - rate)}, else 0   (seed, step {operands[1]}, stream {stream})"
+            kept = f"1 - {operands[2]}" if rate is None else number(1 - rate)
+            return f"1 with probability {kept}, else 0   (seed, step {operands[1]}, stream {stream})"
         case OneHot():
             return f"one-hot rows of {operands[0]}"
         case Beside():

@@ -151,6 +151,8 @@ def _settings(op: Op) -> list[tuple[str, str]]:
             settings.append((field.name, _text(value)))
         elif isinstance(value, tuple):
             settings.append((field.name, f"[{', '.join(map(str, value))}]"))
+        elif value is None:
+            settings.append((field.name, "null"))
         else:
             text = "true" if value is True else repr(float(value)) if isinstance(value, float) else str(int(value))
             settings.append((field.name, text))

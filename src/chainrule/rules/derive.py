@@ -8,7 +8,6 @@ update      the optimizer's formulas for every parameter, and the running statis
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Literal, get_args
 
 from chainrule.describe.activations import ACTIVATIONS
@@ -23,8 +22,9 @@ from chainrule.describe.losses import (
     canonical_pairs,
     target_of,
 )
-from chainrule.describe.network import NetworkSpec
+from chainrule.describe.network import SMOOTHING, NetworkSpec
 from chainrule.describe.optimizers import Optimizer
+from chainrule.describe.schedules import Schedule
 from chainrule.errors import FormulaError, SpecError, expected, unknown_name
 from chainrule.program.builder import SIZE, Builder
 from chainrule.program.equation import Equation, Program, shape_of
@@ -32,13 +32,12 @@ from chainrule.program.op import OneHot, Reduce, Repeat
 from chainrule.program.scalar import ONE, ZERO, Apply, Constant, Expression, Reduction, Variable, apply
 from chainrule.program.symbol import BATCH, How, Label, Symbol, shape_text
 from chainrule.program.verify import verify
-from chainrule.program.walk import replace, sum_of, variables
+from chainrule.program.walk import sum_of
 from chainrule.rules.chain import backward
 from chainrule.rules.forward import End, Forward, forward
+from chainrule.rules.update import write_average, write_update
 
 Mode = Literal["training", "inference"]
-_SQUARED = 1e15
-"""The largest gradient below which a norm's squares are added up as they are: 1e8 of them stay below every limit."""
 
 
 def derive(
@@ -76,11 +75,13 @@ def derive(
     backward_end = len(builder.equations)
     places = {s.name: position for position, symbols in enumerate(output.declared) for s in symbols}
     if optimizer is not None:
-        _update(builder, optimizer, [(s, g) for s, g in gradients if s.role == "parameter"], places)
+        pairs = [(s, g) for s, g in gradients if s.role == "parameter"]
+        write_update(builder, optimizer, pairs, places, output.prediction, spec.constrained)
     if mode == "training" and optimizer is not None:
         for statistic, value in builder.statistics:
             builder.layer = places[statistic.name]
             builder.overwrite(statistic, value, rule="running statistics")
+            write_average(builder, optimizer, statistic)
     equations = builder.equations
     return verify(
         Program(
@@ -109,7 +110,8 @@ def derive_penalty(spec: NetworkSpec) -> Program:
     cost_begin = len(builder.equations)
     objective = builder.write(Symbol("J", (), "cost"), _penalties(builder, spec, ONE), rule="cost", shape=())
     cost_end = len(builder.equations)
-    gradients = backward(builder, objective, [s for s in builder.given if s.penalised])
+    penalised = {s.name for e in builder.equations[cost_begin:] for s in e.operands if s.role == "parameter"}
+    gradients = backward(builder, objective, [s for s in builder.given if s.name in penalised])
     equations = builder.equations
     program = Program(
         given=tuple(builder.given),
@@ -121,6 +123,26 @@ def derive_penalty(spec: NetworkSpec) -> Program:
         gradients=tuple(gradients),
     )
     return verify(program).pruned([objective, *(g for _, g in gradients)], update=False)
+
+
+def derive_constraints(spec: NetworkSpec) -> Program:
+    """W := what its constraints bring it back to, of each parameter that has some: the first weights go through it."""
+    builder = Builder()
+    output = forward(spec, builder, training=False)
+    forward_end = len(builder.equations)
+    for parameter in [s for s in builder.given if s.name in spec.constrained]:
+        value: Expression = Variable(parameter.name)
+        for constraint in spec.constrained[parameter.name]:
+            value = constraint.equations(builder, parameter, value)
+        builder.overwrite(parameter, value, rule="constraint")
+    equations = builder.equations
+    program = Program(
+        given=tuple(builder.given),
+        forward=tuple(equations[:forward_end]),
+        prediction=output.prediction,
+        update=tuple(equations[forward_end:]),
+    )
+    return verify(program).pruned()
 
 
 def _each_loss(spec: NetworkSpec) -> tuple[Loss | Cost, ...]:
@@ -156,7 +178,9 @@ def _targets(builder: Builder, one: Loss | Cost, width: int, kind: Kinds, output
         y = builder.apply(Symbol("Y", (), "inner", mark=output), OneHot(width), (y,), rule="one-hot")
     smoothing = one.smoothing if isinstance(one, Loss) else 0.0
     if smoothing:
-        even = Variable(y.name) * (1 - smoothing) + smoothing / width
+        scheduled = Symbol(SMOOTHING.letter, (), "rate", mark=output)
+        share = Variable(builder.give(scheduled).name) if isinstance(smoothing, Schedule) else smoothing
+        even = Variable(y.name) * (1 - share) + share / width
         y = builder.write(y.said("smoothed"), even, rule="label smoothing")
     return y
 
@@ -260,18 +284,21 @@ def _reduces_itself(e: Expression) -> bool:
 def _penalties(builder: Builder, spec: NetworkSpec, m: Expression) -> Expression:
     """λ₁/m Σ_l Σ|W_l| + λ₂/(2m) Σ_l Σ W_l²"""
     penalties: Expression = ZERO
-    weights = [s for s in builder.given if s.penalised]
+    weights = [(s, spec.penalised.get(s.name, float(s.penalised))) for s in builder.given if s.role == "parameter"]
     kinds: tuple[tuple[float, How, str], ...] = ((spec.l1 * 2, "norm1", "abs"), (spec.l2, "norm2", "square"))
     for strength, norm, term in kinds:
         if strength == 0:
             continue
         norms: list[Expression] = []
-        for weight in weights:
+        for weight, factor in weights:
+            if factor == 0:
+                continue
             w = Variable(weight.name)
             each = apply("abs", w) if term == "abs" else w**2
             reduced = builder.reduce(weight.said(norm), Reduce("sum", "all", each), rule="penalty")
-            norms.append(Variable(reduced.name))
-        penalties = penalties + Constant(strength / 2) * sum_of(norms) / m
+            norms.append(Constant(factor) * Variable(reduced.name))
+        if norms:
+            penalties = penalties + Constant(strength / 2) * sum_of(norms) / m
     return penalties
 
 
@@ -299,69 +326,3 @@ def _as_declared(equations: list[Equation], declared: tuple[tuple[Symbol, ...], 
         else:
             result.append(equation)
     return (*result, *waiting.values())
-
-
-def _update(
-    builder: Builder,
-    optimizer: Optimizer,
-    gradients: list[tuple[Symbol, Symbol]],
-    places: Mapping[str, int],
-) -> None:
-    """The optimizer's formulas for each parameter; gradients clipped by their common norm first."""
-    name = type(optimizer).__name__
-    rule = optimizer.rule()
-    bind: dict[Expression, Expression] = {}
-    for given in (Symbol("lr", (), "rate"), Symbol("t", (), "counter")):
-        used = [e for _, e in (*rule.shared, *rule.steps)]
-        if any(given.letter in variables(e) for e in used):
-            bind[Variable(given.letter)] = Variable(builder.give(given).name)
-    for shared, expression in rule.shared:
-        scalar = builder.write(Symbol(shared, (), "inner"), replace(expression, bind), rule=name)
-        bind[Variable(shared)] = Variable(scalar.name)
-    clip: tuple[Expression, Expression] | None = None
-    if optimizer.clip_norm is not None:
-        clip = _clip(builder, optimizer.clip_norm, [g for _, g in gradients])
-    for parameter, gradient in gradients:
-        g: Expression = Variable(gradient.name)
-        if clip is not None:
-            unit, factor = clip
-            g = factor * (unit * g)
-        stored = {"w": parameter, **{slot: builder.give(parameter.slot(slot)) for slot in rule.slots}}
-        names: dict[Expression, Expression] = {**bind, Variable("g"): g}
-        names |= {Variable(n): Variable(s.name) for n, s in stored.items()}
-        builder.layer = places[parameter.name]
-        of_batch = builder.sparse.get(parameter.name)
-        for target, expression in rule.steps:
-            value = replace(expression, names)
-            if of_batch is None:
-                builder.overwrite(stored[target], value, rule=name)
-            else:
-                stays = replace(value, {Variable(gradient.name): ZERO}) == Variable(stored[target].name)
-                said = "rows of the batch" if stays else "rows of the batch, lazily"
-                builder.overwrite(stored[target], value, rule=said, tokens=of_batch[0], lookup=of_batch[1])
-    builder.layer = None
-
-
-def _clip(builder: Builder, limit: float, gradients: list[Symbol]) -> tuple[Expression, Expression]:
-    """(u, f): g becomes f (u g), which is g min(1, limit / (‖g‖ + 1e-6)), the norm over all gradients together.
-
-    u is 1, unless an element is so large that squares might overflow; then it makes the largest 16.
-    """
-    rule = "clipping by the global norm"
-    largest: list[Expression] = []
-    for gradient in gradients:
-        size = apply("abs", Variable(gradient.name))
-        largest.append(Variable(builder.reduce(gradient.said("largest"), Reduce("max", "all", size), rule=rule).name))
-    while len(largest) > 1:  # in pairs: what is nested stays shallow
-        pairs = [largest[k : k + 2] for k in range(0, len(largest), 2)]
-        largest = [apply("maximum", *pair) if len(pair) == 2 else pair[0] for pair in pairs]
-    top = Variable(builder.write(Symbol("largest", (), "inner"), largest[0], rule=rule).name)
-    scale = apply("where", apply("lt", top, Constant(_SQUARED)), Constant(1.0), 16 / top)
-    unit = Variable(builder.write(Symbol("unit", (), "inner"), scale, rule=rule).name)
-    squares: list[Expression] = []
-    for gradient in gradients:
-        square = (unit * Variable(gradient.name)) ** 2
-        part = builder.reduce(gradient.said("norm2"), Reduce("sum", "all", square), rule="clipping")
-        squares.append(Variable(part.name))
-    factor = apply("minimum", limit / (apply("sqrt", sum_of(squares)) + 1e-6 * unit), 1 / unit)
-    return unit, Variable(builder.write(Symbol("clip", (), "inner"), factor, rule=rule).name)

@@ -1,4 +1,4 @@
-"""The forward equations of a network: each layer writes its own, in their order."""
+"""The forward equations of a network, and what constraints keep beside its parameters."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from chainrule.describe.activations import Activation
-from chainrule.describe.combine import Combined
 from chainrule.describe.grouped import MeanOfMembers
-from chainrule.describe.layers import Place
 from chainrule.describe.losses import Losses
 from chainrule.describe.network import NetworkSpec
+from chainrule.describe.writing import write_layers
 from chainrule.program.builder import Builder, Initial
-from chainrule.program.symbol import STORED, Symbol
+from chainrule.program.symbol import Symbol
 
 
 class End(NamedTuple):
@@ -66,38 +65,24 @@ def forward(
 ) -> Forward:
     """Writes the layers' equations down.  keep_identity: A = Z is written for a last layer without an activation."""
     builder = Builder() if builder is None else builder
-    inputs = tuple(builder.give(source.symbol) for source in spec.sources)
-    nodes = spec.graph.nodes
-    outputs: list[Symbol] = []
-    declared: list[tuple[Symbol, ...]] = []
-    stream = 0
-    for position, node in enumerate(nodes):
-        last = position == len(nodes) - 1
-        before = len(builder.given)
-        builder.layer = position
-        place = Place(
-            node.label, training, stream, last and keep_identity, node.following, node.reads_data, node.counts
-        )
-        values = tuple(outputs[k] if k >= 0 else inputs[-1 - k] for k in node.below)
-        if isinstance(node.layer, Combined):
-            value = node.layer.joined(builder, values, place)
-        else:
-            value = node.layer.equations(builder, values[0], place)
-        stream += node.layer.random
-        outputs.append(value)
-        declared.append(tuple(s for s in builder.given[before:] if s.role in STORED))
-    builder.layer = None
+    inputs, outputs, declared = write_layers(
+        spec.sources, spec.graph, builder, training=training, keep_identity=keep_identity
+    )
+    parameters = [s for s in builder.given if s.role == "parameter"]
+    for parameter in parameters:
+        for constraint in spec.constrained.get(parameter.name, ()):
+            constraint.declare(builder, parameter)
     return Forward(
         inputs=inputs,
-        outputs=tuple(outputs),
+        outputs=outputs,
         ends=_ends(spec, builder, outputs),
         initials=dict(builder.initials),
         zero_rows=dict(builder.zero_rows),
-        declared=tuple(declared),
+        declared=declared,
     )
 
 
-def _ends(spec: NetworkSpec, builder: Builder, outputs: list[Symbol]) -> tuple[End, ...]:
+def _ends(spec: NetworkSpec, builder: Builder, outputs: tuple[Symbol, ...]) -> tuple[End, ...]:
     factors = [factor for _, _, factor in spec.loss.parts] if isinstance(spec.loss, Losses) else [1.0]
     pairs = [*builder.activations, *builder.in_groups]
     ends = []

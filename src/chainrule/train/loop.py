@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule.describe.schedules import RunningSchedule
 from chainrule.engines.base import Engine, Epoch, Session
 from chainrule.engines.pinned import pinned
 from chainrule.errors import DataError, DataWarning, DivergedError
@@ -33,7 +34,7 @@ from chainrule.train.callbacks import Callback
 from chainrule.train.history import EpochRecord, History
 from chainrule.train.policies import Judge, Orders, Source, Validation
 from chainrule.train.position import Position, recall, remembered, restore_history
-from chainrule.train.schedules import RunningSchedule, rates_of
+from chainrule.train.schedules import Setting, rates_of
 from chainrule.train.signals import Terminated, terminable
 from chainrule.train.state import FitState, OptimizerState, Trainable, do_nothing, read_only
 
@@ -91,6 +92,8 @@ class Fit:
     """Where the fit is written down as it goes."""
     resumed: tuple[Mapping[str, Array], Mapping[str, Any]] | None = None
     """What an interrupted fit has left to go on from: the network's arrays, and its state."""
+    settings: tuple[Setting, ...] = ()
+    """What else is given for each step."""
     first_epoch: int = 1
     """The number of the first epoch; above 1 where epochs of fits before are counted on."""
 
@@ -122,6 +125,7 @@ class Fit:
             mask_seed=self.mask_seed,
             check=self.check,
             resumed=self.resumed is not None,
+            settings={s.name: float(s.schedule.rates(0, 1)[0]) for s in self.settings},
         )
         if self.resumed is not None:
             restore_history(self.history, self.resumed[1])
@@ -149,13 +153,19 @@ class Fit:
         carried = self.optimizer_state or OptimizerState()
         handed_out = {**self.network.parameters, **self.network.state}
         arrays = {name: array.view() for name, array in handed_out.items()}
-        with self.engine.open(self.program, {**carried.slots, **arrays}) as session:
+        averages = {s.of[0].name: s.name for s in self.program.stored if s.role == "slot" and s.how == "mean"}
+        stored = {**carried.slots, **arrays}
+        if all(np.array_equal(arrays[name], stored.get(averages.get(name, ""), ())) for name in carried.own):
+            stored |= carried.own  # the averages are still where the last fit has put them
+        with self.engine.open(self.program, stored) as session:
             run = _Run(self, state, session, arrays, carried.step)
             state.refresh = run.refresh
+            ended = False
             try:
                 if self.resumed is not None:
                     run.resume(*self.resumed)
                 run.epochs()
+                ended = True
             except (KeyboardInterrupt, Terminated):
                 try:
                     run.write_down()
@@ -168,7 +178,11 @@ class Fit:
                 state.refresh = do_nothing
                 if self.optimizer_state is not None:
                     slots = [s.name for s in self.program.stored if s.role == "slot"]
-                    carried.slots, carried.step = session.read(slots), run.step
+                    carried.slots, carried.step, carried.own = session.read(slots), run.step, {}
+                if averages and ended and run.step:
+                    carried.own = {name: arrays[name].copy() for name in averages}
+                    for name, mean in session.read(averages.values()).items():
+                        arrays[self.program.symbols[name].of[0].name][...] = mean
 
 
 class _Run:
@@ -299,11 +313,12 @@ class _Run:
         fit, state, before = self.fit, self.state, self.position.step_before if self.position.begun else self.step
         order = fit.orders.draw(number)
         rates = rates_of(fit.schedule, before, self.steps, self.dtype)
+        settings = {s.name: s.numbers(before, self.steps, self.dtype) for s in fit.settings}
         if not self.position.begun:
             self._agree(Position(number, begun=True, step_before=before))
         if fit.judge.raises:
             self.session.mark()
-        costs, seconds = self._steps(order, rates, self._late(number))
+        costs, seconds = self._steps(order, rates, settings, self._late(number))
         if fit.judge.raises:
             self._check(costs, number)
         if not len(costs):
@@ -316,7 +331,8 @@ class _Run:
         fit.history.append(record)
         if (reason := fit.judge.ends(record)) is not None:
             state.request_stop(reason)
-        fit.schedule.observe(cost if record.validation_cost is None else record.validation_cost)
+        for schedule in (fit.schedule, *(setting.schedule for setting in fit.settings)):
+            schedule.observe(cost if record.validation_cost is None else record.validation_cost)
         self._tell(lambda callback: callback.on_epoch_end(state, record))
         return True
 
@@ -328,7 +344,11 @@ class _Run:
             self.touched = False
 
     def _steps(
-        self, order: NDArray[np.int64], rates: NDArray[np.float64], late: Callable[[], bool] | None
+        self,
+        order: NDArray[np.int64],
+        rates: NDArray[np.float64],
+        settings: Mapping[str, NDArray[np.float64]],
+        late: Callable[[], bool] | None,
     ) -> tuple[NDArray[np.float64], float]:
         """The costs of an epoch's steps and the seconds they took, with a pause wherever a callback asks for one."""
         fit, state = self.fit, self.state
@@ -347,6 +367,7 @@ class _Run:
                 first_step=self.position.step_before + done + 1,
                 seed=fit.mask_seed,
                 threads=fit.threads,
+                settings={name: numbers[done : done + steps] for name, numbers in settings.items()},
             )
             while (first := self.position.taken - done) < steps:
                 stops = [(callback, callback.next_stop(self.step)) for callback in fit.callbacks]
@@ -369,6 +390,8 @@ class _Run:
                 elif len(some) < count:
                     return costs, seconds
                 if len(some):
+                    last = first + len(some) - 1
+                    state.settings = {name: float(numbers[last]) for name, numbers in part.settings.items()}
                     state.learning_rate = float(part.rates[first + len(some) - 1])
                 called = [callback for callback, at in stops if at == self.step]
                 if called and len(some) == count:

@@ -137,7 +137,7 @@ class Monitor(Callback):
         self._finish()
         fit.refresh()
         arrays = {name: array.copy() for name, array in (*fit.network.parameters.items(), *fit.network.state.items())}
-        self._pending = self._worker.submit(self._record, fit.step, fit.epoch, arrays)
+        self._pending = self._worker.submit(self._record, fit.step, fit.epoch, arrays, fit.settings)
 
     def _finish(self) -> None:
         """Waits for the look that is under way."""
@@ -145,9 +145,11 @@ class Monitor(Callback):
         if pending is not None:
             self.records.append(pending.result())
 
-    def _record(self, step: int, epoch: int, arrays: dict[str, Array]) -> dict[str, float]:
+    def _record(
+        self, step: int, epoch: int, arrays: dict[str, Array], settings: Mapping[str, float]
+    ) -> dict[str, float]:
         assert self._probe is not None
-        record: dict[str, float] = {"step": step, "epoch": epoch, **self._probe.look(arrays, step)}
+        record: dict[str, float] = {"step": step, "epoch": epoch, **self._probe.look(arrays, step, settings)}
         steps = step - self.records[-1]["step"] if self.records else 0
         for name in self.parameters:
             record[f"{name}.norm"] = _norm(arrays[name])
@@ -221,9 +223,9 @@ class _Probe:
         dtype = next(iter(fit.network.parameters.values())).dtype
         return cls(fit.engine, fit.program, data, dtype, fit.mask_seed)
 
-    def look(self, arrays: Mapping[str, Array], step: int) -> dict[str, float]:
+    def look(self, arrays: Mapping[str, Array], step: int, settings: Mapping[str, float]) -> dict[str, float]:
         """One record's numbers, the network's arrays being these."""
-        values: dict[str, Any] = {**arrays, **self.data}
+        values: dict[str, Any] = {**arrays, **self.data, **settings}
         values |= {BATCH: self.dtype.type(self.samples), "seed": self.mask_seed, "t": max(1, step)}
         results = self.engine.run(self.program, values, self.wanted)
         sums = {key: results[name] for key, name in self.sums.items()}

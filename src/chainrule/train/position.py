@@ -58,6 +58,7 @@ def remembered(fit: Fit) -> dict[str, Any]:
     return {
         "records": len(fit.history),
         "schedule": fit.schedule.state(),
+        "settings": {setting.name: setting.schedule.state() for setting in fit.settings},
         "judge": fit.judge.state(),
         "orders": fit.orders.state(),
         "callbacks": [[type(callback).__name__, callback.state()] for callback in fit.callbacks],
@@ -74,6 +75,8 @@ def recall(fit: Fit, saved: Mapping[str, Any]) -> None:
             f"{', '.join(own) or 'none'}. A fit goes on with the same."
         )
     fit.schedule.restore(saved["schedule"])
+    for setting in fit.settings:
+        setting.schedule.restore(saved["settings"][setting.name])
     fit.judge.restore(saved["judge"])
     fit.orders.restore(saved["orders"])
     for callback, (_, state) in zip(fit.callbacks, saved["callbacks"], strict=True):

@@ -74,6 +74,8 @@ class OptimizerState:
     """Its moments by name ("M_W1", ...); those that are not there are 0."""
     step: int = 0
     """Steps taken."""
+    own: dict[str, NDArray[Any]] = field(default_factory=dict)
+    """The weights that the last step has made, where the network has their average instead: steps go on from these."""
 
 
 def read_only(array: NDArray[Any]) -> NDArray[Any]:
@@ -112,6 +114,8 @@ class FitState:
     """Steps taken since the fit began."""
     learning_rate: float = math.nan
     """Of the last step taken."""
+    settings: Mapping[str, float] = field(default_factory=dict)
+    """What else is given for a step, by name: of the last step taken, of the first one before that."""
     stop_reason: str | None = None
     """Why the fit is to end after this epoch; None if it is not."""
     engine: Engine | None = None

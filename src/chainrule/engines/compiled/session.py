@@ -66,7 +66,7 @@ class CompiledSession(Session):
             epoch.data,
             epoch.order,
             epoch.batch_size,
-            {s.name: epoch.rates for s in program.given if s.role == "rate"},
+            {s.name: epoch.rate(s.name) for s in program.given if s.role == "rate"},
             first_step=epoch.first_step,
             seed=epoch.seed,
             stop=stop,

@@ -48,9 +48,17 @@ def words(f: Function, keys: RoundKeys, counter: tuple[Operand, Operand, Operand
     return [c0, c1, c2, c3]
 
 
-def keep(f: Function, word: Value, rate: float) -> Value:
-    """True where the word says that a value is kept: word >= floor(rate * 2**32), unsigned."""
-    return f.icmp("uge", word, _signed(min(int(rate * 2.0**32), _MASK)))
+def least(f: Function, rate: float | Value) -> Value | int:
+    """floor(rate * 2**32), the least word that keeps a value, as an i32."""
+    if isinstance(rate, Value):
+        wide = rate if rate.type == "double" else f.convert("fpext", rate, "double")
+        return f.convert("trunc", f.convert("fptoui", f.fmul(wide, 2.0**32), "i64"), "i32")
+    return _signed(min(int(rate * 2.0**32), _MASK))
+
+
+def keep(f: Function, word: Value, least: Value | int) -> Value:
+    """True where the word says that a value is kept: it is not below the least one, unsigned."""
+    return f.icmp("uge", word, f.splat(least, lanes_of(word.type)) if isinstance(least, Value) else least)
 
 
 def _signed(word: int) -> int:

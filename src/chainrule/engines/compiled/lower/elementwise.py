@@ -209,12 +209,15 @@ def _masks(frame: Frame, equation: Equation) -> None:
     counter = f.convert("trunc", f.value(step), "i32")
     before = f.sub(frame.part.base, f.mul(frame.part.step, words[Word.BATCH]))  # samples of the batch in earlier chunks
     draw = _draw(f.module, frame.layout, op.columns, op.rate)
+    given = [f.value(philox.least(f, frame.scalar(equation.operands[2].name)), "i32")] if op.rate is None else []
     place = frame.addresses[equation.target.name]
-    f.call(draw, place, words[Word.SEED], counter, op.stream, before, *frame.share(frame.panels))
+    f.call(draw, place, words[Word.SEED], counter, op.stream, before, *frame.share(frame.panels), *given)
 
 
-def _draw(module: Module, layout: PanelLayout, columns: int, rate: float) -> Function:
+def _draw(module: Module, layout: PanelLayout, columns: int, rate: float | None) -> Function:
     """The function void draw(ptr mask, i64 seed, i32 step, i32 stream, i64 first, i64 lo, i64 hi), made once.
+
+    rate: None where the least word that keeps a value is one more argument, an i32.
 
     It fills the lane panels lo, ..., hi - 1 of a mask, whose first sample is number `first` of the batch.  Ten rounds
     of Philox are much to compile: masks of the same width and rate share them.
@@ -223,8 +226,10 @@ def _draw(module: Module, layout: PanelLayout, columns: int, rate: float) -> Fun
     if key in module.shared:
         return module.shared[key]
     types = ["ptr", "i64", "i32", "i32", "i64", "i64", "i64"]
+    types += ["i32"] if rate is None else []
     f = module.shared[key] = module.function(f"masks{len(module.shared)}", types, internal=True)
-    mask, seed, counter, stream, before, lo, hi = f.args
+    mask, seed, counter, stream, before, lo, hi, *given = f.args
+    least = given[0] if rate is None else philox.least(f, rate)
     low, high = f.convert("trunc", seed, "i32"), f.convert("trunc", f.bits("lshr", seed, 32), "i32")
     keys = philox.round_keys(f, low, high, layout.lanes)
 
@@ -238,7 +243,7 @@ def _draw(module: Module, layout: PanelLayout, columns: int, rate: float) -> Fun
                 words = philox.words(f, keys, (sample, number, counter, stream))
                 for k in range(count):
                     value = f.select(
-                        philox.keep(f, words[k], rate), f.constant(layout.vector, 1.0), f.constant(layout.vector, 0.0)
+                        philox.keep(f, words[k], least), f.constant(layout.vector, 1.0), f.constant(layout.vector, 0.0)
                     )
                     line = f.add(f.mul(panel, columns), f.add(f.mul(block, 4), k))
                     address = f.at(mask, (line, layout.panel), v * layout.lanes, type=layout.real)

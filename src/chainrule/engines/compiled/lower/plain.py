@@ -1,12 +1,14 @@
-"""Equations without samples that fit in no tile and no run over one shape: number by number, right rather than fast.
+"""Equations without samples that fit in no tile and no run over one shape.
 
-Products of parameters in all four forms, sums and maxima over rows or columns, shapes that repeat in one another.
+Products of parameters in all four forms, sums and maxima over rows or columns, shapes that repeat in one another: line
+by line where all lies in feature panels (`wide.py`), else number by number, right rather than fast.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+from chainrule.engines.compiled.lower import wide
 from chainrule.engines.compiled.lower.elementwise import combine, identity
 from chainrule.engines.compiled.lower.frame import Frame
 from chainrule.engines.compiled.plan.stages import Plain
@@ -21,6 +23,9 @@ def plain(frame: Frame, stage: Plain) -> None:
     """The rows of the target are shared among the threads, of a vector the columns."""
     f = frame.f
     (equation,) = stage.equations
+    if wide.fits(frame, equation):
+        wide.wide(frame, equation)
+        return
     rows, columns = _sides(equation.target.shape)
 
     def number(i: Int, j: Int) -> None:

@@ -176,7 +176,8 @@ def _batch(frame: Frame, stage: Product) -> None:
         assert isinstance(frame.part.first, Value)
         accumulate = f.bits("xor", frame.part.first, f.constant("i1", 1))
     assert frame.part.scratch is not None
-    place = out if out in frame.addresses else _stored_target(chain)
+    # Some place of the product's layout, for its address only: what is there is not read.
+    place = out if out in frame.addresses else next(e.target.name for e in chain if e.target.name in frame.addresses)
     scratch = frame.part.scratch
 
     def of_group(group: Group) -> None:
@@ -201,8 +202,3 @@ def _batch(frame: Frame, stage: Product) -> None:
         )
 
     _each(frame, groups, of_group)
-
-
-def _stored_target(chain: list[Equation]) -> str:
-    """Some place of the product's layout, for its address only: what is there is not read."""
-    return next(e.target.name for e in reversed(chain) if e.target.role in STORED or e.target.role == "gradient")

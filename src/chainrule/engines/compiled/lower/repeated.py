@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from chainrule.engines.compiled.lower.frame import rate_names
 from chainrule.engines.compiled.plan import Plan
-from chainrule.engines.compiled.plan.stages import Flat, PerSample, Product, Stage, Sums
+from chainrule.engines.compiled.plan.stages import Flat, PerSample, Plain, Product, Stage, Sums
 from chainrule.program.equation import Equation
 from chainrule.program.op import Elementwise, Op, Reduce
 from chainrule.program.scalar import Apply, Constant, Expression, Variable
@@ -16,7 +16,7 @@ from chainrule.program.walk import parts
 
 ONCE = 4
 """Stages of one likeness that still get their own code, with their places as numbers in it."""
-_KINDS = (Product, PerSample, Sums, Flat)
+_KINDS = (Product, PerSample, Sums, Flat, Plain)
 """Kinds of stages whose code depends on nothing but what a likeness says."""
 
 

@@ -45,8 +45,8 @@ def kinds_of(program: Program) -> dict[str, Kind]:
     A table that is also a factor of a product with samples lies as a weight does.
     """
     tables = _tables(program)
-    if any(s.name in tables for e in program.equations if _with_samples(e) for s in (e.target, *e.operands)):
-        tables = set()
+    products = {s.name for e in program.equations if _with_samples(e) for s in (e.target, *e.operands)}
+    tables -= _meeting(program, tables & products)
     kinds: dict[str, Kind] = {}
     for name, symbol in program.symbols.items():
         if symbol.integers and len(symbol.shape) == 2:
@@ -68,14 +68,19 @@ def _tables(program: Program) -> set[str]:
             tables.add(equation.operands[0].name)
         elif isinstance(equation.op, ScatterAdd):
             tables.add(equation.target.name)
-    before = -1
-    while len(tables) > before:  # a slot may meet its table only after the table's gradient did
-        before = len(tables)
+    return _meeting(program, tables)
+
+
+def _meeting(program: Program, names: set[str]) -> set[str]:
+    """These matrices, and all that meet them element by element."""
+    names, before = set(names), -1
+    while len(names) > before:  # a slot may meet its table only after the table's gradient did
+        before = len(names)
         for equation in program.equations:
             matrices = [s for s in (equation.target, *equation.operands) if len(s.shape) == 2 and not s.batched]
-            if isinstance(equation.op, Elementwise | AtRows) and any(s.name in tables for s in matrices):
-                tables |= {s.name for s in matrices}
-    return tables
+            if isinstance(equation.op, Elementwise | AtRows) and any(s.name in names for s in matrices):
+                names |= {s.name for s in matrices}
+    return names
 
 
 def _with_samples(equation: Equation) -> bool:

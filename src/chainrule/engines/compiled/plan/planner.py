@@ -221,8 +221,8 @@ class _Planner:
         last = self.stages[-1] if self.stages else None
         if kind is Product:
             self._product(equation)
-        elif kind in (PerSample, Scalars) and type(last) is kind:
-            assert last is not None
+        elif kind in (PerSample, Scalars) and type(last) is kind and _overwrites(last) == _overwrites(kind([equation])):
+            assert last is not None  # what overwrites is left out where the cost may not go on: it stands by itself
             last.equations.append(equation)
         elif (kind is RowUpdates and isinstance(last, RowUpdates) and self._same_rows(last, equation)) or (
             kind is Flat and isinstance(last, Flat) and self._same_flat(last, equation)
@@ -269,6 +269,7 @@ class _Planner:
                 isinstance(equation.op, Elementwise)
                 and equation.target.shape == head.shape
                 and self.kinds[equation.target.name] == self.kinds[head.name]
+                and (head.batched or in_one_shape(equation, self.kinds))
             )
             if fits:
                 self._draw_masks(equation)
@@ -317,6 +318,11 @@ class _Planner:
             if reads or (by_sample and not equation.target.batched):
                 over_samples.add(equation.target.name)
         return False
+
+
+def _overwrites(stage: Stage | None) -> bool:
+    """Whether a stage overwrites what outlives the batch."""
+    return stage is not None and any(e.target.role in STORED for e in stage.equations)
 
 
 def _takes_lists(product: Equation, data: Symbol) -> bool:

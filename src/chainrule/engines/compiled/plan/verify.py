@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 
 from chainrule.engines.base import rate_scalars
-from chainrule.engines.compiled.plan.kinds import form_of
+from chainrule.engines.compiled.plan.kinds import form_of, in_one_shape
 from chainrule.engines.compiled.plan.listing import lines_of
 from chainrule.engines.compiled.plan.memory import Memory, size_of
 from chainrule.engines.compiled.plan.stages import (
@@ -228,6 +228,8 @@ def _chain(head: Equation, chain: list[Equation], fusion: Fusion) -> Iterator[st
         kinds = fusion.kinds[e.target.name], fusion.kinds[head.target.name]
         if not isinstance(e.op, Elementwise) or e.target.shape != head.target.shape or kinds[0] != kinds[1]:
             yield f"{e} does not fit in a tile of {head.target}"
+        elif not head.target.batched and not in_one_shape(e, fusion.kinds):
+            yield f"{e} repeats a value in a tile of {head.target}"
 
 
 def _per_sample(stage: PerSample, fusion: Fusion) -> Iterator[str]:
