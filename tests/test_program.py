@@ -13,7 +13,7 @@ import chainrule as cr
 from chainrule.engines.reference import ReferenceEngine
 from chainrule.errors import SpecError
 from chainrule.program import OPERATIONS, Elementwise, Equation, Gather, Mask, MatMul, OneHot, Program, Reduce, Symbol
-from chainrule.program.op import Beside, Columns, GroupedMatMul, ReduceGroups, Repeat, ScatterAdd
+from chainrule.program.op import AtRows, Beside, Columns, GroupedMatMul, ReduceGroups, Repeat, ScatterAdd
 from chainrule.program.parse import parse
 from chainrule.program.scalar import FUNCTIONS, Apply, Constant, Variable
 from problems import PROBLEMS, Problem
@@ -173,6 +173,11 @@ WALK: list[tuple[Equation, dict[str, Any], Any]] = [
         [[0, 1, 2, 0, 0, 1, 2, 3, 0], [3, 4, 5, 0, 4, 5, 6, 7, 0]],
     ),
     (Equation(sym("T", "m", 2), Columns(1, 2), (L,)), {"L": A}, [[1, 2], [4, 5]]),
+    (
+        Equation(sym("T", 3, 2), AtRows(parse("E * 2 + q", ("E", "q"))), (TABLE, TOKENS, sym("q", 2))),
+        {"E": B, "t": T, "q": [10, 20]},
+        [[6, 18], [0, 1], [14, 26]],
+    ),
     (
         Equation(sym("T", "m", 6), GroupedMatMul(3), (L, R)),
         {"L": A, "R": B},
