@@ -61,6 +61,13 @@ TESTS: dict[str, tuple[str, ...]] = {
 }
 """The tests of each file that is mutated, in this order."""
 MUTATED = tuple(TESTS)
+PLUGIN = """
+from hypothesis import Phase, settings
+
+settings.register_profile("mutated", phases=[Phase.explicit, Phase.generate], database=None)
+settings.load_profile("mutated")
+"""
+"""An example that fails is enough: the smallest one would take minutes to find."""
 TIMES = 5
 """A mutant that takes so many times as long as all the tests hangs, and is noticed so."""
 
@@ -178,11 +185,12 @@ def passes(tests: Iterable[str], mutant: Mutant | None = None, limit: float | No
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder, "src")
         shutil.copytree(PACKAGE, source / "chainrule", ignore=shutil.ignore_patterns("__pycache__"))
+        (source / "mutated.py").write_text(PLUGIN, encoding="utf-8")
         if mutant is not None:
             (source / "chainrule" / mutant.file).write_text(mutant.source, encoding="utf-8")
         environment = {**os.environ, "PYTHONPATH": str(source), "CHAINRULE_CACHE_DIR": str(Path(folder, "cache")),
                        "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # fmt: skip
-        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-n", "0"]
+        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-p", "mutated", "-n", "0"]
         command += ["-k", "not compiled", *tests]
         try:
             done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, timeout=limit)
