@@ -32,7 +32,7 @@ NEW: list[tuple[str, Any, str]] = [
     ("dropout", [1.5], r"a rate in the range \[0.0, 1.0\)"),
     ("dropout", ["much"], r"a rate in the range \[0.0, 1.0\)"),
     ("normalisation", "group", "a str among"),
-    ("optimizer", "adam", "an instance of 'chainrule.describe.optimizers.Optimizer' or None"),
+    ("optimizer", "adam", "an instance of 'chainrule.describe.update.Optimizer' or None"),
     ("loss", "log_los", "a str among"),
     ("l1", -1, r"a float in the range \[0.0, inf\)"),
     ("clip_norm", 0, r"a float in the range \(0.0, inf\) or None"),

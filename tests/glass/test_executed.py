@@ -10,6 +10,7 @@ from evaluate import disagreements
 from systems import SYSTEMS
 
 import chainrule as cr
+from chainrule.describe.graph import every
 from chainrule.engines.reference import ReferenceEngine
 from chainrule.glass.trace import trace
 from chainrule.notation import MATHEMATICAL, derivation, source
@@ -50,6 +51,8 @@ def derived(problem: Any, number: int, *, canonical: bool) -> tuple[cr.Program, 
     X, y, w = problem.data()
     targets: Any = "labels" if problem.targets == "labels" else "values"
     optimizer = OPTIMIZERS[number % len(OPTIMIZERS)]
+    if any(getattr(layer, "sparse", False) for layer in every(net.spec.layers)):
+        optimizer = cr.Adagrad(0.1)  # as in all rows; what is lazy is tested in test_embeddings
     program = net.derive(optimizer=optimizer, targets=targets, weighted=problem.weighted, canonical=canonical)
     return program, given(net, program, X, y, w)
 

@@ -127,7 +127,8 @@ class Embedding(Layer):
 
     def width(self, below: int) -> int:
         """c·d, or the sum of the columns' dimensions"""
-        return sum(self._dimensions(below))
+        own = self._listed(self.dimension)
+        return own[0] * below if len(own) == 1 else sum(own)
 
     def counts(self, columns: int) -> tuple[int, ...]:
         """v of each column"""

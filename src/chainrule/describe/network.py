@@ -23,6 +23,8 @@ from chainrule.program.symbol import Symbol
 GivenLoss = str | Loss | Cost | Losses | Callable[..., object] | Mapping[str, Any]
 SMOOTHING = Symbol("smoothing", (), "rate")
 """The share of a label that is spread evenly, where a schedule says it."""
+MOST = 10_000_000
+"""Columns that may come in: a file that claims more is refused before memory is taken."""
 Reduction = Literal["mean", "sum"]
 PenaltyPer = Literal["sample", "weight"]
 
@@ -212,6 +214,8 @@ def _columns(inputs: object, faults: list[str]) -> tuple[Any, tuple[tuple[str, i
     if not isinstance(inputs, Mapping):
         columns = plain(inputs)
         count("inputs", columns, faults)
+        if not faults and columns > MOST:
+            faults.append(expected("inputs", f"at most {MOST:,} columns", columns))
         return (1 if faults else columns), ()
     if not inputs:
         faults.append("inputs is empty: name at least one, such as {'numbers': 6}.")

@@ -182,6 +182,8 @@ def _reader(frame: Frame, equation: Equation, panel: Int, row: Int, v: int) -> E
         if not symbol.shape:
             return f.splat(frame.scalar(name), layout.lanes)
         start = frame.addresses[name]
+        if symbol.shape == (1,):  # one number for all columns
+            return f.broadcast(f.at(start, 0, type=layout.real), layout.vector)
         if len(symbol.shape) == 1:
             return f.load(layout.vector, f.at(start, (panel, P), v * layout.lanes, type=layout.real), align=size)
         rows, columns = _sides(symbol)
