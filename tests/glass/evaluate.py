@@ -7,11 +7,12 @@ and repeats where it has none.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 from typing import Any
 
 import numpy as np
 
-from chainrule.engines.reference import SCALAR
+from chainrule.engines.reference import SCALAR, named_rows
 from chainrule.notation import Derivation
 from chainrule.notation.tree import (
     Apply,
@@ -27,6 +28,7 @@ from chainrule.notation.tree import (
     Relation,
     Transpose,
 )
+from chainrule.program.op import AtRows
 from chainrule.program.scalar import Apply as Applied
 from chainrule.program.scalar import Constant, Expression, Reduction, Variable
 
@@ -65,6 +67,8 @@ class Matrix:
         match m:
             case Number(value):
                 return np.float64(value)
+            case Phrase(of=inside) if inside is not None:
+                return self(inside)
             case Leaf() | Phrase():
                 return self.leaf(m)
             case Transpose(inside):
@@ -133,6 +137,8 @@ def leaves(m: Math) -> list[Leaf]:
             return [x for a in arguments for x in leaves(a)]
         case Transpose(inside) | Fold(_, _, inside):
             return leaves(inside)
+        case Phrase(of=inside) if inside is not None:
+            return leaves(inside)
         case Product(a, b) | Diagonal(a, b):
             return leaves(a) + leaves(b)
     return []
@@ -175,9 +181,10 @@ def disagreements(
                 known[target.name] = updated[target.name]
                 evaluate.assign(target, updated[target.name])
             expected = evaluate(target)
+        kept = _left_alone(derivation, target, evaluate)
         for side in sides:
             try:
-                wide = np.broadcast_to(side, expected.shape)
+                wide = np.where(kept, expected, np.broadcast_to(side, expected.shape))
             except ValueError:
                 found.append(f"{view.unicode}: {np.shape(side)} for {expected.shape}")
                 continue
@@ -185,3 +192,23 @@ def disagreements(
             if not np.allclose(wide, expected, rtol=1e-8, atol=1e-10 * size, equal_nan=True):
                 found.append(f"{view.unicode}: off by {np.abs(wide - expected).max():.2g}")
     return found
+
+
+def _left_alone(derivation: Derivation, target: Math, evaluate: Matrix) -> Any:
+    """Where an update of some rows says nothing: the rows that its tokens do not name."""
+    name = target.name if isinstance(target, Leaf) else ""
+    for equation in derivation.program.update:
+        if equation.target.name == name and isinstance(equation.op, AtRows):
+            table, tokens = equation.operands[:2]
+            rows, meant = named_rows(equation.op, np.asarray(evaluate.values[tokens.name]), int(table.shape[0]))
+            kept = np.ones([int(d) for d in table.shape], bool)
+            kept[np.unique(rows if meant is None else rows[meant]).astype(int)] = False
+            return type(evaluate).leaf(_holding(evaluate, name, kept), target)  # type: ignore[arg-type]
+    return False
+
+
+def _holding(evaluate: Matrix, name: str, values: Array) -> Matrix:
+    """Another of its kind, with one array in the place of one."""
+    other = copy(evaluate)
+    other.values = {**evaluate.values, name: values}
+    return other

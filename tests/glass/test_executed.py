@@ -10,7 +10,6 @@ from evaluate import disagreements
 from systems import SYSTEMS
 
 import chainrule as cr
-from chainrule.describe.graph import every
 from chainrule.engines.reference import ReferenceEngine
 from chainrule.glass.trace import trace
 from chainrule.notation import MATHEMATICAL, derivation, source
@@ -50,9 +49,7 @@ def derived(problem: Any, number: int, *, canonical: bool) -> tuple[cr.Program, 
     net = problem.network("reference")
     X, y, w = problem.data()
     targets: Any = "labels" if problem.targets == "labels" else "values"
-    optimizer: cr.Optimizer | None = OPTIMIZERS[number % len(OPTIMIZERS)]
-    if any(getattr(layer, "sparse", False) for layer in every(net.spec.layers)):
-        optimizer = None  # a line about some rows says nothing of the others; test_embeddings tests their numbers
+    optimizer = OPTIMIZERS[number % len(OPTIMIZERS)]
     program = net.derive(optimizer=optimizer, targets=targets, weighted=problem.weighted, canonical=canonical)
     return program, given(net, program, X, y, w)
 

@@ -24,7 +24,7 @@ GivenLoss = str | Loss | Cost | Losses | Callable[..., object] | Mapping[str, An
 SMOOTHING = Symbol("smoothing", (), "rate")
 """The share of a label that is spread evenly, where a schedule says it."""
 MOST = 10_000_000
-"""Columns that may come in: a file that claims more is refused before memory is taken."""
+"""Columns of tokens: what counts those of each takes memory, and a file may claim more than there is."""
 Reduction = Literal["mean", "sum"]
 PenaltyPer = Literal["sample", "weight"]
 
@@ -78,6 +78,9 @@ class NetworkSpec:
         columns, named = _columns(inputs, faults)
         sound = not (faults and isinstance(inputs, Mapping))
         several = sequence_of(layers, "layers", "Layer ", faults)
+        if isinstance(columns, int) and columns > MOST and any(layer.tokens for layer in every(several)):
+            faults.append(expected("inputs", f"at most {MOST:,} columns of tokens", columns))
+            columns = 1
         keep(self, inputs=columns, layers=several, l1=l1, l2=l2, reduction=reduction, penalty_per=penalty_per)
         keep(self, named=named)
         whole = not faults
@@ -214,8 +217,6 @@ def _columns(inputs: object, faults: list[str]) -> tuple[Any, tuple[tuple[str, i
     if not isinstance(inputs, Mapping):
         columns = plain(inputs)
         count("inputs", columns, faults)
-        if not faults and columns > MOST:
-            faults.append(expected("inputs", f"at most {MOST:,} columns", columns))
         return (1 if faults else columns), ()
     if not inputs:
         faults.append("inputs is empty: name at least one, such as {'numbers': 6}.")
