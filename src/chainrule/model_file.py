@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from chainrule.describe.combine import KINDS
 from chainrule.describe.layers import Layer
 from chainrule.describe.network import NetworkSpec
+from chainrule.describe.saved import first_reads
 from chainrule.errors import DataError, shown
 from chainrule.files import reading, strict_json, tensors
 from chainrule.files.fields import AnyValue, Listed, Maybe, Object, Text, Whole, check_format
@@ -124,9 +125,9 @@ def save(
 
     fit: of a checkpoint, the state of its fit as JSON-ready data, and the arrays that are the fit's own.
     """
-    plain = spec.graph.chain and not (spec.penalties or spec.constraints)
-    version = 1 if plain else VERSION  # what 0.1.0 can read stays readable to it
-    about = {"format": f"{KIND} {version}", "digest": _NONE, "spec": spec.to_dict(), "settings": dict(settings)}
+    described = spec.to_dict()
+    version = 1 if first_reads(described) else VERSION  # what 0.1.0 can read stays readable to it
+    about = {"format": f"{KIND} {version}", "digest": _NONE, "spec": described, "settings": dict(settings)}
     if fit is not None:
         state, beside = fit
         about["fit"] = {"arrays": sorted(beside), "state": state}

@@ -307,3 +307,37 @@ def test_tensors_alone(tmp_path: Path) -> None:
             into = np.full_like(array, 7)
             file.read(name, into)
             np.testing.assert_array_equal(into, array)
+
+
+def _by(*layers: cr.Layer, loss: Any = "squared_error") -> cr.Network:
+    return cr.Network(2, [*layers, cr.Dense(3, "softmax" if loss == SMOOTHED else "identity")], loss)
+
+
+SMOOTHED = cr.cross_entropy(cr.Cosine(0.1))
+FIRST = {
+    "dense": lambda: _by(cr.Dense(3, "tanh"), cr.BatchNorm("relu"), cr.LayerNorm(), cr.Dropout(0.2)),
+    "embedding": lambda: _by(cr.Embedding(4, 2)),
+    "own": lambda: _by(cr.Dense(3, cr.Activation("z * 2", name="mine(z)")), loss=cr.quantile(0.9)),
+}
+LATER = {
+    "formula": lambda: _by(cr.Formula("x * s", s=cr.Parameter())),
+    "groups": lambda: _by(cr.GroupedDense(3, groups=2)),
+    "padding": lambda: _by(cr.Embedding(4, 2, padding=0)),
+    "tables": lambda: _by(cr.Embedding([4, 3], 2)),
+    "sine": lambda: _by(cr.Dense(3, cr.Activation("sin(z)"))),
+    "tied": lambda: _by(cr.Dense(2), cr.Dense(2, weights=cr.Tied("W1"))),
+    "dropout by schedule": lambda: _by(cr.Dropout(cr.Cosine(0.2))),
+    "smoothing by schedule": lambda: _by(loss=SMOOTHED),
+    "outputs": lambda: cr.Network(2, [cr.Dense(2), cr.Keep("h")], {"h": "huber"}),
+}
+
+
+@pytest.mark.parametrize("name", [*FIRST, *LATER])
+def test_what_version_0_1_0_reads_is_said_to_be_of_its_format(name: str, tmp_path: Path) -> None:
+    """And what it does not know is not, so that it says that a later version wrote it."""
+    net = {**FIRST, **LATER}[name]()
+    net.save(tmp_path / "net.safetensors")
+    text = (tmp_path / "net.safetensors").read_bytes()
+    assert (b"network 1" in text, b"network 2" in text) == (name in FIRST, name in LATER)
+    assert (b"padding" in text) == (name == "padding")
+    assert cr.Network.load(tmp_path / "net.safetensors").spec == net.spec

@@ -72,12 +72,6 @@ class Graph:
     """The node (or input) whose value has the name."""
 
     @property
-    def chain(self) -> bool:
-        """Whether every layer simply takes the value of the one before, with weights of its own."""
-        plain = all(node.below == (k - 1,) and node.layer.tied is None for k, node in enumerate(self.nodes))
-        return plain and not self.names
-
-    @property
     def last_activation(self) -> Activation:
         """The activation that the last value as a whole comes out of."""
         return self.activation_of(len(self.nodes) - 1)
