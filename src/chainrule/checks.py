@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from chainrule import frames
 from chainrule.describe.graph import Input
-from chainrule.describe.losses import Cost, Kinds, Loss, Losses, Targets, loss_of, target_of
+from chainrule.describe.losses import Cost, Kinds, Loss, Losses, Targets, loss_of, losses_of, target_of
 from chainrule.describe.network import NetworkSpec
 from chainrule.engines.pinned import pinned
 from chainrule.errors import DataError, SpecError, expected, shorten, shown, unknown_name
@@ -98,34 +98,32 @@ def targets(spec: NetworkSpec, y: Any, samples: int, dtype: DTypeLike) -> tuple[
 
     y: an array; of several outputs a dict of one for each.
     """
-    nodes = spec.graph.nodes
-    if not isinstance(spec.loss, Losses):
-        kind, array = _target("y", spec.loss, spec.outputs, y, samples, dtype)
-        return kind, {target_of(kind, spec.outputs).name: array}
-    names = spec.loss.names
-    if not isinstance(y, Mapping):
-        raise DataError(expected("y", f"a dict of {', '.join(names)}, the network's outputs", y))
-    faults = [f"y lacks {name!r}." for name in names if name not in y]
-    faults += [unknown_name("output", name, names) for name in y if name not in names]
-    if faults:
-        raise DataError(" ".join(faults))
+    if isinstance(spec.loss, Losses):
+        names = spec.loss.names
+        if not isinstance(y, Mapping):
+            raise DataError(expected("y", f"a dict of {', '.join(names)}, the network's outputs", y))
+        faults = [f"y lacks {name!r}." for name in names if name not in y]
+        faults += [unknown_name("output", name, names) for name in y if name not in names]
+        if faults:
+            raise DataError(" ".join(faults))
+    else:
+        y = {"": y}
     kinds: list[Kinds] = []
     arrays: dict[str, Array] = {}
-    for (name, node), (_, loss, _) in zip(spec.ends, spec.loss.parts, strict=True):
-        kind, array = _target(f"y[{name!r}]", loss, nodes[node].width, y[name], samples, dtype)
+    for (name, node), (_, loss, _) in zip(spec.ends, losses_of(spec.loss), strict=True):
+        width = spec.graph.nodes[node].width
+        kind, array = _target(f"y[{name!r}]" if name else "y", loss, width, y[name], samples, dtype)
         kinds.append(kind)
-        arrays[target_of(kind, nodes[node].width, name).name] = array
-    return tuple(kinds), arrays
+        arrays[target_of(kind, width, name).name] = array
+    return tuple(kinds) if isinstance(spec.loss, Losses) else kinds[0], arrays
 
 
 def targets_as_given(spec: NetworkSpec, data: Mapping[str, Array], kinds: Targets) -> Any:
     """y as `targets` takes it, of what it gave."""
-    several = (kinds,) if isinstance(kinds, str) else kinds
-    widths = [spec.graph.nodes[node].width for _, node in spec.ends]
-    names = [target_of(k, n, name).name for k, n, (name, _) in zip(several, widths, spec.ends, strict=True)]
-    if not isinstance(spec.loss, Losses):
-        return data[names[0]]
-    return {output: data[name] for (output, _), name in zip(spec.ends, names, strict=True)}
+    several = (kinds,) * len(spec.ends) if isinstance(kinds, str) else kinds
+    symbols = [target_of(k, spec.graph.nodes[n].width, name) for k, (name, n) in zip(several, spec.ends, strict=True)]
+    given = {symbol.mark: data[symbol.name] for symbol in symbols}
+    return given if isinstance(spec.loss, Losses) else given[""]
 
 
 def _target(what: str, loss: Loss | Cost, n: int, y: ArrayLike, samples: int, dtype: DTypeLike) -> tuple[Kinds, Array]:

@@ -491,9 +491,8 @@ class Network(GlassBox):
 
     def _predicted(self, values: Values) -> Any:
         """The outputs as `predict` gives them."""
-        if not isinstance(self.spec.loss, Losses):
-            return values[self._ends[0]]
-        return {name: values[symbol] for (name, _), symbol in zip(self.spec.ends, self._ends, strict=True)}
+        by_name = {name: values[symbol] for (name, _), symbol in zip(self.spec.ends, self._ends, strict=True)}
+        return by_name if isinstance(self.spec.loss, Losses) else by_name[""]
 
     def _counters(self, step: int) -> dict[str, Any]:
         counters = {"seed": self.seed, "t": checks.positive_integer("step", step)}

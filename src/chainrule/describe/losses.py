@@ -230,11 +230,15 @@ def target_of(kind: Kinds, outputs: int, output: str = "") -> Symbol:
     return Symbol("Y", (BATCH, outputs), "target", mark=output)
 
 
+def losses_of(given: Loss | Cost | Losses) -> tuple[tuple[str, Loss | Cost, float], ...]:
+    """The name of each output, its loss and the loss's factor; of the only output ("", loss, 1)."""
+    return given.parts if isinstance(given, Losses) else (("", given, 1.0),)
+
+
 def usual_targets(given: Loss | Cost | Losses) -> Targets:
     """What targets are given as where a loss takes classes: labels."""
-    if isinstance(given, Losses):
-        return tuple("labels" if one.classes else "values" for _, one, _ in given.parts)
-    return "labels" if isinstance(given, Loss) and given.classes else "values"
+    kinds: list[Kinds] = ["labels" if one.classes else "values" for _, one, _ in losses_of(given)]
+    return tuple(kinds) if isinstance(given, Losses) else kinds[0]
 
 
 def huber(delta: float = 1.0) -> Loss:

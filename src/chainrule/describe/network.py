@@ -12,7 +12,7 @@ from chainrule.describe.combine import KINDS, sequence_of
 from chainrule.describe.constraints import Constraint, Pairs, constraints_of, pairs_of
 from chainrule.describe.graph import Graph, Input, counts_of, every, survey
 from chainrule.describe.layers import Layer
-from chainrule.describe.losses import Cost, Loss, Losses, loss, loss_for, loss_of
+from chainrule.describe.losses import Cost, Loss, Losses, loss, loss_for, loss_of, losses_of
 from chainrule.describe.schedules import Column, Schedule
 from chainrule.describe.settings import count, factors, keep, not_negative, of_parameters, plain
 from chainrule.describe.writing import write_layers
@@ -118,8 +118,7 @@ class NetworkSpec:
         columns: dict[str, Column] = {}
         for node in self.graph.nodes:
             columns |= node.layer.columns(node.label)
-        parts = self.loss.parts if isinstance(self.loss, Losses) else (("", self.loss, 1.0),)
-        for output, one, _ in parts:
+        for output, one, _ in losses_of(self.loss):
             if isinstance(one, Loss) and isinstance(one.smoothing, Schedule):
                 symbol = Symbol(SMOOTHING.letter, (), "rate", mark=output)
                 columns[symbol.name] = Column(one.smoothing, 0.0, 1.0, "at least 0 and less than 1")
@@ -272,14 +271,11 @@ def _faults(spec: NetworkSpec, sound: bool, whole: bool) -> list[str]:
 
 def _misfit(spec: NetworkSpec) -> list[str]:
     """Whether a loss belongs to another last layer."""
-    if isinstance(spec.loss, Losses):
-        ends = dict(spec.ends)
-        return [
-            f"loss[{name!r}]: {fault}"
-            for name, one, _ in spec.loss.parts
-            for fault in _misfit_at(one, spec.graph.activations_of(ends[name]), spec.graph.nodes[ends[name]].width)
-        ]
-    return _misfit_at(spec.loss, spec.graph.last_activations, spec.outputs)
+    return [
+        f"loss[{name!r}]: {fault}" if name else fault
+        for (name, at), (_, one, _) in zip(spec.ends, losses_of(spec.loss), strict=True)
+        for fault in _misfit_at(one, spec.graph.activations_of(at), spec.graph.nodes[at].width)
+    ]
 
 
 def _misfit_at(one: Loss | Cost, activations: Iterable[Activation], width: int) -> list[str]:

@@ -17,9 +17,9 @@ from chainrule.describe.losses import (
     Cost,
     Kinds,
     Loss,
-    Losses,
     Targets,
     canonical_pairs,
+    losses_of,
     target_of,
 )
 from chainrule.describe.network import SMOOTHING, NetworkSpec
@@ -146,7 +146,7 @@ def derive_constraints(spec: NetworkSpec) -> Program:
 
 
 def _each_loss(spec: NetworkSpec) -> tuple[Loss | Cost, ...]:
-    return tuple(one for _, one, _ in spec.loss.parts) if isinstance(spec.loss, Losses) else (spec.loss,)
+    return tuple(one for _, one, _ in losses_of(spec.loss))
 
 
 def _kinds(targets: Targets, outputs: int) -> tuple[Kinds, ...]:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from chainrule.describe.activations import Activation
 from chainrule.describe.grouped import MeanOfMembers
-from chainrule.describe.losses import Losses
+from chainrule.describe.losses import losses_of
 from chainrule.describe.network import NetworkSpec
 from chainrule.describe.writing import write_layers
 from chainrule.program.builder import Builder, Initial
@@ -83,10 +83,9 @@ def forward(
 
 
 def _ends(spec: NetworkSpec, builder: Builder, outputs: tuple[Symbol, ...]) -> tuple[End, ...]:
-    factors = [factor for _, _, factor in spec.loss.parts] if isinstance(spec.loss, Losses) else [1.0]
     pairs = [*builder.activations, *builder.in_groups]
     ends = []
-    for (name, number), factor in zip(spec.ends, factors, strict=True):
+    for (name, number), (_, _, factor) in zip(spec.ends, losses_of(spec.loss), strict=True):
         node = spec.graph.nodes[number]
         while node.layer.unchanged and node.below[0] >= 0:
             node = spec.graph.nodes[node.below[0]]
