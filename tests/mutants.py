@@ -57,7 +57,12 @@ TESTS: dict[str, tuple[str, ...]] = {
     "describe/layers.py": (*_GOLDENS, *_SLOPES, *_TRAINING, *_LAYERS, *_PROGRAMS),
     "describe/losses.py": (*_GOLDENS, *_SLOPES, *_TRAINING, *_SCALARS, *_PROGRAMS),
     "describe/optimizers.py": (*_GOLDENS, *_TRAINING, *_PROGRAMS),
+    "describe/formula.py": ("tests/graphs/test_formula.py", *_SLOPES, *_GOLDENS, "tests/graphs/test_random_graphs.py"),
+    "describe/combine.py": (*_SLOPES, *_GOLDENS, "tests/graphs/test_random_graphs.py"),
+    "describe/graph.py": (*_SLOPES, *_GOLDENS, "tests/graphs/test_random_graphs.py", "tests/glass/test_outputs.py"),
+    "rules/update.py": (*_TRAINING, "tests/test_steps.py", *_GOLDENS),
     "engines/reference.py": (*_ENGINES, *_GOLDENS, *_SLOPES, *_SCALARS, *_PROGRAMS),
+    "engines/scalars.py": (*_SCALARS, *_ENGINES, *_GOLDENS, *_SLOPES),
 }
 """The tests of each file that is mutated, in this order."""
 MUTATED = tuple(TESTS)

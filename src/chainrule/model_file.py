@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule.describe import first_version
 from chainrule.describe.combine import KINDS
 from chainrule.describe.layers import Layer
 from chainrule.describe.network import NetworkSpec
-from chainrule.describe.saved import first_reads
 from chainrule.errors import DataError, shown
 from chainrule.files import reading, strict_json, tensors
 from chainrule.files.fields import AnyValue, Listed, Maybe, Object, Text, Whole, check_format
@@ -126,7 +126,7 @@ def save(
     fit: of a checkpoint, the state of its fit as JSON-ready data, and the arrays that are the fit's own.
     """
     described = spec.to_dict()
-    version = 1 if first_reads(described) else VERSION  # what 0.1.0 can read stays readable to it
+    version = 1 if first_version.reads(described) else VERSION  # what 0.1.0 can read stays readable to it
     about = {"format": f"{KIND} {version}", "digest": _NONE, "spec": described, "settings": dict(settings)}
     if fit is not None:
         state, beside = fit

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.engines.reference import SCALAR, named_rows
+from chainrule.engines.reference import named_rows
+from chainrule.engines.scalars import SCALAR
 from chainrule.notation import Derivation
 from chainrule.notation.tree import (
     Apply,

@@ -19,13 +19,13 @@ from __future__ import annotations
 
 import inspect
 import math
-import re
 from collections.abc import Mapping
 from typing import Any, get_args
 
 from chainrule.describe.activations import ACTIVATIONS, Activation, activation
 from chainrule.describe.combine import KINDS, Combined, Join
 from chainrule.describe.constraints import CONSTRAINTS, Pairs
+from chainrule.describe.first_version import FIELDS
 from chainrule.describe.formula import Formula, Parameter
 from chainrule.describe.initialisers import SCALES
 from chainrule.describe.layers import Layer, Tied
@@ -148,52 +148,11 @@ def constraints_from(said: Mapping[str, Any]) -> Pairs:
     return tuple((name, tuple(CONSTRAINTS[kind](**given) for kind, given in some)) for name, some in said.items())
 
 
-_FIRST: Mapping[str, frozenset[str]] = {
-    "Dense": frozenset({"units", "activation", "bias", "weights"}),
-    "Embedding": frozenset({"vocabulary", "dimension", "weights"}),
-    "Dropout": frozenset({"rate"}),
-    "LayerNorm": frozenset({"activation", "epsilon"}),
-    "BatchNorm": frozenset({"activation", "momentum", "epsilon"}),
-}
-"""The layers of version 0.1.0, with the fields that it knows."""
-_FIRST_FUNCTIONS = frozenset({
-    "abs", "clip", "eq", "erf", "exp", "expm1", "log", "log1p", "max", "maximum", "mean", "min", "minimum", "ne", "pow",
-    "relu", "sigmoid", "sign", "softplus", "sqrt", "square", "stop", "sum", "tanh", "where",
-})  # fmt: skip
-"""What formulas may call there."""
-
-
-def first_reads(described: Mapping[str, Any]) -> bool:
-    """Whether version 0.1.0 reads what `NetworkSpec.to_dict` says; a layer of one's own it is told of, as this one."""
-    loss = described["loss"]
-    return (
-        isinstance(described["inputs"], int)
-        and described.keys().isdisjoint({"penalties", "constraints"})
-        and all(layer["type"] not in KINDS or _first_has(layer) for layer in described["layers"])
-        and (isinstance(loss, str) or ("formula" in loss and _first_reads(loss)))
-    )
-
-
-def _first_has(layer: Mapping[str, Any]) -> bool:
-    """Whether a layer is there, with no fields but those, and each of a kind that it has there."""
-    if not _FIRST.get(layer["type"], frozenset()) >= layer.keys() - {"type"}:
-        return False
-    said = [value for value in layer.values() if isinstance(value, dict | list)]
-    return all(isinstance(value, dict) and "formula" in value and _first_reads(value) for value in said)
-
-
-def _first_reads(described: Mapping[str, Any]) -> bool:
-    """Whether the formulas of an activation or a loss call nothing else, and no setting goes by a schedule."""
-    texts = [described[name] for name in ("formula", "slope") if described.get(name) is not None]
-    calls = {name for text in texts for name in re.findall(r"(\w+)\(", text)}
-    return calls <= _FIRST_FUNCTIONS and not any(isinstance(value, dict) for value in described.values())
-
-
 def layer_to_dict(layer: Layer) -> dict[str, Any]:
     """The layer as JSON can hold it; what version 0.1.0 does not know is left out where it is as by default."""
     kind = type(layer)
     result: dict[str, Any] = {"type": kind.__name__}
-    first = _FIRST.get(kind.__name__) if KINDS.get(kind.__name__) is kind else None
+    first = FIELDS.get(kind.__name__) if KINDS.get(kind.__name__) is kind else None
     defaults = inspect.signature(kind).parameters
     for name, value in vars(layer).items():
         if first is None or name in first or value != defaults[name].default:

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from chainrule.describe.losses import Cost
 from chainrule.describe.network import NetworkSpec
 from chainrule.engines.base import Engine
-from chainrule.engines.reference import ReferenceEngine, evaluator, named_rows
+from chainrule.engines.reference import ReferenceEngine, named_rows
+from chainrule.engines.scalars import evaluator
 from chainrule.errors import DataError, SpecError, expected, unknown_name
 from chainrule.program.equation import Equation, Program
 from chainrule.program.op import GroupedMatMul, MatMul, Reduce, ScatterAdd

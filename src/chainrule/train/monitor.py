@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from chainrule.engines.base import Engine, sample_count
-from chainrule.engines.reference import evaluator
+from chainrule.engines.scalars import evaluator
 from chainrule.errors import DataError, SpecError, expected, unknown_name
 from chainrule.program.derivative import differentiate
 from chainrule.program.equation import Equation, Program, operands_of

@@ -24,7 +24,7 @@ from chainrule.engines.llvm import jit, target
 from chainrule.engines.llvm.target import Target
 from chainrule.engines.processors import allowed, present
 from chainrule.engines.recent import Recent
-from chainrule.engines.reference import Evaluate, evaluator
+from chainrule.engines.scalars import Evaluate, evaluator
 from chainrule.program.equation import Program
 from chainrule.program.op import Elementwise, MatMul
 from chainrule.program.symbol import BATCH
