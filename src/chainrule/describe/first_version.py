@@ -1,4 +1,4 @@
-"""What version 0.1.0 knows, so that files for it stay files for it.  Nothing is added here: what is new, it does not know."""
+"""What version 0.1.0 knows, so that files for it stay files for it.  What is new is not known there, nor added here."""
 
 from __future__ import annotations
 
