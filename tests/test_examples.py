@@ -86,6 +86,52 @@ def test_general(example: ModuleType, capsys: pytest.CaptureFixture[str]) -> Non
     assert after < before / 3 and accuracy > 0.9
 
 
+@of("residual")
+def test_residual(example: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    example.main(epochs=8, blocks=4, width=24)
+    out = capsys.readouterr().out
+    assert "one block: U3 = Z1 + Z3" in out
+    chain, residual = (numbers(out, rf"{name}: .* accuracy (\S+)")[0] for name in ("chain", "residual"))
+    assert residual > 0.9 and residual > chain
+
+
+@of("two_outputs")
+def test_two_outputs(example: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    example.main(epochs=80)
+    out = capsys.readouterr().out
+    assert "J = (S_grower + 0.5 S_alcohol) / m + 0.05" in out and "every gradient agrees" in out
+    accuracy, r2 = numbers(out, r"grower: accuracy (\S+); alcohol: R² (\S+)")
+    assert accuracy > 0.85 and r2 > 0.3
+
+
+@of("own_layer")
+def test_own_layer(example: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    example.main(epochs=40)
+    out = capsys.readouterr().out
+    assert "da1 = Σ dF1 (tanh(s1 Z1) - Z1)   over i" in out and "every gradient agrees" in out
+    low, high, before, after = numbers(out, r"a from (\S+) to (\S+); test error (\S+) before, (\S+) after")
+    assert low < 0.4 < 0.6 < high and after < 0.8 < before
+
+
+@of("tied_autoencoder")
+def test_tied_autoencoder(example: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    example.main(epochs=15)
+    out = capsys.readouterr().out
+    assert "dW1 = Xᵀ dZ1 + dZ2ᵀ A1" in out
+    tied, error = numbers(out, r"tied: (\d+) parameters, test error (\S+)")
+    apart, _ = numbers(out, r"apart: (\d+) parameters, test error (\S+)")
+    assert apart - tied == 8 * 64 and error < 0.22
+
+
+@of("table")
+def test_table(example: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    example.main(epochs=40)
+    out = capsys.readouterr().out
+    assert "X_kindsE_2 = rows of E_2 at X_kinds[column 1]" in out
+    error, mean = numbers(out, r"test error (\S+), that of the mean (\S+)")
+    assert error < 0.85 * mean
+
+
 @of("ensemble")
 def test_ensemble(example: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
     example.main(epochs=40, seeds=2)
