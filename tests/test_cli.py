@@ -291,6 +291,19 @@ class TestInterrupt:
         assert result.code == 130 and "stopped: interrupted" in result.out
         assert History.load_json("run/history.json").stopped == "interrupted"
 
+    def test_a_part_of_an_epoch_takes_no_trained_runs_place(
+        self, chainrule: Command, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def pressed(*_: object) -> None:
+            raise KeyboardInterrupt
+
+        assert chainrule("train", "digits", "--out", "run", "--epochs", 1).code == 0
+        before = {path.name: path.read_bytes() for path in Path("run").glob("*")}
+        monkeypatch.setattr("chainrule.train.callbacks.CSVLog.on_epoch_end", pressed)
+        result = chainrule("train", "digits", "--out", "run", "--force")
+        assert result.code == 130 and result.err == "chainrule: interrupted\n"
+        assert {path.name: path.read_bytes() for path in Path("run").glob("*")} == before
+
     @pytest.mark.parametrize("old", [False, True])
     def test_before_the_first_step(self, chainrule: Command, monkeypatch: pytest.MonkeyPatch, old: bool) -> None:
         """Nothing was learned: no untrained network is saved, and none takes the place of a trained one."""

@@ -114,6 +114,11 @@ class RunFolder:
     log: Path
     """A line an epoch, while it is trained."""
 
+    @property
+    def replaces(self) -> bool:
+        """Whether another run is there."""
+        return bool(_held(self.folder))
+
     def give_up(self) -> None:
         """Nothing was learned: what was there before stays, and nothing else."""
         with contextlib.suppress(OSError):

@@ -170,8 +170,10 @@ def run(options: TrainOptions, out: Path | None, force: bool, progress: bool | N
             network, prepared, options, epochs, optimizer, [CSVLog(place.log), *stopping, *watching], progress
         )
         # Ctrl-C within the first epoch leaves a network that has learned something; before it, while compiling, none.
+        # A part of an epoch does not take the place of a run that was trained.
         same = all(np.array_equal(array, first[name]) for name, array in network.parameters.items())
-        if failure is not None and not network.history and (same or isinstance(failure, DivergedError)):
+        worthless = same or place.replaces or isinstance(failure, DivergedError)
+        if failure is not None and not network.history and worthless:
             raise failure
     except (ChainruleError, KeyboardInterrupt, Terminated):
         place.give_up()
