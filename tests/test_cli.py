@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +20,8 @@ import pytest
 import chainrule as cr
 from chainrule.cli import main
 from chainrule.data import load_digits
+from chainrule.engines.base import Epoch, EpochResult
+from chainrule.engines.reference import _ReferenceSession
 from chainrule.network import Network
 from chainrule.train.history import History
 
@@ -291,18 +294,24 @@ class TestInterrupt:
         assert result.code == 130 and "stopped: interrupted" in result.out
         assert History.load_json("run/history.json").stopped == "interrupted"
 
-    def test_a_part_of_an_epoch_takes_no_trained_runs_place(
-        self, chainrule: Command, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        def pressed(*_: object) -> None:
+    @pytest.mark.parametrize("old", [False, True])
+    def test_within_the_first_epoch(self, chainrule: Command, monkeypatch: pytest.MonkeyPatch, old: bool) -> None:
+        """What some steps have learned is kept, but takes no trained run's place."""
+        if old:
+            assert chainrule("train", "digits", "--out", "run", "--epochs", 1).code == 0
+        before = {path.name: path.read_bytes() for path in Path("run").glob("*")}
+        whole = _ReferenceSession.epoch
+
+        def pressed(session: _ReferenceSession, epoch: Epoch, stop: Any = None) -> EpochResult:
+            whole(session, epoch.part(0, 3), stop)
             raise KeyboardInterrupt
 
-        assert chainrule("train", "digits", "--out", "run", "--epochs", 1).code == 0
-        before = {path.name: path.read_bytes() for path in Path("run").glob("*")}
-        monkeypatch.setattr("chainrule.train.callbacks.CSVLog.on_epoch_end", pressed)
-        result = chainrule("train", "digits", "--out", "run", "--force")
-        assert result.code == 130 and result.err == "chainrule: interrupted\n"
-        assert {path.name: path.read_bytes() for path in Path("run").glob("*")} == before
+        monkeypatch.setattr(_ReferenceSession, "epoch", pressed)
+        words = ["train", "digits", "--out", "run", "--engine", "reference", *(["--force"] if old else [])]
+        result = chainrule(*words)
+        kept = {path.name: path.read_bytes() for path in Path("run").glob("*")}
+        assert result.code == 130 and (kept == before) is old and "model.safetensors" in kept
+        assert ("what was learned until then" in result.err) is not old
 
     @pytest.mark.parametrize("old", [False, True])
     def test_before_the_first_step(self, chainrule: Command, monkeypatch: pytest.MonkeyPatch, old: bool) -> None:
