@@ -23,6 +23,7 @@ LAYERS = [
     {"fitting"},
     {"network"},
     {"estimators", "language", "report", "bench"},
+    {"tabular"},
     {"readers"},
     {"chainrule"},
     {"cli"},
