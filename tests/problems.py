@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -104,11 +104,11 @@ def _by_loss() -> list[Problem]:
     made = []
     for name, (last, targets) in LAST.items():
         for outputs in (1, 3) if name != "cross_entropy" else (2, 3):
-            for weighted in (False, True):
-                for reduction in ("mean", "sum"):
-                    title = f"{name}, {outputs} outputs, {reduction}{', weighted' * weighted}"
-                    layers = _two("tanh", outputs=outputs, last=last)
-                    made.append(Problem(title, 4, layers, name, targets, weighted, {"reduction": reduction}))
+            for weighted in (False, True):  # every two of the three choices meet
+                reduction = "mean" if weighted == (outputs == 3) else "sum"
+                title = f"{name}, {outputs} outputs, {reduction}{', weighted' * weighted}"
+                layers = _two("tanh", outputs=outputs, last=last)
+                made.append(Problem(title, 4, layers, name, targets, weighted, {"reduction": reduction}))
     return made
 
 
@@ -265,8 +265,16 @@ _GROUPS = [
 PROBLEMS: list[Problem] = [*_by_activation(), *_by_loss(), *_SINGLE, *_OWN, *_GRAPHS, *_GROUPS]
 
 
+def in_turn(items: Sequence[Any], turn: int, *, every: int = 3) -> list[Any]:
+    """For parametrize: of so many items one is in every run, the others are long; each test has another turn."""
+    return [
+        pytest.param(item, id=str(item), marks=[] if number % every == turn % every else [pytest.mark.long])
+        for number, item in enumerate(items)
+    ]
+
+
 def on_each_engine(turn: int, *, share: int = 1) -> pytest.MarkDecorator:
-    """Every problem on the reference engine and, compiled, the sixth of them whose turn it is; the others are long.
+    """Every problem on the reference engine and, compiled, the tenth of them whose turn it is; the others are long.
 
     Compiling is most of a test's time.  The gradients of all are compiled in every run; of the tests that look at more,
     each has another turn.  share: of those on the reference engine so many are long but one.
@@ -281,7 +289,7 @@ def on_each_engine(turn: int, *, share: int = 1) -> pytest.MarkDecorator:
                 marks=[] if number % every == turn % every else [pytest.mark.long],
             )
             for number, problem in enumerate(PROBLEMS)
-            for engine, every in (("reference", share), ("compiled", 6))
+            for engine, every in (("reference", share), ("compiled", 10))
         ],
     )
 

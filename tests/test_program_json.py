@@ -29,7 +29,7 @@ from chainrule.program.symbol import BATCH, Label
 from chainrule.rules.mean_at_weights import mean_at_weights
 from chainrule.rules.per_sample import squared_norms
 from chainrule.rules.tangent import tangent
-from problems import PROBLEMS, Problem, classifier
+from problems import PROBLEMS, Problem, classifier, in_turn
 from random_programs import program as random_program
 
 OPTIMIZER = cr.SGD(momentum=0.5)
@@ -54,7 +54,7 @@ def derived(problem: Problem, optimizer: Any = OPTIMIZER) -> Program:
     )
 
 
-@pytest.mark.parametrize("problem", PROBLEMS, ids=str)
+@pytest.mark.parametrize("problem", in_turn(PROBLEMS, 2))
 def test_every_problem(problem: Problem) -> None:
     same(derived(problem))
 

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from networks import FITTINGS, Fitting
 
+from problems import in_turn
+
 pytestmark = pytest.mark.usefixtures("many_processors")
 THREADS = (1, 2, 3, 5)
 
@@ -14,7 +16,7 @@ def same(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> bool:
     return a.keys() == b.keys() and all(a[k].tobytes() == b[k].tobytes() for k in a)
 
 
-@pytest.mark.parametrize("fitting", FITTINGS, ids=str)
+@pytest.mark.parametrize("fitting", in_turn(FITTINGS, 0, every=2))
 def test_same_bits_for_any_number_of_threads(fitting: Fitting) -> None:
     net = fitting.network()
     start = {name: array.copy() for name, array in (net.parameters | net.state).items()}

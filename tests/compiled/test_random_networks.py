@@ -16,7 +16,7 @@ from chainrule.engines.reference import ReferenceEngine
 from chainrule.program import layout
 
 pytestmark = pytest.mark.usefixtures("many_processors")
-NORMAL, LONG = 24, 2000
+NORMAL, LONG = 12, 2000
 
 Arrays = dict[str, np.ndarray]
 

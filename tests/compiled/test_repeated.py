@@ -18,6 +18,7 @@ from chainrule.engines.compiled.plan import Plan, Recipe, plan
 from chainrule.engines.compiled.plan.stages import Product
 from chainrule.engines.llvm import target
 from chainrule.engines.table import ENGINES
+from problems import in_turn
 
 LAYOUT = PanelLayout(target.named("x86-64-v3"), "float32")
 RECIPES = [Recipe(training=True, large=large) for large in (False, True)]
@@ -90,7 +91,7 @@ def _fitting(kind: str, last: str, loss: str, targets: str, **more: Any) -> Fitt
     return Fitting(f"{kind}, {targets}", 9, layers, loss, targets, samples=700, optimizer=CLIPPED, **more)
 
 
-DEEP = [
+DEEP = [  # those of other kinds are long
     _fitting("dense", "softmax", "cross_entropy", "labels", batch_size=32, options={"l2": 0.01}),
     _fitting("dense", "softmax", "cross_entropy", "labels", batch_size=600, dtype="float64", zeros=0.9),
     _fitting("normalised", "identity", "squared_error", "values", batch_size=50, options={"l1": 0.01}),
@@ -99,7 +100,7 @@ DEEP = [
 
 
 @pytest.mark.usefixtures("many_processors")
-@pytest.mark.parametrize("fitting", DEEP, ids=str)
+@pytest.mark.parametrize("fitting", in_turn(DEEP, 3, every=2))
 def test_the_same_bits_as_with_code_for_each(fitting: Fitting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CHAINRULE_CACHE", "1")
     X, y, _ = fitting.data()

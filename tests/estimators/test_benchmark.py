@@ -12,6 +12,7 @@ import pytest
 FILE = Path(__file__).parents[2] / "benchmarks" / "estimators.py"
 
 
+@pytest.mark.long
 def test_the_table(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     spec = importlib.util.spec_from_file_location("benchmark_of_estimators", FILE)
     assert spec is not None and spec.loader is not None

@@ -150,7 +150,7 @@ def test_what_is_left_out_of_v_does_not_move() -> None:
 
 SUITE = ["hidden tanh", "hidden gelu", "hidden softmax", "deep", "wide", "l1, l2, sum", "batch norm", "layer norm",
          "two norms in a row", "embedding", "smoothed labels", "squared error of a softmax", "no biases",
-         "binary_cross_entropy, 3 outputs, mean, weighted", "poisson, 3 outputs, mean",
+         "binary_cross_entropy, 3 outputs, mean, weighted", "poisson, 3 outputs, mean, weighted",
          "log-softmax, labels"]  # fmt: skip
 
 

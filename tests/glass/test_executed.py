@@ -16,7 +16,7 @@ from chainrule.notation import MATHEMATICAL, derivation, source
 from chainrule.notation.rewrite import named_penalties
 from chainrule.rules.mean_at_weights import mean_at_weights
 from chainrule.rules.tangent import gauss_newton, tangent
-from problems import PROBLEMS
+from problems import PROBLEMS, in_turn
 
 OPTIMIZERS = [
     cr.SGD(0.1),
@@ -69,7 +69,7 @@ def test_every_golden_is_executed(name: str, notation: str) -> None:
     assert wrong(system.program, given(net, system.program, *system.data(samples)), notation) == []
 
 
-@pytest.mark.parametrize("number", range(len(PROBLEMS)))
+@pytest.mark.parametrize("number", in_turn(range(len(PROBLEMS)), 0))
 def test_every_line_of_every_network(number: int) -> None:
     """In one notation each; all of them with `pytest -m long`."""
     program, values = derived(PROBLEMS[number], number, canonical=number % 2 == 0)
@@ -119,7 +119,7 @@ def test_tangents_in_every_notation(name: str, notation: str) -> None:
 # --- rewriting -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("number", range(len(PROBLEMS)))
+@pytest.mark.parametrize("number", in_turn(range(len(PROBLEMS)), 1))
 def test_the_mean_at_the_weights_leaves_the_parameters_gradients(number: int) -> None:
     program, values = derived(PROBLEMS[number], number, canonical=number % 2 == 1)
     named, penalties = named_penalties(program)
@@ -151,7 +151,7 @@ def executed(program: cr.Program, values: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
-@pytest.mark.parametrize("number", range(len(PROBLEMS)))
+@pytest.mark.parametrize("number", in_turn(range(len(PROBLEMS)), 2))
 def test_numpy_source_gives_the_engines_bits(number: int) -> None:
     program, values = derived(PROBLEMS[number], number, canonical=number % 3 != 0)
     run = trace(program, values, np.dtype(np.float64))

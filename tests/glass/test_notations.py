@@ -23,7 +23,7 @@ from chainrule.notation.reasons import RULES
 from chainrule.program.op import OPERATIONS
 from chainrule.program.scalar import FUNCTIONS, Apply
 from chainrule.program.walk import walk
-from problems import PROBLEMS
+from problems import PROBLEMS, in_turn
 
 GOLDENS = Path(__file__).parent / "goldens"
 UPDATE = bool(os.environ.get("CHAINRULE_UPDATE_GOLDENS"))
@@ -127,7 +127,7 @@ def prints(number: int, notations: Iterable[str]) -> None:
     compile(show(program, "numpy"), "step", "exec")
 
 
-@pytest.mark.parametrize("number", range(len(PROBLEMS)))
+@pytest.mark.parametrize("number", in_turn(range(len(PROBLEMS)), 0))
 def test_every_network_in_every_format(number: int) -> None:
     """In one notation each; in all of them with `pytest -m long`."""
     prints(number, [list(MATHEMATICAL)[number % len(MATHEMATICAL)]])

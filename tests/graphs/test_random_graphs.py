@@ -13,9 +13,9 @@ from random_graphs import Graph
 import chainrule as cr
 from chainrule.engines.table import ENGINES
 
-NORMAL, LONG = 8, 1022
-TRAINED, TRAINED_LONG = 4, 8
-SECOND_OPINIONS = 30
+NORMAL, LONG = 5, 1022
+TRAINED, TRAINED_LONG = 2, 10
+SECOND_OPINIONS = 24
 """PyTorch's, of the reference engine; of the compiled one as many as are NORMAL."""
 
 
