@@ -362,6 +362,26 @@ def test_members_train_as_in_pytorch() -> None:
         np.testing.assert_allclose(array, p[name].detach().numpy(), atol=1e-9)
 
 
+def test_adafactor_takes_each_groups_matrix_by_itself() -> None:
+    """As of an array (g, a, b) in PyTorch."""
+    rng, g = np.random.default_rng(0), 3
+    layers = [cr.GroupedDense(2, "tanh", groups=g), cr.Dense(1)]
+    net = cr.Network(3 * g, layers, "squared_error", dtype="float64", engine="reference")
+    X, Y = rng.normal(size=(9, 3 * g)), rng.normal(size=(9, 1))
+    p = {name: torch.tensor(array, requires_grad=True) for name, array in net.parameters.items()}
+    p["W1"] = p["W1"].detach().reshape(g, 3, 2).requires_grad_()
+    optimizer = torch.optim.Adafactor(p.values(), lr=0.1)
+    for _ in range(10):
+        optimizer.zero_grad()
+        z = torch.einsum("mka,kab->mkb", torch.tensor(X).reshape(9, g, 3), p["W1"]).reshape(9, -1) + p["b1"]
+        (((torch.tanh(z) @ p["W2"] + p["b2"] - torch.tensor(Y)) ** 2).sum() / 9).backward()
+        optimizer.step()
+    rule = cr.Adafactor(0.1, average=cr.LastAverage(steps=1))
+    net.fit(X, Y, epochs=10, batch_size=9, optimizer=rule, shuffle=False, verbose=False)
+    for name, array in net.parameters.items():
+        np.testing.assert_allclose(array, p[name].detach().numpy().reshape(array.shape), atol=1e-9, err_msg=name)
+
+
 def test_lazy_adam_is_pytorchs_sparse_adam(engine: str) -> None:
     """But for where ε stands, which is next to nothing in both here."""
     layers = [cr.Embedding(30, 4, sparse=True), cr.Dense(1)]

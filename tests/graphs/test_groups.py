@@ -97,6 +97,35 @@ def test_first_weights_of_each_group_are_those_of_a_small_matrix() -> None:
     assert len(np.unique(W[:, 0, 0])) > 900
 
 
+@pytest.mark.parametrize("rule", [cr.SGD(0.05), pytest.param(cr.Adafactor(0.05), marks=pytest.mark.long)])
+def test_the_units_of_each_group_are_units(rule: cr.Optimizer) -> None:
+    """Of norms, and of second moments; in both engines."""
+    constraints = {"w1": cr.MaxNorm(0.05), "W1": cr.MaxNorm(0.8), "W2": [cr.NonNegative(), cr.UnitNorm()]}
+    layers: list[Any] = [cr.Periodic(4, "tanh", frequencies=5), cr.GroupedDense(3, "tanh", groups=3), cr.Dense(1)]
+    X, Y = RNG.normal(size=(40, 3)), RNG.normal(size=(40, 1))
+    nets = []
+    for engine in ("reference", "compiled"):
+        net = cr.Network(3, layers, "squared_error", dtype="float64", engine=engine, seed=0, constraints=constraints)
+        for epochs in (0, 4):  # from the first weights on
+            if epochs:
+                net.fit(X, Y, epochs=epochs, batch_size=8, optimizer=rule, shuffle=False, verbose=False)
+            p = net.parameters
+            lengths = np.linalg.norm(p["W1"].reshape(3, 5, 4), axis=1)
+            assert lengths.max() <= 0.8 + 1e-12 and (lengths > 0.79).sum() > 2 and np.abs(p["w1"]).max() <= 0.05 + 1e-12
+            np.testing.assert_allclose(np.linalg.norm(p["W2"].reshape(3, 4, 3), axis=1), 1)
+        nets.append(net)
+    for name, expected in nets[0].parameters.items():
+        np.testing.assert_allclose(nets[1].parameters[name], expected, rtol=1e-9, atol=1e-12, err_msg=name)
+    for notation in ("row", "column", "index"):
+        assert "in 3 groups" in nets[0].show(notation, optimizer=rule)
+
+
+def test_the_matrix_that_members_share_is_muons() -> None:
+    net = cr.Network(4, cr.batch_ensemble(3, [5, 6], 1), "squared_error")
+    slots = {s.name for s in net.derive(optimizer=cr.Muon()).stored if s.role == "slot"}
+    assert {"M_W1", "M_W2", "M_W3", "V_W3"} <= slots and not slots & {"V_W1", "V_W2"}
+
+
 # --- both engines ----------------------------------------------------------------------------------------------------
 
 

@@ -1,6 +1,7 @@
 """Constraints: what a parameter is brought back to after each step, as equations, and before the first one.
 
-    max-norm       W[:, j] := W[:, j] min(1, c / ‖W[:, j]‖)          of each unit j; of a table, of each row
+    max-norm       W[:, j] := W[:, j] min(1, c / ‖W[:, j]‖)          of each unit j; of a table, of each row;
+                                                                 of matrices below each other, of each one's units
     unit norm      W[:, j] := W[:, j] / ‖W[:, j]‖
     non-negative   W := max(W, 0)
     monotone       W[i, :] := max(W[i, :], 0), min(W[i, :], 0) or W[i, :], by the sign of column i of what comes in
@@ -17,7 +18,7 @@ from typing import Any, ClassVar
 from chainrule.describe.settings import of_parameters, plain, positive, refuse
 from chainrule.errors import expected
 from chainrule.program.builder import Builder, Values
-from chainrule.program.op import Gather, Reduce
+from chainrule.program.op import Gather, GroupedMatMul, Reduce
 from chainrule.program.scalar import Constant, Expression, Over, Variable, apply
 from chainrule.program.symbol import Symbol, shape_text
 
@@ -105,15 +106,38 @@ class _OfNorms(Constraint):
     late = True
     matrices = True
 
-    def _norm(self, write: Builder, parameter: Symbol, value: Expression) -> tuple[Expression, Expression]:
-        """(W as the step has made it, the norm of each unit): of a table's rows, else of columns."""
+    def brought(self, w: Expression, norm: Expression) -> Expression:
+        """A weight, of a unit with this norm, as it is to be."""
+        raise NotImplementedError
+
+    def equations(self, write: Builder, parameter: Symbol, value: Expression) -> Expression:
+        """The units' norms, and what each weight becomes by that of its own: ‖W[:, j]‖; of a table ‖W[i, :]‖; of
+        matrices W_k below each other ‖W_k[:, j]‖."""
         rule = type(self).__name__
         w = Variable(write.write(parameter.said("next"), value, rule=rule).name)
+        groups = write.groups_of(parameter)
+        if groups > 1:
+            return self.brought(w, self._of_groups(write, parameter, w, groups))
         table = any(isinstance(e.op, Gather) and e.operands[0] == parameter for e in write.equations)
         over: Over = "columns" if table else "rows"
         squares = write.reduce(parameter.said("squares"), Reduce("sum", over, w**2), rule=rule)
+        return self.brought(w, Variable(self._norm(write, parameter, squares).name))
+
+    def _norm(self, write: Builder, parameter: Symbol, squares: Symbol) -> Symbol:
+        """√ of the sums of squares, never 0."""
         norm = apply("maximum", apply("sqrt", Variable(squares.name)), Constant(_TINY))
-        return w, Variable(write.write(parameter.said("norm"), norm, rule=rule).name)
+        return write.write(parameter.said("norm"), norm, rule=type(self).__name__)
+
+    def _of_groups(self, write: Builder, parameter: Symbol, w: Variable, groups: int) -> Expression:
+        """‖W_k[:, j]‖ in each row of each W_k: a row of ones, as many as W has rows, adds up what stands in a column of
+        one matrix, and brings a number of each unit back to all of its rows."""
+        rule, rows = type(self).__name__, parameter.shape[0]
+        ones = write.write(parameter.said("ones"), Constant(1.0), rule=rule, shape=(1, rows))
+        each = write.write(parameter.said("squared"), w**2, rule=rule)
+        squares = write.apply(parameter.said("squares"), GroupedMatMul(groups), (ones, each), rule=rule)
+        norms = self._norm(write, parameter, squares)
+        back = GroupedMatMul(groups, transpose_left=True)
+        return Variable(write.apply(parameter.said("wide"), back, (ones, norms), rule=rule).name)
 
 
 @dataclass(frozen=True)
@@ -134,9 +158,8 @@ class MaxNorm(_OfNorms):
         positive("limit", self.limit, faults)
         refuse(self, faults)
 
-    def equations(self, write: Builder, parameter: Symbol, value: Expression) -> Expression:
+    def brought(self, w: Expression, norm: Expression) -> Expression:
         """W min(1, c / ‖W[:, j]‖)"""
-        w, norm = self._norm(write, parameter, value)
         return w * apply("minimum", Constant(1.0), Constant(float(self.limit)) / norm)
 
 
@@ -146,9 +169,8 @@ class UnitNorm(_OfNorms):
 
     reason = "unit norm: each unit's weights are divided by their length"
 
-    def equations(self, write: Builder, parameter: Symbol, value: Expression) -> Expression:
+    def brought(self, w: Expression, norm: Expression) -> Expression:
         """W / ‖W[:, j]‖"""
-        w, norm = self._norm(write, parameter, value)
         return w / norm
 
 

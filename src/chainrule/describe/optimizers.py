@@ -19,7 +19,7 @@ from chainrule.describe.update import (
     update_rule,
 )
 from chainrule.errors import SpecError, expected, is_number, unknown_name
-from chainrule.program.op import MatMul
+from chainrule.program.op import GroupedMatMul, MatMul
 from chainrule.program.scalar import Constant, Expression, Variable, apply
 
 __all__ = [
@@ -250,6 +250,8 @@ class Lion(Optimizer):
 class Adafactor(Optimizer):
     """Adam's second moment in rows and columns: of a matrix (k, n) are kept r (k, 1) and c (n,), of a vector v (n,).
 
+    Of matrices below each other each has its own c, side by side (1, g·n), and its own mean.
+
     s = t^-decay,  r ← r + s (mean_j g² - r),  c ← c + s (mean_i g² - c),  v = r c / mean(r)
     u = g / √max(v, ε₁²),  ρ = min(lr, 1 / √t)
     w ← (1 - lr λ) w - ρ max(ε₂, rms(w)) u / max(1, rms(u) / d)
@@ -291,7 +293,9 @@ class Adafactor(Optimizer):
     def equations(self, step: Step) -> None:
         """The means, u, and the step."""
         (share, rho), g, w = self._scalars(step), step.gradient, step.parameter
-        if len(w.shape) == 2:
+        if step.write.groups_of(w) > 1:
+            v = self._of_groups(step, share)
+        elif len(w.shape) == 2:
             k, n = (int(d) for d in w.shape)
             by_row = step.sum("squares", "columns", g**2) / n
             by_column = step.sum("squares", "rows", g**2) / k
@@ -312,6 +316,20 @@ class Adafactor(Optimizer):
         length = rho * apply("maximum", of_w, Constant(self.epsilon2)) / apply("maximum", of_u, Constant(1.0))
         step.become(step.decayed(self.weight_decay) - step.scalar("length", length) * u)
 
+    def _of_groups(self, step: Step, share: Expression) -> Expression:
+        """v of matrices below each other: a row of ones adds up each by itself, and brings what is of each back."""
+        g, (k, n), groups = step.gradient, (int(d) for d in step.parameter.shape), step.write.groups_of(step.parameter)
+        each, back, ones = GroupedMatMul(groups), GroupedMatMul(groups, transpose_left=True), step.ones()
+        by_row = step.sum("squares", "columns", g**2) / n
+        by_column = step.product("squares", ones, step.inner("squared", g**2), each) / (k // groups)
+        R, C = step.slot("R", (k, 1)), step.slot("C", (1, groups * n))
+        r, c = Variable(R.name), Variable(C.name)
+        step.overwrite(R, r + share * (by_row - r))
+        step.overwrite(C, c + share * (by_column - c))
+        total = step.product("size", ones, r, each)
+        mean = step.inner("size", apply("maximum", total / (k // groups), Constant(self.epsilon1)))
+        return r / step.product("wide", ones, mean, back) * step.product("wide", ones, c, back)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Muon(Optimizer):
@@ -320,7 +338,7 @@ class Muon(Optimizer):
     m ← μ m + (1 - μ) g,  u = (1 - μ) g + μ m (nesterov) or m,  x = u / max(‖u‖, ε);  then `steps` times
     x ← a x + (b G + c G G) x, G = x xᵀ (on the shorter side: xᵀ x and x on the left), which is near to U Vᵀ of u's
     singular value decomposition;  w ← (1 - lr λ) w - lr q x.
-    Source: Jordan et al. 2024, as in PyTorch.
+    A matrix that members share is one of these; matrices of groups are not.  Source: Jordan et al. 2024, as in PyTorch.
     """
 
     learning_rate: float | ScheduleLike = field(default=0.02, kw_only=False)

@@ -19,7 +19,7 @@ from chainrule.describe.schedules import Column, Schedule
 from chainrule.describe.settings import factors
 from chainrule.errors import SpecError, expected, is_number
 from chainrule.program.builder import Builder
-from chainrule.program.op import Gather, MatMul, Reduce
+from chainrule.program.op import Gather, Op, Reduce
 from chainrule.program.parse import formula
 from chainrule.program.scalar import ZERO, Constant, Expression, Over, Variable
 from chainrule.program.symbol import How, Shape, Symbol
@@ -164,7 +164,13 @@ class Step:
         op = Reduce("sum", over, value)
         return Variable(self.write.reduce(self.parameter.said(how), op, rule=self.rule).name)
 
-    def product(self, how: How, left: Variable, right: Variable, op: MatMul) -> Variable:
+    def ones(self) -> Variable:
+        """A row of ones (1, k), by which matrices below each other are added up, each by itself (`GroupedMatMul`)."""
+        shape = (1, self.parameter.shape[0])
+        said = self.parameter.said("ones")
+        return Variable(self.write.write(said, Constant(1.0), rule=self.rule, shape=shape).name)
+
+    def product(self, how: How, left: Variable, right: Variable, op: Op) -> Variable:
         """A product of two values on the way."""
         operands = (self.write.scope[left.name], self.write.scope[right.name])
         return Variable(self.write.apply(self.parameter.said(how), op, operands, rule=self.rule).name)

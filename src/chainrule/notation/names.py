@@ -12,9 +12,9 @@ from chainrule.program.op import Gather
 from chainrule.program.symbol import BATCH, Label, Symbol
 
 _ALWAYS = {"gamma": "γ", "beta": "β", "lambda": "λ", "ell": "ℓ", "rho": "ρ", "mu": "μ"}
-_WORDS = {"norm1": "norm", "norm2": "norm", "largest": "max", "count": "count", "gradient sum": "sum"}
+_WORDS = {"norm1": "norm", "norm2": "norm", "largest": "max", "count": "count", "ones": "1", "gradient sum": "sum"}
 """How what is said of a symbol is written, that symbol below."""
-_ON_THE_WAY = {"step": "U", "gram": "G", "next": "N", "norm": "ν", "sign": "σ", "mean": "mean"}
+_ON_THE_WAY = {"step": "U", "gram": "G", "next": "N", "norm": "ν", "squared": "Q", "sign": "σ", "mean": "mean"}
 """The letters of what an optimizer computes on its way, the parameter below."""
 _BELOW: dict[str, Look] = {"mu": Atom("μ"), "var": Scripts(Atom("σ"), None, Atom("2", "number"))}
 _ACTING = ("W", "b")

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from chainrule.errors import FormulaError
 from chainrule.program.equation import Equation, operands_of, shape_of
-from chainrule.program.op import AtRows, Elementwise, Gather, MatMul, Op, Reduce, ReduceGroups, Repeat
+from chainrule.program.op import AtRows, Elementwise, Gather, GroupedMatMul, MatMul, Op, Reduce, ReduceGroups, Repeat
 from chainrule.program.parse import source
 from chainrule.program.scalar import (
     ONE,
@@ -140,6 +140,11 @@ class Builder:
             self._targets.setdefault(equation.op, []).append(equation.target)
         self._looked_through = len(self.equations)
         return next((s for s in self._targets.get(op, ()) if shape is None or s.shape == shape), None)
+
+    def groups_of(self, parameter: Symbol) -> int:
+        """How many matrices, each with units of its own, stand below each other in a parameter."""
+        products = (e for e in self.equations if isinstance(e.op, GroupedMatMul) and e.operands[1] == parameter)
+        return max((e.op.groups for e in products if isinstance(e.op, GroupedMatMul) and not e.op.shared), default=1)
 
     def add(self, equation: Equation) -> Symbol:
         """Writes the equation down and returns its target."""

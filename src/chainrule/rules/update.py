@@ -10,7 +10,7 @@ from chainrule.describe.settings import of_parameters
 from chainrule.describe.update import Rows, Step, rate_symbol
 from chainrule.errors import SpecError
 from chainrule.program.builder import Builder
-from chainrule.program.op import Elementwise, MatMul, Reduce
+from chainrule.program.op import Elementwise, GroupedMatMul, MatMul, Op, Reduce
 from chainrule.program.scalar import Constant, Expression, Variable, apply
 from chainrule.program.symbol import Symbol
 from chainrule.program.walk import sum_of
@@ -45,7 +45,7 @@ def write_update(
         ]
     if faults:
         raise SpecError([f"{type(optimizer).__name__}: {fault}" for fault in faults])
-    hidden = {s.name for e in builder.equations if isinstance(e.op, MatMul) for s in e.operands if s.penalised}
+    hidden = {s.name for e in builder.equations if _is_dense(e.op) for s in e.operands if s.penalised}
     hidden -= _of_the_end(builder, prediction)
     moved = [(s, g) for s, g in gradients if rates.get(s.name, 1.0)]
     values = {g.name: _within(Variable(g.name), optimizer.clip_value) for _, g in moved}
@@ -90,6 +90,11 @@ def write_average(builder: Builder, optimizer: Optimizer, stored: Symbol) -> Non
         mean = builder.give(stored.said("mean", "slot"))
         now, before = Variable(stored.name), Variable(mean.name)
         builder.overwrite(mean, before + share * (now - before), rule="average")
+
+
+def _is_dense(op: Op) -> bool:
+    """Whether it is a product with one matrix."""
+    return isinstance(op, MatMul) or (isinstance(op, GroupedMatMul) and op.shared)
 
 
 def _of_the_end(builder: Builder, prediction: Symbol) -> frozenset[str]:

@@ -1,7 +1,7 @@
 """Equations without samples that fit in no tile and no run over one shape.
 
-Products of parameters in all four forms, sums and maxima over rows or columns, shapes that repeat in one another: line
-by line where all lies in feature panels (`wide.py`), else number by number, right rather than fast.
+Products of parameters in all forms, also of groups, sums and maxima over rows or columns, shapes that repeat in one
+another: line by line where all lies in feature panels (`wide.py`), else number by number, right rather than fast.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from chainrule.engines.compiled.plan.stages import Plain
 from chainrule.engines.llvm.emit import Int, Value
 from chainrule.engines.llvm.expression import Evaluator
 from chainrule.program.equation import Equation
-from chainrule.program.op import Elementwise, MatMul, Reduce
+from chainrule.program.op import Elementwise, GroupedMatMul, MatMul, Reduce
 from chainrule.program.symbol import Shape, Symbol, broadcast
 
 
@@ -44,6 +44,8 @@ def _number(frame: Frame, equation: Equation, i: Int, j: Int) -> Value:
     op = equation.op
     if isinstance(op, MatMul):
         return _product(frame, equation, i, j)
+    if isinstance(op, GroupedMatMul):
+        return _grouped(frame, equation, i, j)
     assert isinstance(op, Elementwise | Reduce)
     operands = {s.name: s for s in equation.operands}
 
@@ -65,6 +67,41 @@ def _product(frame: Frame, equation: Equation, i: Int, j: Int) -> Value:
         return f.fma(a, b, acc)
 
     return f.loop(0, depth, step, [f.constant(frame.layout.real, 0.0)])[0]
+
+
+def _grouped(frame: Frame, equation: Equation, i: Int, j: Int) -> Value:
+    """The number of one group's product; of a shared matrix's gradient the sum of all groups' products."""
+    f, op = frame.f, equation.op
+    assert isinstance(op, GroupedMatMul)
+    left, right = equation.operands
+    rows, across = _sides(left.shape)
+    a, groups = across // op.groups, op.groups
+    zero = f.constant(frame.layout.real, 0.0)
+    if op.transpose_left:
+        b = _sides(right.shape)[1] // groups
+
+        def of_group(k: Int, i: Int, total: Value) -> Value:
+            def step(p: Int, total: Value) -> Value:
+                one = _read(frame, left, p, f.add(f.mul(k, a), i))
+                return f.fma(one, _read(frame, right, p, f.add(f.mul(k, b), j)), total)
+
+            return f.loop(0, rows, step, [total])[0]
+
+        if op.shared:
+            return f.loop(0, groups, lambda k, total: of_group(k, i, total), [zero])[0]
+        group = f.udiv(i, a)
+        return of_group(group, f.sub(i, f.mul(group, a)), zero)
+    width = _sides(equation.target.shape)[1] // groups
+    group = f.udiv(j, width)
+    column = f.sub(j, f.mul(group, width))
+    first: Int = 0 if op.shared else f.mul(group, width if op.transpose_right else a)
+
+    def term(p: Int, total: Value) -> Value:
+        row, other = (column, p) if op.transpose_right else (p, column)
+        one = _read(frame, left, i, f.add(f.mul(group, a), p))
+        return f.fma(one, _read(frame, right, f.add(first, row), other), total)
+
+    return f.loop(0, a, term, [zero])[0]
 
 
 def _reduced(frame: Frame, equation: Equation, at: Callable[[Int, Int], Value], i: Int, j: Int) -> Value:

@@ -16,7 +16,7 @@ from chainrule.engines.compiled.lower.frame import Frame
 from chainrule.engines.llvm.emit import Int, Value
 from chainrule.engines.llvm.expression import Evaluator
 from chainrule.program.equation import Equation
-from chainrule.program.op import Elementwise, MatMul, Reduce
+from chainrule.program.op import Elementwise, GroupedMatMul, MatMul, Reduce
 from chainrule.program.symbol import Symbol, broadcast
 
 SIDE = 4
@@ -27,6 +27,8 @@ def fits(frame: Frame, equation: Equation) -> bool:
     """Whether all of it lies in feature panels, or is a row or a number."""
     symbols = (equation.target, *equation.operands)
     if any(frame.plan.kinds[s.name] not in ("weight", "vector", "scalar") for s in symbols):
+        return False
+    if isinstance(equation.op, GroupedMatMul):
         return False
     if isinstance(equation.op, MatMul):
         return not (equation.op.transpose_left and equation.op.transpose_right)

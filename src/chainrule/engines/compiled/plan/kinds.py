@@ -126,8 +126,6 @@ def _fault(equation: Equation, kinds: Mapping[str, Kind], one_hot: set[str]) -> 
     if across and not _samples_by_samples(equation):
         return f"samples are laid along the lanes, one row each; {across[0]} has samples in its columns"
     match equation.op:
-        case GroupedMatMul() if not _with_samples(equation):
-            return f"only values of the samples have groups. {_they(equation.operands, kinds)}"
         case MatMul() | GroupedMatMul():
             if any(s.name in one_hot for s in equation.operands):
                 return "a product of one-hot rows: these are compared with their labels and lie nowhere"

@@ -267,7 +267,9 @@ def _flat(stage: Flat, fusion: Fusion) -> Iterator[str]:
 
 def _plain(stage: Plain, fusion: Fusion) -> Iterator[str]:
     for e in stage.equations:
-        if any(s.batched for s in (e.target, *e.operands)) or not isinstance(e.op, Elementwise | Reduce | MatMul):
+        if any(s.batched for s in (e.target, *e.operands)) or not isinstance(
+            e.op, Elementwise | Reduce | MatMul | GroupedMatMul
+        ):
             yield f"{e} is not over parameters"
     if len(stage.equations) != 1:
         yield "it is not one equation"
