@@ -23,7 +23,7 @@ LAYERS = [
     {"fitting"},
     {"network"},
     {"estimators", "language", "report", "bench"},
-    {"tabular"},
+    {"runs", "tabular"},
     {"readers"},
     {"chainrule"},
     {"cli"},

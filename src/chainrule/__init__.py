@@ -71,6 +71,7 @@ if TYPE_CHECKING:
     from chainrule import data
     from chainrule.estimators import MLPClassifier, MLPRegressor
     from chainrule.report import plots as plot
+    from chainrule.runs import Run, load_run
     from chainrule.train.monitor import Monitor
 
 bind()
@@ -139,6 +140,7 @@ __all__ = [
     "Progress",
     "RMSProp",
     "Residual",
+    "Run",
     "Schedule",
     "SharedDense",
     "SpecError",
@@ -155,6 +157,7 @@ __all__ = [
     "functions",
     "huber",
     "leaky_relu",
+    "load_run",
     "plot",
     "quantile",
     "schedule_from_dict",
@@ -164,7 +167,9 @@ _LAZY = {
     "MLPClassifier": "chainrule.estimators",
     "MLPRegressor": "chainrule.estimators",
     "Monitor": "chainrule.train.monitor",
+    "Run": "chainrule.runs",
     "data": "chainrule.data",
+    "load_run": "chainrule.runs",
     "plot": "chainrule.report.plots",
 }
 """What takes its time to load (scikit-learn, threads, archives), and so only when it is asked for: where it is."""

@@ -13,8 +13,8 @@ import pytest
 
 from chainrule import Network
 from chainrule.cli import main
-from chainrule.cli.runs import Settings
 from chainrule.files.folder import PENDING
+from chainrule.runs.folder import Settings
 from chainrule.train.history import History
 
 FILES = ["history.csv", "history.json", "model.safetensors", "settings.json"]
@@ -43,7 +43,7 @@ def content(folder: Path) -> dict[str, bytes]:
 
 KILLED = """
 import os, sys
-import chainrule.cli.runs as runs
+import chainrule.runs.folder as runs
 real = runs.Settings.save
 def killed(*given):
     if "{when}" == "after":

@@ -220,6 +220,35 @@ def predict(
     run(model, data, out=out, probabilities=probabilities, engine=engine, force=force)
 
 
+RunOf = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.")]
+AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
+
+
+@app.command()
+def evaluate(
+    run: RunOf,
+    data: Annotated[str, typer.Argument(metavar="DATA", help="Data with the targets, as in training.")],
+    engine: Annotated[str, typer.Option(help=f"{listed()}.")] = "auto",
+    json: AsJson = False,
+) -> None:
+    """Say how good a trained network is on data with targets, beside a prediction that looks at nothing.
+
+    Classes: accuracy, balanced accuracy, log-loss and AUC, beside always the most frequent class. Numbers: RMSE, MAE
+    and R², beside always the mean. ± is the deviation of the first by chance, of as many samples.
+    """
+    from chainrule.cli.use import evaluate
+
+    evaluate(run, data, engine, json)
+
+
+@app.command()
+def info(run: RunOf, json: AsJson = False) -> None:
+    """Say what a run is: data, columns, network, epochs, result, and the versions that made it."""
+    from chainrule.cli.use import info
+
+    info(run, json)
+
+
 Inputs = Annotated[
     int | None,
     typer.Option(help="Features of a sample.", show_default="784, or as the data have", rich_help_panel=_NETWORK),

@@ -5,9 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from chainrule.describe.layers import Dense, Dropout, Layer
 from chainrule.describe.losses import LOSSES, Cost, Loss
 from chainrule.describe.optimizers import Optimizer, as_optimizer
@@ -85,14 +82,6 @@ def _last(loss: Loss, task: str) -> str | None:
 def class_outputs(loss: Loss | Cost, classes: int) -> int:
     """The outputs for so many classes: two are one output under a loss of yes and no."""
     return 1 if classes == 2 and loss.kind in ("yes/no", "signs") else classes
-
-
-def encode_classes(labels: NDArray[Any], loss: Loss | Cost, outputs: int) -> NDArray[Any]:
-    """Class numbers (m,) as the loss takes them: as they are; or (m, outputs) of 0 and 1, or of -1 and 1."""
-    if loss.classes:
-        return labels
-    yes = labels[:, None] == (np.arange(outputs) if outputs > 1 else np.array([1]))
-    return np.where(yes, 1.0, loss.low if isinstance(loss, Loss) else 0.0)
 
 
 def make_optimizer(name: str, learning_rate: float | None, schedule: str = "constant") -> Optimizer:

@@ -12,16 +12,16 @@ from typing import Any
 import numpy as np
 
 from chainrule.cli.choices import hidden_layers, make_optimizer
-from chainrule.cli.runs import Settings, check_out, claim, uninterrupted, versions
 from chainrule.describe.layers import Dense
 from chainrule.describe.optimizers import OPTIMIZERS, Optimizer
 from chainrule.describe.schedules import Schedule
 from chainrule.errors import ChainruleError, DivergedError, SpecError, expected
 from chainrule.language import CharacterModel, Preset, Vocabulary, load_names, preset, split_names
+from chainrule.runs.folder import Settings, check_out, claim, versions
 from chainrule.train.callbacks import Callback, CSVLog
 from chainrule.train.checkpoint import Asked
 from chainrule.train.history import History, describe_record
-from chainrule.train.signals import Terminated, exit_code
+from chainrule.train.signals import Terminated, exit_code, uninterrupted
 
 SAMPLES = 1000
 """How many names are invented to see how many are new."""

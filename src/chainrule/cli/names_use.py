@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from chainrule.cli.runs import HISTORY, find_model
 from chainrule.errors import DataError, unknown_name
 from chainrule.language import CharacterModel, load_names, split_names
+from chainrule.runs.folder import HISTORY, find_model
 from chainrule.train.history import History
 
 PARTS = ("all", "train", "dev", "test")

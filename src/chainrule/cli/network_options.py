@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.checks import as_given
-from chainrule.cli.choices import DEFAULT_LOSS, class_outputs, encode_classes, hidden_layers, output_activation
-from chainrule.cli.runs import MODEL, SETTINGS, find_model
+from chainrule.cli.choices import DEFAULT_LOSS, class_outputs, hidden_layers, output_activation
 from chainrule.cli.scores import tell
 from chainrule.data import Dataset, Standardizer
 from chainrule.data.readers import read, read_new
@@ -21,6 +20,8 @@ from chainrule.describe.losses import loss as loss_named
 from chainrule.describe.network import NetworkSpec
 from chainrule.errors import DataError, SpecError, expected
 from chainrule.network import Network
+from chainrule.runs.decode import encode_classes
+from chainrule.runs.folder import MODEL, SETTINGS, find_model
 
 Array = NDArray[Any]
 INPUTS, OUTPUTS = 784, 10

@@ -9,16 +9,16 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.cli.runs import SETTINGS, Settings, find_model
-from chainrule.cli.scores import decode, score, score_line, tell
+from chainrule.cli.scores import score, score_line, tell
 from chainrule.data import TargetEncoder
 from chainrule.data.readers import read_new
 from chainrule.errors import DataError
 from chainrule.files import replace_text
 from chainrule.network import Network
+from chainrule.runs.decode import are_probabilities, decode, shares
+from chainrule.runs.folder import SETTINGS, Settings, find_model
 
 DELIMITERS = {".csv": ",", ".txt": ",", ".tsv": "\t"}
 """The endings of files that predictions are written to, and what stands between their cells."""
@@ -48,7 +48,7 @@ def run(model: Path, data: str, out: Path | None, probabilities: bool, engine: s
         settings.target,
         outputs,
         predicted,
-        probabilities and not network.spec.last_activation.identity,
+        probabilities and are_probabilities(network.spec),
         "," if out is None else DELIMITERS[out.suffix.lower()],
     )
     if out is None:
@@ -109,7 +109,7 @@ def _lines(
         writer.writerow([f"{name}{number}" for number in range(predicted.shape[1])] if several else [name])
         writer.writerows(_written(predicted))
         return text.getvalue()
-    shown = np.hstack([1 - outputs, outputs]) if outputs.shape[1] == 1 else outputs
+    shown = shares(outputs)
     writer.writerow([name, *target.names] if probabilities else [name])
     labels = target.decode(predicted)
     if probabilities:

@@ -10,23 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.data import Standardizer, TargetEncoder
-from chainrule.describe.losses import Loss
-from chainrule.describe.network import NetworkSpec
-
-
-def decode(
-    outputs: NDArray[Any], target: TargetEncoder, standardizer: Standardizer | None, spec: NetworkSpec
-) -> NDArray[Any]:
-    """Outputs (m, n) as class numbers (m,), or as numbers in the target's own units (m, n)."""
-    if target.names is None:
-        return outputs if standardizer is None else standardizer.inverse(outputs)
-    if outputs.shape[1] == 1:
-        # A single output for two classes: a probability of the second, or a margin.
-        middle = spec.loss.middle if isinstance(spec.loss, Loss) else 0.0
-        return (outputs[:, 0] > middle).astype(np.int64)
-    classes: NDArray[np.int64] = outputs.argmax(axis=1)
-    return classes
+from chainrule.data import TargetEncoder
 
 
 def score(target: TargetEncoder, predicted: NDArray[Any], truth: NDArray[Any]) -> float:

@@ -15,20 +15,11 @@ from numpy.typing import NDArray
 from chainrule.cli.choices import (
     DEFAULT_LOSS,
     class_outputs,
-    encode_classes,
     hidden_layers,
     make_optimizer,
     output_activation,
 )
-from chainrule.cli.runs import (
-    REPORT,
-    Settings,
-    check_out,
-    claim,
-    uninterrupted,
-    versions,
-)
-from chainrule.cli.scores import beside_the_mean, decode, score, score_line, tell
+from chainrule.cli.scores import beside_the_mean, score, score_line, tell
 from chainrule.data import Dataset, Standardizer, TargetEncoder
 from chainrule.data.dataset import split_rows
 from chainrule.data.readers import read
@@ -38,11 +29,19 @@ from chainrule.describe.optimizers import Optimizer
 from chainrule.errors import ChainruleError, DivergedError, SpecError, expected
 from chainrule.files import printable
 from chainrule.network import Network
+from chainrule.runs.decode import decode, encode_classes
+from chainrule.runs.folder import (
+    REPORT,
+    Settings,
+    check_out,
+    claim,
+    versions,
+)
 from chainrule.train.callbacks import Callback, CSVLog, EarlyStopping
 from chainrule.train.checkpoint import Asked, kept
 from chainrule.train.history import History, describe_record
 from chainrule.train.monitor import Monitor
-from chainrule.train.signals import Terminated, exit_code
+from chainrule.train.signals import Terminated, exit_code, uninterrupted
 
 RECORDS = 200
 """Of the monitor over a whole fit, for a report."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import platform
-import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -213,19 +212,3 @@ def find_model(model: Path) -> tuple[Path, Settings | None]:
             "numbers than it was trained on. Put the two of one run together, or train again."
         )
     return path, settings
-
-
-@contextlib.contextmanager
-def uninterrupted() -> Iterator[None]:
-    """A second Ctrl-C, or a SIGTERM after it, must not take what the first one left to save."""
-    try:
-        before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
-    except ValueError:
-        # Not the main thread: signals do not arrive here.
-        yield
-        return
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

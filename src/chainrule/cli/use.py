@@ -1,0 +1,80 @@
+"""`chainrule evaluate` and `chainrule info`: a finished run."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+from chainrule.cli.scores import tell
+from chainrule.errors import DataWarning
+from chainrule.runs import Run, load_run
+from chainrule.train.history import describe_record
+
+MOST_NAMES = 8
+"""Of columns or classes that one line shows."""
+
+
+def evaluate(folder: Path, data: str, engine: str, as_json: bool) -> None:
+    """Prints the metrics; what differs from the training data is told on standard error.  Raises DataError."""
+    run = load_run(folder, engine=engine)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", DataWarning)
+        evaluation = run.evaluate(data)
+    for warning in caught:
+        name, _, notes = str(warning.message).partition(": ")
+        tell(name, [notes.rstrip(".")])
+    print(json.dumps(evaluation.to_dict(), ensure_ascii=False) if as_json else evaluation)
+
+
+def info(folder: Path, as_json: bool) -> None:
+    """Prints what is known of the run.  Raises DataError."""
+    run = load_run(folder, engine="reference")
+    if as_json:
+        print(json.dumps(_facts(run), ensure_ascii=False, indent=1))
+        return
+    record = run.record
+    data = record.get("data") or {}
+    for key, value in (
+        ("data", data.get("name", run.options.get("data"))),
+        ("predicts", run.target),
+        ("classes", _some(run.classes)),
+        ("columns", _some(run.feature_names)),
+        ("epochs", len(run.history)),
+        ("last epoch", ", ".join(describe_record(run.history[-1])) if run.history else None),
+        ("ended", run.history.stopped),
+        ("result", _pairs(record.get("result"))),
+        ("options", _pairs(run.options)),
+        ("versions", _pairs(record.get("versions"))),
+    ):
+        if value not in (None, ""):
+            print(f"{key}: {value}")
+    print(run.network.summary())
+
+
+def _facts(run: Run) -> dict[str, Any]:
+    return {
+        "predicts": run.target,
+        "classes": run.classes,
+        "columns": run.feature_names,
+        "epochs": len(run.history),
+        "parameters": sum(array.size for array in run.network.parameters.values()),
+        "widths": run.network.spec.widths,
+        **run.record,
+    }
+
+
+def _some(names: tuple[str, ...] | None) -> str | None:
+    """ "3: setosa, versicolor, virginica"."""
+    if names is None:
+        return None
+    more = f", ... ({len(names) - MOST_NAMES} more)" if len(names) > MOST_NAMES else ""
+    return f"{len(names)}: {', '.join(names[:MOST_NAMES])}{more}"
+
+
+def _pairs(said: Any) -> str | None:
+    """ "epochs 40, batch_size 32"; only what is set."""
+    if not isinstance(said, dict):
+        return None if said is None else str(said)
+    return ", ".join(f"{key} {value}" for key, value in said.items() if value not in (None, [], ""))
