@@ -1,0 +1,125 @@
+"""How good predictions are, beside what they would be without a network, and how sure the number is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Metrics of predictions on m samples, each beside the same of a prediction that looks at no feature.
+
+        print(evaluation)                accuracy 0.9789 ± 0.0076 on 359 samples, ...
+        evaluation.metrics["accuracy"]
+
+    Classes: accuracy, balanced accuracy (the mean of each class's), and where there are probabilities log-loss and AUC
+    (of several classes the mean of each against the others); beside them, always the most frequent class.
+    Numbers: RMSE and MAE in the target's own unit and R²; beside them, always the mean.
+    """
+
+    samples: int
+    """m, those with a target."""
+    metrics: Mapping[str, float]
+    """By name."""
+    baseline: Mapping[str, float]
+    """The same of always the most frequent class, or always the mean, where they mean something there."""
+    deviation: float
+    """Of the first metric, by how its parts scatter over the samples; nan for a single sample."""
+    what: str
+    """What the baseline always says: "the most frequent class '3'" or "the mean 22.5"."""
+
+    @property
+    def main(self) -> str:
+        """The name of the metric that counts first."""
+        return next(iter(self.metrics))
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON-ready data."""
+        return {
+            "samples": self.samples,
+            "metrics": dict(self.metrics),
+            "deviation": {self.main: self.deviation},
+            "baseline": {"what": self.what, **self.baseline},
+        }
+
+    def __str__(self) -> str:
+        name, *others = self.metrics
+        sure = "" if math.isnan(self.deviation) else f" ± {shown(self.deviation)}"
+        many = f"{self.samples:,} sample{'' if self.samples == 1 else 's'}"
+        rest = "".join(f", {other} {shown(self.metrics[other])}" for other in others)
+        without = ", ".join(f"{key} {shown(value)}" for key, value in self.baseline.items())
+        return f"{name} {shown(self.metrics[name])}{sure} on {many}{rest}\nalways {self.what}: {without}"
+
+
+def of_classes(predicted: Array, probabilities: Array | None, truth: Array, names: tuple[str, ...]) -> Evaluation:
+    """Of predicted class numbers (m,), the probabilities (m, K) if there are any, and the true class numbers (m,)."""
+    m, right = len(truth), predicted == truth
+    counts = np.bincount(truth, minlength=len(names))
+    there = np.flatnonzero(counts)
+    accuracy, usual = float(right.mean()), int(counts.argmax())
+    metrics = {"accuracy": accuracy}
+    metrics["balanced accuracy"] = float(np.mean([right[truth == k].mean() for k in there]))
+    baseline = {"accuracy": float(counts[usual] / m), "balanced accuracy": 1 / len(there)}
+    if probabilities is not None:
+        chosen = probabilities[np.arange(m), truth].astype(np.float64)
+        metrics["log-loss"] = float(-np.log(np.maximum(chosen, np.finfo(np.float32).tiny)).mean())
+        parts = counts[there] / m
+        baseline["log-loss"] = float(-(parts * np.log(parts)).sum())
+        if len(there) > 1:
+            ones = there if len(names) > 2 else there[1:]
+            metrics["AUC"] = float(np.mean([area(probabilities[:, k], truth == k) for k in ones]))
+            baseline["AUC"] = 0.5
+    deviation = math.sqrt(accuracy * (1 - accuracy) / (m - 1)) if m > 1 else math.nan
+    return _evaluation(m, metrics, baseline, deviation, f"the most frequent class {names[usual]!r}")
+
+
+def of_numbers(predicted: Array, truth: Array) -> Evaluation:
+    """Of predicted numbers and the true ones, (m, outputs), in the target's unit; several outputs are taken together."""
+    m = len(truth)
+    y = truth.reshape(m, -1).astype(np.float64)
+    mean = y.mean(axis=0)
+    differences = y - predicted.reshape(y.shape)
+    errors, spread = np.square(differences), np.square(y - mean).mean(axis=0)
+    rmse = math.sqrt(float(errors.mean()))
+    metrics, baseline = {"RMSE": rmse}, {"RMSE": math.sqrt(float(spread.mean()))}
+    metrics["MAE"] = float(np.abs(differences).mean())
+    baseline["MAE"] = float(np.abs(y - mean).mean())
+    if (spread > 0).all():
+        metrics["R²"] = float(np.mean(1 - errors.mean(axis=0) / spread))
+        baseline["R²"] = 0.0
+    # That of the mean square, carried through the root: dRMSE = dMSE / (2 RMSE).
+    scatter = float(errors.mean(axis=1).std(ddof=1)) / math.sqrt(m) if m > 1 else math.nan
+    deviation = scatter / (2 * rmse) if rmse > 0 else math.nan
+    what = f"the mean {shown(float(mean[0]))}" if len(mean) == 1 else "the means"
+    return _evaluation(m, metrics, baseline, deviation, what)
+
+
+def area(scores: Array, positive: Array) -> float:
+    """The area under the ROC curve: how often a positive sample has the higher score of two, ties counted half."""
+    _, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    ends = np.cumsum(counts)
+    ranks = (ends - (counts - 1) / 2)[inverse]
+    ones = int(positive.sum())
+    above = float(ranks[positive].sum()) - ones * (ones + 1) / 2
+    return above / (ones * (len(positive) - ones))
+
+
+def shown(value: float) -> str:
+    """Four digits after the point, or four in all where that shows more or less than there is."""
+    plain = value == 0 or 1e-3 <= abs(value) < 1e4
+    return f"{value:.4f}" if plain else f"{value:,.0f}" if 1e4 <= abs(value) < 1e15 else f"{value:.4g}"
+
+
+def _evaluation(
+    m: int, metrics: dict[str, float], baseline: dict[str, float], deviation: float, what: str
+) -> Evaluation:
+    return Evaluation(m, MappingProxyType(metrics), MappingProxyType(baseline), deviation, what)
