@@ -1,0 +1,309 @@
+"""What is learned of each column of a table, and what a network is given of it: numbers, flags, categories.
+
+    number      (x - median) / (75 % - 25 % quantile), then z / √(1 + (z/3)²): the middle as it is, the far ends at 3;
+                missing: 0, and a flag that says so if training lacked any
+    category    two levels: a flag; more: a number for each level, by text; what training did not have is 0
+    time        its position, as a number, and where it goes round within the year, the week and the day, by sin and cos
+
+Sources: Holzmüller et al. 2024 (RealMLP) for the scaling.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chainrule.data.cells import PLAIN, Style
+from chainrule.tabular.frame import Frame
+
+Array = NDArray[Any]
+PIECES = 16
+"""Of a number, at most."""
+ROWS_A_PIECE = 20
+"""Training rows that a piece has at least."""
+MOST_LEVELS = 1000
+"""Levels of a category that are told apart, the commonest."""
+FEW_LEVELS = 50
+"""Up to so many are all told apart; of more only those that occur `OFTEN`."""
+OFTEN = 3
+NO_VALUE = "(missing)"
+"""What a category's level for "no value" is called."""
+_FAR = 3.0
+_DAY = 86_400_000_000
+_CYCLES = {"year": 365.2425 * _DAY, "week": 7.0 * _DAY, "day": 1.0 * _DAY}
+"""Microseconds once around."""
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """Numbers brought to about the same size, whatever their unit and however far their ends are."""
+
+    median: float
+    """Of the training data."""
+    scale: float
+    """Their 75 % less their 25 % quantile; half the range where that is 0."""
+
+    @classmethod
+    def of(cls, values: NDArray[np.float64]) -> Scaling | None:
+        """Of numbers without gaps, finite or not; None where all are the same."""
+        finite = values[np.isfinite(values)]
+        if not len(finite) or (finite.min() == finite.max() and len(finite) == len(values)):
+            return None
+        low, median, high = (float(q) for q in np.quantile(finite, [0.25, 0.5, 0.75]))
+        with np.errstate(over="ignore"):
+            scale = high - low or (float(finite.max()) - float(finite.min())) / 2 or 1.0
+        return cls(median, min(scale, float(np.finfo(np.float64).max)))
+
+    def apply(self, values: NDArray[np.float64]) -> NDArray[np.float32]:
+        """z / √(1 + (z/3)²) of z = (x - median) / scale; 0 where there is none."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            z = np.clip((values - self.median) / self.scale, -1e6, 1e6)
+        squeezed = z / np.sqrt(1 + np.square(z / _FAR))
+        return np.where(np.isnan(values), 0.0, squeezed).astype(np.float32)
+
+
+def edges_of(values: NDArray[np.float32]) -> tuple[float, ...]:
+    """The edges of the pieces that hold about as many of the values each, increasing; at least two."""
+    pieces = int(np.clip(len(values) // ROWS_A_PIECE, 1, PIECES))
+    different = np.unique(values)
+    if len(different) <= pieces:
+        chosen = different
+    else:
+        chosen = np.unique(np.quantile(values, np.linspace(0, 1, pieces + 1)).astype(np.float32))
+    edges = [float(e) for e in chosen]
+    return tuple(edges) if len(edges) > 1 else (edges[0], edges[0] + 1.0)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a network is given of a column, for m rows."""
+
+    numbers: Sequence[NDArray[np.float32]] = ()
+    """Each (m,)."""
+    flags: Sequence[NDArray[np.float32]] = ()
+    """Each (m,), -1, 0 or 1."""
+    categories: Sequence[NDArray[np.int32]] = ()
+    """Each (m,)."""
+    unseen: int = 0
+    """In how many rows there is a category that training did not have."""
+    gaps: int = 0
+    """In how many rows there is no value, where training never lacked one."""
+
+
+@dataclass(frozen=True)
+class NumberColumn:
+    """A column of numbers."""
+
+    tag: ClassVar[str] = "number"
+    name: str
+    """Of the column."""
+    scaling: Scaling
+    """To the inputs' size."""
+    edges: tuple[float, ...]
+    """Of its pieces, in the inputs' units."""
+    gaps: bool
+    """Whether training lacked some values; a flag says then where."""
+    style: Style = PLAIN
+    """How the training data wrote its numbers."""
+
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        """Names of the numbers that it becomes."""
+        return (self.name,)
+
+    @property
+    def pieces(self) -> tuple[tuple[float, ...], ...]:
+        """Their edges."""
+        return (self.edges,)
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """Names of its flags."""
+        return (f"{self.name} is missing",) if self.gaps else ()
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """Levels of the categories that it becomes."""
+        return ()
+
+    def parts(self, frame: Frame) -> Parts:
+        """Raises DataError for cells that are no numbers."""
+        values = frame.numbers(self.name, self.style)
+        missing = np.isnan(values)
+        flags = [np.where(missing, 1, -1).astype(np.float32)] if self.gaps else []
+        return Parts([self.scaling.apply(values)], flags, gaps=0 if self.gaps else int(missing.sum()))
+
+
+@dataclass(frozen=True)
+class CategoryColumn:
+    """A column of categories."""
+
+    tag: ClassVar[str] = "category"
+    name: str
+    """Of the column."""
+    levels: tuple[str, ...]
+    """By text; last, where training lacked some values, "(missing)"."""
+
+    @property
+    def flagged(self) -> bool:
+        """Whether it is a flag: two levels."""
+        return len(self.levels) == 2 and self.levels[1] != NO_VALUE
+
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        """None."""
+        return ()
+
+    @property
+    def pieces(self) -> tuple[tuple[float, ...], ...]:
+        """None."""
+        return ()
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """Its name, of two levels."""
+        return (self.name,) if self.flagged else ()
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """One more than its levels: 0 is what training did not have."""
+        return () if self.flagged else (len(self.levels) + 1,)
+
+    def parts(self, frame: Frame) -> Parts:
+        """A level's number counts from 1."""
+        texts = frame.texts(self.name)
+        place = {level: k + 1 for k, level in enumerate(self.levels)}
+        missing = place.get(NO_VALUE, 0) if self.levels[-1] == NO_VALUE else 0
+        table = np.array([*(place.get(word, 0) for word in texts.words), missing], dtype=np.int32)
+        codes = table[texts.codes]  # -1, no value, is the last
+        gone = texts.codes < 0
+        gaps = 0 if missing else int(gone.sum())
+        unseen = int(((codes == 0) & ~gone).sum())
+        if self.flagged:
+            return Parts((), [np.array([0, -1, 1], np.float32)[codes]], unseen=unseen, gaps=gaps)
+        return Parts((), (), [codes], unseen, gaps)
+
+
+@dataclass(frozen=True)
+class TimeColumn:
+    """A column of dates or times."""
+
+    tag: ClassVar[str] = "time"
+    name: str
+    """Of the column."""
+    scaling: Scaling
+    """Of its position, in microseconds from 1970."""
+    edges: tuple[float, ...]
+    """Of the pieces of its position."""
+    cycles: tuple[str, ...]
+    """Those that it goes around in: year, week, day."""
+    gaps: bool
+    """Whether training lacked some values."""
+
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        """Its position, and sin and cos of each cycle."""
+        return (self.name, *(f"{self.name}, {part} of the {c}" for c in self.cycles for part in ("sin", "cos")))
+
+    @property
+    def pieces(self) -> tuple[tuple[float, ...], ...]:
+        """Their edges."""
+        return (self.edges, *((-1.0, -0.5, 0.0, 0.5, 1.0) for _ in self.cycles for _ in range(2)))
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """Names of its flags."""
+        return (f"{self.name} is missing",) if self.gaps else ()
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """None."""
+        return ()
+
+    def parts(self, frame: Frame) -> Parts:
+        """Raises DataError for cells that are no dates or times."""
+        values = frame.time(self.name)
+        missing = np.isnat(values)
+        moments = microseconds(values)
+        numbers = [self.scaling.apply(moments)]
+        for cycle in self.cycles:
+            turn = 2 * np.pi * np.where(missing, 0, moments) / _CYCLES[cycle]
+            for part in (np.sin, np.cos):
+                numbers.append(np.where(missing, 0, part(turn)).astype(np.float32))
+        flags = [np.where(missing, 1, -1).astype(np.float32)] if self.gaps else []
+        return Parts(numbers, flags, gaps=0 if self.gaps else int(missing.sum()))
+
+
+Column = NumberColumn | CategoryColumn | TimeColumn
+
+
+def microseconds(values: NDArray[np.datetime64]) -> NDArray[np.float64]:
+    """From 1970; NaN where there is none."""
+    return np.where(np.isnat(values), np.nan, values.astype("datetime64[us]").astype(np.int64).astype(np.float64))
+
+
+def learn_number(frame: Frame, name: str) -> NumberColumn | str:
+    """The column, or why there is nothing in it to learn from."""
+    values = frame.numbers(name)
+    there = values[~np.isnan(values)]
+    gaps = len(there) < len(values)
+    if not len(there):
+        return "empty"
+    scaling = Scaling.of(there)
+    if scaling is None:
+        if not gaps:
+            return "constant"
+        scaling = Scaling(float(there[0]), 1.0)
+    if len(there) > FEW_LEVELS and not gaps and _counts_rows(there):
+        return "identifier"
+    return NumberColumn(name, scaling, edges_of(scaling.apply(there)), gaps, frame.style(name))
+
+
+def learn_category(frame: Frame, name: str, *, chosen: bool) -> CategoryColumn | str:
+    """The column, or why there is nothing in it to learn from; chosen: whether the user says that it is one."""
+    texts = frame.texts(name)
+    there = texts.codes >= 0
+    counts = np.bincount(texts.codes[there], minlength=len(texts.words))
+    words = [(word, int(n)) for word, n in zip(texts.words, counts, strict=True) if n]
+    gaps = not there.all()
+    if not words:
+        return "empty"
+    if len(words) == 1 and not gaps:
+        return "constant"
+    if len(words) > FEW_LEVELS:
+        if not chosen and 2 * len(words) > there.sum():
+            return "identifier" if len(words) == there.sum() else "texts"
+        words = sorted(((w, n) for w, n in words if n >= OFTEN), key=lambda pair: -pair[1])[:MOST_LEVELS]
+        if not words:
+            return "texts"
+    levels = sorted(word for word, _ in words)
+    return CategoryColumn(name, (*levels, *([NO_VALUE] if gaps else [])))
+
+
+def learn_time(frame: Frame, name: str) -> TimeColumn | str:
+    """The column, or why there is nothing in it to learn from."""
+    values = frame.time(name)
+    missing = np.isnat(values)
+    moments = microseconds(values[~missing])
+    if not len(moments):
+        return "empty"
+    scaling = Scaling.of(moments)
+    if scaling is None:
+        return "constant"
+    span = float(moments.max() - moments.min())
+    whole_days = bool((moments % _DAY == 0).all())
+    long = {"year": 0.25, "week": 1.0, "day": 0.25}
+    cycles = [c for c, turn in _CYCLES.items() if span >= long[c] * turn and not (c == "day" and whole_days)]
+    if "week" in cycles and whole_days and bool((moments % _CYCLES["week"] == moments[0] % _CYCLES["week"]).all()):
+        cycles.remove("week")
+    edges = edges_of(scaling.apply(moments))
+    return TimeColumn(name, scaling, edges, tuple(cycles), bool(missing.any()))
+
+
+def _counts_rows(values: NDArray[np.float64]) -> bool:
+    """Whether whole numbers only count the rows."""
+    return bool((np.diff(values) == 1).all()) and float(values[0]).is_integer()

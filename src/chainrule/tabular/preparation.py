@@ -1,0 +1,179 @@
+"""What is learned of a table's columns, once, and what networks are given of any table with those columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from chainrule.data.columns import joined, some
+from chainrule.errors import DataError, expected, shorten, unknown_name
+from chainrule.tabular.columns import Column, learn_category, learn_number, learn_time
+from chainrule.tabular.frame import Frame
+from chainrule.tabular.inputs import InputShape, TableInputs
+
+_WHY = {
+    "empty": "hold nothing",
+    "constant": "are the same in all rows",
+    "identifier": "tell every row apart and so say nothing about another one",
+    "texts": "hold too many different texts to be categories",
+}
+
+
+@dataclass(frozen=True)
+class Novelty:
+    """What in new data training did not have."""
+
+    unseen: tuple[tuple[str, int], ...] = ()
+    """Columns with categories that were not there, and in how many rows."""
+    gaps: tuple[tuple[str, int], ...] = ()
+    """Columns without a value in some rows, where training never lacked one, and in how many."""
+    extra: tuple[str, ...] = ()
+    """Columns that training did not have."""
+
+    def __str__(self) -> str:
+        parts = [f"{name!r}: {n:,} row{'' if n == 1 else 's'} of unseen categories" for name, n in self.unseen]
+        parts += [f"{name!r}: {n:,} row{'' if n == 1 else 's'} without a value" for name, n in self.gaps]
+        if self.extra:
+            parts.append(f"not used: {some(self.extra)}")
+        return "; ".join(parts)
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """The columns that were learned from, and how they become inputs."""
+
+    columns: tuple[Column, ...]
+    """In the table's order."""
+    names: tuple[str, ...]
+    """All columns of the table that was learned from, also those that are left out."""
+    named: bool
+    """Whether they are the data's own; of arrays the columns are matched by place."""
+    left_out: tuple[tuple[str, str], ...] = ()
+    """Columns that nothing is learned from, and why: empty, constant, identifier, texts."""
+
+    @property
+    def shape(self) -> InputShape:
+        """What networks have to know of the inputs."""
+        return InputShape(
+            numbers=tuple(name for c in self.columns for name in c.numbers),
+            edges=tuple(edges for c in self.columns for edges in c.pieces),
+            flags=tuple(name for c in self.columns for name in c.flags),
+            categories=tuple(c.name for c in self.columns if c.counts),
+            counts=tuple(n for c in self.columns for n in c.counts),
+        )
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was left out, a line for each kind."""
+        lines = []
+        for why, words in _WHY.items():
+            names = [name for name, reason in self.left_out if reason == why]
+            if names:
+                lines.append(f"left out, as they {words}: {some(names)}")
+        return tuple(lines)
+
+    def inputs(self, frame: Frame) -> tuple[TableInputs, Novelty]:
+        """The inputs of a table's rows, and what is new in them.
+
+        Raises DataError for columns that are not there, and cells that are not as in training; all in one message.
+        """
+        frame = self._matched(frame)
+        faults: list[str] = []
+        numbers, flags, categories = [], [], []
+        unseen, gaps = [], []
+        for column in self.columns:
+            try:
+                parts = column.parts(frame)
+            except DataError as fault:
+                faults.append(str(fault).rstrip(".") + ".")
+                continue
+            numbers += parts.numbers
+            flags += parts.flags
+            categories += parts.categories
+            unseen += [(column.name, parts.unseen)] if parts.unseen else []
+            gaps += [(column.name, parts.gaps)] if parts.gaps else []
+        if faults:
+            raise DataError(shorten(f"{frame.source}: {joined(faults)}"))
+        m = len(frame)
+        inputs = TableInputs(_beside(numbers, m, np.float32), _beside(flags, m, np.float32),
+                             _beside(categories, m, np.int32))  # fmt: skip
+        extra = tuple(name for name in frame.names if name not in self.names) if self.named and frame.named else ()
+        return inputs, Novelty(tuple(unseen), tuple(gaps), extra)
+
+    def _matched(self, frame: Frame) -> Frame:
+        """The frame with the names that were learned."""
+        if frame.named and self.named:
+            absent = [c.name for c in self.columns if c.name not in frame.names]
+            if absent:
+                raise DataError(
+                    f"{frame.source} lacks the column{'s' if len(absent) > 1 else ''} {some(absent)} of the data that "
+                    f"were fitted. There are: {some(frame.names)}."
+                )
+            return frame
+        if len(frame.names) != len(self.names):
+            raise DataError(expected(frame.source, f"a table of {len(self.names)} columns", f"{len(frame.names)}"))
+        return frame.renamed(self.names)
+
+
+def learn(frame: Frame, categorical_features: Any = "from_dtype") -> Preparation:
+    """What there is to learn of each column.
+
+    categorical_features: "from_dtype" for those that hold texts, truth values or declared categories; or names, places
+    or a mask of the columns that are categories, whatever they hold.
+    Raises DataError with all faults of the table; for a table with nothing to learn from; SpecError-like for names that
+    are not there.
+    """
+    chosen = _chosen(frame, categorical_features)
+    columns: list[Column] = []
+    left_out: list[tuple[str, str]] = []
+    faults: list[str] = []
+    for name in frame.names:
+        try:
+            kind = "text" if name in chosen else frame.kind(name)
+            if kind == "time":
+                learned: Column | str = learn_time(frame, name)
+            elif kind == "text":
+                learned = learn_category(frame, name, chosen=name in chosen or name in frame.declared)
+            else:
+                learned = learn_number(frame, name)
+        except DataError as fault:
+            faults.append(str(fault).rstrip(".") + ".")
+            continue
+        if isinstance(learned, str):
+            left_out.append((name, learned))
+        else:
+            columns.append(learned)
+    if faults:
+        raise DataError(shorten(f"{frame.source}: {joined(faults)}"))
+    return Preparation(tuple(columns), frame.names, frame.named, tuple(left_out))
+
+
+def _chosen(frame: Frame, given: Any) -> frozenset[str]:
+    """The columns that are said to be categories."""
+    if given is None or (isinstance(given, str) and given == "from_dtype"):
+        return frozenset()
+    items = [given] if isinstance(given, str) else list(given)
+    if all(isinstance(item, bool | np.bool_) for item in items) and items:
+        if len(items) != len(frame.names):
+            raise DataError(expected("categorical_features", f"a mask of {len(frame.names)} columns", len(items)))
+        return frozenset(name for name, is_one in zip(frame.names, items, strict=True) if is_one)
+    names = []
+    for item in items:
+        if isinstance(item, int | np.integer) and not isinstance(item, bool):
+            if not -len(frame.names) <= item < len(frame.names):
+                raise DataError(expected("categorical_features", f"places below {len(frame.names)}", int(item)))
+            names.append(frame.names[item])
+        elif item in frame.names:
+            names.append(str(item))
+        else:
+            raise DataError(f"categorical_features: {unknown_name('column', str(item), frame.names)}")
+    return frozenset(names)
+
+
+def _beside(columns: Iterable[Any], m: int, dtype: Any) -> Any:
+    """Columns (m,) as a matrix (m, n), n = 0 as well."""
+    listed = list(columns)
+    return np.stack(listed, axis=1).astype(dtype, copy=False) if listed else np.zeros((m, 0), dtype)
