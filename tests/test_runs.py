@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from chainrule.runs.metrics import area, of_classes, of_numbers
 from sklearn.metrics import balanced_accuracy_score, log_loss, mean_absolute_error, r2_score, roc_auc_score
 
 import chainrule as cr
 from chainrule.cli import main
+from chainrule.runs.metrics import area, of_classes, of_numbers
 
 WORDS = ["--engine", "reference", "--hidden", "8", "--epochs", "12"]
 

@@ -83,7 +83,7 @@ def of_classes(predicted: Array, probabilities: Array | None, truth: Array, name
 
 
 def of_numbers(predicted: Array, truth: Array) -> Evaluation:
-    """Of predicted numbers and the true ones, (m, outputs), in the target's unit; several outputs are taken together."""
+    """Of predicted numbers and the true ones, (m, outputs), in the target's unit; several outputs count as one."""
     m = len(truth)
     y = truth.reshape(m, -1).astype(np.float64)
     mean = y.mean(axis=0)

@@ -232,8 +232,7 @@ class TimeColumn:
         numbers = [self.scaling.apply(moments)]
         for cycle in self.cycles:
             turn = 2 * np.pi * np.where(missing, 0, moments) / _CYCLES[cycle]
-            for part in (np.sin, np.cos):
-                numbers.append(np.where(missing, 0, part(turn)).astype(np.float32))
+            numbers += [np.where(missing, 0, part(turn)).astype(np.float32) for part in (np.sin, np.cos)]
         flags = [np.where(missing, 1, -1).astype(np.float32)] if self.gaps else []
         return Parts(numbers, flags, gaps=0 if self.gaps else int(missing.sum()))
 

@@ -1,7 +1,7 @@
 """A table's columns, whatever they come in: pandas, polars, pyarrow, NumPy, lists, dictionaries, files of text.
 
-How they are asked is a library's work (narwhals); what a text says (a number, nothing, a date) is judged as for files, in
-`data.cells` and `data.columns`, so that a frame and the CSV file of it give the same.
+How they are asked is a library's work (narwhals); what a text says (a number, nothing, a date) is judged as for files,
+in `data.cells` and `data.columns`, so that a frame and the CSV file of it give the same.
 """
 
 from __future__ import annotations

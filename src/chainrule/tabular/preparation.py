@@ -82,8 +82,11 @@ class Preparation:
         """
         frame = self._matched(frame)
         faults: list[str] = []
-        numbers, flags, categories = [], [], []
-        unseen, gaps = [], []
+        numbers: list[Any] = []
+        flags: list[Any] = []
+        categories: list[Any] = []
+        unseen: list[tuple[str, int]] = []
+        gaps: list[tuple[str, int]] = []
         for column in self.columns:
             try:
                 parts = column.parts(frame)
@@ -123,8 +126,8 @@ def learn(frame: Frame, categorical_features: Any = "from_dtype") -> Preparation
 
     categorical_features: "from_dtype" for those that hold texts, truth values or declared categories; or names, places
     or a mask of the columns that are categories, whatever they hold.
-    Raises DataError with all faults of the table; for a table with nothing to learn from; SpecError-like for names that
-    are not there.
+    Raises DataError with all faults of the table; and for categorical_features that are not
+    there.
     """
     chosen = _chosen(frame, categorical_features)
     columns: list[Column] = []
