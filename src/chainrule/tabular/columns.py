@@ -34,8 +34,8 @@ NO_VALUE = "(missing)"
 """What a category's level for "no value" is called."""
 _FAR = 3.0
 _DAY = 86_400_000_000
-_CYCLES = {"year": 365.2425 * _DAY, "week": 7.0 * _DAY, "day": 1.0 * _DAY}
-"""Microseconds once around."""
+CYCLES = {"year": 365.2425 * _DAY, "week": 7.0 * _DAY, "day": 1.0 * _DAY}
+"""What a time goes round in, by the microseconds of once around."""
 
 
 @dataclass(frozen=True)
@@ -231,7 +231,7 @@ class TimeColumn:
         moments = microseconds(values)
         numbers = [self.scaling.apply(moments)]
         for cycle in self.cycles:
-            turn = 2 * np.pi * np.where(missing, 0, moments) / _CYCLES[cycle]
+            turn = 2 * np.pi * np.where(missing, 0, moments) / CYCLES[cycle]
             numbers += [np.where(missing, 0, part(turn)).astype(np.float32) for part in (np.sin, np.cos)]
         flags = [np.where(missing, 1, -1).astype(np.float32)] if self.gaps else []
         return Parts(numbers, flags, gaps=0 if self.gaps else int(missing.sum()))
@@ -296,8 +296,8 @@ def learn_time(frame: Frame, name: str) -> TimeColumn | str:
     span = float(moments.max() - moments.min())
     whole_days = bool((moments % _DAY == 0).all())
     long = {"year": 0.25, "week": 1.0, "day": 0.25}
-    cycles = [c for c, turn in _CYCLES.items() if span >= long[c] * turn and not (c == "day" and whole_days)]
-    if "week" in cycles and whole_days and bool((moments % _CYCLES["week"] == moments[0] % _CYCLES["week"]).all()):
+    cycles = [c for c, turn in CYCLES.items() if span >= long[c] * turn and not (c == "day" and whole_days)]
+    if "week" in cycles and whole_days and bool((moments % CYCLES["week"] == moments[0] % CYCLES["week"]).all()):
         cycles.remove("week")
     edges = edges_of(scaling.apply(moments))
     return TimeColumn(name, scaling, edges, tuple(cycles), bool(missing.any()))

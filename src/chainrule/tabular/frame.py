@@ -163,12 +163,13 @@ def read_frame(data: Any, source: str = "X") -> Frame:
     if isinstance(data, Table):
         return Frame(data, names=tuple(data.columns))
     if isinstance(data, Mapping):
-        return _frame(source, {str(name): np.asarray(values) for name, values in data.items()}, _of_array)
-    frame = nw.from_native(data, eager_only=True, pass_through=True)
-    if isinstance(frame, nw.DataFrame):
-        return _of_frame(frame, data, source)
+        return _frame(source, {str(name): _column(values) for name, values in data.items()}, _of_array)
     if hasattr(data, "collect") and hasattr(data, "collect_schema"):
         raise DataError(f"{source}: is a lazy frame; collect it first.")
+    _refuse_twice(list(map(str, getattr(data, "columns", ()))) if frames.is_frame(data) else [], source)
+    frame = nw.from_native(data, eager_only=True, pass_through=True)
+    if isinstance(frame, nw.DataFrame):
+        return _of_frame(frame, source)
     return _of_rows(data, source)
 
 
@@ -187,16 +188,29 @@ def _of_rows(data: Any, source: str) -> Frame:
     return _frame(source, columns, _of_array, named=False)
 
 
+def _column(values: Any) -> Array:
+    """One column of a dictionary of columns."""
+    if isinstance(values, np.ndarray) and values.ndim == 1:
+        return values
+    cells = list(values)
+    plain = all(isinstance(cell, int | float | np.number) and not isinstance(cell, bool) for cell in cells)
+    return np.asarray(cells) if plain else _objects(cells)
+
+
 def _objects(values: list[Any]) -> Array:
     array = np.empty(len(values), dtype=object)
     array[:] = values
     return array
 
 
-def _of_frame(frame: nw.DataFrame[Any], data: Any, source: str) -> Frame:
-    names = [str(name) for name in frame.columns]
+def _refuse_twice(names: list[str], source: str) -> None:
     if twice := sorted({repr(name) for name in names if names.count(name) > 1}):
         raise DataError(f"{source} has {', '.join(twice[:5])} more than once among its columns. Name each once.")
+
+
+def _of_frame(frame: nw.DataFrame[Any], source: str) -> Frame:
+    names = [str(name) for name in frame.columns]
+    _refuse_twice(names, source)
     series = {name: frame[given] for name, given in zip(names, frame.columns, strict=True)}
     return _frame(source, series, _of_series)
 

@@ -14,12 +14,13 @@ from chainrule.tabular.columns import Column, learn_category, learn_number, lear
 from chainrule.tabular.frame import Frame
 from chainrule.tabular.inputs import InputShape, TableInputs
 
-_WHY = {
+REASONS = {
     "empty": "hold nothing",
     "constant": "are the same in all rows",
     "identifier": "tell every row apart and so say nothing about another one",
     "texts": "hold too many different texts to be categories",
 }
+"""Why a column is left out, and the words for it."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,18 @@ class Novelty:
         if self.extra:
             parts.append(f"not used: {some(self.extra)}")
         return "; ".join(parts)
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the parts of a column stand among the inputs."""
+
+    numbers: slice
+    """Among the numbers."""
+    flags: slice
+    """Among the flags."""
+    categories: slice
+    """Among the categories."""
 
 
 @dataclass(frozen=True)
@@ -66,10 +79,21 @@ class Preparation:
         )
 
     @property
+    def places(self) -> dict[str, Places]:
+        """Where each column's parts stand among the inputs."""
+        places: dict[str, Places] = {}
+        n = b = c = 0
+        for column in self.columns:
+            ends = n + len(column.numbers), b + len(column.flags), c + len(column.counts)
+            places[column.name] = Places(slice(n, ends[0]), slice(b, ends[1]), slice(c, ends[2]))
+            n, b, c = ends
+        return places
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What was left out, a line for each kind."""
         lines = []
-        for why, words in _WHY.items():
+        for why, words in REASONS.items():
             names = [name for name, reason in self.left_out if reason == why]
             if names:
                 lines.append(f"left out, as they {words}: {some(names)}")

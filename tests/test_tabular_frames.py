@@ -1,0 +1,256 @@
+"""Tables as they come: every kind of frame reads alike, what is learned of each column, what is refused and told."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import chainrule as cr
+from chainrule.tabular.frame import read_frame
+from chainrule.tabular.inputs import TableInputs
+from chainrule.tabular.kept import preparation_from_dict, preparation_to_dict
+from chainrule.tabular.preparation import Preparation, learn
+
+DAY = datetime.datetime(2024, 1, 31)
+
+
+def people(m: int = 120, seed: int = 0) -> dict[str, list[Any]]:
+    """Columns of each kind, with gaps."""
+    rng = np.random.default_rng(seed)
+    gaps = rng.random((m, 3)) < 0.1
+
+    def some(k: int, values: Any) -> list[Any]:
+        return [None if gap else value for gap, value in zip(gaps[:, k], values, strict=True)]
+
+    return {
+        "age": rng.integers(18, 80, m).tolist(),
+        "pay": some(0, np.exp(rng.normal(8, 2, m)).tolist()),
+        "job": some(1, rng.choice(["cook", "nurse", "pilot"], m).tolist()),
+        "member": (rng.random(m) < 0.3).tolist(),
+        "town": rng.choice(["Rome", "Oslo"], m).tolist(),
+        "since": some(2, [DAY + datetime.timedelta(hours=h) for h in rng.integers(0, 20_000, m).tolist()]),
+        "always": [7] * m,
+        "nothing": [None] * m,
+        "number": list(range(100, 100 + m)),
+        "note": [f"text {k} {rng.integers(1e9)}" for k in range(m)],
+    }  # fmt: skip
+
+
+def ways(columns: dict[str, list[Any]], folder: Path) -> dict[str, Any]:
+    """The same table as everything that it may come in."""
+    frame = pd.DataFrame(columns)
+    frame.to_csv(folder / "table.csv", index=False)
+    return {
+        "pandas": frame,
+        "pandas, nullable": frame.convert_dtypes(),
+        "pandas, another index": frame.set_index(pd.Index(np.arange(len(frame))[::-1] * 3, name="age")),
+        "polars": pl.DataFrame(columns),
+        "pyarrow": pa.table(columns),
+        "dictionary": columns,
+        "records": [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)],
+        "csv": folder / "table.csv",
+    }
+
+
+def arrays(inputs: TableInputs) -> tuple[bytes, bytes, bytes]:
+    return inputs.numbers.tobytes(), inputs.flags.tobytes(), inputs.categories.tobytes()
+
+
+def test_all_kinds_of_frames_give_the_same_bits(tmp_path: Path) -> None:
+    tables, new = ways(people(), tmp_path), people(30, seed=1)
+    (tmp_path / "new").mkdir()
+    answers = set()
+    for name, table in tables.items():
+        preparation = learn(read_frame(table))
+        saved = json.loads(json.dumps(preparation_to_dict(preparation)))
+        assert preparation_from_dict(saved) == preparation
+        again = [arrays(preparation.inputs(read_frame(t))[0]) for t in ways(new, tmp_path / "new").values()]
+        assert len(set(again)) == 1, name
+        answers.add((json.dumps(saved), again[0], arrays(preparation.inputs(read_frame(table))[0])))
+    assert len(answers) == 1
+
+
+def test_what_is_learned_of_each_column() -> None:
+    columns = people()
+    preparation = learn(read_frame(columns))
+    shape = preparation.shape
+    inputs, novelty = preparation.inputs(read_frame(columns))
+    cycles = [f"since, {part} of the {cycle}" for cycle in ("year", "week", "day") for part in ("sin", "cos")]
+    assert shape.numbers == ("age", "pay", "since", *cycles) and shape.categories == ("job",) and shape.counts == (5,)
+    assert shape.flags == ("pay is missing", "member", "town", "since is missing") and not str(novelty)
+    assert dict(preparation.left_out) == {
+        "always": "constant", "nothing": "empty", "number": "identifier", "note": "identifier",
+    }  # fmt: skip
+    assert len(preparation.notes) == 3 and "'note'" in " ".join(preparation.notes)
+    assert np.isfinite(inputs.numbers).all() and np.abs(inputs.numbers).max() <= 3
+    assert set(np.unique(inputs.flags)) == {-1, 1} and set(np.unique(inputs.categories)) == {1, 2, 3, 4}
+    age = np.array(columns["age"], float)
+    z = (age - np.median(age)) / np.subtract(*np.quantile(age, [0.75, 0.25]))
+    np.testing.assert_allclose(inputs.numbers[:, 0], z / np.sqrt(1 + (z / 3) ** 2), rtol=1e-6)
+    for values, edges in zip(inputs.numbers.T, shape.edges, strict=True):
+        assert len(edges) >= 2 and (np.diff(edges) > 0).all() and edges[0] <= values.min() + 1
+    assert preparation.places["since"].numbers == slice(2, 9) and preparation.places["town"].flags == slice(2, 3)
+
+
+def test_new_data_by_name_and_what_is_new_in_them() -> None:
+    preparation = learn(read_frame(people()))
+    new = people(20, seed=2)
+    expected = arrays(preparation.inputs(read_frame(new))[0])
+    turned = {name: new[name] for name in reversed(new)} | {"more": [1] * 20}
+    inputs, novelty = preparation.inputs(read_frame(turned))
+    assert arrays(inputs) == expected and novelty.extra == ("more",)
+    new["job"][3] = "baker"
+    new["age"][:2] = [None, None]
+    inputs, novelty = preparation.inputs(read_frame(new))
+    assert novelty.unseen == (("job", 1),) and novelty.gaps == (("age", 2),) and inputs.categories[3, 0] == 0
+    assert inputs.numbers[0, 0] == 0 and "unseen" in str(novelty) and "without a value" in str(novelty)
+    ordered = pd.Categorical(new["job"], categories=["pilot", "baker", "nurse", "cook"])
+    assert arrays(preparation.inputs(read_frame(pd.DataFrame(new).assign(job=ordered)))[0]) == arrays(inputs)
+
+
+def test_categories_by_choice() -> None:
+    X = np.column_stack([np.arange(90) % 4, np.arange(90) / 7])
+    assert learn(read_frame(X)).shape.counts == ()
+    for chosen in ([0], [True, False], ["x0"], (np.int64(-2),)):
+        assert learn(read_frame(X), chosen).shape.counts == (5,)
+    frame = pd.DataFrame({"k": pd.Categorical([3, 1, 2] * 20), "v": np.arange(60.0) % 7})
+    assert learn(read_frame(frame)).shape.categories == ("k",)
+    for wrong, words in ((["y"], "unknown column|no column|'y'"), ([5], "below 2"), ([True], "mask of 2")):
+        with pytest.raises(cr.DataError, match=words):
+            learn(read_frame(X), wrong)
+
+
+def test_many_levels() -> None:
+    rng = np.random.default_rng(0)
+    codes = [f"c{k}" for k in rng.zipf(1.3, 4000) % 900]
+    column = learn(read_frame({"code": codes, "v": rng.normal(size=4000).tolist()}))
+    (count,) = column.shape.counts
+    often = sum(codes.count(c) >= 3 for c in set(codes))
+    inputs, novelty = column.inputs(read_frame({"code": codes, "v": [0.0] * 4000}))
+    assert count == often + 1 and 0 < (inputs.categories == 0).mean() < 0.5 and novelty.unseen
+
+
+def test_extreme_numbers() -> None:
+    rng = np.random.default_rng(0)
+    huge = rng.normal(size=200) * 3e307
+    columns = {"huge": huge, "tiny": rng.normal(size=200) * 1e-310, "heavy": np.exp(rng.normal(0, 40, 200)),
+               "infinite": np.where(np.arange(200) % 50, rng.normal(size=200), np.inf),
+               "rare": np.where(np.arange(200) % 100, 0.0, 5.0)}  # fmt: skip
+    preparation = learn(read_frame(columns))
+    numbers = preparation.inputs(read_frame(columns))[0].numbers
+    assert preparation.shape.numbers == tuple(columns) and np.isfinite(numbers).all() and np.abs(numbers).max() <= 3
+    assert (np.ptp(numbers, axis=0) > 0.5).all()
+
+
+def test_faults_come_together() -> None:
+    bad = {"a": [1, 2, [3]], "b": [1j, 2, 3], "c": [1.0, 2.0, 3.0]}
+    with pytest.raises(cr.DataError) as caught:
+        read_frame(bad)
+    assert "'a'" in str(caught.value) and "'b'" in str(caught.value)
+    damaged = {"x": [*map(str, range(30)), "oops"], "y": [*(f"{k}.5" for k in range(30)), "?!"], "z": list(range(31))}
+    with pytest.raises(cr.DataError, match=r"'oops' .row 30.*'x'.*'y'"):
+        learn(read_frame(damaged))
+    preparation = learn(read_frame(people()))
+    lacking = {name: cells for name, cells in people(5, 1).items() if name not in ("age", "town")}
+    with pytest.raises(cr.DataError, match="lacks the columns 'age', 'town'"):
+        preparation.inputs(read_frame(lacking))
+    wrong = people(5, 1) | {"age": ["x", "y", "z", "u", "v"], "since": ["soon"] * 5}
+    with pytest.raises(cr.DataError, match=r"'age'.*'since'"):
+        preparation.inputs(read_frame(wrong))
+    for data, words in (
+        (np.zeros(3), "a table"), (np.zeros((3, 0)), "a table"), (pl.DataFrame({"a": [1]}).lazy(), "collect it"),
+        (pd.DataFrame([[1, 2]], columns=["a", "a"]), "more than once"), ({"a": [1], "b": [1, 2]}, "differ in length"),
+    ):  # fmt: skip
+        with pytest.raises(cr.DataError, match=words):
+            read_frame(data)
+
+
+def test_what_is_no_preparation_is_not_read() -> None:
+    good = json.loads(json.dumps(preparation_to_dict(learn(read_frame(people())))))
+    for change in (
+        lambda d: d["columns"][0].update(kind="picture"),
+        lambda d: d["columns"][0].update(edges=[1.0, 0.0]),
+        lambda d: d["columns"][0]["scaling"].update(scale=0.0),
+        lambda d: d["columns"][0].update(name="other"),
+        lambda d: d["names"].append("age"),
+        lambda d: d.pop("named"),
+        lambda d: d["left_out"][0].update(why="bored"),
+    ):
+        damaged = json.loads(json.dumps(good))
+        change(damaged)
+        with pytest.raises(cr.DataError):
+            preparation_from_dict(damaged)
+
+
+CELLS = {
+    "floats": st.floats(allow_nan=True, allow_infinity=True) | st.none(),
+    "small": st.integers(-3, 3) | st.none(),
+    "whole": st.integers(-(2**53), 2**53),
+    "texts": st.sampled_from(["a", "b", "c d", "É", "x,y", 'say "so"']) | st.none(),
+    "truth": st.booleans() | st.none(),
+    "times": st.datetimes(datetime.datetime(1700, 1, 1), datetime.datetime(2200, 1, 1)) | st.none(),
+}
+
+
+@st.composite
+def tables(draw: st.DrawFn) -> dict[str, list[Any]]:
+    """Columns of some kinds, as hostile as their kinds allow."""
+    m = draw(st.integers(1, 25))
+    kinds = draw(st.lists(st.sampled_from(sorted(CELLS)), min_size=1, max_size=4))
+    names = draw(st.permutations(["a", "b b", "ç", "1", "none", "x0"]))
+    return {n: draw(st.lists(CELLS[k], min_size=m, max_size=m)) for n, k in zip(names, kinds, strict=False)}
+
+
+def outcome(table: Any, new: Any) -> Any:
+    """What is learned and made of new data, or that it is refused."""
+    try:
+        preparation = learn(read_frame(table))
+        return preparation, arrays(preparation.inputs(read_frame(new))[0])
+    except cr.DataError:
+        return "refused"
+
+
+def hostile(columns: dict[str, list[Any]], seed: int) -> None:
+    order = np.random.default_rng(seed).permutation(len(next(iter(columns.values()))))
+    frame = pd.DataFrame(columns)
+    before = frame.copy(deep=True)
+    first = outcome(frame, frame)
+    assert first == outcome(frame.convert_dtypes(), frame) == outcome(frame[frame.columns[::-1]][frame.columns], frame)
+    pd.testing.assert_frame_equal(frame, before)
+    if first == "refused":
+        return
+    preparation: Preparation = first[0]
+    inputs = preparation.inputs(read_frame(frame))[0]
+    assert np.isfinite(inputs.numbers).all() and np.abs(inputs.numbers).max(initial=0) <= 3
+    assert all(
+        (c >= 0).all() and (c < n).all() for c, n in zip(inputs.categories.T, preparation.shape.counts, strict=True)
+    )
+    mixed = preparation.inputs(read_frame(frame.iloc[order]))[0]
+    assert arrays(mixed) == arrays(inputs.of(order))
+    assert preparation_from_dict(json.loads(json.dumps(preparation_to_dict(preparation)))) == preparation
+
+
+QUICK = settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+
+
+@given(tables(), st.integers(0, 99))
+@QUICK
+def test_hostile_frames(columns: dict[str, list[Any]], seed: int) -> None:
+    hostile(columns, seed)
+
+
+@pytest.mark.long
+@given(tables(), st.integers(0, 99))
+@settings(QUICK, max_examples=3000, derandomize=False)
+def test_many_hostile_frames(columns: dict[str, list[Any]], seed: int) -> None:
+    hostile(columns, seed)
