@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -72,6 +72,50 @@ class Style:
         sign, _, body = _parts(cell)
         digits = body.replace(self.group, "") if self.group else body
         return float(sign + digits.replace(self.decimal, "."))
+
+
+class CodedCells(Sequence[str]):
+    """The cells of a column, each different one kept once; reads as the list of them, and is judged much faster."""
+
+    codes: NDArray[np.int64]
+    """(m,) which of `words` is a row's."""
+    words: tuple[str, ...]
+    """The different cells, all of which occur, in the order of their first appearance; "" is a missing one."""
+
+    def __init__(self, codes: NDArray[np.int64], words: Sequence[str]) -> None:
+        """words: any texts, some of them perhaps the same or in no row."""
+        place: dict[str, int] = {}
+        merged = np.array([place.setdefault(word, len(place)) for word in words], dtype=np.int64)
+        codes = merged[codes] if len(words) else codes
+        first = np.full(len(place), len(codes), dtype=np.int64)
+        first[codes[::-1]] = np.arange(len(codes))[::-1]  # of several writes to a place the last stays
+        order = np.argsort(first, kind="stable")[: int((first < len(codes)).sum())]
+        rank = np.full(len(place), -1, dtype=np.int64)
+        rank[order] = np.arange(len(order))
+        distinct = list(place)
+        self.codes, self.words = rank[codes] if len(codes) else codes, tuple(distinct[k] for k in order.tolist())
+
+    @classmethod
+    def of(cls, cells: Sequence[str]) -> CodedCells:
+        """Of texts one by one."""
+        place: dict[str, int] = {}
+        codes = np.fromiter((place.setdefault(cell, len(place)) for cell in cells), np.int64, len(cells))
+        return cls(codes, tuple(place))
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def __iter__(self) -> Iterator[str]:
+        return map(self.words.__getitem__, self.codes.tolist())
+
+    def __getitem__(self, row: Any) -> Any:
+        if isinstance(row, slice):
+            return [self.words[code] for code in self.codes[row].tolist()]
+        return self.words[self.codes[row]]
+
+    def take(self, rows: NDArray[np.int64]) -> CodedCells:
+        """These rows."""
+        return CodedCells(self.codes[rows], self.words)
 
 
 PLAIN = Style()
@@ -147,9 +191,16 @@ class Verdict:
 
 def count(cells: Iterable[str]) -> dict[str, int]:
     """How often each text occurs, in the order of first appearance."""
+    if isinstance(cells, CodedCells):
+        return dict(zip(cells.words, np.bincount(cells.codes, minlength=len(cells.words)).tolist(), strict=True))
     from collections import Counter
 
     return dict(Counter(cells))
+
+
+def different_cells(cells: Iterable[str]) -> Iterable[str]:
+    """Each text once, in the order of first appearance."""
+    return cells.words if isinstance(cells, CodedCells) else dict.fromkeys(cells)
 
 
 def judge(counts: Mapping[str, int]) -> Verdict:
@@ -259,6 +310,9 @@ def _readings(whole: list[Style], present: Sequence[str]) -> Iterable[Style]:
 
 def plain_numbers(cells: Sequence[str]) -> NDArray[np.float64] | None:
     """The numbers of a column where all cells are plain ones and none is a code: the usual case, at C's speed."""
+    if isinstance(cells, CodedCells):
+        values = plain_numbers(cells.words)
+        return None if values is None else values[cells.codes]
     text = "\n".join(cells)
     if not text.isascii() or text.encode().translate(None, _PLAIN_BYTES):
         return None
@@ -279,6 +333,8 @@ def _has_codes(text: str, longest: int) -> bool:
 
 def as_numbers(cells: Sequence[str], style: Style) -> NDArray[np.float64]:
     """The cells as numbers of that style; NaN where a cell is missing or no such number."""
+    if isinstance(cells, CodedCells):
+        return as_numbers(cells.words, style)[cells.codes]
     different = dict.fromkeys(cells)
     if len(different) > _SAMPLE and MISSING.isdisjoint(different) and _all_fit(cells, style):
         text = "\n".join(cells).translate(_OTHER_MARKS).replace(style.group, "").replace(style.decimal, ".")
@@ -292,6 +348,9 @@ def as_texts(cells: Sequence[str]) -> Texts:
 
     Among codes of two capital letters NA is one of them, not a missing value: Namibia, North America.
     """
+    if isinstance(cells, CodedCells):
+        once = as_texts(cells.words)
+        return Texts(once.codes[cells.codes], once.words)
     different = dict.fromkeys(cells)
     words = [cell for cell in different if cell not in MISSING]
     if "NA" in different and words and all(len(word) == 2 and word.isalpha() and word.isupper() for word in words):

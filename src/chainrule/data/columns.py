@@ -19,6 +19,7 @@ from chainrule.data.cells import (
     FEW_NUMBERS,
     MISSING,
     PLAIN,
+    CodedCells,
     Numbers,
     Style,
     Texts,
@@ -26,6 +27,7 @@ from chainrule.data.cells import (
     as_numbers,
     as_texts,
     count,
+    different_cells,
     fits,
     is_code,
     judge,
@@ -158,9 +160,9 @@ class Survey:
             "thousands, and the other cells fit both. Write numbers with a decimal point and nothing between thousands."
         )
 
-    def _by_delimiter(self, verdict: Verdict, cells: list[str]) -> Style | None:
+    def _by_delimiter(self, verdict: Verdict, cells: Sequence[str]) -> Style | None:
         """Semicolons stand between cells where commas stand in numbers, and quoted commas between thousands."""
-        if self.table.delimiter == ";" and all("," in cell for cell in cells if cell not in MISSING):
+        if self.table.delimiter == ";" and all("," in cell for cell in different_cells(cells) if cell not in MISSING):
             return settle(verdict, True)
         if self.table.delimiter == ",":
             return settle(verdict, False)
@@ -336,7 +338,7 @@ def _no_categories(columns: Mapping[str, str]) -> str:
     )
 
 
-def texts_of(cells: Cells) -> list[str]:
+def texts_of(cells: Cells) -> Sequence[str]:
     """Cells as texts; whole numbers of a frame print without a point, and a missing one is ""."""
     if not isinstance(cells, np.ndarray):
         return cells
@@ -350,8 +352,11 @@ def label(value: Any) -> str:
     return str(value)
 
 
-def _plain(cells: list[str]) -> NDArray[np.float64] | None:
+def _plain(cells: Sequence[str]) -> NDArray[np.float64] | None:
     """The numbers of a column where all that is not missing is a plain number, and something is."""
+    if isinstance(cells, CodedCells):
+        once = _plain(cells.words)
+        return None if once is None else once[cells.codes]
     values = plain_numbers(cells)
     if values is not None:
         return values
@@ -364,8 +369,8 @@ def _plain(cells: list[str]) -> NDArray[np.float64] | None:
     return values
 
 
-def _all_of(cells: list[str], style: Style) -> bool:
-    return all(fits(cell, style) for cell in dict.fromkeys(cells) if cell not in MISSING)
+def _all_of(cells: Sequence[str], style: Style) -> bool:
+    return all(fits(cell, style) for cell in different_cells(cells) if cell not in MISSING)
 
 
 def _has_fractions(cells: Cells) -> bool:
@@ -375,10 +380,11 @@ def _has_fractions(cells: Cells) -> bool:
 
 def _may_be_thousands(cells: Cells) -> bool:
     """Whether some of the numbers have a point, always three digits before the end, and some smaller ones have none."""
-    pointed = [("." in cell, cell) for cell in cells if cell not in MISSING]
+    pointed = [("." in cell, cell) for cell in different_cells(cells) if cell not in MISSING]
     some_of_each = {has for has, _ in pointed} == {True, False}
     return some_of_each and all(fits(cell, _THOUSANDS) for _, cell in pointed)
 
 
 def _all_thousands(cells: Cells) -> bool:
-    return any("." in cell for cell in cells) and _all_of(list(cells), _THOUSANDS)
+    assert not isinstance(cells, np.ndarray)
+    return any("." in cell for cell in different_cells(cells)) and _all_of(cells, _THOUSANDS)

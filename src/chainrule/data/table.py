@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule import frames
+from chainrule.data.cells import CodedCells
 from chainrule.errors import DataError, expected, unknown_name
 
-Cells = list[str] | NDArray[Any]
+Cells = Sequence[str] | NDArray[Any]
 """A column: texts without the spaces around them, or numbers of a frame (NaN where there is none)."""
 
 
@@ -54,11 +55,14 @@ class Table:
     def take(self, rows: Sequence[int] | NDArray[np.int64]) -> Table:
         """The given rows, in the given order."""
         index = np.asarray(rows, dtype=np.int64)
-        columns = {
-            name: cells[index] if isinstance(cells, np.ndarray) else [cells[row] for row in index.tolist()]
-            for name, cells in self.columns.items()
-        }
+        columns = {name: _taken(cells, index) for name, cells in self.columns.items()}
         return Table(self.path, columns, self.lines[index], self.delimiter, self.notes)
+
+
+def _taken(cells: Cells, rows: NDArray[np.int64]) -> Cells:
+    if isinstance(cells, CodedCells):
+        return cells.take(rows)
+    return cells[rows] if isinstance(cells, np.ndarray) else [cells[row] for row in rows.tolist()]
 
 
 def frame_table(frame: Any) -> Table:

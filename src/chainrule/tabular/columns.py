@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.data.cells import PLAIN, Style
-from chainrule.tabular.frame import Frame
+from chainrule.tabular.frame import TRUTH, Frame
 
 Array = NDArray[Any]
 PIECES = 16
@@ -30,9 +30,12 @@ MOST_LEVELS = 1000
 FEW_LEVELS = 50
 """Up to so many are all told apart; of more only those that occur `OFTEN`."""
 OFTEN = 3
-NO_VALUE = "(missing)"
-"""What a category's level for "no value" is called."""
+DENSE = 0.25
+"""Whole numbers that are all different count something if they fill this part of their range: by chance some of so many
+would be the same."""
 _FAR = 3.0
+_HUGE = float(np.finfo(np.float64).max)
+_TRUE_OR_FALSE = {"1": "true", "0": "false"}
 _DAY = 86_400_000_000
 CYCLES = {"year": 365.2425 * _DAY, "week": 7.0 * _DAY, "day": 1.0 * _DAY}
 """What a time goes round in, by the microseconds of once around."""
@@ -50,13 +53,15 @@ class Scaling:
     @classmethod
     def of(cls, values: NDArray[np.float64]) -> Scaling | None:
         """Of numbers without gaps, finite or not; None where all are the same."""
-        finite = values[np.isfinite(values)]
-        if not len(finite) or (finite.min() == finite.max() and len(finite) == len(values)):
+        if not len(values) or values.min() == values.max():
             return None
+        finite = values[np.isfinite(values)]
+        if not len(finite):  # infinities of both signs
+            return cls(0.0, 1.0)
         low, median, high = (float(q) for q in np.quantile(finite, [0.25, 0.5, 0.75]))
         with np.errstate(over="ignore"):
-            scale = high - low or (float(finite.max()) - float(finite.min())) / 2 or 1.0
-        return cls(median, min(scale, float(np.finfo(np.float64).max)))
+            scale = high - low or float(finite.max()) / 2 - float(finite.min()) / 2 or 1.0
+        return cls(median, min(scale, _HUGE))
 
     def apply(self, values: NDArray[np.float64]) -> NDArray[np.float32]:
         """z / √(1 + (z/3)²) of z = (x - median) / scale; 0 where there is none."""
@@ -146,12 +151,16 @@ class CategoryColumn:
     name: str
     """Of the column."""
     levels: tuple[str, ...]
-    """By text; last, where training lacked some values, "(missing)"."""
+    """By text."""
+    gaps: bool
+    """Whether training lacked some values; that is a level then, the last."""
+    rest: bool = False
+    """Whether training had more levels, too rare to be told apart: they are as those that it did not have."""
 
     @property
     def flagged(self) -> bool:
         """Whether it is a flag: two levels."""
-        return len(self.levels) == 2 and self.levels[1] != NO_VALUE
+        return len(self.levels) == 2 and not self.gaps and not self.rest
 
     @property
     def numbers(self) -> tuple[str, ...]:
@@ -171,21 +180,27 @@ class CategoryColumn:
     @property
     def counts(self) -> tuple[int, ...]:
         """One more than its levels: 0 is what training did not have."""
-        return () if self.flagged else (len(self.levels) + 1,)
+        return () if self.flagged else (len(self.levels) + self.gaps + 1,)
 
     def parts(self, frame: Frame) -> Parts:
         """A level's number counts from 1."""
         texts = frame.texts(self.name)
-        place = {level: k + 1 for k, level in enumerate(self.levels)}
-        missing = place.get(NO_VALUE, 0) if self.levels[-1] == NO_VALUE else 0
-        table = np.array([*(place.get(word, 0) for word in texts.words), missing], dtype=np.int32)
+        missing = len(self.levels) + 1 if self.gaps else 0
+        table = np.array([*self._places(texts.words), missing], dtype=np.int32)
         codes = table[texts.codes]  # -1, no value, is the last
         gone = texts.codes < 0
-        gaps = 0 if missing else int(gone.sum())
-        unseen = int(((codes == 0) & ~gone).sum())
+        gaps = 0 if self.gaps else int(gone.sum())
+        unseen = 0 if self.rest else int(((codes == 0) & ~gone).sum())
         if self.flagged:
             return Parts((), [np.array([0, -1, 1], np.float32)[codes]], unseen=unseen, gaps=gaps)
         return Parts((), (), [codes], unseen, gaps)
+
+    def _places(self, words: Sequence[str]) -> list[int]:
+        place = {level: k + 1 for k, level in enumerate(self.levels)}
+        if {level.lower() for level in self.levels} == TRUTH:  # some write TRUE, some 1
+            place = {level.lower(): k for level, k in place.items()}
+            return [place.get(_TRUE_OR_FALSE.get(word, word.lower()), 0) for word in words]
+        return [place.get(word, 0) for word in words]
 
 
 @dataclass(frozen=True)
@@ -256,7 +271,7 @@ def learn_number(frame: Frame, name: str) -> NumberColumn | str:
     if scaling is None:
         if not gaps:
             return "constant"
-        scaling = Scaling(float(there[0]), 1.0)
+        scaling = Scaling(float(np.clip(there[0], -_HUGE, _HUGE)), 1.0)
     if len(there) > FEW_LEVELS and not gaps and _counts_rows(there):
         return "identifier"
     return NumberColumn(name, scaling, edges_of(scaling.apply(there)), gaps, frame.style(name))
@@ -268,7 +283,7 @@ def learn_category(frame: Frame, name: str, *, chosen: bool) -> CategoryColumn |
     there = texts.codes >= 0
     counts = np.bincount(texts.codes[there], minlength=len(texts.words))
     words = [(word, int(n)) for word, n in zip(texts.words, counts, strict=True) if n]
-    gaps = not there.all()
+    gaps, rest = bool(not there.all()), False
     if not words:
         return "empty"
     if len(words) == 1 and not gaps:
@@ -276,11 +291,11 @@ def learn_category(frame: Frame, name: str, *, chosen: bool) -> CategoryColumn |
     if len(words) > FEW_LEVELS:
         if not chosen and 2 * len(words) > there.sum():
             return "identifier" if len(words) == there.sum() else "texts"
-        words = sorted(((w, n) for w, n in words if n >= OFTEN), key=lambda pair: -pair[1])[:MOST_LEVELS]
-        if not words:
+        often = sorted(((w, n) for w, n in words if n >= OFTEN), key=lambda pair: (-pair[1], pair[0]))[:MOST_LEVELS]
+        if not often:
             return "texts"
-    levels = sorted(word for word, _ in words)
-    return CategoryColumn(name, (*levels, *([NO_VALUE] if gaps else [])))
+        rest, words = len(often) < len(words), often
+    return CategoryColumn(name, tuple(sorted(word for word, _ in words)), gaps, rest)
 
 
 def learn_time(frame: Frame, name: str) -> TimeColumn | str:
@@ -304,5 +319,8 @@ def learn_time(frame: Frame, name: str) -> TimeColumn | str:
 
 
 def _counts_rows(values: NDArray[np.float64]) -> bool:
-    """Whether whole numbers only count the rows."""
-    return bool((np.diff(values) == 1).all()) and float(values[0]).is_integer()
+    """Whether whole numbers, all different, only count the rows, in whatever order."""
+    low, high = float(values.min()), float(values.max())
+    if not (np.isfinite(low) and np.isfinite(high) and high - low < len(values) / DENSE):
+        return False
+    return bool((values == np.floor(values)).all()) and len(np.unique(values)) == len(values)

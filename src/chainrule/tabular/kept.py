@@ -19,7 +19,7 @@ _SCALING = Object({"median": Number(), "scale": Number(above=0.0)})
 _EDGES = Listed(Number(), least=2, most=1000)
 _KINDS: Mapping[str, Object] = {
     NumberColumn.tag: Object({"name": _NAME, "scaling": _SCALING, "edges": _EDGES, "gaps": Flag(), "style": STYLE}),
-    CategoryColumn.tag: Object({"name": _NAME, "levels": Listed(_NAME, least=1)}),
+    CategoryColumn.tag: Object({"name": _NAME, "levels": Listed(_NAME, least=1), "gaps": Flag(), "rest": Flag()}),
     TimeColumn.tag: Object(
         {
             "name": _NAME,
@@ -65,7 +65,7 @@ def preparation_from_dict(saved: object) -> Preparation:
 
 def _column(kind: str, said: Mapping[str, Any]) -> Column:
     if kind == CategoryColumn.tag:
-        return CategoryColumn(said["name"], said["levels"])
+        return CategoryColumn(**said)
     edges = said["edges"]
     if any(b <= a for a, b in itertools.pairwise(edges)):
         raise DataError(f"The edges of the pieces of {said['name']!r} do not increase.")

@@ -1,0 +1,70 @@
+"""Dates and times: what texts say of them, and what Python's objects are."""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chainrule.data.cells import MISSING
+
+Moments = NDArray[np.datetime64]
+
+_ISO = re.compile(
+    r"\d{4}([-/])\d{2}(?:\1\d{2})?(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?(?: ?(Z|UTC|[+-]\d{2}:?\d{2}))?)?",
+    re.ASCII,
+)
+_CLOCK = re.compile(r"\d{1,2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?", re.ASCII)
+
+
+def parse(cells: Sequence[str]) -> Moments | None:
+    """The dates and times that texts are, (m,) datetime64[us], NaT for a missing one; None where one is neither.
+
+    Dates have the year first, as ISO 8601 has it, with a time or without; where they name a zone they become UTC.
+    Times of the day alone become those of 1970-01-01.
+    """
+    written = ["NaT" if cell in MISSING else cell for cell in cells]
+    present = [cell for cell in written if cell != "NaT"]
+    zoned = False
+    try:
+        if present and all(map(_CLOCK.fullmatch, present)):
+            written = [cell if cell == "NaT" else f"1970-01-01T{cell.rjust(len(cell) + (cell[1] == ':'), '0')}"
+                       for cell in written]  # fmt: skip
+        else:
+            for cell in present:
+                match = _ISO.fullmatch(cell)
+                if match is None:
+                    return None
+                zoned = zoned or match[2] is not None
+            written = [cell.replace("/", "-") for cell in written]
+        if zoned:
+            return np.array([_in_utc(cell) for cell in written], dtype="datetime64[us]")
+        moments: Moments = np.array(written, dtype="datetime64[us]")
+    except (ValueError, OverflowError):  # the 30th of February
+        return None
+    return moments
+
+
+def _in_utc(cell: str) -> np.datetime64:
+    return naive(
+        None if cell == "NaT" else datetime.datetime.fromisoformat(cell.replace(" UTC", "Z").replace(" +", "+"))
+    )
+
+
+def naive(value: Any) -> np.datetime64:
+    """A date or time of Python's or NumPy's without a zone: in UTC where it has one.  None is NaT.
+
+    Raises ValueError or OverflowError for what microseconds from 1970 cannot be."""
+    if value is None:
+        return np.datetime64("NaT", "us")
+    if isinstance(value, datetime.datetime) and value.tzinfo is not None:
+        value = value.astimezone(datetime.UTC).replace(tzinfo=None)
+    if isinstance(value, datetime.time):
+        value = datetime.datetime.combine(datetime.date(1970, 1, 1), value.replace(tzinfo=None))
+    if hasattr(value, "to_datetime64"):  # pandas' keeps nanoseconds, of which its datetime warns
+        value = value.to_datetime64()
+    return np.datetime64(value, "us")
