@@ -1,0 +1,385 @@
+"""Members: networks that are trained with other first weights and other rows held out, and predict their mean.
+
+Each keeps the weights of the epoch that is best on the rows that it does not learn from.  What members say of rows that
+they held out is as of new rows: temperature and the estimate of the error come from it.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chainrule.errors import DataError, DivergedError, SpecError, expected
+from chainrule.network import Network
+from chainrule.tabular.description import arrays, describe, optimizer
+from chainrule.tabular.inputs import InputShape, TableInputs
+from chainrule.tabular.recipe import Aim, Recipe
+from chainrule.train.callbacks import Callback, EarlyStopping
+
+Array = NDArray[Any]
+_TEMPERATURES = np.exp(np.linspace(math.log(0.2), math.log(5.0), 65))
+_WORTH_COMPILING = 20_000
+"""Rows that are passed, over all epochs and members, from which on compiling pays."""
+
+
+@dataclass(frozen=True)
+class Units:
+    """How targets are brought to the networks' size and back: (y - offset) / scale, one of each for every target."""
+
+    offset: tuple[float, ...]
+    """Subtracted; 0 for classes and counts."""
+    scale: tuple[float, ...]
+    """Divided by; 1 for classes."""
+    low: tuple[float, ...]
+    """The least target that was seen."""
+    high: tuple[float, ...]
+    """The largest."""
+
+    @classmethod
+    def of(cls, targets: Array, weights: Array | None, aim: Aim) -> Units:
+        """Of the training rows: targets (m, outputs), or (m,) of classes."""
+        if aim.kind == "classes":
+            return cls((), (), (), ())
+        with np.errstate(over="ignore"):
+            mean = np.average(targets, axis=0, weights=weights)
+            spread = np.sqrt(np.average(np.square(targets - mean), axis=0, weights=weights))
+        if aim.kind == "counts":
+            mean, spread = np.zeros_like(mean), mean
+        spread = np.where((spread > 0) & np.isfinite(spread), spread, 1.0)
+        numbers = (mean, spread, targets.min(axis=0), targets.max(axis=0))
+        return cls(*(tuple(float(v) for v in each) for each in numbers))
+
+    def to_network(self, targets: Array) -> Array:
+        """(m, outputs) float32"""
+        return np.asarray((targets - np.array(self.offset)) / np.array(self.scale), np.float32)
+
+    def back(self, outputs: Array, *, clip: bool) -> Array:
+        """(..., outputs) float64; clip: to the range that was seen."""
+        values = outputs.astype(np.float64) * np.array(self.scale) + np.array(self.offset)
+        return np.asarray(np.clip(values, self.low, self.high) if clip else values)
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """Members that were trained, and what is known beside their weights."""
+
+    networks: tuple[Network, ...]
+    """The members, each a model that can be saved by itself."""
+    aim: Aim
+    """What they predict."""
+    recipe: Recipe
+    """What they were trained by."""
+    units: Units
+    """Of the targets."""
+    temperature: float = 1.0
+    """Of classes: what logarithms of probabilities are divided by, so that they are honest on rows held out."""
+    epochs: tuple[int, ...] = ()
+    """Of each member the best one."""
+    held_out: float = math.nan
+    """The error on rows that members held out: of classes the log-loss with the temperature, of values the root mean
+    squared error over the deviation, of others the loss in the networks' units."""
+
+    def predict(self, inputs: TableInputs) -> Array:
+        """Probabilities (m, classes), values or expected counts (m, targets), or quantiles (m, levels), rising."""
+        return self._mean(self._each(inputs))
+
+    def spread(self, inputs: TableInputs) -> Array:
+        """The deviation between the members, of what `predict` gives: how little they agree; 0 of a single one."""
+        each = self._each(inputs)
+        return np.asarray(np.stack(each).std(axis=0))
+
+    def to_dict(self) -> dict[str, Any]:
+        """All but the networks, as JSON-ready data."""
+        aim: dict[str, Any] = {"kind": self.aim.kind, "outputs": self.aim.outputs, "levels": list(self.aim.levels)}
+        aim["loss"] = self.aim.loss if isinstance(self.aim.loss, str) else None  # that of the networks
+        units = {
+            "offset": list(self.units.offset),
+            "scale": list(self.units.scale),
+            "low": list(self.units.low),
+            "high": list(self.units.high),
+        }
+        return {
+            "aim": aim,
+            "recipe": self.recipe.to_dict(),
+            "units": units,
+            "temperature": self.temperature,
+            "epochs": list(self.epochs),
+            "held_out": None if math.isnan(self.held_out) else self.held_out,
+        }
+
+    @classmethod
+    def from_dict(cls, saved: Mapping[str, Any], networks: Sequence[Network]) -> Trained:
+        """What `to_dict` wrote, with the networks.  Raises SpecError."""
+        aim, units = saved["aim"], saved["units"]
+        own: Any = networks[0].spec.loss if aim["loss"] is None else aim["loss"]
+        held_out = saved["held_out"]
+        return cls(
+            tuple(networks),
+            Aim(aim["kind"], aim["outputs"], tuple(aim["levels"]), own),
+            Recipe.from_dict(saved["recipe"]),
+            Units(*(tuple(units[key]) for key in ("offset", "scale", "low", "high"))),
+            saved["temperature"],
+            tuple(saved["epochs"]),
+            math.nan if held_out is None else held_out,
+        )
+
+    def _each(self, inputs: TableInputs) -> list[Array]:
+        """What each member predicts, in the targets' units."""
+        by_name = arrays(inputs)
+        return [self._of(_outputs(network, by_name)) for network in self.networks]
+
+    def _of(self, outputs: Array) -> Array:
+        """A member's outputs as a prediction."""
+        if self.aim.kind == "classes":
+            return _tempered(outputs, self.temperature)
+        if self.aim.kind == "quantiles":  # each level is learned by itself; in order they are no worse
+            outputs = np.sort(outputs, axis=1)
+        return self.units.back(outputs, clip=self.recipe.clip)
+
+    def _mean(self, each: Sequence[Array]) -> Array:
+        mean = np.mean(np.stack(each), axis=0)
+        return np.asarray(mean / mean.sum(axis=1, keepdims=True) if self.aim.kind == "classes" else mean)
+
+
+def train(
+    inputs: TableInputs,
+    targets: Array,
+    *,
+    aim: Aim,
+    recipe: Recipe,
+    shape: InputShape,
+    weights: Array | None = None,
+    class_weight: Mapping[int, float] | str | None = None,
+    groups: Array | None = None,
+    seed: int = 0,
+    time_limit: float | None = None,
+    engine: str = "auto",
+    threads: int | None = None,
+    callbacks: Callable[[int], Sequence[Callback]] | None = None,
+) -> Trained:
+    """Members by the recipe.
+
+    targets: classes (m,) from 0, or numbers (m,) or (m, targets).  weights (m,) of the rows.  class_weight: a factor
+    for each class, or "balanced".  groups (m,): rows of one number are held out together.  time_limit: seconds in all;
+    there is always one member.  callbacks: for each member by its number, what hangs in its fit.
+    Raises DataError, SpecError; DivergedError where every member diverged.
+    """
+    end = None if time_limit is None else time.monotonic() + time_limit
+    targets, weights = _checked(inputs, targets, weights, aim)
+    counted = _with_classes(targets, weights, class_weight, aim)
+    units = Units.of(targets, counted, aim)
+    wanted = targets if aim.kind == "classes" else units.to_network(targets)
+    if engine == "auto" and inputs.rows * recipe.epochs * recipe.members > _WORTH_COMPILING:
+        engine = "compiled"
+    part = parts_of(targets[:, 0] if targets.ndim > 1 else targets, recipe.parts, seed, aim, groups)
+    fits: list[_Fitted] = []
+    for k in range(recipe.members):
+        left = None if end is None else end - time.monotonic()
+        if fits and left is not None and left < 0.5 * max(fitted.seconds for fitted in fits):
+            break
+        network = describe(shape, aim, recipe, seed=seed + k, engine=engine)
+        share = None if left is None else max(left / (recipe.members - k), 0.05)
+        hooks = () if callbacks is None else callbacks(k)
+        rows = np.flatnonzero(part == k % recipe.parts)
+        try:
+            fits.append(_fit(network, inputs, wanted, counted, rows, aim, recipe, share, threads, hooks))
+        except DivergedError:
+            if not fits and k == recipe.members - 1:
+                raise
+    trained = Trained(tuple(f.network for f in fits), aim, recipe, units, epochs=tuple(f.epoch for f in fits))
+    return _judged(trained, fits, targets, wanted, counted)
+
+
+def parts_of(targets: Array, parts: int, seed: int, aim: Aim, groups: Array | None = None) -> NDArray[np.int64]:
+    """The part of each row, from 0: parts of equal size, each with its share of every class or of small and large."""
+    rng = np.random.default_rng([seed, 7])
+    if groups is not None:
+        _, numbers = np.unique(groups, return_inverse=True)
+        return np.asarray((rng.permutation(int(numbers.max()) + 1) % parts)[numbers], np.int64)
+    m = len(targets)
+    mixed = rng.permutation(m)
+    order = mixed[np.argsort(targets[mixed], kind="stable")]
+    part = np.empty(m, np.int64)
+    if aim.kind == "classes":
+        part[order] = np.arange(m) % parts
+        return part
+    draws = np.concatenate([rng.permutation(parts) for _ in range(-(-m // parts))])[:m]
+    part[order] = draws
+    return part
+
+
+@dataclass(frozen=True, eq=False)
+class _Fitted:
+    """A member after its training."""
+
+    network: Network
+    rows: NDArray[np.int64]
+    outputs: Array
+    epoch: int
+    seconds: float
+
+
+def _fit(
+    network: Network,
+    inputs: TableInputs,
+    wanted: Array,
+    weights: Array | None,
+    held: NDArray[np.int64],
+    aim: Aim,
+    recipe: Recipe,
+    time_limit: float | None,
+    threads: int | None,
+    callbacks: Sequence[Callback],
+) -> _Fitted:
+    """A member that learned from all rows but those.  Raises DivergedError where there was no good epoch."""
+    began = time.monotonic()
+    learned = np.setdiff1d(np.arange(inputs.rows), held)
+    if not len(learned) or not len(held):  # too few rows to hold any out: all are learned, and judged
+        learned = held = np.arange(inputs.rows)
+    stop = EarlyStopping(patience=recipe.patience, monitor=recipe.monitor)
+    targets = _targets(wanted, aim)
+    given = arrays(inputs.of(held))
+    validation: tuple[Any, ...] = (given, _rows(targets, held))
+    if weights is not None and weights[held].sum() > 0:
+        validation = (*validation, weights[held])
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", category=RuntimeWarning)
+            network.fit(
+                arrays(inputs.of(learned)),
+                _rows(targets, learned),
+                epochs=recipe.epochs,
+                batch_size=recipe.batch_size,
+                optimizer=optimizer(network, recipe),
+                sample_weight=None if weights is None else weights[learned],
+                validation_data=validation,
+                callbacks=[stop, *callbacks],
+                verbose=False,
+                threads=threads,
+                time_limit=time_limit,
+            )
+    except DivergedError:
+        if stop.best_epoch is None:
+            raise
+    outputs = _outputs(network, given)
+    return _Fitted(network, held, outputs, stop.best_epoch or 0, time.monotonic() - began)
+
+
+def _judged(trained: Trained, fits: Sequence[_Fitted], targets: Array, wanted: Array, weights: Array | None) -> Trained:
+    """With the temperature, and the error on the rows held out."""
+    rows = np.concatenate([f.rows for f in fits])
+    outputs = np.concatenate([f.outputs for f in fits])
+    w = np.ones(len(rows)) if weights is None else weights[rows].astype(np.float64)
+    if not w.sum() > 0:
+        return trained
+    temperature = 1.0
+    match trained.aim.kind:
+        case "classes":
+            losses = [_log_loss(_tempered(outputs, t), targets[rows], w) for t in _TEMPERATURES]
+            best = int(np.argmin(losses))
+            temperature, error = float(_TEMPERATURES[best]), float(losses[best])
+        case "values":
+            squares = np.square(outputs - wanted[rows]).mean(axis=1)
+            error = math.sqrt(float(np.average(squares, weights=w)))
+        case "counts":
+            terms = outputs - wanted[rows] * np.log(np.maximum(outputs, 1e-37))
+            error = float(np.average(terms.mean(axis=1), weights=w))
+        case _:
+            e = wanted[rows] - np.sort(outputs, axis=1)
+            levels = np.array(trained.aim.levels)
+            error = float(np.average(np.maximum(levels * e, (levels - 1) * e).mean(axis=1), weights=w))
+    return Trained(
+        trained.networks, trained.aim, trained.recipe, trained.units, temperature, trained.epochs, held_out=error
+    )
+
+
+def _outputs(network: Network, by_name: Mapping[str, Array]) -> Array:
+    """(m, outputs), also of several outputs."""
+    predicted = network.predict(dict(by_name))
+    if isinstance(predicted, Mapping):
+        return np.concatenate(list(predicted.values()), axis=1)
+    return np.asarray(predicted)
+
+
+def _tempered(probabilities: Array, temperature: float) -> Array:
+    """p^(1/T), over their sum."""
+    logs = np.log(np.maximum(probabilities.astype(np.float64), 1e-37)) / temperature
+    powers = np.exp(logs - logs.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+
+
+def _log_loss(probabilities: Array, labels: Array, weights: Array) -> float:
+    """The mean of -log p of what was right."""
+    right = probabilities[np.arange(len(labels)), labels]
+    return float(np.average(-np.log(np.maximum(right, 1e-15)), weights=weights))
+
+
+def _targets(wanted: Array, aim: Aim) -> Any:
+    """As the network takes them: by the names of its outputs where it has several."""
+    if aim.kind != "quantiles":
+        return wanted
+    return {f"q{k}": wanted for k in range(len(aim.levels))}
+
+
+def _rows(targets: Any, rows: NDArray[np.int64]) -> Any:
+    """Those rows of targets."""
+    return {name: of[rows] for name, of in targets.items()} if isinstance(targets, Mapping) else targets[rows]
+
+
+def _checked(inputs: TableInputs, targets: Array, weights: Array | None, aim: Aim) -> tuple[Array, Array | None]:
+    """Targets (m,) of classes, else (m, outputs); weights (m,).  Raises DataError with all faults."""
+    faults: list[str] = []
+    m = inputs.rows
+    y = np.asarray(targets)
+    if aim.kind == "classes":
+        if y.shape != (m,) or y.dtype.kind not in "iu":
+            faults.append(expected("targets", f"whole numbers ({m},)", f"{y.dtype} {y.shape}"))
+        elif m and not (y.min() >= 0 and y.max() < aim.outputs):
+            faults.append(expected("targets", f"classes from 0 to {aim.outputs - 1}", f"{y.min()} to {y.max()}"))
+        y = y.astype(np.int64) if not faults else y
+    else:
+        y = y.astype(np.float64)
+        y = y[:, None] if y.ndim == 1 else y
+        if y.shape != (m, aim.outputs):
+            faults.append(expected("targets", f"numbers ({m}, {aim.outputs})", y.shape))
+        elif not np.isfinite(y).all():
+            faults.append("targets must be finite.")
+        elif aim.kind == "counts" and m and y.min() < 0:
+            faults.append(expected("counts", "numbers of at least 0", float(y.min())))
+    if not m:
+        faults.append("there is no row to learn from.")
+    if weights is not None:
+        weights = np.asarray(weights, np.float32)
+        if weights.shape != (m,) or not np.isfinite(weights).all() or (m and (weights.min() < 0 or weights.sum() <= 0)):
+            faults.append(expected("weights", f"finite numbers ({m},) of at least 0, not all 0", weights.shape))
+    if faults:
+        raise DataError(" ".join(faults))
+    return y, weights
+
+
+def _with_classes(
+    targets: Array, weights: Array | None, given: Mapping[int, float] | str | None, aim: Aim
+) -> Array | None:
+    """Weights of the rows, times those of their classes.  Raises SpecError."""
+    if given is None:
+        return weights
+    if aim.kind != "classes":
+        raise SpecError("class_weight is for classes.")
+    own = np.ones(len(targets), np.float32) if weights is None else weights
+    if isinstance(given, str):
+        if given != "balanced":
+            raise SpecError(expected("class_weight", "a factor for each class, or 'balanced'", given))
+        sums = np.bincount(targets, weights=own, minlength=aim.outputs)
+        factors = np.where(sums > 0, own.sum() / (aim.outputs * np.maximum(sums, 1e-30)), 1.0)
+    else:
+        factors = np.array([float(given.get(k, 1.0)) for k in range(aim.outputs)])
+        if not (np.isfinite(factors).all() and (factors >= 0).all()):
+            raise SpecError(expected("class_weight", "finite factors of at least 0", dict(given)))
+    return np.asarray(own * factors[targets], np.float32)
