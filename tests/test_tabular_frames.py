@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import datetime
+import gzip
+import io
 import json
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
+import pyarrow.feather as feather
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -50,6 +56,9 @@ def ways(columns: dict[str, list[Any]], folder: Path) -> dict[str, Any]:
     """The same table as everything that it may come in."""
     frame = pd.DataFrame(columns)
     frame.to_csv(folder / "table.csv", index=False)
+    frame.to_json(folder / "table.jsonl", orient="records", lines=True, date_format="iso", double_precision=15)
+    pq.write_table(pa.table(columns), folder / "table.parquet")
+    feather.write_feather(pa.table(columns), folder / "table.feather")
     return {
         "pandas": frame,
         "pandas, nullable": frame.convert_dtypes(),
@@ -59,6 +68,9 @@ def ways(columns: dict[str, list[Any]], folder: Path) -> dict[str, Any]:
         "dictionary": columns,
         "records": [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)],
         "csv": folder / "table.csv",
+        "parquet": folder / "table.parquet",
+        "feather": folder / "table.feather",
+        "json lines": folder / "table.jsonl",
     }
 
 
@@ -150,6 +162,25 @@ def test_extreme_numbers() -> None:
     numbers = preparation.inputs(read_frame(columns))[0].numbers
     assert preparation.shape.numbers == tuple(columns) and np.isfinite(numbers).all() and np.abs(numbers).max() <= 3
     assert (np.ptp(numbers, axis=0) > 0.5).all()
+
+
+def test_files_that_are_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, content, words in (
+        ("a.parquet", b"no", "cannot be read"), ("a.feather", b"no", "cannot be read"), ("b.parquet", None, "no such"),
+        ("a.jsonl", b'{"a": 1}\n[1]\n', "line 2, must be an object"), ("b.jsonl", b'{"a": 1}\n{"a"', "line 2"),
+        ("c.jsonl", b"\n", "no rows"), ("c.csv", b"a,b\n1\n", "line 2"),
+    ):  # fmt: skip
+        if content is not None:
+            (tmp_path / name).write_bytes(content)
+        with pytest.raises(cr.DataError, match=words):
+            read_frame(tmp_path / name)
+    (tmp_path / "few.jsonl").write_text('{"a": 1}\n\n{"b": "x"}\n{"a": 3, "b": null}\n')
+    few = read_frame(tmp_path / "few.jsonl")
+    np.testing.assert_array_equal(few.numbers("a"), [1, np.nan, 3])
+    assert few.texts("b").codes.tolist() == [-1, 0, -1] and few.texts("b").words == ("x",)
+    for raw in (b"a;b\n1;x\n2;y\n", gzip.compress(b"a,b\n1,x\n2,y\n"), b'{"a": 1, "b": "x"}\n{"a": 2, "b": "y"}\n'):
+        monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(raw)))
+        assert read_frame("-").numbers("a").tolist() == [1, 2]
 
 
 def test_faults_come_together() -> None:

@@ -66,18 +66,19 @@ _SAMPLE = 50
 """Records by which the delimiter is chosen."""
 
 
-def read_table(path: str | os.PathLike[str], header: bool = True) -> Table:
+def read_table(path: str | os.PathLike[str], header: bool = True, *, raw: bytes | None = None) -> Table:
     """Read delimited text: UTF-8, or UTF-16 with a byte order mark; plain or gzip.
 
     The delimiter (comma, semicolon, tab or bar) is the one that Excel's first line "sep=;" names, else the one by which
     the lines agree.  header: whether the first line names the columns; else they are "1", "2", ....
+    raw: the file's bytes, where they have been read.
     Left out: empty lines, rows without any value at the end, columns without a name and without any value (of trailing
     delimiters), and a first column without a name that only counts the rows (as pandas writes it).
     Raises DataError for a file that is empty or not text, whose header is missing, names a column twice or not at all,
     or that has a row of another length than the header (with its line).
     """
     name = str(Path(path))
-    raw = _utf8(path)
+    raw = _utf8(path, raw)
     stream = io.TextIOWrapper(io.BytesIO(raw), encoding="utf-8", newline="")
     first = stream.readline()
     separator = _SEPARATOR.fullmatch(first.rstrip("\r\n"))
@@ -109,10 +110,12 @@ def read_table(path: str | os.PathLike[str], header: bool = True) -> Table:
     return _without_the_rest(name, names, columns, lines, delimiter)
 
 
-def _utf8(path: str | os.PathLike[str]) -> bytes:
+def _utf8(path: str | os.PathLike[str], raw: bytes | None = None) -> bytes:
     """The text of a file as UTF-8 without a byte order mark, composed, so that what prints the same is the same."""
-    with open_binary(path) as stream:
-        raw = stream.read().rstrip(b"\x1a")  # the end of a text to DOS
+    if raw is None:
+        with open_binary(path) as stream:
+            raw = stream.read()
+    raw = raw.rstrip(b"\x1a")  # the end of a text to DOS
     _refuse_other_files(raw, path)
     if raw.isascii():
         text = None

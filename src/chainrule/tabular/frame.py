@@ -18,12 +18,13 @@ import numpy as np
 from narwhals.exceptions import DuplicateError
 from numpy.typing import NDArray
 
+from chainrule import frames
 from chainrule.data.cells import FEW_NUMBERS, CodedCells, Style, Texts, Verdict, as_texts
 from chainrule.data.columns import Survey, joined, no_numbers, some, texts_of
-from chainrule.data.delimited import read_table
 from chainrule.data.table import Cells, Table
 from chainrule.errors import DataError, expected, shorten
 from chainrule.tabular.contents import Content, Declared, Times, of_array, of_series
+from chainrule.tabular.files import read_file
 from chainrule.tabular.times import Moments, parse
 
 Array = NDArray[Any]
@@ -140,7 +141,7 @@ def read_frame(data: Any, source: str = "X") -> Frame:
     if isinstance(data, Frame):
         return data
     if isinstance(data, str | os.PathLike):
-        data = read_table(data)
+        data, source = read_file(data), str(data)
     if isinstance(data, Table):
         return Frame(data, names=tuple(data.columns))
     if isinstance(data, Mapping):
@@ -175,6 +176,11 @@ def _of_rows(data: Any, source: str) -> Frame:
     if array.ndim != 2 or 0 in array.shape:
         raise DataError(expected(source, "a table: a data frame, or an array (samples, features)", array.shape))
     return _frame(source, [(f"x{k}", array[:, k]) for k in range(array.shape[1])], of_array, named=False)
+
+
+def has_columns(data: Any) -> bool:
+    """Whether data are a data frame, or such a thing."""
+    return frames.is_frame(data) or isinstance(nw.from_native(data, pass_through=True), nw.DataFrame | nw.LazyFrame)
 
 
 def _column(values: Any) -> Array:
