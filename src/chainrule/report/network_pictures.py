@@ -17,6 +17,7 @@ from chainrule.engines.reference import ReferenceEngine
 from chainrule.errors import SpecError, expected
 from chainrule.network import Network
 from chainrule.program.symbol import BATCH
+from chainrule.report.graph_picture import graph, is_chain
 from chainrule.report.style import Theme, bare, check_theme, heading, new_figure, short, tidy
 from chainrule.rules.forward import forward
 from chainrule.train.monitor import watched
@@ -62,9 +63,12 @@ class Column:
 def network(net: Network, *, theme: str = "light") -> Figure:
     """The network from left to right: a column of units for each layer, its shape below, its parameters between.
 
+    Where layers are more than a chain, from top to bottom: a box for each value, and lines to where it is used.
     Raises SpecError for a theme that is not known, MissingDependencyError without matplotlib.
     """
     colours = check_theme(theme)
+    if not is_chain(net.spec):
+        return graph(net.spec, colours)
     columns = diagram_columns(net)
     figure = new_figure(max(4.2, _pitch(columns) * len(columns)), 3.6, colours)
     from matplotlib.collections import LineCollection
@@ -99,12 +103,14 @@ def _pitch(columns: list[Column]) -> float:
 
 
 def diagram_columns(net: Network) -> list[Column]:
-    """The inputs and what leaves each layer, in order."""
+    """The inputs, and what leaves each layer that does something, in order."""
     spec = net.spec
     columns = [Column("X", spec.inputs, "tokens" if spec.tokens else "inputs")]
     written = forward(spec)
     for node, output, declared in zip(spec.graph.nodes, written.outputs, written.declared, strict=True):
         layer, width = node.layer, node.width
+        if layer.unchanged:
+            continue
         trained = [s for s in declared if s.role == "parameter"]
         parameters = tuple(f"{s.name}  {' x '.join(str(d) for d in s.shape)}" for s in trained)
         columns.append(Column(output.name, width, layer.words, parameters, not layer.passes))
