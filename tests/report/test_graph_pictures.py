@@ -119,3 +119,10 @@ def test_a_chain_stays_a_row_of_columns() -> None:
     net = cr.Network(8, tied, "squared_error")
     assert is_chain(net.spec) and not is_chain(network().spec)
     assert not any(type(p).__name__ == "FancyBboxPatch" for p in cr.plot.network(net).axes[0].patches)
+
+
+def test_few_lines_cross_however_boxes_are_numbered() -> None:
+    """A ladder of two chains with rungs, numbered crosswise: drawn without a crossing, as it can be."""
+    chains = [0, 3, 4, 7, 8, 11], [1, 2, 5, 6, 9, 10]
+    edges = [pair for chain in chains for pair in pairwise(chain)] + [(11, 12), (10, 12), (0, 5), (4, 9)]
+    assert layered([(1.0, 0.5)] * 13, edges).crossings == 0
