@@ -72,6 +72,8 @@ if TYPE_CHECKING:
     from chainrule.estimators import MLPClassifier, MLPRegressor
     from chainrule.report import plots as plot
     from chainrule.runs import Run, load_run
+    from chainrule.tabular.classifier import TabularClassifier
+    from chainrule.tabular.regressor import TabularRegressor
     from chainrule.train.monitor import Monitor
 
 bind()
@@ -145,6 +147,8 @@ __all__ = [
     "SharedDense",
     "SpecError",
     "StepDecay",
+    "TabularClassifier",
+    "TabularRegressor",
     "Take",
     "Tied",
     "UnitNorm",
@@ -168,6 +172,8 @@ _LAZY = {
     "MLPRegressor": "chainrule.estimators",
     "Monitor": "chainrule.train.monitor",
     "Run": "chainrule.runs",
+    "TabularClassifier": "chainrule.tabular.classifier",
+    "TabularRegressor": "chainrule.tabular.regressor",
     "data": "chainrule.data",
     "load_run": "chainrule.runs",
     "plot": "chainrule.report.plots",

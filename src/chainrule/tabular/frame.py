@@ -160,6 +160,13 @@ def read_frame(data: Any, source: str = "X") -> Frame:
     return _of_rows(data, source)
 
 
+def has_columns(data: Any) -> bool:
+    """Whether data are a data frame, a lazy one too, a table or the path of one; else they are rows of numbers."""
+    if isinstance(data, Frame | Table | str | os.PathLike | Mapping):
+        return True
+    return isinstance(nw.from_native(data, pass_through=True), nw.DataFrame | nw.LazyFrame)
+
+
 def _of_rows(data: Any, source: str) -> Frame:
     """An array, or lists of rows."""
     if isinstance(data, Sequence) and data and all(isinstance(row, Mapping) for row in data):

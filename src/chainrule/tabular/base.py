@@ -1,0 +1,210 @@
+"""What TabularClassifier and TabularRegressor share: tables as they come, the recipe, what was learned of the table."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from chainrule.errors import DataWarning
+from chainrule.network import Network
+from chainrule.tabular import importances
+from chainrule.tabular.frame import Frame, has_columns, read_frame
+from chainrule.tabular.inputs import TableInputs
+from chainrule.tabular.members import Trained, train
+from chainrule.tabular.preparation import Preparation, learn
+from chainrule.tabular.recipe import Aim, recipe_for
+from chainrule.train.alone import alone
+
+Array = NDArray[Any]
+MOST_HELD = 2000
+"""Rows that importances are told by."""
+
+
+class BaseTabular(BaseEstimator):  # type: ignore[misc]
+    """The base of both; a subclass says what targets are (`_encode`, `_aim`, `_loss`)."""
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "preset": [StrOptions({"fast", "default", "best"})],
+        "ensemble": [Interval(Integral, 1, None, closed="left"), None],
+        "categorical_features": ["array-like", str, None],
+        "time_limit": [Interval(Real, 0, None, closed="neither"), None],
+        "random_state": ["random_state"],
+        "n_jobs": [Integral, None],
+        "engine": [str],
+        "verbose": ["verbose"],
+    }
+
+    preparation_: Preparation
+    trained_: Trained | None
+    n_features_in_: int
+
+    # --- a subclass's part -------------------------------------------------------------------------------------
+
+    def _encode(self, y: Any, m: int) -> Array:
+        """The targets as `train` takes them; what they are (classes) is remembered.  Raises ValueError."""
+        raise NotImplementedError
+
+    def _aim(self) -> Aim:
+        """What is to be predicted."""
+        raise NotImplementedError
+
+    def _without_columns(self, targets: Array, weights: Array | None) -> Array:
+        """What is predicted where there is nothing to learn from, (outputs,)."""
+        raise NotImplementedError
+
+    def _loss(self, predicted: Array, targets: Array) -> float:
+        """What importances are told by."""
+        raise NotImplementedError
+
+    # --- fitting -----------------------------------------------------------------------------------------------
+
+    def _fit(self, X: Any, y: Any, sample_weight: Any, class_weight: Any = None) -> None:
+        with alone(self, "estimator"):
+            if y is None:
+                raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
+            frame = self._table(X, reset=True)
+            targets = self._encode(y, len(frame))
+            weights = None
+            if sample_weight is not None:
+                weights = _check_sample_weight(sample_weight, np.empty((len(frame), 1)))
+                if not weights.any():
+                    raise ValueError("Sample weights must contain at least one non-zero number.")
+            preparation = learn(frame, self.categorical_features)
+            lost = [note for note in preparation.notes if "every row apart" in note or "too many" in note]
+            if lost:
+                warnings.warn(f"X: {'; '.join(lost)}.", DataWarning, stacklevel=4)
+            inputs, _ = preparation.inputs(frame)
+            seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+            trained = None
+            if preparation.columns:
+                aim = self._aim()
+                recipe = recipe_for(self.preset, aim, len(frame), preparation.shape)
+                if self.ensemble is not None:
+                    recipe = replace(recipe, members=int(self.ensemble), parts=max(recipe.parts, 2))
+                trained = train(
+                    inputs,
+                    targets,
+                    aim=aim,
+                    recipe=recipe,
+                    shape=preparation.shape,
+                    weights=weights,
+                    class_weight=class_weight,
+                    seed=seed,
+                    time_limit=self.time_limit,
+                    engine=self.engine,
+                    threads=self.n_jobs if self.n_jobs is None or self.n_jobs > 0 else None,
+                )
+            rows = np.sort(np.random.default_rng(seed).permutation(len(frame))[:MOST_HELD])
+            self.preparation_, self.trained_ = preparation, trained
+            self._constant = self._without_columns(targets, weights)
+            self._seen = (inputs.of(rows), targets[rows])
+            self._seed = seed
+            self._importances: Array | None = None
+
+    def _table(self, X: Any, *, reset: bool = False) -> Frame:
+        """X as a frame; what has no columns is checked as scikit-learn does."""
+        if has_columns(X):
+            frame = read_frame(X)
+            if reset:
+                self.n_features_in_ = len(frame.names)
+                self.feature_names_in_ = np.array(frame.names, dtype=object)
+            return frame
+        if isinstance(X, list):
+            X = _rows(X)
+        checked = validate_data(self, X, dtype=None, ensure_all_finite=False, reset=reset)
+        return read_frame(checked)
+
+    # --- predicting ----------------------------------------------------------------------------------------------
+
+    def _predicted(self, X: Any) -> Array:
+        """(m, outputs): probabilities, values or levels."""
+        check_is_fitted(self, "preparation_")
+        inputs, _ = self.preparation_.inputs(self._table(X))
+        return self._of(inputs)
+
+    def _of(self, inputs: TableInputs) -> Array:
+        if self.trained_ is None:
+            return np.repeat(self._constant[None, :], inputs.rows, axis=0)
+        return self.trained_.predict(inputs)
+
+    def spread(self, X: Any) -> Array:
+        """How little the members agree on what `predict` or `predict_proba` says: its deviation between them, (m, ...).
+
+        0 where there is a single member.  Raises DataError for data that do not fit.
+        """
+        check_is_fitted(self, "preparation_")
+        inputs, _ = self.preparation_.inputs(self._table(X))
+        return np.zeros_like(self._of(inputs)) if self.trained_ is None else self.trained_.spread(inputs)
+
+    # --- what was learned ------------------------------------------------------------------------------------------
+
+    @property
+    def networks_(self) -> tuple[Network, ...]:
+        """The members."""
+        check_is_fitted(self, "preparation_")
+        return () if self.trained_ is None else self.trained_.networks
+
+    @property
+    def notes_(self) -> tuple[str, ...]:
+        """What was left out of the table, and why, a line each."""
+        check_is_fitted(self, "preparation_")
+        return self.preparation_.notes
+
+    @property
+    def feature_importances_(self) -> Array:
+        """How much worse predictions of rows of the training become where a column's values are mixed between the rows.
+
+        (n_features_in_,), shares of all; 0 for columns that are left out.  For rows of your own see `importances`.
+        """
+        check_is_fitted(self, "preparation_")
+        if self._importances is None:
+            inputs, targets = self._seen
+            worse = np.maximum(self._worse(inputs, targets), 0)
+            self._importances = worse / worse.sum() if worse.sum() > 0 else worse
+        return self._importances
+
+    def importances(self, X: Any, y: Any, *, repeats: int = 5) -> dict[str, float]:
+        """How much the loss rises, by column, where that column's values are mixed between the rows of these data.
+
+        The loss is the log-loss of classes, the mean squared error of values.  Raises DataError as `predict`.
+        """
+        check_is_fitted(self, "preparation_")
+        frame = self._table(X)
+        inputs, _ = self.preparation_.inputs(frame)
+        worse = self._worse(inputs, self._known(y, len(frame)), repeats)
+        return dict(zip(self.preparation_.names, map(float, worse), strict=True))
+
+    def _known(self, y: Any, m: int) -> Array:
+        """Targets of new rows, as those that were fitted."""
+        raise NotImplementedError
+
+    def _worse(self, inputs: TableInputs, targets: Array, repeats: int = 3) -> Array:
+        if self.trained_ is None:
+            return np.zeros(len(self.preparation_.names))
+        by_name = importances.by_permutation(
+            lambda mixed: self._loss(self._of(mixed), targets), inputs, self.preparation_.places, repeats, self._seed
+        )
+        return np.array([by_name.get(name, 0.0) for name in self.preparation_.names])
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.string = True
+        tags.input_tags.categorical = True
+        tags.non_deterministic = False
+        return tags
+
+
+def _rows(X: list[Any]) -> Any:
+    """Lists of rows as an array; of texts beside numbers each stays what it is."""
+    array = np.asarray(X)
+    return np.asarray(X, dtype=object) if array.dtype.kind == "U" else array

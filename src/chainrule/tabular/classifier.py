@@ -1,0 +1,131 @@
+"""TabularClassifier."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import ClassifierMixin, _fit_context
+from sklearn.utils import column_or_1d
+from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.multiclass import check_classification_targets
+
+from chainrule.errors import DataError
+from chainrule.estimators.tables import target_cells
+from chainrule.tabular.base import BaseTabular
+from chainrule.tabular.recipe import Aim
+
+Array = NDArray[Any]
+
+
+class TabularClassifier(ClassifierMixin, BaseTabular):  # type: ignore[misc]
+    """Classes from tables as they come: a data frame (pandas, polars, pyarrow), an array, a file's path.
+
+        model = cr.TabularClassifier().fit(df.drop(columns="income"), df["income"])
+        model.predict_proba(new)
+
+    Numbers, truth values, categories, texts with few levels, dates and gaps are taken as they are; columns are found by
+    name; what is no use (constants, identifiers) is left out and told in `notes_`.  Some small networks are trained by
+    the recipe for tables, each with other rows held out; probabilities are their mean, with a temperature from the rows
+    held out, so that they are honest.
+
+    preset: "fast" (a second or two), "default" or "best" (more and larger members).
+    ensemble: members, None for the preset's.
+    categorical_features: "from_dtype", or names, places or a mask of columns of numbers that are categories.
+    class_weight: factors by class, or "balanced".
+    time_limit: seconds of training; there is always one member.
+    random_state: the same one gives the same result.  n_jobs: threads at most.  engine: "auto", or an engine's name.
+
+    Attributes: classes_, n_features_in_, feature_names_in_, feature_importances_, networks_, notes_, preparation_.
+    Raises DataError (a ValueError) with all faults of a table.
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **BaseTabular._parameter_constraints,
+        "class_weight": [StrOptions({"balanced"}), dict, None],
+    }
+
+    def __init__(
+        self,
+        preset: Literal["fast", "default", "best"] = "default",
+        *,
+        ensemble: int | None = None,
+        categorical_features: Any = "from_dtype",
+        class_weight: Any = None,
+        time_limit: float | None = None,
+        random_state: Any = None,
+        n_jobs: int | None = None,
+        engine: str = "auto",
+        verbose: bool | int = False,
+    ) -> None:
+        self.preset = preset
+        self.ensemble = ensemble
+        self.categorical_features = categorical_features
+        self.class_weight = class_weight
+        self.time_limit = time_limit
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+        self.engine = engine
+        self.verbose = verbose
+
+    @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> TabularClassifier:
+        """Learns from a table X of m rows and their classes y (m,): texts, numbers or truth values.
+
+        Raises DataError with all faults of the table; ValueError for classes that are none.
+        """
+        self._fit(X, y, sample_weight, self._factors(y))
+        return self
+
+    def predict(self, X: Any) -> Array:
+        """The likeliest class of each row, (m,).  Raises DataError for data that do not fit."""
+        places = self.predict_proba(X).argmax(axis=1)
+        return np.asarray(self.classes_[places])
+
+    def predict_proba(self, X: Any) -> Array:
+        """The probabilities of the classes, in the order of classes_, (m, classes).  Raises DataError as `predict`."""
+        return self._predicted(X)
+
+    def predict_log_proba(self, X: Any) -> Array:
+        """Their logarithms."""
+        return np.log(np.maximum(self.predict_proba(X), np.finfo(np.float64).tiny))
+
+    def _encode(self, y: Any, m: int) -> Array:
+        y = target_cells(y)
+        check_classification_targets(y)
+        y = column_or_1d(y, warn=True)
+        if len(y) != m:
+            raise ValueError(f"X has {m} rows, but y has {len(y)}.")
+        self.classes_, codes = np.unique(y, return_inverse=True)
+        return np.asarray(codes, np.int64)
+
+    def _known(self, y: Any, m: int) -> Array:
+        y = column_or_1d(target_cells(y))
+        codes = np.searchsorted(self.classes_, y)
+        unknown = [value for value in np.unique(y) if value not in self.classes_]
+        if unknown or len(y) != m:
+            raise DataError(
+                f"y must hold {m} of the classes {list(self.classes_)}. Got {len(y)}, {unknown} among them."
+            )
+        return np.asarray(codes, np.int64)
+
+    def _factors(self, y: Any) -> Any:
+        """class_weight by the classes' numbers."""
+        if not isinstance(self.class_weight, dict):
+            return self.class_weight
+        classes = list(np.unique(column_or_1d(target_cells(y))))
+        unknown = [key for key in self.class_weight if key not in classes]
+        if unknown:
+            raise ValueError(f"class_weight must name classes of y, {classes}. Got {unknown[0]!r} instead.")
+        return {k: float(self.class_weight[value]) for k, value in enumerate(classes) if value in self.class_weight}
+
+    def _aim(self) -> Aim:
+        return Aim("classes", max(2, len(self.classes_)))
+
+    def _without_columns(self, targets: Array, weights: Array | None) -> Array:
+        counts = np.bincount(targets, weights=weights, minlength=len(self.classes_)).astype(np.float64)
+        return np.asarray(counts / counts.sum())
+
+    def _loss(self, predicted: Array, targets: Array) -> float:
+        return float(-np.log(np.maximum(predicted[np.arange(len(targets)), targets], 1e-15)).mean())

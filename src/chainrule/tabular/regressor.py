@@ -1,0 +1,127 @@
+"""TabularRegressor."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import RegressorMixin, _fit_context
+from sklearn.utils import check_array
+from sklearn.utils._param_validation import StrOptions
+
+from chainrule.describe.losses import Loss
+from chainrule.errors import DataError
+from chainrule.estimators.tables import target_cells
+from chainrule.tabular.base import BaseTabular
+from chainrule.tabular.recipe import Aim
+
+Array = NDArray[Any]
+
+
+class TabularRegressor(RegressorMixin, BaseTabular):  # type: ignore[misc]
+    """Numbers from tables as they come: a data frame (pandas, polars, pyarrow), an array, a file's path.
+
+        model = cr.TabularRegressor().fit(df.drop(columns="price"), df["price"])
+        model.predict(new)
+
+    Columns are taken as by `TabularClassifier`.  Targets may be on any scale, one or several.
+
+    loss: "squared_error"; "absolute_error", "huber" or a Loss of (yhat, y), both standardised; "poisson" for counts,
+    which are predicted by their expectation.
+    quantiles: levels, such as (0.1, 0.5, 0.9), learned in one network instead of a loss; predicted (m, levels), rising.
+    preset, ensemble, categorical_features, time_limit, random_state, n_jobs, engine: as of `TabularClassifier`.
+
+    Attributes: n_features_in_, feature_names_in_, n_outputs_, feature_importances_, networks_, notes_, preparation_.
+    Raises DataError (a ValueError) with all faults of a table.
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **BaseTabular._parameter_constraints,
+        "loss": [StrOptions({"squared_error", "absolute_error", "huber", "poisson"}), Loss],
+        "quantiles": ["array-like", None],
+    }
+
+    def __init__(
+        self,
+        preset: Literal["fast", "default", "best"] = "default",
+        *,
+        loss: str | Loss = "squared_error",
+        quantiles: Any = None,
+        ensemble: int | None = None,
+        categorical_features: Any = "from_dtype",
+        time_limit: float | None = None,
+        random_state: Any = None,
+        n_jobs: int | None = None,
+        engine: str = "auto",
+        verbose: bool | int = False,
+    ) -> None:
+        self.preset = preset
+        self.loss = loss
+        self.quantiles = quantiles
+        self.ensemble = ensemble
+        self.categorical_features = categorical_features
+        self.time_limit = time_limit
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+        self.engine = engine
+        self.verbose = verbose
+
+    @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> TabularRegressor:
+        """Learns from a table X of m rows and their numbers y, (m,) or (m, targets).
+
+        Raises DataError with all faults of the table; ValueError for targets that are no finite numbers.
+        """
+        self._fit(X, y, sample_weight)
+        return self
+
+    def predict(self, X: Any) -> Array:
+        """The predicted numbers, (m,), of several targets (m, targets), of quantiles (m, levels).
+
+        Raises DataError for data that do not fit.
+        """
+        values = self._predicted(X)
+        return values[:, 0] if self._single and self.quantiles is None else values
+
+    def _encode(self, y: Any, m: int) -> Array:
+        y = check_array(_numbers(y), ensure_2d=False, dtype=np.float64, input_name="y", estimator=self)
+        if y.ndim > 2 or len(y) != m:
+            raise ValueError(f"X has {m} rows, but y is of shape {y.shape}.")
+        self._single = y.ndim == 1
+        self.n_outputs_ = 1 if y.ndim == 1 else int(y.shape[1])
+        return np.asarray(y.reshape(m, -1))
+
+    def _known(self, y: Any, m: int) -> Array:
+        numbers = np.asarray(_numbers(y), np.float64)
+        if numbers.size != m * self.n_outputs_:
+            raise DataError(f"y must hold numbers of the shape {(m, self.n_outputs_)}. Got {numbers.shape} instead.")
+        return numbers.reshape(m, -1)
+
+    def _aim(self) -> Aim:
+        if self.quantiles is not None:
+            return Aim("quantiles", self.n_outputs_, tuple(float(level) for level in self.quantiles))
+        if self.loss == "poisson":
+            return Aim("counts", self.n_outputs_)
+        return Aim("values", self.n_outputs_, loss="" if self.loss == "squared_error" else self.loss)
+
+    def _without_columns(self, targets: Array, weights: Array | None) -> Array:
+        if self.quantiles is not None:
+            return np.asarray(np.quantile(targets[:, 0], self.quantiles))
+        return np.asarray(np.average(targets, axis=0, weights=weights))
+
+    def _loss(self, predicted: Array, targets: Array) -> float:
+        if self.quantiles is not None:
+            levels, e = np.asarray(self.quantiles, float), targets - predicted
+            return float(np.maximum(levels * e, (levels - 1) * e).mean())
+        return float(np.square(predicted - targets).mean())
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
+
+def _numbers(y: Any) -> Any:
+    """Of a frame or series the array."""
+    return y.to_numpy() if hasattr(y, "to_numpy") and getattr(y, "ndim", 1) == 2 else target_cells(y)
