@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from dataclasses import replace
+from importlib.util import find_spec
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from chainrule.errors import DataWarning
+from chainrule.errors import DataError, DataWarning
 from chainrule.network import Network
+from chainrule.runs.metrics import Evaluation
 from chainrule.tabular import importances
 from chainrule.tabular.frame import Frame, has_columns, read_frame
 from chainrule.tabular.inputs import TableInputs
@@ -46,6 +50,13 @@ class BaseTabular(BaseEstimator):  # type: ignore[misc]
     preparation_: Preparation
     trained_: Trained | None
     n_features_in_: int
+    target_: str | None
+    engine: str
+    preset: Any
+    _seen: tuple[TableInputs, Array]
+    _constant: Array
+    _seed: int
+    _importances: Array | None
 
     # --- a subclass's part -------------------------------------------------------------------------------------
 
@@ -73,6 +84,7 @@ class BaseTabular(BaseEstimator):  # type: ignore[misc]
                 raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
             frame = self._table(X, reset=True)
             targets = self._encode(y, len(frame))
+            name = getattr(y, "name", None)
             weights = None
             if sample_weight is not None:
                 weights = _check_sample_weight(sample_weight, np.empty((len(frame), 1)))
@@ -100,7 +112,7 @@ class BaseTabular(BaseEstimator):  # type: ignore[misc]
                     class_weight=class_weight,
                     seed=seed,
                     time_limit=self.time_limit,
-                    engine=self.engine,
+                    engine=self._engine(),
                     threads=self.n_jobs if self.n_jobs is None or self.n_jobs > 0 else None,
                 )
             rows = np.sort(np.random.default_rng(seed).permutation(len(frame))[:MOST_HELD])
@@ -108,11 +120,16 @@ class BaseTabular(BaseEstimator):  # type: ignore[misc]
             self._constant = self._without_columns(targets, weights)
             self._seen = (inputs.of(rows), targets[rows])
             self._seed = seed
+            self.target_ = name if isinstance(name, str) else None
             self._importances: Array | None = None
+
+    def _engine(self) -> str:
+        """Machine code where it can be had: what it predicts of a row does not depend on the rows beside it."""
+        return "compiled" if self.engine == "auto" and find_spec("llvmlite") is not None else self.engine
 
     def _table(self, X: Any, *, reset: bool = False) -> Frame:
         """X as a frame; what has no columns is checked as scikit-learn does."""
-        if has_columns(X):
+        if not issparse(X) and has_columns(X):
             frame = read_frame(X)
             if reset:
                 self.n_features_in_ = len(frame.names)
@@ -144,6 +161,36 @@ class BaseTabular(BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self, "preparation_")
         inputs, _ = self.preparation_.inputs(self._table(X))
         return np.zeros_like(self._of(inputs)) if self.trained_ is None else self.trained_.spread(inputs)
+
+    def evaluate(self, X: Any, y: Any = None) -> Evaluation:
+        """How good the predictions are: metrics beside always the most frequent class, or always the mean.
+
+        y: the targets; without, the column of X that has the name of the targets that were fitted.
+        Raises DataError as `predict`, and where there are no targets.
+        """
+        check_is_fitted(self, "preparation_")
+        frame = self._table(X)
+        if y is None:
+            if self.target_ is None or self.target_ not in frame.names:
+                name = "" if self.target_ is None else f" {self.target_!r}"
+                raise DataError(f"{frame.source}: there is no target{name} to compare with. Give the column, or y.")
+            y = self._targets_in(frame, self.target_)
+        inputs, _ = self.preparation_.inputs(frame)
+        return self._evaluation(self._of(inputs), self._known(y, len(frame)))
+
+    def _targets_in(self, frame: Frame, name: str) -> Any:
+        """The targets that a column holds."""
+        raise NotImplementedError
+
+    def _evaluation(self, predicted: Array, targets: Array) -> Evaluation:
+        raise NotImplementedError
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Writes what was fitted to a folder, without pickle; `cr.load_run` reads it.  Raises DataError."""
+        from chainrule.tabular import saved  # knows both estimators
+
+        check_is_fitted(self, "preparation_")
+        saved.save(self, folder)
 
     # --- what was learned ------------------------------------------------------------------------------------------
 

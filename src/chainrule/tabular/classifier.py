@@ -11,9 +11,13 @@ from sklearn.utils import column_or_1d
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.multiclass import check_classification_targets
 
-from chainrule.errors import DataError
+from chainrule.data.columns import label
+from chainrule.errors import DataError, shown
 from chainrule.estimators.tables import target_cells
+from chainrule.runs import metrics
+from chainrule.runs.metrics import Evaluation
 from chainrule.tabular.base import BaseTabular
+from chainrule.tabular.frame import Frame
 from chainrule.tabular.recipe import Aim
 
 Array = NDArray[Any]
@@ -109,6 +113,18 @@ class TabularClassifier(ClassifierMixin, BaseTabular):  # type: ignore[misc]
                 f"y must hold {m} of the classes {list(self.classes_)}. Got {len(y)}, {unknown} among them."
             )
         return np.asarray(codes, np.int64)
+
+    def _targets_in(self, frame: Frame, name: str) -> Any:
+        texts = frame.texts(name)
+        by_text = {label(value): value for value in self.classes_.tolist()}
+        missing = [word for word in texts.words if word not in by_text]
+        if missing or (texts.codes < 0).any():
+            raise DataError(f"{frame.source}: {name!r} must hold classes of the training. Got {shown(missing)}.")
+        return np.array([by_text[word] for word in texts.words], dtype=self.classes_.dtype)[texts.codes]
+
+    def _evaluation(self, predicted: Array, targets: Array) -> Evaluation:
+        names = tuple(map(str, self.classes_.tolist()))
+        return metrics.of_classes(predicted.argmax(axis=1), predicted, targets, names)
 
     def _factors(self, y: Any) -> Any:
         """class_weight by the classes' numbers."""

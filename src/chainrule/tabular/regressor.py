@@ -13,7 +13,10 @@ from sklearn.utils._param_validation import StrOptions
 from chainrule.describe.losses import Loss
 from chainrule.errors import DataError
 from chainrule.estimators.tables import target_cells
+from chainrule.runs import metrics
+from chainrule.runs.metrics import Evaluation
 from chainrule.tabular.base import BaseTabular
+from chainrule.tabular.frame import Frame
 from chainrule.tabular.recipe import Aim
 
 Array = NDArray[Any]
@@ -97,6 +100,15 @@ class TabularRegressor(RegressorMixin, BaseTabular):  # type: ignore[misc]
         if numbers.size != m * self.n_outputs_:
             raise DataError(f"y must hold numbers of the shape {(m, self.n_outputs_)}. Got {numbers.shape} instead.")
         return numbers.reshape(m, -1)
+
+    def _targets_in(self, frame: Frame, name: str) -> Any:
+        return frame.numbers(name)
+
+    def _evaluation(self, predicted: Array, targets: Array) -> Evaluation:
+        if self.quantiles is not None:  # of the level next to the middle
+            middle = int(np.abs(np.asarray(self.quantiles, float) - 0.5).argmin())
+            predicted = predicted[:, middle : middle + 1]
+        return metrics.of_numbers(predicted, targets)
 
     def _aim(self) -> Aim:
         if self.quantiles is not None:

@@ -1,0 +1,230 @@
+"""A fitted estimator of tables as a folder: saved as one thing, without pickle, and read back with everything checked.
+
+table.json           the estimator's parameters, what was learned of the table, the recipe
+member-0.safetensors ...                the networks, each a model file of its own
+seen.safetensors     encoded rows of the training that importances are told by
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chainrule import model_file
+from chainrule.errors import DataError, SpecError
+from chainrule.files import fields, reading, replace_text, strict_json
+from chainrule.files.fields import AnyValue, Each, Listed, Maybe, Object, Text, Whole
+from chainrule.files.folder import member, replace_files, settle
+from chainrule.network import Network
+from chainrule.tabular.base import BaseTabular
+from chainrule.tabular.classifier import TabularClassifier
+from chainrule.tabular.inputs import TableInputs
+from chainrule.tabular.kept import preparation_from_dict, preparation_to_dict
+from chainrule.tabular.members import Trained
+from chainrule.tabular.regressor import TabularRegressor
+from chainrule.version import VERSION
+
+Array = NDArray[Any]
+FORMAT = 1
+TABLE = "table.json"
+SEEN = "seen.npz"
+MOST_MEMBERS = 1000
+KINDS: Mapping[str, type[BaseTabular]] = {k.__name__: k for k in (TabularClassifier, TabularRegressor)}
+_DTYPES = ("text", "bool", "int64", "float64")
+_CLASSES = Object({"dtype": Text(_DTYPES, what="kind of classes"), "values": Listed(AnyValue(), least=1)})
+_FIELDS = Object(
+    {
+        "kind": Text(tuple(KINDS), what="estimator"),
+        "version": Text(),
+        "parameters": Each(AnyValue()),
+        "target": Maybe(Text()),
+        "classes": Maybe(_CLASSES),
+        "outputs": Whole(1),
+        "single": fields.Flag(),
+        "features": Maybe(Listed(Text())),
+        "preparation": AnyValue(),
+        "constant": Listed(fields.Number(), least=1),
+        "trained": Maybe(AnyValue()),
+        "members": Listed(Text(longest=64), most=MOST_MEMBERS),
+        "seed": Whole(0),
+    },
+    others=True,
+)
+_PARAMETERS = ("preset", "ensemble", "categorical_features", "class_weight", "loss", "quantiles", "time_limit",
+               "random_state", "n_jobs", "engine", "verbose")  # fmt: skip
+
+
+def save(estimator: BaseTabular, folder: str | os.PathLike[str]) -> None:
+    """Writes a fitted estimator; a run that is there is replaced as a whole.  Raises DataError."""
+    said = _said(estimator)
+    trained = estimator.trained_
+    networks = () if trained is None else trained.networks
+    names = [f"member-{k}.safetensors" for k in range(len(networks))]
+
+    def write(draft: Path) -> None:
+        for name, network in zip(names, networks, strict=True):
+            network.save(draft / name)
+        digests = [model_file.digest(draft / name) for name in names]
+        replace_text(draft / TABLE, strict_json.dumps({**said, "members": digests}, indent=1, readable=True) + "\n")
+        inputs, targets = estimator._seen
+        with (draft / SEEN).open("wb") as stream:
+            np.savez(stream, numbers=inputs.numbers, flags=inputs.flags, categories=inputs.categories, targets=targets)
+
+    replace_files(Path(folder), _owned(), write)
+
+
+def _owned() -> tuple[str, ...]:
+    return (TABLE, SEEN, *(f"member-{k}.safetensors" for k in range(MOST_MEMBERS)))
+
+
+def is_table_run(folder: str | os.PathLike[str]) -> bool:
+    """Whether a folder holds a fitted estimator of tables."""
+    return member(Path(folder), TABLE).is_file()
+
+
+def load(folder: str | os.PathLike[str], *, engine: str | None = None) -> TabularClassifier | TabularRegressor:
+    """The estimator that was saved there, which predicts the same bits; nothing in the folder is executed.
+
+    engine: in the place of the one that it was fitted with.
+    Raises DataError where there is none, or its files are damaged or not of one run.
+    """
+    place = Path(folder)
+    if place.is_dir():
+        with_rights = os.access(place, os.W_OK)
+        if with_rights:
+            settle(place, _owned())
+    path = member(place, TABLE)
+    if not path.is_file():
+        raise DataError(f"{place}: holds no {TABLE}, so no estimator of tables. Give the folder that one was saved to.")
+    said = strict_json.read(path, _FIELDS, "an estimator of tables", FORMAT)
+    with reading(path):
+        estimator = _parameters(said)
+        networks = [_network(place, k, digest, engine) for k, digest in enumerate(said["members"])]
+        estimator.preparation_ = preparation_from_dict(said["preparation"])
+        estimator.trained_ = _trained(said["trained"], networks)
+    if engine is not None:
+        estimator.engine = engine
+    _fill(estimator, said)
+    estimator._seen = _seen(member(place, SEEN), estimator)
+    if isinstance(estimator, TabularClassifier | TabularRegressor):
+        return estimator
+    raise AssertionError(type(estimator))
+
+
+def _said(estimator: BaseTabular) -> dict[str, Any]:
+    parameters = {name: _plain(name, value) for name, value in estimator.get_params().items()}
+    trained, classes = estimator.trained_, getattr(estimator, "classes_", None)
+    names = getattr(estimator, "feature_names_in_", None)
+    return {
+        "format": FORMAT,
+        "kind": type(estimator).__name__,
+        "version": VERSION,
+        "parameters": parameters,
+        "target": estimator.target_,
+        "classes": None if classes is None else _classes(classes),
+        "outputs": int(getattr(estimator, "n_outputs_", 1)),
+        "single": bool(getattr(estimator, "_single", True)),
+        "features": None if names is None else [str(name) for name in names],
+        "preparation": preparation_to_dict(estimator.preparation_),
+        "constant": [float(value) for value in estimator._constant],
+        "trained": None if trained is None else trained.to_dict(),
+        "seed": estimator._seed,
+    }
+
+
+def _plain(name: str, value: Any) -> Any:
+    """A parameter as JSON holds it; what it cannot is not needed to predict."""
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, tuple):
+        value = list(value)
+    if isinstance(value, dict):
+        return None if name == "class_weight" else value
+    plain = value is None or isinstance(value, str | bool | int | float)
+    if plain or (isinstance(value, list) and all(isinstance(v, str | bool | int | float) for v in value)):
+        return value
+    return None
+
+
+def _classes(classes: Array) -> dict[str, Any]:
+    kind = classes.dtype.kind
+    dtype = {"b": "bool", "i": "int64", "u": "int64", "f": "float64"}.get(kind, "text")
+    return {"dtype": dtype, "values": [str(v) if dtype == "text" else v for v in classes.tolist()]}
+
+
+def _parameters(said: Mapping[str, Any]) -> BaseTabular:
+    kind = KINDS[said["kind"]]
+    known = kind._get_param_names()
+    given = {name: value for name, value in said["parameters"].items() if name in known and name in _PARAMETERS}
+    if given.get("loss") is None:
+        given.pop("loss", None)
+    estimator: BaseTabular = kind(**given)
+    try:
+        estimator._validate_params()
+    except ValueError as fault:
+        raise DataError(f"parameters: {fault}") from None
+    return estimator
+
+
+def _network(place: Path, number: int, digest: str, engine: str | None) -> Network:
+    path = member(place, f"member-{number}.safetensors")
+    if not path.is_file():
+        raise DataError(f"{path.name} is missing.")
+    if model_file.digest(path) != digest:
+        raise DataError(f"{path.name} is not the network that {TABLE} was written with.")
+    return Network.load(path, engine=engine or "auto")
+
+
+def _trained(said: Any, networks: list[Network]) -> Trained | None:
+    if said is None:
+        return None
+    try:
+        return Trained.from_dict(said, networks)
+    except (SpecError, KeyError, TypeError, ValueError, AttributeError) as fault:
+        raise DataError(f"trained: is not what chainrule saves ({fault}).") from None
+
+
+def _fill(estimator: BaseTabular, said: Mapping[str, Any]) -> None:
+    """What a fit leaves beside the networks."""
+    if (said["classes"] is None) == isinstance(estimator, TabularClassifier):
+        raise DataError(f"{TABLE}: its classes are not those of a {said['kind']}.")
+    estimator.target_ = said["target"]
+    estimator._constant = np.array(said["constant"])
+    estimator._seed = said["seed"]
+    estimator._importances = None
+    estimator.n_features_in_ = len(estimator.preparation_.names)
+    if said["features"] is not None:
+        estimator.feature_names_in_ = np.array(said["features"], dtype=object)
+    if isinstance(estimator, TabularClassifier):
+        dtype = said["classes"]["dtype"]
+        try:
+            values = said["classes"]["values"]
+            estimator.classes_ = np.array(list(values), dtype=object if dtype == "text" else dtype)
+        except (TypeError, ValueError, OverflowError):
+            raise DataError(f"{TABLE}: its classes are no {dtype}.") from None
+    else:
+        assert isinstance(estimator, TabularRegressor)
+        estimator.n_outputs_, estimator._single = said["outputs"], said["single"]
+
+
+def _seen(path: Path, estimator: BaseTabular) -> tuple[TableInputs, Array]:
+    shape = estimator.preparation_.shape
+    try:
+        with np.load(path, allow_pickle=False) as held:
+            arrays = [held[name] for name in ("numbers", "flags", "categories", "targets")]
+    except Exception as fault:
+        raise DataError(f"{path}: cannot be read ({type(fault).__name__}).") from None
+    widths = [array.shape[1] if array.ndim == 2 else -1 for array in arrays[:3]]
+    sound = widths == [len(shape.numbers), len(shape.flags), len(shape.categories)]
+    if not sound or len({len(a) for a in arrays}) != 1 or math.prod(a.dtype.kind in "fi" for a in arrays) != 1:
+        raise DataError(f"{path}: does not hold the rows of this run.")
+    numbers, flags, categories, targets = arrays
+    return TableInputs(numbers.astype(np.float32), flags.astype(np.float32), categories.astype(np.int32)), targets
