@@ -71,8 +71,9 @@ if TYPE_CHECKING:
     from chainrule import data
     from chainrule.estimators import MLPClassifier, MLPRegressor
     from chainrule.report import plots as plot
-    from chainrule.runs import Run, load_run
+    from chainrule.runs import Run
     from chainrule.tabular.classifier import TabularClassifier
+    from chainrule.tabular.doors import fit_table, load_run
     from chainrule.tabular.regressor import TabularRegressor
     from chainrule.train.monitor import Monitor
 
@@ -158,6 +159,7 @@ __all__ = [
     "data",
     "derive",
     "elu",
+    "fit_table",
     "functions",
     "huber",
     "leaky_relu",
@@ -175,7 +177,8 @@ _LAZY = {
     "TabularClassifier": "chainrule.tabular.classifier",
     "TabularRegressor": "chainrule.tabular.regressor",
     "data": "chainrule.data",
-    "load_run": "chainrule.runs",
+    "fit_table": "chainrule.tabular.doors",
+    "load_run": "chainrule.tabular.doors",
     "plot": "chainrule.report.plots",
 }
 """What takes its time to load (scikit-learn, threads, archives), and so only when it is asked for: where it is."""

@@ -158,6 +158,16 @@ def train(
     report: Annotated[
         bool, typer.Option("--report", help="Also write report.html there: derivation, numbers, curves, pictures.")
     ] = False,
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            help="fast, default or best: a table by the recipe for tables, which chooses the networks itself.",
+            show_default=False,
+        ),
+    ] = None,
+    time_limit: Annotated[
+        float | None, typer.Option(help="Seconds of training, with --preset.", show_default=False)
+    ] = None,
 ) -> None:
     """Train a network and test it.
 
@@ -167,6 +177,23 @@ def train(
     The run's folder gets model.safetensors, history.json, history.csv and settings.json. Ctrl-C keeps what has been
     learned so far; with --checkpoint a training that was interrupted, or killed, goes on with --resume.
     """
+    if preset is not None:
+        from chainrule.cli.train_table import TableOptions
+        from chainrule.cli.train_table import run as run_table
+
+        table = TableOptions(
+            data=data,
+            target=_only("--target", target),
+            task=task,
+            ignore=tuple(ignore or ()),
+            test=test,
+            preset=preset,
+            time_limit=time_limit,
+            seed=seed,
+            engine=engine,
+            threads=threads,
+        )
+        raise typer.Exit(run_table(table, out=out, force=force))
     from chainrule.cli.choices import asked
     from chainrule.cli.train import TrainOptions, run
 

@@ -19,6 +19,9 @@ from chainrule.files import replace_text
 from chainrule.network import Network
 from chainrule.runs.decode import are_probabilities, decode, shares
 from chainrule.runs.folder import SETTINGS, Settings, find_model
+from chainrule.tabular.classifier import TabularClassifier
+from chainrule.tabular.frame import read_frame
+from chainrule.tabular.saved import is_table_run, load
 
 DELIMITERS = {".csv": ",", ".txt": ",", ".tsv": "\t"}
 """The endings of files that predictions are written to, and what stands between their cells."""
@@ -32,6 +35,9 @@ def run(model: Path, data: str, out: Path | None, probabilities: bool, engine: s
     that is there already (unless `force`) or whose name is not that of a CSV file.
     """
     _check_out(out, force)
+    if is_table_run(model):
+        _table(model, data, out, probabilities, engine)
+        return
     path, settings = find_model(model)
     network = Network.load(path, engine=engine)
     settings = settings or _bare(network)
@@ -62,6 +68,31 @@ def run(model: Path, data: str, out: Path | None, probabilities: bool, engine: s
         rows = whole if new.judged.all() else f"{len(new.y):,} of {whole}"
         value = score(settings.target, predicted[new.judged], new.y)
         print(score_line(f"{rows},", settings.target, value), file=sys.stderr)
+
+
+def _table(folder: Path, data: str, out: Path | None, probabilities: bool, engine: str) -> None:
+    """The same with an estimator of tables."""
+    model = load(folder, engine=None if engine == "auto" else engine)
+    frame = read_frame(data)
+    novelty = str(model.novelty(frame))
+    name, delimiter = model.target_ or "prediction", "," if out is None else DELIMITERS[out.suffix.lower()]
+    text = io.StringIO()
+    writer = csv.writer(text, delimiter=delimiter, lineterminator="\n")
+    predicted = model.predict(frame)
+    labels = [[str(value) for value in row] for row in predicted.reshape(len(frame), -1)]
+    header = [name] if len(labels[0]) == 1 else [f"{name}{k}" for k in range(len(labels[0]))]
+    if probabilities and isinstance(model, TabularClassifier):
+        shares = _written(model.predict_proba(frame))
+        header += map(str, model.classes_)
+        labels = [[*label, *row] for label, row in zip(labels, shares, strict=True)]
+    writer.writerow(header)
+    writer.writerows(labels)
+    if out is None:
+        _print(text.getvalue())
+    else:
+        replace_text(out, text.getvalue())
+        print(f"{len(frame):,} predictions in {out}")
+    tell(data, [novelty] if novelty else [])
 
 
 def _check_out(out: Path | None, force: bool) -> None:

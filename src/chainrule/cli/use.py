@@ -9,7 +9,8 @@ from typing import Any
 
 from chainrule.cli.scores import tell
 from chainrule.errors import DataWarning
-from chainrule.runs import Run, load_run
+from chainrule.runs import Run
+from chainrule.tabular.doors import Fitted, load_run
 from chainrule.train.history import describe_record
 
 MOST_NAMES = 8
@@ -22,6 +23,8 @@ def evaluate(folder: Path, data: str, engine: str, as_json: bool) -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", DataWarning)
         evaluation = run.evaluate(data)
+    if not isinstance(run, Run):
+        tell(data, [str(run.novelty(data))] if str(run.novelty(data)) else [])
     for warning in caught:
         name, _, notes = str(warning.message).partition(": ")
         tell(name, [notes.rstrip(".")])
@@ -31,6 +34,9 @@ def evaluate(folder: Path, data: str, engine: str, as_json: bool) -> None:
 def info(folder: Path, as_json: bool) -> None:
     """Prints what is known of the run.  Raises DataError."""
     run = load_run(folder, engine="reference")
+    if not isinstance(run, Run):
+        _table_info(run, as_json)
+        return
     if as_json:
         print(json.dumps(_facts(run), ensure_ascii=False, indent=1))
         return
@@ -51,6 +57,32 @@ def info(folder: Path, as_json: bool) -> None:
         if value not in (None, ""):
             print(f"{key}: {value}")
     print(run.network.summary())
+
+
+def _table_info(model: Fitted, as_json: bool) -> None:
+    """The same of an estimator of tables."""
+    names = tuple(column.name for column in model.preparation_.columns)
+    trained = model.trained_
+    facts = {
+        "estimator": type(model).__name__,
+        "predicts": model.target_,
+        "classes": [str(name) for name in getattr(model, "classes_", ())],
+        "columns": list(names),
+        "left out": dict(model.preparation_.left_out),
+        "members": len(model.networks_),
+        "parameters": sum(array.size for net in model.networks_ for array in net.parameters.values()),
+        "error on rows held out": None if trained is None else trained.held_out,
+        "best epochs": [] if trained is None else list(trained.epochs),
+    }
+    if as_json:
+        print(json.dumps(facts, ensure_ascii=False, indent=1))
+        return
+    for key, value in facts.items():
+        shown = _some(tuple(map(str, value))) if isinstance(value, list) and value else _pairs(value)
+        if shown not in (None, "", "[]"):
+            print(f"{key}: {shown}")
+    if model.networks_:
+        print(model.networks_[0].summary())
 
 
 def _facts(run: Run) -> dict[str, Any]:

@@ -30,7 +30,20 @@ SETTINGS = "settings.json"
 REPORT = "report.html"
 LIVE_LOG = "history.csv.part"
 """The log of a run that is to take another's place, while it is trained."""
-OWN = (MODEL, HISTORY, LOG, SETTINGS, REPORT, LIVE_LOG)
+TABLE = "table.json"
+"""Of an estimator of tables, in the place of settings."""
+SEEN = "seen.npz"
+"""Some of its rows."""
+MOST_MEMBERS = 200
+"""Networks that an estimator of tables may have."""
+
+
+def member_name(number: int) -> str:
+    """The file of one of its networks."""
+    return f"member-{number}.safetensors"
+
+
+OWN = (MODEL, HISTORY, LOG, SETTINGS, REPORT, LIVE_LOG, TABLE, SEEN, *map(member_name, range(MOST_MEMBERS)))
 """All files of a run; they are replaced together."""
 
 _PARTS = ("encoder", "standardizer", "target", "target_standardizer")
@@ -186,7 +199,7 @@ def claim(out: Path | None, name: str) -> RunFolder:
 
 def _held(folder: Path) -> list[str]:
     """The files of a run that is there already; a log alone is that of a training that was killed, and may go on."""
-    return [name for name in (MODEL, SETTINGS, HISTORY) if member(folder, name).exists()]
+    return [name for name in (MODEL, SETTINGS, HISTORY, TABLE) if member(folder, name).exists()]
 
 
 def find_model(model: Path) -> tuple[Path, Settings | None]:

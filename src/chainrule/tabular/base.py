@@ -19,12 +19,13 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from chainrule.errors import DataError, DataWarning
 from chainrule.network import Network
+from chainrule.runs.folder import MOST_MEMBERS
 from chainrule.runs.metrics import Evaluation
 from chainrule.tabular import importances
 from chainrule.tabular.frame import Frame, has_columns, read_frame
 from chainrule.tabular.inputs import TableInputs
 from chainrule.tabular.members import Trained, train
-from chainrule.tabular.preparation import Preparation, learn
+from chainrule.tabular.preparation import Novelty, Preparation, learn
 from chainrule.tabular.recipe import Aim, recipe_for
 from chainrule.train.alone import alone
 
@@ -38,7 +39,7 @@ class BaseTabular(BaseEstimator):  # type: ignore[misc]
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "preset": [StrOptions({"fast", "default", "best"})],
-        "ensemble": [Interval(Integral, 1, None, closed="left"), None],
+        "ensemble": [Interval(Integral, 1, MOST_MEMBERS, closed="both"), None],
         "categorical_features": ["array-like", str, None],
         "time_limit": [Interval(Real, 0, None, closed="neither"), None],
         "random_state": ["random_state"],
@@ -161,6 +162,12 @@ class BaseTabular(BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self, "preparation_")
         inputs, _ = self.preparation_.inputs(self._table(X))
         return np.zeros_like(self._of(inputs)) if self.trained_ is None else self.trained_.spread(inputs)
+
+    def novelty(self, X: Any) -> Novelty:
+        """What a table has that training had not: unseen categories, gaps, other columns.  Raises DataError."""
+        check_is_fitted(self, "preparation_")
+        novelty = self.preparation_.inputs(self._table(X))[1]
+        return replace(novelty, extra=tuple(name for name in novelty.extra if name != self.target_))
 
     def evaluate(self, X: Any, y: Any = None) -> Evaluation:
         """How good the predictions are: metrics beside always the most frequent class, or always the mean.

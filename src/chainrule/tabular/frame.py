@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -125,6 +125,20 @@ class Frame:
         table = dataclasses.replace(self.table, columns={new[n]: cells for n, cells in self.table.columns.items()})
         times = {new[n]: column for n, column in self.times.items()}
         return Frame(table, times, frozenset(new[n] for n in self.declared), names, named=False)
+
+    def take(self, rows: NDArray[np.int64]) -> Frame:
+        """The given rows, in the given order."""
+        times = {name: values[rows] for name, values in self.times.items()}
+        return Frame(self.table.take(rows), times, self.declared, self.names, self.named)
+
+    def without(self, names: Collection[str]) -> Frame:
+        """The other columns."""
+        table = dataclasses.replace(
+            self.table, columns={name: cells for name, cells in self.table.columns.items() if name not in names}
+        )
+        times = {name: values for name, values in self.times.items() if name not in names}
+        kept = tuple(name for name in self.names if name not in names)
+        return Frame(table, times, self.declared - set(names), kept, self.named)
 
     def place(self, row: int) -> str:
         """Where a row stands, for messages."""

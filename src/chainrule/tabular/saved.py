@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import math
 import os
+import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from chainrule.files import fields, reading, replace_text, strict_json
 from chainrule.files.fields import AnyValue, Each, Listed, Maybe, Object, Text, Whole
 from chainrule.files.folder import member, replace_files, settle
 from chainrule.network import Network
+from chainrule.runs.folder import MOST_MEMBERS, OWN, SEEN, TABLE, member_name
 from chainrule.tabular.base import BaseTabular
 from chainrule.tabular.classifier import TabularClassifier
 from chainrule.tabular.inputs import TableInputs
@@ -32,9 +35,6 @@ from chainrule.version import VERSION
 
 Array = NDArray[Any]
 FORMAT = 1
-TABLE = "table.json"
-SEEN = "seen.npz"
-MOST_MEMBERS = 1000
 KINDS: Mapping[str, type[BaseTabular]] = {k.__name__: k for k in (TabularClassifier, TabularRegressor)}
 _DTYPES = ("text", "bool", "int64", "float64")
 _CLASSES = Object({"dtype": Text(_DTYPES, what="kind of classes"), "values": Listed(AnyValue(), least=1)})
@@ -65,7 +65,7 @@ def save(estimator: BaseTabular, folder: str | os.PathLike[str]) -> None:
     said = _said(estimator)
     trained = estimator.trained_
     networks = () if trained is None else trained.networks
-    names = [f"member-{k}.safetensors" for k in range(len(networks))]
+    names = [member_name(k) for k in range(len(networks))]
 
     def write(draft: Path) -> None:
         for name, network in zip(names, networks, strict=True):
@@ -76,11 +76,7 @@ def save(estimator: BaseTabular, folder: str | os.PathLike[str]) -> None:
         with (draft / SEEN).open("wb") as stream:
             np.savez(stream, numbers=inputs.numbers, flags=inputs.flags, categories=inputs.categories, targets=targets)
 
-    replace_files(Path(folder), _owned(), write)
-
-
-def _owned() -> tuple[str, ...]:
-    return (TABLE, SEEN, *(f"member-{k}.safetensors" for k in range(MOST_MEMBERS)))
+    replace_files(Path(folder), OWN, write)
 
 
 def is_table_run(folder: str | os.PathLike[str]) -> bool:
@@ -98,7 +94,7 @@ def load(folder: str | os.PathLike[str], *, engine: str | None = None) -> Tabula
     if place.is_dir():
         with_rights = os.access(place, os.W_OK)
         if with_rights:
-            settle(place, _owned())
+            settle(place, OWN)
     path = member(place, TABLE)
     if not path.is_file():
         raise DataError(f"{place}: holds no {TABLE}, so no estimator of tables. Give the folder that one was saved to.")
@@ -175,7 +171,7 @@ def _parameters(said: Mapping[str, Any]) -> BaseTabular:
 
 
 def _network(place: Path, number: int, digest: str, engine: str | None) -> Network:
-    path = member(place, f"member-{number}.safetensors")
+    path = member(place, member_name(number))
     if not path.is_file():
         raise DataError(f"{path.name} is missing.")
     if model_file.digest(path) != digest:
@@ -218,9 +214,9 @@ def _fill(estimator: BaseTabular, said: Mapping[str, Any]) -> None:
 def _seen(path: Path, estimator: BaseTabular) -> tuple[TableInputs, Array]:
     shape = estimator.preparation_.shape
     try:
-        with np.load(path, allow_pickle=False) as held:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as held:
             arrays = [held[name] for name in ("numbers", "flags", "categories", "targets")]
-    except Exception as fault:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as fault:
         raise DataError(f"{path}: cannot be read ({type(fault).__name__}).") from None
     widths = [array.shape[1] if array.ndim == 2 else -1 for array in arrays[:3]]
     sound = widths == [len(shape.numbers), len(shape.flags), len(shape.categories)]

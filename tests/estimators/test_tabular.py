@@ -1,0 +1,216 @@
+"""TabularClassifier, TabularRegressor, the doors to them: the contract, kept as folders, the command, wrong input."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.inspection import partial_dependence
+from sklearn.model_selection import cross_val_score
+from sklearn.utils.estimator_checks import check_estimator
+
+import chainrule as cr
+from chainrule.cli import main
+
+BOTH = pytest.mark.parametrize("name", ["TabularClassifier", "TabularRegressor"])
+QUICK: dict[str, Any] = {"preset": "fast", "random_state": 0, "engine": "reference"}
+WEIGHTS = "a row with the weight 2 is one row to the parts that are held out and to batches, two rows are two"
+
+
+def people(m: int = 240, seed: int = 0) -> pd.DataFrame:
+    """Numbers, texts, dates and gaps; `pay` follows from age and job, `rich` from pay."""
+    rng = np.random.default_rng(seed)
+    age, job = rng.integers(18, 80, m), rng.choice(["cook", "nurse", "pilot"], m)
+    frame = pd.DataFrame({"age": age.astype(float), "job": job, "id": [f"p{k}" for k in range(m)]})
+    frame["since"] = pd.Timestamp("2020-01-01") + pd.to_timedelta(rng.integers(0, 900, m), "D")
+    frame.loc[rng.random(m) < 0.1, "age"] = np.nan
+    frame["pay"] = 30.0 * age + 900 * (job == "pilot") + rng.normal(0, 40, m)
+    frame["rich"] = np.where(frame["pay"] > 1900, "yes", "no")
+    return frame
+
+
+@pytest.fixture(scope="module")
+def fitted() -> dict[str, Any]:
+    """One of each, of the same people."""
+    frame = people()
+    X = frame[["age", "job", "id", "since"]]
+    with pytest.warns(cr.DataWarning, match="'id'"):
+        return {
+            "TabularClassifier": cr.TabularClassifier(ensemble=2, **QUICK).fit(X, frame["rich"]),
+            "TabularRegressor": cr.TabularRegressor(ensemble=2, **QUICK).fit(X, frame["pay"]),
+        }
+
+
+@pytest.mark.long
+@BOTH
+def test_check_estimator(name: str) -> None:
+    estimator = getattr(cr, name)("fast", ensemble=1, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        expected = {"check_sample_weight_equivalence_on_dense_data": WEIGHTS}
+        found = check_estimator(estimator, on_skip=None, expected_failed_checks=expected)
+    assert sum(r["status"] == "passed" for r in found) > 50
+
+
+@BOTH
+def test_it_learns_and_says_what_it_left_out(name: str, fitted: dict[str, Any]) -> None:
+    model, new = fitted[name], people(150, seed=1)
+    target = {"TabularClassifier": "rich", "TabularRegressor": "pay"}[name]
+    assert model.score(new, new[target]) > 0.8 and model.target_ == target and len(model.networks_) == 2
+    assert list(model.feature_names_in_) == ["age", "job", "id", "since"] and "'id'" in model.notes_[0]
+    importances = dict(zip(model.feature_names_in_, model.feature_importances_, strict=True))
+    assert importances["age"] > importances["job"] > importances["since"] - 0.02 and importances["id"] == 0
+    assert sum(importances.values()) == pytest.approx(1)
+    assert model.importances(new, new[target])["age"] > 0 and model.spread(new).max() > 0
+    evaluation = model.evaluate(new)
+    assert evaluation.samples == 150 and evaluation.metrics == model.evaluate(new, new[target]).metrics
+    assert evaluation.main == {"rich": "accuracy", "pay": "RMSE"}[target]
+    assert evaluation.metrics[evaluation.main] != evaluation.baseline[evaluation.main]
+
+
+@BOTH
+def test_the_same_predictions_from_every_kind_of_frame(name: str, fitted: dict[str, Any], tmp_path: Path) -> None:
+    model, new = fitted[name], people(40, seed=2)
+    expected = model.predict(new)
+    new.to_csv(tmp_path / "new.csv", index=False)
+    ways = [new[new.columns[::-1]], pl.from_pandas(new), pl.from_pandas(new).to_arrow(), tmp_path / "new.csv"]
+    for way in ways:
+        np.testing.assert_array_equal(model.predict(way), expected)
+
+
+@BOTH
+def test_the_same_seed_is_the_same_model(name: str) -> None:
+    frame = people(80)
+    y = frame["rich" if name == "TabularClassifier" else "pay"]
+    one, two = (getattr(cr, name)(ensemble=1, **QUICK).fit(frame[["age", "job"]], y) for _ in range(2))
+    np.testing.assert_array_equal(one.predict(frame), two.predict(frame))
+    assert not hasattr(clone(one), "preparation_")
+
+
+@BOTH
+def test_kept_as_a_folder_it_predicts_the_same_bits(name: str, fitted: dict[str, Any], tmp_path: Path) -> None:
+    model, new = fitted[name], people(50, seed=3)
+    model.save(tmp_path / "run")
+    again: Any = cr.load_run(tmp_path / "run", engine="reference")
+    assert type(again) is type(model) and again.target_ == model.target_ and again.notes_ == model.notes_
+    for of in ("predict", "spread", *(["predict_proba"] if name == "TabularClassifier" else [])):
+        np.testing.assert_array_equal(getattr(again, of)(new), getattr(model, of)(new))
+    np.testing.assert_array_equal(again.feature_importances_, model.feature_importances_)
+    assert again.evaluate(new).to_dict() == model.evaluate(new).to_dict()
+    assert {k: v for k, v in again.get_params().items() if k != "engine"} == {
+        k: v for k, v in model.get_params().items() if k != "engine"
+    }
+    for damage in ("member-1.safetensors", "seen.npz", "table.json"):
+        shutil.copytree(tmp_path / "run", tmp_path / damage)
+        path = tmp_path / damage / damage
+        path.write_bytes(path.read_bytes()[:-40])
+        with pytest.raises(cr.DataError):
+            cr.load_run(tmp_path / damage)
+    said = json.loads((tmp_path / "run" / "table.json").read_text(encoding="utf-8"))
+    for key in ("kind", "preparation", "members", "constant", "trained"):
+        (tmp_path / "run" / "table.json").write_text(json.dumps({**said, key: 7}), encoding="utf-8")
+        with pytest.raises(cr.DataError):
+            cr.load_run(tmp_path / "run")
+
+
+def test_targets_of_every_kind() -> None:
+    frame = people(40)
+    X = frame[["age", "job"]]
+    for labels in ([True, False], [3, 7], np.array(["a", "b"], dtype=object)):
+        y = np.array(labels)[(frame["rich"] == "yes").astype(int)]
+        model = cr.TabularClassifier(ensemble=1, **QUICK).fit(X, y)
+        assert model.predict(X).dtype == y.dtype and set(model.predict(X)) <= set(labels)
+        assert model.predict_proba(X).sum(axis=1) == pytest.approx(np.ones(40))
+    several = cr.TabularRegressor(ensemble=1, **QUICK).fit(X, frame[["pay", "pay"]].to_numpy() * [1, 1e-9])
+    assert several.predict(X).shape == (40, 2)
+    levels = cr.TabularRegressor(quantiles=(0.1, 0.5, 0.9), ensemble=1, **QUICK).fit(X, frame["pay"]).predict(X)
+    assert levels.shape == (40, 3) and (np.diff(levels, axis=1) >= 0).all()
+    counts = cr.TabularRegressor(loss="poisson", ensemble=1, **QUICK).fit(X, np.arange(40) % 5)
+    assert (counts.predict(X) >= 0).all()
+
+
+def test_nothing_to_learn_from_is_the_mean() -> None:
+    X, y = pd.DataFrame({"a": [1] * 6, "b": [None] * 6}), [1.0, 2, 3, 4, 5, 6]
+    model = cr.TabularRegressor(**QUICK).fit(X, y)
+    assert (model.predict(X) == 3.5).all() and (model.spread(X) == 0).all() and len(model.notes_) == 2
+    classes = cr.TabularClassifier(**QUICK).fit(X, ["x", "x", "x", "x", "y", "y"])
+    np.testing.assert_allclose(classes.predict_proba(X), [[2 / 3, 1 / 3]] * 6)
+
+
+def test_with_scikit_learns_tools(fitted: dict[str, Any]) -> None:
+    frame = people(90)
+    model = cr.TabularRegressor(ensemble=1, **QUICK)
+    assert len(cross_val_score(model, frame[["age", "job"]], frame["pay"], cv=2)) == 2
+    X = frame[["age", "job", "id", "since"]]
+    found = partial_dependence(
+        fitted["TabularRegressor"], X.assign(age=X["age"].fillna(40)), ["age"], grid_resolution=5
+    )
+    assert (np.diff(found["average"][0]) > 0).all()
+
+
+def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    people(200).to_csv("people.csv", index=False)
+    new = people(30, seed=4)
+    new.loc[0, "job"] = "baker"
+    new.drop(columns="rich").to_csv("new.csv", index=False)
+    words = ["--target", "rich", "--ignore", "pay,id", "--preset", "fast", "--time-limit", "2", "--engine", "reference"]
+    assert main(["train", "people.csv", *words]) == 0
+    out = capsys.readouterr().out
+    assert "3 columns, 2 classes (rich); 160 rows to train, 40 to test" in out and "always the most frequent" in out
+    model: Any = cr.load_run("runs/people")
+    assert main(["predict", "runs/people", "new.csv"]) == 0
+    captured = capsys.readouterr()
+    lines = [line.split(",") for line in captured.out.splitlines()]
+    assert lines[0] == ["rich", "no", "yes"] and [line[0] for line in lines[1:]] == list(model.predict(new))
+    assert "'job': 1 row of unseen categories" in captured.err
+    assert main(["evaluate", "runs/people", "people.csv"]) == 0 and "accuracy" in capsys.readouterr().out
+    assert main(["info", "runs/people"]) == 0 and "predicts: rich" in capsys.readouterr().out
+    assert main(["train", "people.csv", *words, "--out", "runs/people"]) != 0
+    assert "holds a run already" in capsys.readouterr().err
+
+
+def test_fit_table(tmp_path: Path) -> None:
+    people(60).to_csv(tmp_path / "people.csv", index=False)
+    for data in (tmp_path / "people.csv",):
+        model = cr.fit_table(data, "pay", ignore=("rich", "id"), ensemble=1, **QUICK)
+        assert isinstance(model, cr.TabularRegressor) and list(model.feature_names_in_) == ["age", "job", "since"]
+    frame = pd.DataFrame({"x": np.arange(60) % 7, "y": np.arange(60) % 3})
+    assert isinstance(cr.fit_table(frame, "y", ensemble=1, **QUICK), cr.TabularClassifier)
+    assert isinstance(cr.fit_table(frame, "y", task="regression", ensemble=1, **QUICK), cr.TabularRegressor)
+
+
+def test_bad_input(fitted: dict[str, Any]) -> None:
+    frame, model = people(30), fitted["TabularClassifier"]
+    gone = frame.assign(rich=frame["rich"].where(np.arange(30) != 4))
+    for call, error, words in (
+        (lambda: cr.TabularClassifier().predict(frame), NotFittedError, "not fitted"),
+        (lambda: model.predict(frame[["age"]]), cr.DataError, "lacks the columns 'job', 'since'"),
+        (lambda: model.predict(frame.assign(age="old")), cr.DataError, "'age'"),
+        (lambda: model.predict(np.zeros((2, 3))), ValueError, "3 features|expecting 4|4 columns"),
+        (lambda: model.evaluate(frame[["age", "job", "id", "since"]]), cr.DataError, "no target 'rich'"),
+        (lambda: model.evaluate(frame, ["perhaps"] * 30), cr.DataError, "perhaps"),
+        (lambda: cr.TabularClassifier("slow").fit(frame, frame["rich"]), ValueError, "preset"),
+        (lambda: cr.TabularClassifier(class_weight={"maybe": 2}).fit(frame, frame["rich"]), ValueError, "maybe"),
+        (lambda: cr.TabularRegressor(ensemble=0).fit(frame, frame["pay"]), ValueError, "ensemble"),
+        (lambda: cr.TabularRegressor().fit(frame, frame["pay"].tolist()[1:]), ValueError, "30 rows"),
+        (lambda: cr.TabularRegressor().fit(frame, frame["rich"]), ValueError, "y"),
+        (lambda: cr.TabularRegressor().fit(sparse.dok_array((3, 3)), [1.0, 2, 3]), TypeError, "Sparse"),
+        (lambda: cr.fit_table(frame, "wealth"), cr.DataError, "wealth"),
+        (lambda: cr.fit_table(gone, "rich"), cr.DataError, "no value in .row 4"),
+        (lambda: cr.fit_table(frame, "pay", ignore="pay"), cr.DataError, "cannot both"),
+    ):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            with pytest.raises(error, match=words):
+                call()
