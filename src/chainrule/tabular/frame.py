@@ -18,7 +18,6 @@ import numpy as np
 from narwhals.exceptions import DuplicateError
 from numpy.typing import NDArray
 
-from chainrule import frames
 from chainrule.data.cells import FEW_NUMBERS, CodedCells, Style, Texts, Verdict, as_texts
 from chainrule.data.columns import Survey, joined, no_numbers, some, texts_of
 from chainrule.data.table import Cells, Table
@@ -197,11 +196,6 @@ def _of_rows(data: Any, source: str) -> Frame:
     if array.ndim != 2 or 0 in array.shape:
         raise DataError(expected(source, "a table: a data frame, or an array (samples, features)", array.shape))
     return _frame(source, [(f"x{k}", array[:, k]) for k in range(array.shape[1])], of_array, named=False)
-
-
-def has_columns(data: Any) -> bool:
-    """Whether data are a data frame, or such a thing."""
-    return frames.is_frame(data) or isinstance(nw.from_native(data, pass_through=True), nw.DataFrame | nw.LazyFrame)
 
 
 def _column(values: Any) -> Array:
