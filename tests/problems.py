@@ -262,7 +262,14 @@ _GROUPS = [
             cr.huber(0.7)),
 ]  # fmt: skip
 
-PROBLEMS: list[Problem] = [*_by_activation(), *_by_loss(), *_SINGLE, *_OWN, *_GRAPHS, *_GROUPS]
+_PARAMETRIC = [
+    Problem("activations with parameters", 4, lambda: [cr.Dense(5, cr.Activation("max(z, 0) + a * min(z, 0)",
+            name="prelu", a=cr.Parameter("n", value=0.25))), cr.Dense(3, cr.Activation(
+            "exp(T * (z - max(z))) / sum(exp(T * (z - max(z))))", name="tempered", T=cr.Parameter(value=1)))],
+            "squared_error", "probabilities", weighted=True),
+]  # fmt: skip
+
+PROBLEMS: list[Problem] = [*_by_activation(), *_by_loss(), *_SINGLE, *_OWN, *_GRAPHS, *_GROUPS, *_PARAMETRIC]
 
 
 def in_turn(items: Sequence[Any], turn: int, *, every: int = 3) -> list[Any]:

@@ -18,7 +18,7 @@ from chainrule.describe.columns import Periodic, Piecewise
 from chainrule.describe.combine import Branches, Keep, Residual, Take
 from chainrule.describe.constraints import Constraint, MaxNorm, Monotone, NonNegative, UnitNorm
 from chainrule.describe.embedding import Embedding
-from chainrule.describe.formula import Formula, Parameter
+from chainrule.describe.formula import Formula
 from chainrule.describe.grouped import GroupedDense, MeanOfMembers, Members, SharedDense, batch_ensemble
 from chainrule.describe.layers import BatchNorm, Dense, Dropout, Layer, LayerNorm, Tied
 from chainrule.describe.losses import Cost, Loss, cross_entropy, huber, quantile
@@ -35,6 +35,7 @@ from chainrule.describe.optimizers import (
     Optimizer,
     RMSProp,
 )
+from chainrule.describe.parameters import Parameter
 from chainrule.describe.schedules import (
     Constant,
     Cosine,

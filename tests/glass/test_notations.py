@@ -14,7 +14,7 @@ from systems import SYSTEMS
 
 import chainrule as cr
 from chainrule.describe.activations import ACTIVATIONS
-from chainrule.describe.losses import canonical_pairs
+from chainrule.describe.canonical import canonical_pairs
 from chainrule.describe.optimizers import OPTIMIZERS
 from chainrule.notation import FORMATS, MATHEMATICAL, notation_names, show, views
 from chainrule.notation.latex import COMMANDS

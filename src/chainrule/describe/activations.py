@@ -1,8 +1,8 @@
 """Activations: g and its slope, side by side.
 
 An activation is a formula in z; reductions in it run over one sample's features, so softmax is one like any other.
-The slope g' is derived; where it is stated here as well, in terms of the value a = g(z), it says the same with what is
-at hand (a test holds the two together), and Z need not be kept.
+It may have parameters, which are trained.  The slope g' is derived; where it is stated here as well, in terms of the
+value a = g(z), it says the same with what is at hand (a test holds the two together), and Z need not be kept.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from chainrule.describe import initialisers
+from chainrule.describe.parameters import Named, Parameter, declared, formula_over
+from chainrule.describe.settings import keep
 from chainrule.errors import FormulaError, SpecError, expected, is_number, unknown_name
 from chainrule.program.derivative import differentiate
 from chainrule.program.parse import formula, source
@@ -27,8 +29,10 @@ class Activation:
         Activation("z * sigmoid(z)")
         Activation(lambda z: z / (1 + abs(z)))
         Activation("exp(z - max(z)) / sum(exp(z - max(z)))")
+        Activation("max(z, 0) + a * min(z, 0)", a=Parameter("n", value=0.25))
 
-    Raises FormulaError.
+    A parameter is a number, or one of each unit ("n"); each layer has its own.  Raises FormulaError; SpecError with
+    all faults of the parameters.
     """
 
     expression: Expression
@@ -45,22 +49,32 @@ class Activation:
     """Whether its values are logarithms of probabilities."""
     entries: tuple[str, tuple[tuple[str, str], ...]] | None = field(default=None, compare=False)
     """∂a_p/∂z_j of one over a whole row as texts write it, in a: (an element's own part, products (at p, at j))."""
+    parameters: Named = ()
+    """By name, in their order."""
 
     def __init__(
         self,
         given: str | Expression | Callable[..., object],
+        parameters: Mapping[str, Parameter] | None = None,
         *,
         name: str | None = None,
         slope: str | Expression | None = None,
         initialiser: str = "glorot_uniform",
+        **named: Parameter,
     ) -> None:
-        expression = formula(given, ("z",))
+        faults: list[str] = []
+        several = declared(parameters, named, ("z",), faults, sizes=("n",))
+        if several and slope is not None:
+            faults.append("slope goes with an activation without parameters. Leave it out: it is derived.")
+        if faults:
+            raise SpecError([f"Activation: {fault}" for fault in faults])
+        expression = formula_over(given, ("z", *several), several)
+        keep(self, parameters=tuple(several.items()))
         if not any(True for e in walk(expression)):  # pragma: no cover - an expression always has a node
             raise FormulaError("An activation needs a formula in z.")
         object.__setattr__(self, "expression", expression)
         object.__setattr__(self, "name", name or (given if isinstance(given, str) else source(expression)))
         object.__setattr__(self, "slope", None if slope is None else formula(slope, ("a", "z")))
-        faults: list[str] = []
         initialisers.check(initialiser, faults)
         if faults:
             raise SpecError(faults)

@@ -65,7 +65,7 @@ class _OfColumns(Layer):
         product = write.apply(product_of(values, dense), in_columns, (values, dense), rule=rule)
         z = write.write(Symbol("Z", layer=label), Variable(product.name) + Variable(b.name), rule=rule)
         draft = Symbol("A", layer=label)
-        return activated(write, self.activation, z, draft, keep_identity=place.keep_identity, groups=columns)
+        return activated(write, self.activation, z, draft, place, keep_identity=place.keep_identity, groups=columns)
 
     def width(self, below: int) -> int:
         """c · dimension"""

@@ -89,7 +89,7 @@ class GroupedDense(Layer):
         else:
             z = write.apply(z, op, (below, w), rule="grouped dense without bias")
         draft = Symbol("A", layer=label)
-        return activated(write, self.activation, z, draft, keep_identity=place.keep_identity, groups=self.groups)
+        return activated(write, self.activation, z, draft, place, keep_identity=place.keep_identity, groups=self.groups)
 
     def width(self, below: int) -> int:
         """g · units"""
@@ -197,7 +197,7 @@ class SharedDense(Layer):
         value: Expression = Variable(product.name) * Variable(s.name) + Variable(b.name)
         z = write.write(Symbol("Z", layer=label), value, rule=rule)
         draft = Symbol("A", layer=label)
-        return activated(write, self.activation, z, draft, keep_identity=place.keep_identity, groups=k)
+        return activated(write, self.activation, z, draft, place, keep_identity=place.keep_identity, groups=k)
 
     def width(self, below: int) -> int:
         """k · units"""

@@ -13,6 +13,7 @@ from typing import ClassVar
 
 from chainrule.describe import initialisers
 from chainrule.describe.activations import Activation, activation
+from chainrule.describe.parameters import Named
 from chainrule.describe.schedules import Column, Schedule
 from chainrule.describe.settings import count, fraction, keep, positive, refuse
 from chainrule.errors import SpecError, expected
@@ -152,8 +153,25 @@ def resolved(given: GivenActivation, faults: list[str]) -> Activation:
         return activation("identity")
 
 
+def declare(write: Builder, parameters: Named, width: int, place: Place) -> dict[str, Symbol]:
+    """The symbols of a formula's parameters, over so many features, by their names in it."""
+    bind = {}
+    for letter, parameter in parameters:
+        shape = parameter.over(width)
+        draft = write.fresh(Symbol(letter, layer=place.label, penalised=parameter.penalised), shape)
+        bind[letter] = write.parameter(draft, shape, place.initialiser(parameter.initial))
+    return bind
+
+
 def activated(
-    write: Builder, g: Activation, z: Symbol, draft: Symbol, *, keep_identity: bool = False, groups: int = 1
+    write: Builder,
+    g: Activation,
+    z: Symbol,
+    draft: Symbol,
+    place: Place,
+    *,
+    keep_identity: bool = False,
+    groups: int = 1,
 ) -> Symbol:
     """A = g(Z); without an activation Z itself (keep_identity writes A = Z all the same).
 
@@ -162,7 +180,8 @@ def activated(
     if g.identity and not keep_identity:
         write.activations.append((z, z))
         return z
-    return write.activate(g.expression, g.slope, z, draft, rule=g.name, groups=groups)
+    parameters = declare(write, g.parameters, int(z.shape[1]), place)
+    return write.activate(g.expression, g.slope, z, draft, rule=g.name, groups=groups, parameters=parameters)
 
 
 @dataclass(frozen=True, init=False)
@@ -229,7 +248,7 @@ class Dense(Layer):
             z = write.write(z, Variable(product.name) + Variable(b.name), rule="dense")
         else:
             z = write.apply(z, op, operands, rule=rule)
-        return activated(write, self.activation, z, Symbol("A", layer=label), keep_identity=place.keep_identity)
+        return activated(write, self.activation, z, Symbol("A", layer=label), place, keep_identity=place.keep_identity)
 
     def width(self, below: int) -> int:
         """n_l"""
@@ -360,7 +379,7 @@ class _Normalisation(Layer):
         beta = write.parameter(Symbol("beta", layer=label), below.shape[1:])
         scaled = Variable(gamma.name) * Variable(normal.name) + Variable(beta.name)
         h = write.write(Symbol("H", layer=label), scaled, rule=rule)
-        return activated(write, self.activation, h, Symbol("A", layer=label, mark="n"))
+        return activated(write, self.activation, h, Symbol("A", layer=label, mark="n"), place)
 
 
 @dataclass(frozen=True, init=False)

@@ -26,10 +26,11 @@ from chainrule.describe.activations import ACTIVATIONS, Activation, activation
 from chainrule.describe.combine import KINDS, Combined, Join
 from chainrule.describe.constraints import CONSTRAINTS, Pairs
 from chainrule.describe.first_version import FIELDS
-from chainrule.describe.formula import Formula, Parameter
+from chainrule.describe.formula import Formula
 from chainrule.describe.initialisers import SCALES
 from chainrule.describe.layers import Layer, Tied
 from chainrule.describe.losses import Cost, Loss, Losses, TargetKind, loss, replace_loss
+from chainrule.describe.parameters import Named, Parameter
 from chainrule.describe.schedules import Schedule, schedule_from_dict
 from chainrule.errors import ChainruleError, SpecError
 from chainrule.files.fields import (
@@ -52,11 +53,28 @@ from chainrule.program.scalar import Expression
 
 _FORMULA = Text(longest=LONGEST)
 _NAME = Text(longest=LONGEST)
+_PARAMETERS = Each(
+    Object(
+        {
+            "shape": Listed(Either(Text(("n",), what="size"), Whole(1)), most=2),
+            "value": Maybe(Number()),
+            "weights": Maybe(Either(_NAME, Number(least=0))),
+            "penalised": Flag(),
+        }
+    ),
+    most=1000,
+)
 _ACTIVATION = Either(
     _NAME,
     Object(
-        {"formula": _FORMULA, "name": _NAME, "slope": Maybe(_FORMULA), "initialiser": Maybe(_NAME)},
-        absent={"slope": None, "initialiser": None},
+        {
+            "formula": _FORMULA,
+            "name": _NAME,
+            "slope": Maybe(_FORMULA),
+            "initialiser": Maybe(_NAME),
+            "parameters": _PARAMETERS,
+        },
+        absent={"slope": None, "initialiser": None, "parameters": {}},
     ),
 )
 _FIELDS: Mapping[str, Kind] = {
@@ -76,17 +94,7 @@ _FIELDS: Mapping[str, Kind] = {
     "scales": Text(SCALES, what="scales"),
     "name": _NAME,
     "expression": _FORMULA,
-    "parameters": Each(
-        Object(
-            {
-                "shape": Listed(Either(Text(("n",), what="size"), Whole(1)), most=2),
-                "value": Maybe(Number()),
-                "weights": Maybe(Either(_NAME, Number(least=0))),
-                "penalised": Flag(),
-            }
-        ),
-        most=1000,
-    ),
+    "parameters": _PARAMETERS,
     "join": Text(get_args(Join), what="join"),
     "rate": ByType(Number(least=0, below=1), named=AnyValue()),
     "momentum": Number(least=0, below=1),
@@ -158,8 +166,17 @@ def layer_to_dict(layer: Layer) -> dict[str, Any]:
         if first is None or name in first or value != defaults[name].default:
             result[name] = _to_json(value)
     if isinstance(layer, Formula):
-        result["parameters"] = {letter: _to_json(parameter) for letter, parameter in layer.parameters}
+        result["parameters"] = _named_to_json(layer.parameters)
     return result
+
+
+def _named_to_json(parameters: Named) -> dict[str, Any]:
+    return {letter: _to_json(parameter) for letter, parameter in parameters}
+
+
+def _named_from_json(said: Mapping[str, dict[str, Any]]) -> dict[str, Parameter]:
+    rest = {letter: {key: value for key, value in p.items() if key != "shape"} for letter, p in said.items()}
+    return {letter: Parameter(*p["shape"], **rest[letter]) for letter, p in said.items()}
 
 
 def _to_json(value: Any) -> Any:
@@ -245,27 +262,29 @@ def _layers_from(
             if isinstance(tied := given.get("weights"), dict):
                 given["weights"] = Tied(tied["tied"], tied["transposed"])
             if kinds[name] is Formula:
-                given["parameters"] = {k: Parameter(*p.pop("shape"), **p) for k, p in given["parameters"].items()}
+                given["parameters"] = _named_from_json(given["parameters"])
             layers.append(kinds[name](*held, **given))
         except SpecError as fault:
             raise SpecError([f"{place}: {text}" for text in fault.faults]) from None
     return layers
 
 
-def _activation_to_json(a: Activation) -> str | dict[str, str | None]:
+def _activation_to_json(a: Activation) -> str | dict[str, Any]:
     if a == ACTIVATIONS.get(a.name):
         return a.name
     slope = None if a.slope is None else source(a.slope)
-    return {"formula": source(a.expression), "name": a.name, "slope": slope, "initialiser": a.initialiser}
+    said = {"formula": source(a.expression), "name": a.name, "slope": slope, "initialiser": a.initialiser}
+    return {**said, "parameters": _named_to_json(a.parameters)} if a.parameters else said
 
 
 def _activation_from_json(said: str | dict[str, Any], activations: dict[tuple[object, ...], Activation]) -> Activation:
     if isinstance(said, str):
         return activation(said)
-    key = tuple(said.values())
+    parameters = _named_from_json(said["parameters"])
+    key = *(value for name, value in said.items() if name != "parameters"), *parameters.items()
     if key not in activations:
         options = {name: said[name] for name in ("name", "slope", "initialiser") if said[name] is not None}
-        activations[key] = Activation(said["formula"], **options)
+        activations[key] = Activation(said["formula"], parameters, **options)
     return activations[key]
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from chainrule.describe.activations import ACTIVATIONS
-from chainrule.describe.losses import canonical_pairs
+from chainrule.describe.canonical import canonical_pairs
 from chainrule.program.equation import Equation, Program
 from chainrule.program.op import (
     Beside,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from chainrule.describe.canonical import canonical_pairs
 from chainrule.describe.combine import KINDS
 from chainrule.describe.constraints import CONSTRAINTS
-from chainrule.describe.losses import canonical_pairs
 from chainrule.describe.optimizers import OPTIMIZERS
 from chainrule.program.equation import Equation, Program
 

@@ -199,13 +199,24 @@ class Builder:
         self.equations.append(Equation(stored, op, operands, rule, (), self.layer))
 
     def activate(
-        self, formula: Expression, slope: Expression | None, z: Symbol, draft: Symbol, *, rule: str, groups: int = 1
+        self,
+        formula: Expression,
+        slope: Expression | None,
+        z: Symbol,
+        draft: Symbol,
+        *,
+        rule: str,
+        groups: int = 1,
+        parameters: Mapping[str, Symbol] | None = None,
     ) -> Symbol:
         """A = g(Z), element by element or over each row where the formula in z reduces; slope: g' in a and z.
 
         Inner symbols bear the draft's layer and mark.  groups: those of Z, over each of which the formula reduces.
+        parameters: of the formula, which then has no slope of its own.
         """
-        rest = self.lower(formula, {"z": z}, draft, rule=rule, over_columns_only=True, groups=groups)
+        rest = self.lower(
+            formula, {"z": z, **(parameters or {})}, draft, rule=rule, over_columns_only=True, groups=groups
+        )
         a = self.write(draft, rest, rule=rule, shape=z.shape)
         if slope is not None:
             bound = replace(slope, {Variable("a"): Variable(a.name), Variable("z"): Variable(z.name)})

@@ -11,14 +11,13 @@ from __future__ import annotations
 from typing import Literal, get_args
 
 from chainrule.describe.activations import ACTIVATIONS
+from chainrule.describe.canonical import OF_LOG_PROBABILITIES, canonical_pairs
 from chainrule.describe.losses import (
     LOSSES,
-    OF_LOG_PROBABILITIES,
     Cost,
     Kinds,
     Loss,
     Targets,
-    canonical_pairs,
     losses_of,
     target_of,
 )

@@ -13,11 +13,12 @@ import numpy as np
 from chainrule.describe.columns import Piecewise
 from chainrule.describe.combine import Branches, Keep, Take
 from chainrule.describe.embedding import Embedding
-from chainrule.describe.formula import Formula, Parameter
+from chainrule.describe.formula import Formula
 from chainrule.describe.layers import Dense, Dropout, Layer
 from chainrule.describe.losses import Losses, cross_entropy, quantile
 from chainrule.describe.network import GivenLoss
 from chainrule.describe.optimizers import AdamW
+from chainrule.describe.parameters import Parameter
 from chainrule.describe.schedules import Cosine, OneCycle
 from chainrule.errors import SpecError
 from chainrule.network import Network
