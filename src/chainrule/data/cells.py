@@ -113,9 +113,39 @@ class CodedCells(Sequence[str]):
             return [self.words[code] for code in self.codes[row].tolist()]
         return self.words[self.codes[row]]
 
+    def __contains__(self, cell: object) -> bool:
+        return cell in self.words
+
     def take(self, rows: NDArray[np.int64]) -> CodedCells:
         """These rows."""
         return CodedCells(self.codes[rows], self.words)
+
+
+@dataclass(frozen=True, eq=False)
+class PlainCells(Sequence[str]):
+    """The cells of a column of plain numbers, none of them a code, both as numbers and as they stand in their file."""
+
+    values: NDArray[np.float64]
+    """(m,); NaN where the cell says that there is none."""
+    texts: Any
+    """(m,), as pyarrow keeps them."""
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __iter__(self) -> Iterator[str]:
+        for start in range(0, len(self.values), _SAMPLE):
+            yield from self.texts.slice(start, _SAMPLE).to_pylist()
+
+    def __getitem__(self, row: Any) -> Any:
+        return self.texts[row].to_pylist() if isinstance(row, slice) else self.texts[int(row)].as_py()
+
+    def __contains__(self, cell: object) -> bool:
+        return isinstance(cell, str) and bool(self.texts.index(cell).as_py() >= 0)
+
+    def take(self, rows: NDArray[np.int64]) -> PlainCells:
+        """These rows."""
+        return PlainCells(self.values[rows], self.texts.take(rows))
 
 
 PLAIN = Style()

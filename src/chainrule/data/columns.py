@@ -21,6 +21,7 @@ from chainrule.data.cells import (
     PLAIN,
     CodedCells,
     Numbers,
+    PlainCells,
     Style,
     Texts,
     Verdict,
@@ -354,6 +355,8 @@ def label(value: Any) -> str:
 
 def _plain(cells: Sequence[str]) -> NDArray[np.float64] | None:
     """The numbers of a column where all that is not missing is a plain number, and something is."""
+    if isinstance(cells, PlainCells):
+        return cells.values
     if isinstance(cells, CodedCells):
         once = _plain(cells.words)
         return None if once is None else once[cells.codes]

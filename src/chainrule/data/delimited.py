@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule.data.arrow_text import large_columns
 from chainrule.data.cells import MISSING, is_number
 from chainrule.data.records import even_blocks, gathered, named, record_blocks, records, trimmed
 from chainrule.data.table import Cells, Table
@@ -96,13 +97,18 @@ def read_table(path: str | os.PathLike[str], header: bool = True, *, raw: bytes 
     line, names = next(body, (0, []))
     if not names:
         raise DataError(f"{name}: the file is empty.")
+    large = large_columns(raw, delimiter, len(names)) if header and line == 1 else None
     if header:
-        blocks = even_blocks(raw, delimiter, len(names)) if line == 1 else None
+        blocks = even_blocks(raw, delimiter, len(names)) if line == 1 and large is None else None
     else:
         body = itertools.chain([(line, names)], body)
         names, blocks = [str(number) for number in range(1, len(names) + 1)], None
     names = [cell.strip() for cell in names]
-    columns, lines = gathered(record_blocks(body, names, name) if blocks is None else blocks, len(names))
+    columns: Sequence[Sequence[str]]
+    if large is not None:
+        columns, lines = large, np.arange(2, len(large[0]) + 2)
+    else:
+        columns, lines = gathered(record_blocks(body, names, name) if blocks is None else blocks, len(names))
     if not len(lines):
         raise DataError(f"{name}: there are no rows below the header.")
     if header:
@@ -134,7 +140,7 @@ def _utf8(path: str | os.PathLike[str], raw: bytes | None = None) -> bytes:
         if not unicodedata.is_normalized("NFC", text):
             text = unicodedata.normalize("NFC", text)
         raw = text.encode()
-    if not raw.strip():
+    if not raw or raw.isspace():
         raise DataError(f"{path}: the file is empty.")
     if (zero := raw.find(b"\0")) >= 0:
         what = "UTF-16 text without a byte order mark" if 4 * raw.count(0) > len(raw) else "not text"
@@ -192,7 +198,7 @@ def _delimiter(records_by: Callable[[str], Iterator[tuple[int, list[str]]]], fir
     return max(DELIMITERS, key=outside.count)
 
 
-def _check_header(names: list[str], columns: list[list[str]], delimiter: str, path: str) -> None:
+def _check_header(names: list[str], columns: Sequence[Sequence[str]], delimiter: str, path: str) -> None:
     shown = delimiter.join(names)[:60]
     advice = "Add column names, or say that there are none: header=False (--no-header)."
     if all(map(is_number, names)) and not (len(names) > 2 and names == list(map(str, range(len(names))))):
@@ -209,7 +215,7 @@ def _check_header(names: list[str], columns: list[list[str]], delimiter: str, pa
         )
 
 
-def _looks_like_data(names: list[str], columns: list[list[str]]) -> bool:
+def _looks_like_data(names: list[str], columns: Sequence[Sequence[str]]) -> bool:
     """Whether names are cells: measured numbers above numbers, or texts that their own columns hold, all or with such.
 
     Whole numbers may name columns (years, pixels), and one name may be one of its column's values (spam).
@@ -228,7 +234,7 @@ def _looks_like_data(names: list[str], columns: list[list[str]]) -> bool:
 
 
 def _without_the_rest(
-    path: str, names: list[str], columns: list[list[str]], lines: NDArray[np.int64], delimiter: str
+    path: str, names: list[str], columns: Sequence[Sequence[str]], lines: NDArray[np.int64], delimiter: str
 ) -> Table:
     """The table of the columns that have a name; one without that holds something is refused."""
     notes = []
@@ -249,14 +255,14 @@ def _without_the_rest(
     return Table(path, kept, lines, delimiter, tuple(notes))
 
 
-def _spaced(name: str, cells: list[str]) -> bool:
+def _spaced(name: str, cells: Sequence[str]) -> bool:
     """Whether a single column is several, with spaces between them."""
     width = len(name.split())
     return width > 1 and all(len(cell.split()) == width for cell in cells)
 
 
-def _counts_rows(column: list[str]) -> bool:
-    return any(column == [str(row) for row in range(start, start + len(column))] for start in (0, 1))
+def _counts_rows(column: Sequence[str]) -> bool:
+    return any(list(column) == [str(row) for row in range(start, start + len(column))] for start in (0, 1))
 
 
 def _some(names: Sequence[str]) -> str:

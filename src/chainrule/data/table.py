@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule import frames
-from chainrule.data.cells import CodedCells
+from chainrule.data.cells import CodedCells, PlainCells
 from chainrule.errors import DataError, expected, unknown_name
 
 Cells = Sequence[str] | NDArray[Any]
@@ -60,7 +60,7 @@ class Table:
 
 
 def _taken(cells: Cells, rows: NDArray[np.int64]) -> Cells:
-    if isinstance(cells, CodedCells):
+    if isinstance(cells, CodedCells | PlainCells):
         return cells.take(rows)
     return cells[rows] if isinstance(cells, np.ndarray) else [cells[row] for row in rows.tolist()]
 
