@@ -110,7 +110,10 @@ def folds(table: Table, most: int | None) -> Iterator[tuple[np.ndarray, np.ndarr
 def measure(table: Table, preset: Any, most: int | None, threads: int | None) -> Result:
     """All folds."""
     aim = Aim("classes", table.classes) if table.classes else Aim("values")
-    errors, losses, seconds, epochs = [], [], [], ()
+    errors: list[float] = []
+    losses: list[float] = []
+    seconds: list[float] = []
+    epochs: tuple[int, ...] = ()
     for learned, tested in folds(table, most):
         began = time.process_time()
         frame = read_frame(table.columns.iloc[learned].reset_index(drop=True))

@@ -1,7 +1,10 @@
 """The network of a member, in the library's own language: what stands in the recipe, for these inputs and this aim.
 
-numbers, and the pieces that they lie in | flags | rows of categories
+numbers | the pieces that they lie in | flags | rows of categories
     side by side ─ scale ─ (dense ─ activation ─ dropout) ... ─ outputs
+
+A piece between two edges is min(max((x - e) / (e' - e), 0), 1) - 1/2: a layer over all pieces of a number is any
+function of it that is linear between the edges.
 """
 
 from __future__ import annotations
@@ -10,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.describe.columns import Piecewise
 from chainrule.describe.combine import Branches, Keep, Take
 from chainrule.describe.embedding import Embedding
 from chainrule.describe.formula import Formula
@@ -41,8 +43,9 @@ def describe(shape: InputShape, aim: Aim, recipe: Recipe, *, seed: int = 0, engi
     if shape.numbers:
         inputs["numbers"] = len(shape.numbers)
         beside.append([Take("numbers")])
-        if recipe.pieces:
-            beside.append([Take("numbers"), Piecewise(recipe.pieces, _pieces(shape, recipe.most_pieces))])
+    if pieces := sum(len(edges) - 1 for _, edges in _pieces(shape, recipe)):
+        inputs["pieces"] = pieces
+        beside.append([Take("pieces")])
     if shape.flags:
         inputs["flags"] = len(shape.flags)
         beside.append([Take("flags")])
@@ -79,10 +82,20 @@ def optimizer(network: Network, recipe: Recipe) -> AdamW:
     )
 
 
-def arrays(inputs: TableInputs) -> dict[str, Any]:
-    """The inputs by the names that the network has for them."""
+def arrays(inputs: TableInputs, shape: InputShape, recipe: Recipe) -> dict[str, Any]:
+    """The inputs by the names that the network has for them, with the pieces of the numbers."""
     by_name = {"numbers": inputs.numbers, "flags": inputs.flags, "categories": inputs.categories}
-    return {name: values for name, values in by_name.items() if values.shape[1]}
+    given = {name: values for name, values in by_name.items() if values.shape[1]}
+    if several := _pieces(shape, recipe):
+        ways = np.empty((inputs.rows, sum(len(edges) - 1 for _, edges in several)), np.float32)
+        start = 0
+        for column, edges in several:
+            e = np.array(edges, np.float32)
+            way = (inputs.numbers[:, column, None] - e[:-1]) / (e[1:] - e[:-1])
+            ways[:, start : start + len(e) - 1] = np.clip(way, 0, 1) - np.float32(0.5)
+            start += len(e) - 1
+        given["pieces"] = ways
+    return given
 
 
 def _ends(aim: Aim, recipe: Recipe) -> tuple[list[Any], GivenLoss]:
@@ -102,16 +115,16 @@ def _ends(aim: Aim, recipe: Recipe) -> tuple[list[Any], GivenLoss]:
             return [Dense(aim.outputs, aim.of_sample.natural)], aim.of_sample
 
 
-def _pieces(shape: InputShape, most: int) -> list[list[float]]:
-    """Edges, as many for each number: of those that have fewer, pieces follow behind the last that no value reaches."""
+def _pieces(shape: InputShape, recipe: Recipe) -> list[tuple[int, tuple[float, ...]]]:
+    """The numbers that lie in two pieces or more, with their edges: some of them where there are too many."""
     chosen = []
-    for edges in shape.edges:
+    for column, edges in enumerate(shape.edges if recipe.pieces else ()):
         few = edges
-        if len(edges) > most + 1:
-            few = tuple(edges[k] for k in np.linspace(0, len(edges) - 1, most + 1).round().astype(int))
-        chosen.append(few)
-    longest = max(len(edges) for edges in chosen)
-    return [[*edges, *(edges[-1] + 1.0 + k for k in range(longest - len(edges)))] for edges in chosen]
+        if len(edges) > recipe.pieces + 1:
+            few = tuple(edges[k] for k in np.linspace(0, len(edges) - 1, recipe.pieces + 1).round().astype(int))
+        if len(few) > 2:
+            chosen.append((column, few))
+    return chosen
 
 
 def _dimensions(counts: tuple[int, ...], most: int) -> list[int]:

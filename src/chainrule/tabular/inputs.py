@@ -40,6 +40,6 @@ class TableInputs:
         """m"""
         return len(self.numbers)
 
-    def of(self, rows: np.ndarray) -> TableInputs:
+    def of(self, rows: np.ndarray | slice) -> TableInputs:
         """The inputs of these rows, in this order."""
         return TableInputs(self.numbers[rows], self.flags[rows], self.categories[rows])

@@ -10,7 +10,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,8 @@ from chainrule.train.callbacks import Callback, EarlyStopping
 
 Array = NDArray[Any]
 _TEMPERATURES = np.exp(np.linspace(math.log(0.2), math.log(5.0), 65))
+_ROWS = 65_536
+"""Rows that are predicted at a time: their pieces take memory."""
 _WORTH_COMPILING = 20_000
 """Rows that are passed, over all epochs and members, from which on compiling pays."""
 
@@ -76,6 +78,8 @@ class Trained:
     """What they predict."""
     recipe: Recipe
     """What they were trained by."""
+    shape: InputShape
+    """What they are given."""
     units: Units
     """Of the targets."""
     temperature: float = 1.0
@@ -108,6 +112,13 @@ class Trained:
         return {
             "aim": aim,
             "recipe": self.recipe.to_dict(),
+            "shape": {
+                "numbers": list(self.shape.numbers),
+                "edges": [list(edges) for edges in self.shape.edges],
+                "flags": list(self.shape.flags),
+                "categories": list(self.shape.categories),
+                "counts": list(self.shape.counts),
+            },
             "units": units,
             "temperature": self.temperature,
             "epochs": list(self.epochs),
@@ -117,13 +128,20 @@ class Trained:
     @classmethod
     def from_dict(cls, saved: Mapping[str, Any], networks: Sequence[Network]) -> Trained:
         """What `to_dict` wrote, with the networks.  Raises SpecError."""
-        aim, units = saved["aim"], saved["units"]
+        aim, units, shape = saved["aim"], saved["units"], saved["shape"]
         own: Any = networks[0].spec.loss if aim["loss"] is None else aim["loss"]
         held_out = saved["held_out"]
         return cls(
             tuple(networks),
             Aim(aim["kind"], aim["outputs"], tuple(aim["levels"]), own),
             Recipe.from_dict(saved["recipe"]),
+            InputShape(
+                tuple(shape["numbers"]),
+                tuple(tuple(edges) for edges in shape["edges"]),
+                tuple(shape["flags"]),
+                tuple(shape["categories"]),
+                tuple(shape["counts"]),
+            ),
             Units(*(tuple(units[key]) for key in ("offset", "scale", "low", "high"))),
             saved["temperature"],
             tuple(saved["epochs"]),
@@ -132,8 +150,12 @@ class Trained:
 
     def _each(self, inputs: TableInputs) -> list[Array]:
         """What each member predicts, in the targets' units."""
-        by_name = arrays(inputs)
-        return [self._of(_outputs(network, by_name)) for network in self.networks]
+        each: list[list[Array]] = [[] for _ in self.networks]
+        for start in range(0, max(inputs.rows, 1), _ROWS):
+            some = arrays(inputs.of(slice(start, start + _ROWS)), self.shape, self.recipe)
+            for k, network in enumerate(self.networks):
+                each[k].append(_outputs(network, some))
+        return [self._of(np.concatenate(parts)) for parts in each]
 
     def _of(self, outputs: Array) -> Array:
         """A member's outputs as a prediction."""
@@ -189,11 +211,11 @@ def train(
         hooks = () if callbacks is None else callbacks(k)
         rows = np.flatnonzero(part == k % recipe.parts)
         try:
-            fits.append(_fit(network, inputs, wanted, counted, rows, aim, recipe, share, threads, hooks))
+            fits.append(_fit(network, shape, inputs, wanted, counted, rows, aim, recipe, share, threads, hooks))
         except DivergedError:
             if not fits and k == recipe.members - 1:
                 raise
-    trained = Trained(tuple(f.network for f in fits), aim, recipe, units, epochs=tuple(f.epoch for f in fits))
+    trained = Trained(tuple(f.network for f in fits), aim, recipe, shape, units, epochs=tuple(f.epoch for f in fits))
     return _judged(trained, fits, targets, wanted, counted)
 
 
@@ -228,6 +250,7 @@ class _Fitted:
 
 def _fit(
     network: Network,
+    shape: InputShape,
     inputs: TableInputs,
     wanted: Array,
     weights: Array | None,
@@ -245,7 +268,7 @@ def _fit(
         learned = held = np.arange(inputs.rows)
     stop = EarlyStopping(patience=recipe.patience, monitor=recipe.monitor)
     targets = _targets(wanted, aim)
-    given = arrays(inputs.of(held))
+    given = arrays(inputs.of(held), shape, recipe)
     validation: tuple[Any, ...] = (given, _rows(targets, held))
     if weights is not None and weights[held].sum() > 0:
         validation = (*validation, weights[held])
@@ -253,7 +276,7 @@ def _fit(
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", category=RuntimeWarning)
             network.fit(
-                arrays(inputs.of(learned)),
+                arrays(inputs.of(learned), shape, recipe),
                 _rows(targets, learned),
                 epochs=recipe.epochs,
                 batch_size=recipe.batch_size,
@@ -295,9 +318,7 @@ def _judged(trained: Trained, fits: Sequence[_Fitted], targets: Array, wanted: A
             e = wanted[rows] - np.sort(outputs, axis=1)
             levels = np.array(trained.aim.levels)
             error = float(np.average(np.maximum(levels * e, (levels - 1) * e).mean(axis=1), weights=w))
-    return Trained(
-        trained.networks, trained.aim, trained.recipe, trained.units, temperature, trained.epochs, held_out=error
-    )
+    return replace(trained, temperature=temperature, held_out=error)
 
 
 def _outputs(network: Network, by_name: Mapping[str, Array]) -> Array:

@@ -92,9 +92,7 @@ class Recipe:
     parametric: bool
     """Whether each unit learns how much of the activation it takes: x + a (g(x) - x), a = 1 at first."""
     pieces: int
-    """Values that each number becomes by its way through pieces, beside the number itself; 0 for none."""
-    most_pieces: int
-    """Pieces of a number at most."""
+    """Pieces of a number at most: how far it is on its way through each stands beside the number itself; 0 for none."""
     embedding: int
     """Dimension of a category's row at most; columns of fewer levels have fewer."""
     scale: bool
@@ -139,7 +137,7 @@ def recipe_for(preset: Preset, aim: Aim, rows: int, shape: InputShape) -> Recipe
         raise SpecError(unknown_name("preset", str(preset), get_args(Preset)))
     classes = aim.kind == "classes"
     # Steps, not epochs, are what networks need: few rows are passed more often.
-    epochs = {"fast": 24, "default": 96, "best": 192}[preset]
+    epochs = {"fast": 32, "default": 64, "best": 128}[preset]
     epochs = max(8, round(epochs * min(1.0, (20_000 / max(rows, 1)) ** 0.5)))
     members = {"fast": 1, "default": 4, "best": 8}[preset]
     width = 256 if preset == "best" else 128
@@ -147,16 +145,15 @@ def recipe_for(preset: Preset, aim: Aim, rows: int, shape: InputShape) -> Recipe
         members=members,
         parts=max(5, members),
         epochs=epochs,
-        patience=max(8, epochs // 3),
+        patience=max(8, epochs // 2),
         batch_size=int(2 ** np.clip(math.ceil(math.log2(max(rows, 1) / 24)), 4, 8)),
         hidden=(width, width),
         activation="selu" if classes else "mish",
         parametric=False,
-        pieces=4,
-        most_pieces=16,
+        pieces=16 if rows <= 100_000 else 8,
         embedding=8,
         scale=True,
-        rate=0.004,
+        rate=0.01,
         rise=0.1,
         rates=(("s", 6.0),),
         decay=0.1,
