@@ -22,7 +22,7 @@ from chainrule.network import Network
 from chainrule.runs.folder import MOST_MEMBERS
 from chainrule.runs.metrics import Evaluation
 from chainrule.tabular import importances
-from chainrule.tabular.frame import Frame, has_columns, read_frame
+from chainrule.tabular.frame import Frame, filled, has_columns, read_frame
 from chainrule.tabular.inputs import TableInputs
 from chainrule.tabular.members import Trained, train
 from chainrule.tabular.preparation import Novelty, Preparation, learn
@@ -138,7 +138,7 @@ class BaseTabular(BaseEstimator):  # type: ignore[misc]
             return frame
         if isinstance(X, list):
             X = _rows(X)
-        checked = validate_data(self, X, dtype=None, ensure_all_finite=False, reset=reset)
+        checked = validate_data(self, filled(X), dtype=None, ensure_all_finite=False, reset=reset)
         return read_frame(checked)
 
     # --- predicting ----------------------------------------------------------------------------------------------

@@ -118,7 +118,7 @@ def _coded(series: nw.Series[Any]) -> CodedCells:
     library: Any = series.implementation.to_native_namespace()
     categories = series.dtype in (nw.Categorical, nw.Enum)
     if series.implementation.is_pandas():
-        if categories:
+        if isinstance(native.dtype, library.CategoricalDtype):
             codes, words = native.cat.codes, native.cat.categories
         else:
             codes, words = library.factorize(native)

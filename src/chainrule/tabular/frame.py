@@ -11,6 +11,7 @@ import functools
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Any, Literal
 
 import narwhals as nw
@@ -162,6 +163,7 @@ def read_frame(data: Any, source: str = "X") -> Frame:
         return _frame(source, list(columns.items()), of_array)
     if hasattr(data, "collect") and hasattr(data, "collect_schema"):
         raise DataError(f"{source}: is a lazy frame; collect it first.")
+    data = _as_arrow(data)
     try:
         frame = nw.from_native(data, eager_only=True, pass_through=True)
     except DuplicateError:
@@ -175,18 +177,44 @@ def read_frame(data: Any, source: str = "X") -> Frame:
 
 def has_columns(data: Any) -> bool:
     """Whether data are a data frame, a lazy one too, a table or the path of one; else they are rows of numbers."""
-    if isinstance(data, Frame | Table | str | os.PathLike | Mapping):
+    if isinstance(data, Frame | Table | str | os.PathLike | Mapping) or _are_records(data):
         return True
-    return isinstance(nw.from_native(data, pass_through=True), nw.DataFrame | nw.LazyFrame)
+    if isinstance(data, np.ndarray):
+        return data.dtype.names is not None
+    try:
+        return isinstance(nw.from_native(_as_arrow(data), pass_through=True), nw.DataFrame | nw.LazyFrame)
+    except DuplicateError:  # which `read_frame` says
+        return True
+
+
+def filled(data: Any) -> Any:
+    """Of a masked array the array, NaN where it is masked; anything else as it is."""
+    if not isinstance(data, np.ma.MaskedArray):
+        return data
+    kind: Any = np.float64 if data.dtype.kind in "biuf" else object
+    whole: Array = np.array(data.data, dtype=kind)
+    whole[np.ma.getmaskarray(data)] = np.nan
+    return whole
+
+
+def _as_arrow(data: Any) -> Any:
+    """A record batch of pyarrow's as a table; anything else as it is."""
+    if hasattr(data, "to_struct_array") and not hasattr(data, "unify_dictionaries"):
+        return import_module("pyarrow").Table.from_batches([data])
+    return data
+
+
+def _are_records(data: Any) -> bool:
+    return isinstance(data, list | tuple) and bool(data) and all(isinstance(row, Mapping) for row in data)
 
 
 def _of_rows(data: Any, source: str) -> Frame:
     """An array, or lists of rows."""
-    if isinstance(data, Sequence) and data and all(isinstance(row, Mapping) for row in data):
+    if _are_records(data):
         names = list(dict.fromkeys(name for row in data for name in row))
         return read_frame({name: _objects([row.get(name) for row in data]) for name in names}, source)
     try:
-        array = np.asarray(data)
+        array = np.asarray(filled(data))
     except ValueError:
         raise DataError(expected(source, "a table: rows of the same length", "rows of different lengths")) from None
     if array.dtype.names is not None and array.ndim == 1:
@@ -194,7 +222,8 @@ def _of_rows(data: Any, source: str) -> Frame:
     if array.dtype.kind == "U" and isinstance(data, list):  # numbers beside texts are all texts to NumPy
         array = np.asarray(data, dtype=object)
     if array.ndim != 2 or 0 in array.shape:
-        raise DataError(expected(source, "a table: a data frame, or an array (samples, features)", array.shape))
+        got = array.shape if array.ndim else type(data).__name__
+        raise DataError(expected(source, "a table: a data frame, or an array (samples, features)", got))
     return _frame(source, [(f"x{k}", array[:, k]) for k in range(array.shape[1])], of_array, named=False)
 
 

@@ -182,6 +182,8 @@ def _chosen(frame: Frame, given: Any) -> frozenset[str]:
     """The columns that are said to be categories."""
     if given is None or (isinstance(given, str) and given == "from_dtype"):
         return frozenset()
+    if not isinstance(given, str | Iterable):
+        raise DataError(expected("categorical_features", '"from_dtype", names, places or a mask', given))
     items = [given] if isinstance(given, str) else list(given)
     if all(isinstance(item, bool | np.bool_) for item in items) and items:
         if len(items) != len(frame.names):
