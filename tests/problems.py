@@ -267,6 +267,9 @@ _PARAMETRIC = [
             name="prelu", a=cr.Parameter("n", value=0.25))), cr.Dense(3, cr.Activation(
             "exp(T * (z - max(z))) / sum(exp(T * (z - max(z))))", name="tempered", T=cr.Parameter(value=1)))],
             "squared_error", "probabilities", weighted=True),
+    Problem("a loss of two values, with parameters", 4, lambda: [cr.Dense(5, "tanh"), cr.Keep("shared"), cr.Dense(2),
+            cr.Keep("v"), cr.Take("shared"), cr.Dense(2)], cr.Loss("v + s * (yhat - y)**2 * exp(-v) + q", values=("v",),
+            s=cr.Parameter("n", value=1), q=cr.Parameter()), weighted=True, options={"l2": 0.2}),
 ]  # fmt: skip
 
 PROBLEMS: list[Problem] = [*_by_activation(), *_by_loss(), *_SINGLE, *_OWN, *_GRAPHS, *_GROUPS, *_PARAMETRIC]

@@ -104,6 +104,15 @@ def test_two_outputs(example: ModuleType, capsys: pytest.CaptureFixture[str]) ->
     assert accuracy > 0.85 and r2 > 0.3
 
 
+@of("predicted_variance")
+def test_predicted_variance(example: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    example.main(epochs=60)
+    out = capsys.readouterr().out
+    assert "dZ3 = exp(-Z2) (Z3 - Y) / m" in out and "every gradient agrees" in out
+    (left,), (right,) = (numbers(out, rf"x {x}: .* deviation (\S+) ") for x in ("-0.8", "0.8"))
+    assert left < 0.15 and 0.33 < right < 0.5
+
+
 @of("own_layer")
 def test_own_layer(example: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
     example.main(epochs=40)

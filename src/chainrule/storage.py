@@ -50,6 +50,9 @@ def summary(spec: NetworkSpec, parameters: Mapping[str, Array], dtype: str) -> s
     for node, output, declared in zip(spec.graph.nodes, written.outputs, written.declared, strict=True):
         count = sum(parameters[s.name].size for s in declared if s.role == "parameter")
         rows.append(("  " * node.depth + node.layer.words, shape_text(output.shape), f"{count:,}" if count else ""))
+    if written.of_losses:
+        count = sum(parameters[s.name].size for s in written.of_losses)
+        rows.append(("loss", "", f"{count:,}"))
     total = sum(v.size for v in parameters.values())
     a, b, c = (max(len(r[k]) for r in rows) for k in range(3))
     lines = [f"{r[0]:<{a}}   {r[1]:<{b}}   {r[2]:>{c}}".rstrip() for r in rows]

@@ -22,6 +22,7 @@ EXAMPLES: dict[str, tuple[dict[str, Any], int]] = {
     "two_outputs": ({}, 0),
     "own_layer": ({}, 0),
     "tied_autoencoder": ({}, 0),
+    "predicted_variance": ({}, 0),
 }
 """By their modules: what main is given, and which of the networks that it fits."""
 SAMPLES = 3

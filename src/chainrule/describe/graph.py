@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from chainrule.describe.activations import ACTIVATIONS, Activation
 from chainrule.describe.combine import Combined, Keep, Take
+from chainrule.describe.grouped import MeanOfMembers
 from chainrule.describe.layers import Layer, Tied
 from chainrule.errors import shown, unknown_name
 from chainrule.program.symbol import BATCH, Label, Symbol, shape_text
@@ -83,6 +84,13 @@ class Graph:
         whole = None if at < 0 else self.nodes[at].layer.activates
         return ACTIVATIONS["identity"] if whole is None else whole
 
+    def judged(self, at: int) -> tuple[int, int]:
+        """The node whose values a loss of that one's is taken of, and how many members' values these are."""
+        node = self.nodes[at]
+        while node.layer.unchanged and node.below[0] >= 0:
+            node = self.nodes[node.below[0]]
+        return (node.below[0], node.layer.members) if isinstance(node.layer, MeanOfMembers) else (at, 1)
+
     @property
     def last_activations(self) -> tuple[Activation, ...]:
         """Those that parts of the last value come out of; none where values are multiplied."""
@@ -102,14 +110,29 @@ class Graph:
         return (ACTIVATIONS["identity"],)
 
 
-def survey(inputs: Sequence[Input], layers: Sequence[Layer], outputs: Sequence[str] = ()) -> tuple[Graph, list[str]]:
-    """The graph, and all faults of how its parts fit together.  outputs: the names of several, which have losses."""
-    walk = _Survey(inputs, layers, outputs)
+def survey(
+    inputs: Sequence[Input],
+    layers: Sequence[Layer],
+    outputs: Sequence[str] = (),
+    values: Sequence[tuple[str, str]] = (),
+) -> tuple[Graph, list[str]]:
+    """The graph, and all faults of how its parts fit together.
+
+    outputs: the names of several, which have losses.  values: names that losses use, each with what a message calls
+    that loss.
+    """
+    walk = _Survey(inputs, layers, outputs, values)
     return Graph(tuple(walk.nodes), dict(walk.names)), walk.faults
 
 
 class _Survey:
-    def __init__(self, inputs: Sequence[Input], layers: Sequence[Layer], outputs: Sequence[str]) -> None:
+    def __init__(
+        self,
+        inputs: Sequence[Input],
+        layers: Sequence[Layer],
+        outputs: Sequence[str],
+        values: Sequence[tuple[str, str]],
+    ) -> None:
         self.inputs = inputs
         self.faults: list[str] = []
         self.nodes: list[Node] = []
@@ -131,6 +154,8 @@ class _Survey:
         end = self.sequence(layers, begin, "Layer ", 0)
         self.used.add(len(self.nodes) - 1 if end is None else end)
         self._outputs(outputs, end)
+        for name, place in values:
+            self._kept(name, f"{place} uses {name!r}, which")
         self._unused()
 
     # --- walking -------------------------------------------------------------------------------------------------
@@ -263,9 +288,7 @@ class _Survey:
             if self.names.get(name, 0) < 0:
                 self.faults.append(f"loss[{name!r}] is of an input. Outputs are values that the layers make.")
             elif name not in self.names:
-                known = [kept for kept, node in self.names.items() if node >= 0]
-                near = unknown_name("value", name, known) if known else "No value has a name."
-                self.faults.append(f"loss[{name!r}]: {near} Name it where it is made: cr.Keep({name!r}).")
+                self.faults.append(f"loss[{name!r}]: {self._unkept(name)}")
         if outputs and end is not None and not self.lacking:
             same = {end}
             while self.nodes[end].layer.unchanged:
@@ -273,6 +296,18 @@ class _Survey:
                 same.add(end)
             if not any(self.names.get(name) in same for name in outputs):
                 self.faults.append("The last value has no loss: name it with cr.Keep(...) and give it one.")
+
+    def _unkept(self, name: str) -> str:
+        known = [kept for kept, node in self.names.items() if node >= 0]
+        near = unknown_name("value", name, known) if known else "No value has a name."
+        return f"{near} Name it where it is made: cr.Keep({name!r})."
+
+    def _kept(self, name: str, what: str) -> None:
+        """Adds what is wrong with the name of a value that a loss uses."""
+        if self.names.get(name, 0) < 0:
+            self.faults.append(f"{what} is an input. Keep it as a value: cr.Take({name!r}), cr.Keep('another_name').")
+        elif name not in self.names:
+            self.faults.append(f"{what} is not kept. {self._unkept(name)}")
 
     def _unused(self) -> None:
         """Adds what is computed, or comes in, and leads nowhere."""

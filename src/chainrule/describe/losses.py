@@ -6,13 +6,14 @@ the samples: J = (1/m) Σ_i L_i, Σ_i L_i with reduction="sum", or Σ w_i L_i / 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import ClassVar, Literal, get_args
 
+from chainrule.describe.parameters import Named, Parameter, declared, formula_over
 from chainrule.describe.schedules import Schedule
 from chainrule.errors import ChainruleError, SpecError, expected, is_number, unknown_name
-from chainrule.program.parse import formula, source
+from chainrule.program.parse import formula, known_functions, source
 from chainrule.program.scalar import Expression
 from chainrule.program.symbol import BATCH, Symbol
 
@@ -34,14 +35,17 @@ class Loss:
         Loss("(yhat - y) ** 2")                         summed over the outputs
         Loss("sqrt(sum((yhat - y) ** 2) + 1e-12)")      reduces over the outputs itself
         Loss(lambda yhat, y: functions.log(1 + (yhat - y) ** 2))
+        Loss("0.5 * v + 0.5 * (yhat - y) ** 2 * exp(-v)", values=("v",))        v: a value that the network keeps
+        Loss("abs(yhat - y) / s + log(s)", s=Parameter(value=1))                s: trained with the network
 
+    A kept value is (m, n) as ŷ is, or (m, 1); a parameter is a number, or one of each output ("n").
     A loss says what it is for: `kind` of target, `fits`, `natural`.  Whoever scores, checks, draws or chooses reads it
     here.  A formula that is chainrule's own, whatever it is called, is of that kind unless it says otherwise.
-    Raises FormulaError; SpecError for a kind that is not known.
+    Raises FormulaError; SpecError for a kind that is not known, and with all faults of parameters and values.
     """
 
     expression: Expression
-    """L, a formula in yhat and y."""
+    """L, a formula in yhat and y, kept values and parameters."""
     name: str
     """Shown in the summary."""
     kind: TargetKind = "values"
@@ -59,11 +63,17 @@ class Loss:
     """The activation of the last layer that goes with it, where nobody chooses one."""
     proper: bool = field(default=False, compare=False)
     """Whether its mean is least at the mean of y, so that outputs for targets of 0 and 1 are probabilities."""
+    values: tuple[str, ...] = ()
+    """The names of kept values (`Keep`) that the formula uses beside ŷ."""
+    parameters: Named = ()
+    """By name, in their order."""
 
     def __init__(
         self,
         given: str | Expression | Callable[..., object],
+        parameters: Mapping[str, Parameter] | None = None,
         *,
+        values: Sequence[str] = (),
         name: str | None = None,
         classes: bool = False,
         kind: TargetKind | None = None,
@@ -71,8 +81,14 @@ class Loss:
         between: tuple[float, float] | None = None,
         natural: str | None = None,
         proper: bool = False,
+        **named: Parameter,
     ) -> None:
-        expression = formula(given, ("yhat", "y"))
+        faults: list[str] = []
+        kept = _values(values, faults)
+        several = declared(parameters, named, ("yhat", "y", *kept), faults, sizes=("n",))
+        if faults:
+            raise SpecError([f"Loss: {fault}" for fault in faults])
+        expression = formula_over(given, ("yhat", "y", *kept, *several), (*kept, *several))
         if kind is not None and kind not in get_args(TargetKind):
             raise SpecError(unknown_name("kind of target", str(kind), get_args(TargetKind)))
         if classes and kind not in (None, "classes"):
@@ -86,10 +102,13 @@ class Loss:
         object.__setattr__(self, "cap", None)
         object.__setattr__(self, "natural", natural or _natural(fits))
         object.__setattr__(self, "proper", proper)
+        object.__setattr__(self, "values", kept)
+        object.__setattr__(self, "parameters", tuple(several.items()))
 
     def __setstate__(self, state: Mapping[str, object]) -> None:
         """Of a pickle, also of version 0.1.0, which had `classes` and nothing of what a loss says of its targets."""
-        said = {name: value for name, value in state.items() if name != "classes"}
+        said: dict[str, object] = {"values": (), "parameters": ()}
+        said |= {name: value for name, value in state.items() if name != "classes"}
         if "kind" not in said:
             alike = (k for k in LOSSES.values() if k.expression == said["expression"])
             usual = next((k for k in alike if k.classes == bool(state["classes"])), None)
@@ -120,6 +139,21 @@ class Loss:
 
     def __str__(self) -> str:
         return self.name
+
+
+def _values(given: object, faults: list[str]) -> tuple[str, ...]:
+    """The names of values that a loss uses."""
+    if isinstance(given, str) or not isinstance(given, Sequence):
+        faults.append(expected("values", "a tuple of names of kept values, such as ('log_variance',)", given))
+        return ()
+    for k, name in enumerate(given):
+        if not isinstance(name, str) or not name.isidentifier():
+            faults.append(expected(f"values[{k}]", "the name of a kept value, a word that a formula can use", name))
+        elif name in ("yhat", "y", "pi", "e") or name in known_functions():
+            faults.append(f"a value cannot be called {name}: the formula means something else by it.")
+        elif name in given[:k]:
+            faults.append(f"{name} is twice in values.")
+    return tuple(name for name in given if isinstance(name, str))
 
 
 def _kind_of(expression: Expression) -> TargetKind:

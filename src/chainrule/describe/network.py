@@ -13,12 +13,13 @@ from chainrule.describe.constraints import Constraint, Pairs, constraints_of, pa
 from chainrule.describe.graph import Graph, Input, counts_of, every, survey
 from chainrule.describe.layers import Layer
 from chainrule.describe.losses import Cost, Loss, Losses, loss, loss_for, loss_of, losses_of
+from chainrule.describe.parameters import shape_in
 from chainrule.describe.schedules import Column, Schedule
 from chainrule.describe.settings import count, factors, keep, not_negative, of_parameters, plain
-from chainrule.describe.writing import write_layers
-from chainrule.errors import DataError, SpecError, expected
+from chainrule.describe.writing import declare_of_losses, write_layers
+from chainrule.errors import DataError, FormulaError, SpecError, expected
 from chainrule.program.builder import Builder
-from chainrule.program.symbol import Symbol
+from chainrule.program.symbol import BATCH, Shape, Symbol, shape_text
 
 GivenLoss = str | Loss | Cost | Losses | Callable[..., object] | Mapping[str, Any]
 SMOOTHING = Symbol("smoothing", (), "rate")
@@ -129,6 +130,7 @@ class NetworkSpec:
         """The parameters, in the order in which the layers declare them."""
         write = Builder()
         write_layers(self.sources, self.graph, write, training=False)
+        declare_of_losses(self.loss, self.graph, self.ends, write)
         return tuple(s for s in write.given if s.role == "parameter")
 
     @cached_property
@@ -251,7 +253,14 @@ def _faults(spec: NetworkSpec, sound: bool, whole: bool) -> list[str]:
         faults.append(f"The last layer is a {type(spec.layers[-1]).__name__}: put it before the last Dense layer.")
     if sound and numbered:
         several = spec.loss.names if isinstance(spec.loss, Losses) else ()
-        fit = survey(spec.sources, spec.layers, several)[1]
+        losses = () if spec.loss is None else losses_of(spec.loss)
+        values = [
+            (value, f"loss[{name!r}]" if name else "loss")
+            for name, one, _ in losses
+            if isinstance(one, Loss)
+            for value in one.values
+        ]
+        fit = survey(spec.sources, spec.layers, several, values)[1]
         faults += fit
         if whole and ends and not fit and (spec.penalties or spec.constraints):
             of_parameters("penalties", spec.penalties, spec.parameters, faults)
@@ -274,8 +283,35 @@ def _misfit(spec: NetworkSpec) -> list[str]:
     return [
         f"loss[{name!r}]: {fault}" if name else fault
         for (name, at), (_, one, _) in zip(spec.ends, losses_of(spec.loss), strict=True)
-        for fault in _misfit_at(one, spec.graph.activations_of(at), spec.graph.nodes[at].width)
+        for fault in (
+            *_misfit_at(one, spec.graph.activations_of(at), spec.graph.nodes[at].width),
+            *_misshapen(one, spec.graph, at),
+        )
     ]
+
+
+def _misshapen(one: Loss | Cost, graph: Graph, at: int) -> list[str]:
+    """Whether the kept values and parameters of a loss fit the output that it is of."""
+    if not isinstance(one, Loss) or not (one.values or one.parameters):
+        return []
+    width = graph.nodes[at].width
+    widths = {value: graph.nodes[graph.names[value]].width for value in one.values}
+    if graph.judged(at)[1] > 1:
+        return [
+            f"{value} must be as wide as the members' outputs, {width}. It is {n} wide."
+            for value, n in widths.items()
+            if n != width
+        ]
+    given: dict[str, Shape] = {name: (BATCH, n) for name, n in {"yhat": width, "y": width, **widths}.items()}
+    given |= {letter: parameter.over(width) for letter, parameter in one.parameters}
+    try:
+        shape = shape_in(one.expression, given, "a loss")
+    except FormulaError as fault:
+        return [f"The loss does not fit what it is of. {fault}"]
+    fits = shape in ((BATCH, width), (BATCH, 1))
+    return (
+        [] if fits else [f"{one.name} must give {shape_text((BATCH, width))} or (m, 1). It gives {shape_text(shape)}."]
+    )
 
 
 def _misfit_at(one: Loss | Cost, activations: Iterable[Activation], width: int) -> list[str]:

@@ -113,8 +113,10 @@ _KINDS_OF_LOSS: Mapping[str, Kind] = {
             "smoothing": ByType(Number(least=0, below=1), named=AnyValue()),
             "between": Maybe(Listed(Number(words=True), 2, 2)),
             "cap": Maybe(Number()),
+            "values": Listed(_NAME, most=1000),
+            "parameters": _PARAMETERS,
         },
-        absent={"cap": None, "kind": None},
+        absent={"cap": None, "kind": None, "values": [], "parameters": {}},
     ),
 }
 _LOSS = Either(_NAME, Tagged("type", _KINDS_OF_LOSS, "kind of loss"))
@@ -312,6 +314,8 @@ def loss_to_dict(given: Loss | Cost | Losses) -> str | dict[str, Any]:
         if given.between is None
         else [bound if math.isfinite(bound) else str(bound) for bound in given.between],
         "cap": given.cap,
+        **({"values": list(given.values)} if given.values else {}),
+        **({"parameters": _named_to_json(given.parameters)} if given.parameters else {}),
     }
 
 
@@ -330,7 +334,10 @@ def _loss_from(said: str | tuple[str, dict[str, Any]]) -> Loss | Cost:
     if kind == "Cost":
         return Cost(parse(fields["formula"], ("yhat", "y", "m")), name=fields["name"])
     fits = None if fields["fits"] is None else frozenset(fields["fits"])
-    options = {name: fields[name] for name in ("name", "classes", "kind", "between")}
+    options = {name: fields[name] for name in ("name", "classes", "kind", "between", "values")}
+    parameters = _named_from_json(fields["parameters"])
     smoothing = fields["smoothing"]
     smoothing = schedule_from_dict(smoothing) if isinstance(smoothing, dict) else smoothing
-    return replace_loss(Loss(fields["formula"], fits=fits, **options), smoothing=smoothing, cap=fields["cap"])
+    return replace_loss(
+        Loss(fields["formula"], parameters, fits=fits, **options), smoothing=smoothing, cap=fields["cap"]
+    )

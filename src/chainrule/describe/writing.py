@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 from chainrule.describe.combine import Combined
 from chainrule.describe.graph import Graph, Input
-from chainrule.describe.layers import Place
+from chainrule.describe.layers import Place, declare
+from chainrule.describe.losses import Cost, Loss, Losses, losses_of
 from chainrule.program.builder import Builder
-from chainrule.program.symbol import STORED, Symbol
+from chainrule.program.symbol import STORED, Label, Symbol
 
 
 class Written(NamedTuple):
@@ -21,6 +22,19 @@ class Written(NamedTuple):
     """The symbol that leaves each layer."""
     declared: tuple[tuple[Symbol, ...], ...]
     """What each layer brings: its parameters and statistics, in the order in which it declared them."""
+
+
+def declare_of_losses(
+    loss: Loss | Cost | Losses, graph: Graph, ends: Sequence[tuple[str, int]], builder: Builder
+) -> tuple[dict[str, Symbol], ...]:
+    """The parameters of each output's loss, by their names in it; they are numbered as the layer that they judge."""
+    several = []
+    for (_, at), (_, one, _) in zip(ends, losses_of(loss), strict=True):
+        judged, members = graph.judged(at)
+        node = graph.nodes[judged if members > 1 else at]
+        place = Place(Label(node.label.number), False, 0, False, node.following, False)
+        several.append(declare(builder, one.parameters, node.width, place) if isinstance(one, Loss) else {})
+    return tuple(several)
 
 
 def write_layers(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.describe.losses import Cost
+from chainrule.describe.losses import Cost, Loss, Losses
 from chainrule.describe.network import NetworkSpec
 from chainrule.engines.base import Engine
 from chainrule.engines.reference import ReferenceEngine, named_rows
@@ -167,7 +167,8 @@ def _lookups(program: Program, done: set[str], case: Case) -> list[tuple[str, tu
         values = {**case.given, **case.run(program, names)}
         for start in range(0, case.samples, CHUNK):
             rows = slice(start, start + CHUNK)
-            some = {s.name: np.asarray(values[s.name])[rows] for e in part for s in e.operands}
+            operands = {s.name: s for e in part for s in e.operands}
+            some = {n: np.asarray(values[n])[rows] if s.batched else values[n] for n, s in operands.items()}
             size = min(CHUNK, case.samples - start)
             few = Case(program, {**case.given, BATCH: case.dtype.type(size)}, case.dtype)
             lookups.append((name, (start, _each(part, some, shape, few))))
@@ -220,6 +221,16 @@ def hessian_vector(case: Case, vector: Mapping[str, Array]) -> dict[str, Array]:
     return _product(case, vector, curved=True)
 
 
+def of_one_output(spec: NetworkSpec) -> None:
+    """Raises SpecError where the loss is of more than Ŷ: H_L would have more than one output to be taken by."""
+    loss = spec.loss
+    if isinstance(loss, Losses) or (isinstance(loss, Loss) and (loss.values or loss.parameters)):
+        raise SpecError(
+            "A Gauss-Newton product needs a loss of one output alone. This one is of several values or has parameters: "
+            f"{loss.name}. hessian_vector takes it."
+        )
+
+
 def gauss_newton_vector(case: Case, vector: Mapping[str, Array]) -> dict[str, Array]:
     """G v by parameter, G = Jᵀ H_L J with H_L the cost's Hessian by the network's output, plus the penalties'."""
     return _product(case, vector, curved=False)
@@ -268,5 +279,5 @@ def checked_vector(parameters: Mapping[str, Array], v: Mapping[str, Any]) -> dic
 
 __all__ = [
     "Case", "checked_vector", "gauss_newton_vector", "gradient_norms", "gradient_variance",
-    "hessian_vector", "jacobian", "per_example_gradients",
+    "hessian_vector", "jacobian", "of_one_output", "per_example_gradients",
 ]  # fmt: skip

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from chainrule import checks
-from chainrule.checks import Inputs
+from chainrule.checks import Inputs, inputs
 from chainrule.describe.losses import Targets, usual_targets
 from chainrule.describe.network import NetworkSpec
 from chainrule.describe.optimizers import Optimizer
@@ -60,6 +60,8 @@ class GlassBox:
         def _data(self, X: Inputs, y: ArrayLike, w: ArrayLike | None = None) -> tuple[dict[str, Array], Targets]: ...
 
         def _counters(self, step: int) -> dict[str, Any]: ...
+
+        def _run(self, program: Program, data: Mapping[str, Any], wanted: tuple[str, ...]) -> dict[str, Array]: ...
 
     # --- the derivation ----------------------------------------------------------------------------------------
 
@@ -124,6 +126,21 @@ class GlassBox:
             arranged = derivation(program, notation, mean_at=mean_at)
             program, given = arranged.program, {**given, **arranged.penalties}
         return trace(program, given, self.dtype)
+
+    def kept(self, X: Inputs) -> dict[str, Array]:
+        """The values that the network keeps under names (`Keep`), by these: as `predict` computes them, (m, n) each.
+
+        Raises DataError.
+        """
+        data = inputs(self.spec, X, self.dtype, self.feature_names)
+        program = self.derive(mode="inference")
+        symbols = {name: program.outputs[node] for name, node in self.spec.graph.names.items() if node >= 0}
+        wanted = list(dict.fromkeys(s for s in symbols.values() if s.role != "input"))
+        values: Mapping[str, Any] = data
+        if wanted:
+            needed = program.pruned(wanted, update=False)
+            values = {**data, **self._run(needed, data, tuple(s.name for s in wanted))}
+        return {name: np.array(values[s.name]) for name, s in symbols.items()}
 
     # --- checks ------------------------------------------------------------------------------------------------
 
@@ -236,10 +253,12 @@ class GlassBox:
         """G v by parameter, G = Jᵀ H_L J: the Hessian without the curvature of the network, positive for a convex loss.
 
         J: the Jacobian of the last layer's Z where a canonical pair takes loss and activation together, else of Ŷ; H_L:
-        the Hessian of the cost by it.  The penalties' own Hessian is added.  Raises DataError.
+        the Hessian of the cost by it.  The penalties' own Hessian is added.  Raises DataError; SpecError for a loss of
+        more than Ŷ (several outputs, kept values, parameters).
         """
         from chainrule.glass import beyond
 
+        beyond.of_one_output(self.spec)
         case = self._case(X, y, sample_weight, training=training, step=step)
         return beyond.gauss_newton_vector(case, beyond.checked_vector(self._parameters, v))
 

@@ -45,7 +45,7 @@ from chainrule.program.op import (
     ScatterAdd,
 )
 from chainrule.program.scalar import ONE, ZERO, Apply, Constant, Expression, Over, Variable, apply, is_zero, where
-from chainrule.program.symbol import How, Symbol
+from chainrule.program.symbol import BATCH, How, Symbol
 from chainrule.program.walk import larger_than, replace, sum_of
 
 _SMALL = 3
@@ -248,6 +248,12 @@ class _Chain:
             self._receive(symbol, term, through)
             return
         shape = shape_of(term, builder.scope)
+        if symbol.role == "parameter" and full[:1] == (BATCH,) and shape[:1] != (BATCH,):
+            # the same for every sample, and all the same each sample's own part
+            shape = (BATCH, *(shape[-1:] or (1,)))
+            draft = symbol.said("part", "gradient")
+            part = builder.write(draft, term, rule="slope", through=through, shape=shape)
+            term = Variable(part.name)
         own = (1,) * (len(full) - len(shape)) + shape
         wide = (1,) * (len(full) - len(symbol.shape)) + symbol.shape
         axes = []

@@ -72,7 +72,10 @@ def derive(
     numbers = [s for s in output.inputs if not s.integers]
     gradients = backward(builder, objective, wanted + (numbers if input_gradient else []))
     backward_end = len(builder.equations)
-    places = {s.name: position for position, symbols in enumerate(output.declared) for s in symbols}
+    places: dict[str, int | None] = {
+        s.name: position for position, symbols in enumerate(output.declared) for s in symbols
+    }
+    places |= {s.name: None for s in output.of_losses}
     if optimizer is not None:
         pairs = [(s, g) for s, g in gradients if s.role == "parameter"]
         write_update(builder, optimizer, pairs, places, output.prediction, spec.constrained)
@@ -88,7 +91,7 @@ def derive(
             forward=tuple(equations[:forward_end]),
             prediction=output.prediction,
             cost=tuple(equations[forward_end:cost_end]),
-            backward=_as_declared(equations[cost_end:backward_end], output.declared),
+            backward=_as_declared(equations[cost_end:backward_end], (*output.declared, output.of_losses)),
             update=tuple(equations[backward_end:]),
             objective=objective,
             gradients=tuple(gradients),
@@ -243,15 +246,19 @@ def _losses(builder: Builder, loss: Loss, end: End, y: Symbol, *, canonical: boo
     expression = loss.expression
     if names == ("cross_entropy", "log_softmax") and end.activation == ACTIVATIONS["log_softmax"]:
         expression = OF_LOG_PROBABILITIES
-    bind = {"yhat": prediction, "y": y}
+    beside = dict(end.beside)
+    for name in end.shared:
+        draft = Symbol(name, (), "inner", mark="k")
+        beside[name] = builder.apply(draft, Repeat(members), (beside[name],), rule="members")
+    bind = {"yhat": prediction, "y": y, **beside}
     if pair is not None and pair.value is not None:
         expression = pair.value if loss.cap is None else apply("minimum", pair.value, Constant(loss.cap))
         bind = {"z": end.z, "a": prediction, "y": y}
-    beside = Symbol("L", layer=None if end.z.layer is None else Label(end.z.layer.number))
+    inner = Symbol("L", layer=None if end.z.layer is None else Label(end.z.layer.number))
     rule = pair.name if pair else loss.name
     if members > 1:
         rule = f"{rule}, mean of the members"
-    rest = builder.lower(expression, bind, beside, rule=rule, over_columns_only=True, groups=members)
+    rest = builder.lower(expression, bind, inner, rule=rule, over_columns_only=True, groups=members)
     share = members
     if members > 1 and _reduces_itself(expression):  # what a member's loss is stands in each of its columns
         share = int(prediction.shape[1])
@@ -265,7 +272,7 @@ def _losses(builder: Builder, loss: Loss, end: End, y: Symbol, *, canonical: boo
         result = builder.write(draft, rest, rule=rule, shape=(BATCH, 1))
     if pair is not None:
         bind = {"z": end.z, "a": prediction, "y": y}
-        slope = builder.lower(pair.slope, bind, beside, rule=rule, over_columns_only=True, groups=members)
+        slope = builder.lower(pair.slope, bind, inner, rule=rule, over_columns_only=True, groups=members)
         slope = slope / members if members > 1 else slope
         builder.partials[result.name] = ((end.z, slope),)
     return result

@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from chainrule.describe.activations import Activation
-from chainrule.describe.grouped import MeanOfMembers
-from chainrule.describe.losses import losses_of
+from chainrule.describe.losses import Loss, losses_of
 from chainrule.describe.network import NetworkSpec
-from chainrule.describe.writing import write_layers
+from chainrule.describe.writing import declare_of_losses, write_layers
 from chainrule.program.builder import Builder, Initial
 from chainrule.program.symbol import Symbol
 
@@ -31,6 +30,10 @@ class End(NamedTuple):
     """Its own."""
     factor: float
     """What its losses count, 1 where there is one output."""
+    beside: Mapping[str, Symbol] = {}
+    """What the loss's formula uses beside Ŷ and Y: kept values and its parameters, by their names in it."""
+    shared: tuple[str, ...] = ()
+    """Of members, the kept values that are one for all of them."""
 
     @property
     def width(self) -> int:
@@ -53,6 +56,8 @@ class Forward(NamedTuple):
     """By parameter, the row that is 0 at first."""
     declared: tuple[tuple[Symbol, ...], ...]
     """What each layer brings: its parameters and statistics, in the order in which it declared them."""
+    of_losses: tuple[Symbol, ...]
+    """The parameters of losses."""
 
     @property
     def prediction(self) -> Symbol:
@@ -68,6 +73,7 @@ def forward(
     inputs, outputs, declared = write_layers(
         spec.sources, spec.graph, builder, training=training, keep_identity=keep_identity
     )
+    brought = declare_of_losses(spec.loss, spec.graph, spec.ends, builder)
     parameters = [s for s in builder.given if s.role == "parameter"]
     for parameter in parameters:
         for constraint in spec.constrained.get(parameter.name, ()):
@@ -75,22 +81,32 @@ def forward(
     return Forward(
         inputs=inputs,
         outputs=outputs,
-        ends=_ends(spec, builder, outputs),
+        ends=_ends(spec, builder, outputs, brought),
         initials=dict(builder.initials),
         zero_rows=dict(builder.zero_rows),
         declared=declared,
+        of_losses=tuple(s for several in brought for s in several.values()),
     )
 
 
-def _ends(spec: NetworkSpec, builder: Builder, outputs: tuple[Symbol, ...]) -> tuple[End, ...]:
-    pairs = [*builder.activations, *builder.in_groups]
+def _ends(
+    spec: NetworkSpec, builder: Builder, outputs: tuple[Symbol, ...], brought: tuple[dict[str, Symbol], ...]
+) -> tuple[End, ...]:
+    pairs, graph = [*builder.activations, *builder.in_groups], spec.graph
     ends = []
-    for (name, number), (_, _, factor) in zip(spec.ends, losses_of(spec.loss), strict=True):
-        node = spec.graph.nodes[number]
-        while node.layer.unchanged and node.below[0] >= 0:
-            node = spec.graph.nodes[node.below[0]]
-        members = node.layer.members if isinstance(node.layer, MeanOfMembers) else 1
-        judged = outputs[node.below[0]] if members > 1 else outputs[number]
+    for (name, number), (_, one, factor), parameters in zip(spec.ends, losses_of(spec.loss), brought, strict=True):
+        at, members = graph.judged(number)
+        judged = outputs[at]
         z = next((z for a, z in reversed(pairs) if a == judged), judged)
-        ends.append(End(name, outputs[number], judged, members, z, spec.graph.activation_of(number), factor))
+        beside, shared = dict(parameters), []
+        for kept in one.values if isinstance(one, Loss) else ():
+            node = graph.names[kept]
+            own, its = graph.judged(node)
+            if its == members:
+                beside[kept] = outputs[own if members > 1 else node]
+            else:
+                beside[kept] = outputs[node]
+                shared.append(kept)
+        activation = graph.activation_of(number)
+        ends.append(End(name, outputs[number], judged, members, z, activation, factor, beside, tuple(shared)))
     return tuple(ends)

@@ -23,13 +23,13 @@ def write_update(
     builder: Builder,
     optimizer: Optimizer,
     gradients: list[tuple[Symbol, Symbol]],
-    places: Mapping[str, int],
+    places: Mapping[str, int | None],
     prediction: Symbol,
     constraints: Mapping[str, tuple[Constraint, ...]],
 ) -> None:
     """The optimizer's equations for each parameter that it moves; gradients are clipped first.
 
-    places: of each parameter's layer, by name.  constraints: what each is brought back to, by name.
+    places: of each parameter's layer, by name; None of a loss's.  constraints: what each is brought back to, by name.
     Raises SpecError for factors of parameters that are not there.
     """
     faults: list[str] = []
