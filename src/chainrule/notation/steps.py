@@ -1,0 +1,344 @@
+"""The steps of a gradient as the texts write them, in any notation and format."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from chainrule.errors import SpecError
+from chainrule.notation import latex, mathml, unicode
+from chainrule.notation.components import Components, Place
+from chainrule.notation.jacobian import jacobian
+from chainrule.notation.lines import Line as Grouped
+from chainrule.notation.lines import lines
+from chainrule.notation.matrices import Matrices
+from chainrule.notation.tables import INDEX, MATHEMATICAL, SOURCE, Notation
+from chainrule.notation.tree import Apply, Call, Delta, Fold, Math, Number, Typesetter
+from chainrule.notation.typeset import TIMES, Atom, Big, Fenced, Frac, Look, Row, joined, row
+from chainrule.notation.views import check_format, check_notation
+from chainrule.program.equation import Equation, Program
+from chainrule.program.op import Reduce
+from chainrule.program.scalar import Expression
+from chainrule.program.symbol import BATCH, Symbol
+from chainrule.rules.steps import (
+    Chain,
+    Factor,
+    Jacobian,
+    Line,
+    Multiplied,
+    Side,
+    Slope,
+    Step,
+    Steps,
+    Substituted,
+    Through,
+    Value,
+)
+
+HIDDEN = "?"
+"""What stands for a right side that is to be found."""
+
+
+@dataclass(frozen=True)
+class StepView:
+    """One step in one notation."""
+
+    number: int
+    """Of the step, from 1; several lines may belong to one."""
+    goes_on: bool
+    """Whether its left side is that of the line before, and not written again."""
+    unicode: str
+    """The line as text."""
+    latex: str
+    """The line as LaTeX."""
+    mathml: str
+    """The line as MathML."""
+    dimensions: str
+    """Of each factor of a product for one sample, where the notation lays derivatives out as matrices."""
+    why: str
+    """The rule, in words."""
+
+
+def step_views(said: Steps, notation: str = "row", *, hidden: Sequence[int] = ()) -> list[StepView]:
+    """The steps' lines in the notation, those of the hidden numbers without their right sides.
+
+    Raises SpecError for a notation that is not known, or is code.
+    """
+    check_notation(notation)
+    if notation == SOURCE:
+        raise SpecError(f"Steps are mathematics; the notation {SOURCE} is code. Choose one of {', '.join(MATHEMATICAL)}.")
+    writer = _Writer(said, MATHEMATICAL[notation])
+    views: list[StepView] = []
+    before: Side | None = None
+    for number, step in enumerate(said.steps, 1):
+        for right, why in writer.rights(step, number in hidden):
+            views.append(writer.view(number, step, right, why, goes_on=step.left == before))
+            before = step.left
+    return views
+
+
+def show_steps(said: Steps, notation: str = "row", format: str = "unicode", *, hidden: Sequence[int] = ()) -> str:
+    """The steps as text, each line with its number and its reason.
+
+    notation: row, column, index, layer, batch.  format: unicode, latex, markdown, mathml.  hidden: the numbers of the
+    steps whose right side is left out.  Raises SpecError with what is known.
+    """
+    check_format(format)
+    views = step_views(said, notation, hidden=hidden)
+    if format == "unicode":
+        width = min(max((len(v.unicode) for v in views), default=0), 64)
+        out = []
+        for k, v in enumerate(views):
+            again = k > 0 and views[k - 1].number == v.number
+            place = "" if again else f"{v.number}."
+            told = "  ".join(x for x in (v.dimensions, v.why) if x)
+            out.append(f"{place:>4}  {v.unicode:<{width}}   {told}".rstrip())
+        return "\n".join(out)
+    if format == "latex":
+        return "\n".join(f"% {v.number}. {v.why}\n\\[ {v.latex} \\]" for v in views) + "\n"
+    if format == "markdown":
+        return "\n\n".join(f"{v.number}. {v.why}\n\n$${v.latex}$$" for v in views) + "\n"
+    made = "".join(f"<div>{v.mathml}<p>{v.number}. {_escaped(v.why)}</p></div>\n" for v in views)
+    return f'<section class="steps">\n{made}</section>\n'
+
+
+def _escaped(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;")
+
+
+Right = Math | Look
+
+
+class _Writer:
+    """The looks of one gradient's steps."""
+
+    def __init__(self, said: Steps, table: Notation) -> None:
+        self.said, self.table = said, table
+        self.small = table if table.components else replace(table, components=True, letters=INDEX.letters)
+        """The notation of components, where a matrix does not say it."""
+        kind = Components if table.components else Matrices
+        self.own, self.long = kind(said.program, table), kind(said.long, table)
+        self.parts = Components(said.long, self.small)
+        self.names = self.long.names
+        self.grouped = {id(w): _by_target(p) for w, p in ((self.own, said.program), (self.long, said.long))}
+        self.mixed = any(isinstance(e.op, Reduce) and e.op.over == "rows" for e in said.long.forward)
+        self.locals = {s.left.ways[0][0]: s.right for s in said.steps if isinstance(s.left, Chain)}
+
+    def view(self, number: int, step: Step, right: Right, why: str, *, goes_on: bool) -> StepView:
+        """A line; a left side that was written is not written again."""
+        texts = []
+        for linear in (True, False):
+            setter = Typesetter(linear=linear, sigmoid=self.table.sigmoid)
+            left: Look = Atom("") if goes_on else self._set(setter, self._left(step))
+            texts.append(Row((left, Atom("=", "infix"), self._set(setter, right))))
+        shape = self._dimensions(step.right) if isinstance(step.right, Chain) and not isinstance(right, Atom) else ""
+        line = unicode.text(texts[0])
+        return StepView(
+            number, goes_on, f"    {line.lstrip()}" if goes_on else line,
+            latex.text(texts[1]), mathml.text(texts[1]), shape, why,
+        )  # fmt: skip
+
+    @staticmethod
+    def _set(setter: Typesetter, said: Right) -> Look:
+        if isinstance(said, Atom | Row | Frac | Big | Fenced) or not hasattr(said, "array"):
+            return said  # type: ignore[return-value]
+        return setter.look(said)  # type: ignore[arg-type]
+
+    def rights(self, step: Step, hidden: bool) -> list[tuple[Right, str]]:
+        """The right sides of a step, from the first on, each with its reason."""
+        if hidden:
+            return [(Atom(HIDDEN, "text"), step.why)]
+        match step.right:
+            case Value(symbol):
+                return [(self._leaf(symbol), step.why)]
+            case Chain(ways):
+                first: tuple[Right, str] = (self._chain(ways, step), step.why)
+                return [first, *self._put_in(step)]
+            case Slope(factor, expression):
+                return [(self._slope(factor, expression), step.why)]
+            case Multiplied():
+                return [(self._multiplied(step.right), step.why)]
+            case Jacobian(factor):
+                return [(self._jacobian(factor), step.why)]
+            case Line(equation, long):
+                return [(self._line(self.long if long else self.own, equation), step.why)]
+            case Substituted(expression):
+                return [(self._substituted(expression, step.left), step.why)]
+            case Through(expression, factor):
+                body = Apply("mul", (self.parts._expression(expression, Place("p", "i")), self._jacobian(factor)))
+                return [(Fold("sum", "p", body), step.why)]
+
+    # --- single parts ------------------------------------------------------------------------------------------
+
+    def _letters(self, symbol: Symbol, place: Place) -> tuple[str, ...]:
+        return self.parts._letters(symbol, place) if self.table.components else ()
+
+    def _place(self, symbol: Symbol) -> Place:
+        """The letters of an element of a gradient's symbol, as its line has them."""
+        writer = self.long if isinstance(self.long, Components) else self.parts
+        for program in (self.said.program, self.said.long):
+            for equation in program.backward:
+                if equation.target == symbol:
+                    return writer._place(equation)
+        return Place()
+
+    def _leaf(self, symbol: Symbol) -> Math:
+        return self.names.leaf(symbol, self._letters(symbol, self._place(symbol)))
+
+    def _left(self, step: Step) -> Right:
+        match step.left:
+            case Value(symbol):
+                if isinstance(step.right, Through):
+                    return self.parts.names.leaf(symbol, self.parts._letters(symbol, Place("j", "i")))
+                return self._leaf(symbol)
+            case Chain(ways):
+                factor = ways[0][0]
+                if isinstance(step.right, Jacobian):
+                    return self.parts._entry(factor.of, factor.by, Place("j", "i"))
+                top, bottom = self._places(factor)
+                return self._fraction(factor, top, bottom)
+        raise AssertionError(step.left)
+
+    def _places(self, factor: Factor) -> tuple[Place, Place]:
+        """Where T and S stand in ∂T/∂S."""
+        local = self.locals.get(factor)
+        if isinstance(local, Multiplied):
+            return Place("p", "i"), Place("k", "i") if local.left else Place("j", "k")
+        return Place("p", "i"), Place("j", "i" if factor.by.batched else "")
+
+    def _fraction(self, factor: Factor, top: Place, bottom: Place) -> Look:
+        """∂T/∂S"""
+        looks = []
+        for symbol, place in ((factor.of, top), (factor.by, bottom)):
+            plain = self.names.leaf(symbol, self._letters(symbol, place)).look
+            looks.append(Row((Atom("∂"), plain)))
+        return Frac(looks[0], looks[1])
+
+    def _line(self, writer: Matrices | Components, equation: Equation) -> Math:
+        group = self.grouped[id(writer)].get(equation.target.name)
+        if group is None:
+            group = Grouped("backward", equation)
+        sides = writer.relations(group)[-1].sides
+        return sides[-1]
+
+    def _substituted(self, e: Expression, left: Side) -> Math:
+        assert isinstance(left, Value)
+        self.long.inside = {}
+        if isinstance(self.long, Components):
+            return self.long._expression(e, self._place(left.symbol))
+        self.long.want = self.names.flipped(left.symbol)
+        return self.long._expression(e, self.long.want)
+
+    def _slope(self, factor: Factor, e: Expression) -> Right:
+        self.long.inside = {}
+        if isinstance(self.long, Components):
+            value = self.long._expression(e, Place("j", "i"))
+            delta = Delta("p", "j")
+            return delta if value == Number(1.0) else Apply("mul", (delta, value))
+        self.long.want = self.names.flipped(factor.of)
+        value = self.long._expression(e, self.long.want)
+        activation = self.long.activations.of(factor.of.name)
+        setter = Typesetter(linear=True, sigmoid=self.table.sigmoid)
+        if self.table.function is not None and activation is not None and activation.z == factor.by.name:
+            look = self.names.function(factor.of, labelled=self.long._labelled(), slope=True)
+            call = Call(look, (self.names.leaf(factor.by),), activation.derivative, over=("", ""))
+            whole = [setter.look(call), setter.look(value)]
+            if self.table.diagonal:
+                whole = [Row((Atom("diag", "word"), Fenced("(", x, ")"))) for x in whole]
+            return row(whole[0], "=", whole[1])
+        return value
+
+    def _multiplied(self, side: Multiplied) -> Math:
+        if not isinstance(self.long, Components):
+            return self.names.leaf(side.other)
+        if side.left:
+            return self.names.leaf(side.other, self._letters(side.other, Place("p", "k")))
+        other = self.names.leaf(side.other, self._letters(side.other, Place("k", "i")))
+        return Apply("mul", (Delta("p", "j"), other))
+
+    def _jacobian(self, factor: Factor) -> Math:
+        """∂a_p/∂z_j, in components whatever the notation."""
+        activation = self.parts.activations.of(factor.of.name)
+        if activation is None:
+            return self.parts._entry(factor.of, factor.by, Place("j", "i"))
+        self.parts.inside = {}
+        return self.parts._jacobian(jacobian(activation, factor.of.name, {}), Place("j", "i"))
+
+    # --- products of factors -----------------------------------------------------------------------------------
+
+    def _chain(self, ways: tuple[tuple[Factor, ...], ...], step: Step) -> Look:
+        terms = [self._way(way, step) for way in ways]
+        looks: list[Look] = []
+        for term in terms:
+            looks += [Atom("+", "infix"), term] if looks else [term]
+        return Row(tuple(looks))
+
+    def _way(self, way: tuple[Factor, ...], step: Step) -> Look:
+        """∂J/∂A · ∂A/∂Z · ..., in components with the sums over what stands between."""
+        ends = self._end(step)
+        if not self.table.components:
+            looks = [self._fraction(f, ends, ends) for f in way]
+            return _between(looks, Atom(" · ", "text"))
+        places, sums = self._along(way, ends)
+        looks = [self._fraction(f, a, b) for f, a, b in zip(way, places, places[1:], strict=False)]
+        whole = _between(looks, TIMES)
+        return Big("Σ", joined([Atom(x) for x in sums], ","), whole) if sums else whole
+
+    def _end(self, step: Step) -> Place:
+        return self._place(step.left.symbol) if isinstance(step.left, Value) else Place()
+
+    def _along(self, way: tuple[Factor, ...], end: Place) -> tuple[list[Place], list[str]]:
+        """The places from J to the end, and the letters that are summed over."""
+        nodes = [f.of for f in way[1:]]  # between J and the end, from J on
+        places: list[Place] = []
+        sums: list[str] = []
+        batched = way[-1].by.batched
+        free = [x for x in "pqruv" if x not in (end.row, end.column)]
+        rows = [x for x in "ist" if x not in ((end.row, end.column) if batched else ())]
+        for k, node in enumerate(reversed(nodes)):
+            column = ("" if node.shape == () else free[k] if k < len(free) else f"p{k}")
+            sample = (end.row if batched and not self.mixed else rows[0 if not self.mixed else k % len(rows)])
+            sample = sample if node.batched else ""
+            places.insert(0, Place(column, sample))
+            sums += [x for x in self._letters(node, places[0]) if x not in sums and x not in (end.row, end.column)]
+        return [Place(), *places, end], sorted(sums, key="istpqruv".find)
+
+    def _put_in(self, step: Step) -> list[tuple[Right, str]]:
+        """In components: the factor's value in the sum, where a δ says which terms vanish."""
+        assert isinstance(step.right, Chain)
+        ways = step.right.ways
+        if not isinstance(self.long, Components) or len(ways) != 1 or len(ways[0]) != 2 or self.mixed:
+            return []
+        of = self.said.long.gradient_of.get(ways[0][1].of.name)
+        local = self.locals.get(ways[0][1])
+        if of is None or not isinstance(local, Slope | Multiplied) or (isinstance(local, Multiplied) and local.left):
+            return []
+        value = self._multiplied(local) if isinstance(local, Multiplied) else self._slope(ways[0][1], local.expression)
+        assert not isinstance(value, Row)
+        at_p = self.names.leaf(of, self._letters(of, Place("p", "i")))
+        letters = "p" if ways[0][1].by.batched else "i,p"
+        body = Apply("mul", (at_p, value))  # type: ignore[arg-type]
+        return [(Fold("sum", letters, body), "the terms with p ≠ j vanish, for δ is 0 there")]
+
+    def _dimensions(self, side: Chain) -> str:
+        """In numerator layout, for one sample: 1 × 3 · 3 × 4."""
+        if not self.table.diagonal:
+            return ""
+        return " + ".join(" · ".join(f"({_width(f.of)} × {_width(f.by)})" for f in way) for way in side.ways)
+
+
+def _width(symbol: Symbol) -> str:
+    """How many elements a sample has of it; of weights, in the orientation that acts on columns."""
+    sizes = [str(d) for d in symbol.shape if d != BATCH]
+    return "1" if not sizes else sizes[0] if len(sizes) == 1 else f"({' × '.join(sizes[::-1])})"
+
+
+def _between(looks: list[Look], sign: Look) -> Look:
+    parts: list[Look] = []
+    for look in looks:
+        parts += [sign, look] if parts else [look]
+    return Row(tuple(parts))
+
+
+def _by_target(program: Program) -> dict[str, Grouped]:
+    return {line.target.name: line for line in lines(program) if line.section == "backward"}
