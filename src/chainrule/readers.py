@@ -1,6 +1,6 @@
 """What reads or makes programs and networks, and lies above them, as their methods.
 
-`Program.show`, `Program.from_json`, `Network.report`.
+`Program.show`, `Program.steps`, `Program.exercise`, `Program.from_json`, `Network.report`.
 
 The package's top knows both sides and binds them once; below, nothing imports what reads it.
 """
@@ -8,7 +8,7 @@ The package's top knows both sides and binds them once; below, nothing imports w
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from numpy.typing import ArrayLike
@@ -18,6 +18,9 @@ from chainrule.program.equation import Program
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from chainrule.glass.stepwise import Exercise
+    from chainrule.notation.steps import Worked
 
 
 def show(
@@ -32,6 +35,27 @@ def show(
     from chainrule import notation as notations  # loaded when it is asked for
 
     return notations.show(program, notation, format, why=why, mean_at=mean_at)
+
+
+def steps(program: Program, gradient: str, notation: str = "row") -> Worked:
+    """The steps from the chain rule to the line of that gradient, dW1 say; `print` shows them.
+
+    notation: row, column, index, layer or batch.  Raises SpecError with the known gradients and notations.
+    """
+    from chainrule.notation.steps import worked  # loaded when it is asked for
+
+    return worked(program, gradient, notation)
+
+
+def exercise(program: Program, gradient: str, hidden: Sequence[int] | None = None, notation: str = "row") -> Exercise:
+    """The steps of that gradient with the right sides of some hidden; `exercise.answer(step, text)` checks one.
+
+    hidden: their numbers, from 1; None for all that are formulas.  Raises SpecError as `steps` does, and for a step
+    that is no formula.
+    """
+    from chainrule.glass.stepwise import Exercise  # loaded when it is asked for
+
+    return Exercise(steps(program, gradient, notation), hidden)
 
 
 def from_json(said: str | bytes | Mapping[str, Any]) -> Program:
@@ -57,6 +81,6 @@ def report(network: Network, path: str | os.PathLike[str], X: ArrayLike, y: Arra
 
 def bind() -> None:
     """Makes them methods."""
-    for owner, method in ((Program, show), (Network, report)):
+    for owner, method in ((Program, show), (Program, steps), (Program, exercise), (Network, report)):
         setattr(owner, method.__name__, method)
     Program.from_json = staticmethod(from_json)  # type: ignore[method-assign]

@@ -337,6 +337,26 @@ def derive(
     json: Annotated[
         bool, typer.Option("--json", help="The equations as data, for Program.from_json.", rich_help_panel=_WRITING)
     ] = False,
+    steps: Annotated[
+        str | None,
+        typer.Option(
+            metavar="GRADIENT", help="How this gradient comes about, dW1 say, step by step.", rich_help_panel=_WRITING
+        ),
+    ] = None,
+    exercise: Annotated[
+        str | None,
+        typer.Option(
+            metavar="GRADIENT", help="The same with lines left out, to be answered.", rich_help_panel=_WRITING
+        ),
+    ] = None,
+    answer: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="STEP=FORMULA",
+            help="An answer to --exercise, checked by numbers; may be repeated.",
+            rich_help_panel=_WRITING,
+        ),
+    ] = None,
 ) -> None:
     """Print the program of a network: its forward propagation, cost, backward propagation and updates."""
     from chainrule.cli.derive import DeriveOptions, run
@@ -358,6 +378,9 @@ def derive(
             samples=samples,
             plan=plan,
             json=json,
+            steps=steps,
+            exercise=exercise,
+            answers=tuple(answer or ()),
         )
     )
 

@@ -9,7 +9,7 @@ from chainrule.cli.choices import make_optimizer
 from chainrule.cli.network_options import SpecOptions, make_network, with_data
 from chainrule.describe.losses import usual_targets
 from chainrule.describe.optimizers import Optimizer
-from chainrule.errors import SpecError
+from chainrule.errors import SpecError, expected
 from chainrule.notation import check_format, check_notation, derivation, remarks, show
 from chainrule.notation.views import Mean
 from chainrule.program.equation import Program
@@ -17,6 +17,7 @@ from chainrule.rules.derive import derive
 
 if TYPE_CHECKING:
     from chainrule.engines.compiled.plan import Plan
+    from chainrule.glass.stepwise import Exercise
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,12 @@ class DeriveOptions:
     """The compiled engine's stages instead."""
     json: bool = False
     """The equations as data instead."""
+    steps: str | None = None
+    """The gradient whose steps are printed instead."""
+    exercise: str | None = None
+    """The gradient whose steps are printed with right sides to be found."""
+    answers: tuple[str, ...] = ()
+    """Answers to the exercise: STEP=FORMULA."""
 
 
 def run(options: DeriveOptions) -> None:
@@ -58,10 +65,13 @@ def run(options: DeriveOptions) -> None:
     check_format(form)
     mean: Any = options.mean_at
     optimizer = None if options.optimizer in (None, "none") else make_optimizer(options.optimizer, None)
-    chosen = {"--plan": options.plan, "--json": options.json, "--with-numbers": options.with_numbers is not None}
+    chosen = {"--plan": options.plan, "--json": options.json, "--with-numbers": options.with_numbers is not None,
+              "--steps": options.steps is not None, "--exercise": options.exercise is not None}  # fmt: skip
     wanted = [name for name, is_wanted in chosen.items() if is_wanted]
     if len(wanted) > 1:
         raise SpecError(f"{wanted[0]} does not go with {wanted[1]}.")
+    if options.answers and options.exercise is None:
+        raise SpecError("--answer goes with --exercise, whose lines it answers.")
     if options.with_numbers is not None:
         _numbers(options, notation, form, mean, optimizer)
         return
@@ -73,6 +83,12 @@ def run(options: DeriveOptions) -> None:
         weighted=options.weighted,
         canonical=not options.long,
     )
+    if options.steps is not None:
+        print(program.steps(options.steps, notation).show(form))
+        return
+    if options.exercise is not None:
+        _exercise(program.exercise(options.exercise, notation=notation), options.answers)
+        return
     plain = options.notation is None and options.format is None and not options.why and mean is None
     if (options.plan or options.json) and not plain:
         raise SpecError(f"{wanted[0]} goes with no notation, format or reasons; leave these out.")
@@ -84,6 +100,18 @@ def run(options: DeriveOptions) -> None:
         print(program)
     else:
         print(show(program, notation, form, why=options.why, mean_at=mean))
+
+
+def _exercise(exercise: Exercise, answers: tuple[str, ...]) -> None:
+    """The lines with what is to be found left out, or what each answer is worth.  Raises SpecError for a bad one."""
+    if not answers:
+        print(exercise)
+        print("\nAnswer with --answer 'STEP=FORMULA' (as 5='X.T @ dZ1'), the names as the plain program has them.")
+    for text in answers:
+        place, sign, formula = text.partition("=")
+        if not (sign and place.strip().isdecimal()):
+            raise SpecError(expected("--answer", "STEP=FORMULA", text))
+        print(f"{place.strip()}. {exercise.answer(int(place), formula).message}")
 
 
 def _plan(program: Program) -> Plan:

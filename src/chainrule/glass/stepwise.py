@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.engines.reference import handler
-from chainrule.engines.scalars import SCALAR
+from chainrule.engines.scalars import SCALAR, Evaluate
 from chainrule.errors import FormulaError, SpecError, expected, shown
+from chainrule.notation.steps import Worked
 from chainrule.program.equation import Equation, Program
 from chainrule.program.op import AtRows, Gather, OneHot
 from chainrule.program.parse import parse
@@ -85,6 +86,8 @@ class Numbers:
     def __init__(self, said: Steps, values: Mapping[str, Any]) -> None:
         self.said = said
         self.given = dict(values)
+        self.functions: dict[int, Evaluate] = {}
+        """By an equation's identity, what computes its right side."""
         self.long = self._run(said.long.forward + said.long.cost + said.long.backward, {})
         self.own = self._run(said.program.forward + said.program.cost + said.program.backward, {})
         self.tensors: dict[tuple[str, str], Array] = {}
@@ -94,8 +97,13 @@ class Numbers:
         with np.errstate(all="ignore"):
             for equation in equations:
                 if equation.target.name not in fixed:
-                    values[equation.target.name] = handler(equation, _FLOAT)(values)
+                    values[equation.target.name] = self._right(equation)(values)
         return values
+
+    def _right(self, equation: Equation) -> Evaluate:
+        if id(equation) not in self.functions:
+            self.functions[id(equation)] = handler(equation, _FLOAT)
+        return self.functions[id(equation)]
 
     def factor(self, factor: Factor) -> Array:
         """∂T/∂S with the axes of T and then those of S, by central differences."""
@@ -135,7 +143,7 @@ class Numbers:
             case Chain(ways):
                 return np.asarray(sum(self._contracted(way) for way in ways))
             case Line(equation, long):
-                return np.asarray(handler(equation, _FLOAT)(self.long if long else self.own))
+                return np.asarray(self._right(equation)(self.long if long else self.own))
             case Substituted(expression):
                 return _evaluate(expression, self.long)
             case Jacobian(factor):
@@ -158,6 +166,8 @@ class Numbers:
     def _slope(self, factor: Factor, expression: Expression) -> Array:
         """An entry for each element of T by the element of S that it is made of."""
         t, s = np.asarray(self.long[factor.of.name]), np.asarray(self.long[factor.by.name])
+        if t.ndim == 0:
+            return np.broadcast_to(_evaluate(expression, self.long), s.shape)
         slope = np.broadcast_to(_evaluate(expression, self.long), t.shape)
         place = np.broadcast_to(np.arange(s.size).reshape(s.shape), t.shape)
         tensor = np.zeros((t.size, s.size))
@@ -175,7 +185,7 @@ class Numbers:
         else:  # ∂T_ij/∂R_pq = L_ip δ_jq
             tensor = np.einsum("ip,jq->ijpq", other, np.eye(rows[1]))
             turned = op.transpose_right
-        return tensor.swapaxes(2, 3) if turned else tensor
+        return np.asarray(tensor.swapaxes(2, 3) if turned else tensor)
 
 
 def _evaluate(e: Expression, values: Mapping[str, Any]) -> Array:
@@ -197,7 +207,9 @@ def _value(e: Expression, values: Mapping[str, Any]) -> Any:
         case Reduction(kind, over, argument):
             inner = _value(argument, values)
             fold: Any = {"sum": np.sum, "max": np.max, "mean": np.mean}[kind]
-            return fold(inner) if over == "all" else fold(inner, axis=0 if over == "rows" else 1, keepdims=over != "rows")
+            return (
+                fold(inner) if over == "all" else fold(inner, axis=0 if over == "rows" else 1, keepdims=over != "rows")
+            )
         case Apply(function, arguments):
             return SCALAR[function](*(_value(a, values) for a in arguments))
     raise AssertionError(e)
@@ -252,17 +264,24 @@ class Exercise:
     `sum(dZ1, "rows")`.  It is right where its numbers are the line's, whatever it looks like.
     """
 
-    def __init__(self, said: Steps, hidden: Sequence[int] | None = None) -> None:
+    def __init__(self, shown: Worked, hidden: Sequence[int] | None = None) -> None:
+        said = shown.steps
         self.said = said
+        self.notation = shown.notation
+        """In which it is printed."""
         able = [k for k, step in enumerate(said.steps) if _answerable(step)]
-        self.hidden = tuple(able if hidden is None else hidden)
-        """The places, from 1, of the steps whose right side is hidden; those that are formulas unless said."""
-        if hidden is None:
-            self.hidden = tuple(k + 1 for k in able)
+        self.hidden = tuple(k + 1 for k in able) if hidden is None else tuple(hidden)
+        """The numbers, from 1, of the steps whose right side is hidden."""
         unable = [k for k in self.hidden if k - 1 not in able]
         if unable:
             named = ", ".join(str(k + 1) for k in able)
             raise SpecError(f"Steps that are formulas may be hidden: {named}. Got {', '.join(map(str, unable))}.")
+
+    def __str__(self) -> str:
+        return Worked(self.said, self.notation, self.hidden).show()
+
+    def __repr__(self) -> str:
+        return f"Exercise({self.said.gradient.name}: {len(self.hidden)} of {len(self.said.steps)} steps hidden)"
 
     def answer(self, step: int, text: str) -> Answer:
         """Whether the formula has the value of the hidden right side of that step, counted from 1.
@@ -296,4 +315,3 @@ class Exercise:
 
 def _answerable(step: Step) -> bool:
     return isinstance(step.left, Value) and isinstance(step.right, Line | Substituted)
-

@@ -12,9 +12,10 @@ from chainrule.notation.jacobian import jacobian
 from chainrule.notation.lines import Line as Grouped
 from chainrule.notation.lines import lines
 from chainrule.notation.matrices import Matrices
+from chainrule.notation.reasons import RULES
 from chainrule.notation.tables import INDEX, MATHEMATICAL, SOURCE, Notation
 from chainrule.notation.tree import Apply, Call, Delta, Fold, Math, Number, Typesetter
-from chainrule.notation.typeset import TIMES, Atom, Big, Fenced, Frac, Look, Row, joined, row
+from chainrule.notation.typeset import TIMES, Atom, Big, Fenced, Frac, Look, Row, Scripts, joined, row
 from chainrule.notation.views import check_format, check_notation
 from chainrule.program.equation import Equation, Program
 from chainrule.program.op import Reduce
@@ -33,8 +34,10 @@ from chainrule.rules.steps import (
     Substituted,
     Through,
     Value,
+    steps,
 )
 
+_NORMS = ("norm1", "norm2")
 HIDDEN = "?"
 """What stands for a right side that is to be found."""
 
@@ -59,19 +62,63 @@ class StepView:
     """The rule, in words."""
 
 
+@dataclass(frozen=True)
+class Worked:
+    """The steps of a gradient in a notation: `print` them, or go through `views`."""
+
+    steps: Steps
+    """The steps as data."""
+    notation: str
+    """In which they are written."""
+    hidden: tuple[int, ...] = ()
+    """The numbers of the steps whose right side is left out."""
+
+    @property
+    def views(self) -> list[StepView]:
+        """The lines."""
+        return step_views(self.steps, self.notation, hidden=self.hidden)
+
+    def show(self, format: str = "unicode") -> str:
+        """The lines as text: unicode, latex, markdown or mathml."""
+        return show_steps(self.steps, self.notation, format, hidden=self.hidden)
+
+    def __str__(self) -> str:
+        return self.show()
+
+    def __repr__(self) -> str:
+        return f"Worked({self.steps.gradient.name}: {len(self.steps.steps)} steps, {self.notation})"
+
+    def _repr_markdown_(self) -> str:
+        return self.show("markdown")
+
+
+def worked(program: Program, gradient: str, notation: str = "row") -> Worked:
+    """The steps of that gradient in the notation.  Raises SpecError with the known gradients and notations."""
+    check_steps_notation(notation)
+    return Worked(steps(program, gradient), notation)
+
+
+def check_steps_notation(notation: str) -> None:
+    """Raises SpecError for a notation that is not known, or is code."""
+    check_notation(notation)
+    if notation == SOURCE:
+        raise SpecError(
+            f"Steps are mathematics; the notation {SOURCE} is code. Choose one of {', '.join(MATHEMATICAL)}."
+        )
+
+
 def step_views(said: Steps, notation: str = "row", *, hidden: Sequence[int] = ()) -> list[StepView]:
     """The steps' lines in the notation, those of the hidden numbers without their right sides.
 
     Raises SpecError for a notation that is not known, or is code.
     """
-    check_notation(notation)
-    if notation == SOURCE:
-        raise SpecError(f"Steps are mathematics; the notation {SOURCE} is code. Choose one of {', '.join(MATHEMATICAL)}.")
+    check_steps_notation(notation)
     writer = _Writer(said, MATHEMATICAL[notation])
     views: list[StepView] = []
     before: Side | None = None
     for number, step in enumerate(said.steps, 1):
         for right, why in writer.rights(step, number in hidden):
+            why = writer.reason(step, why)
             views.append(writer.view(number, step, right, why, goes_on=step.left == before))
             before = step.left
     return views
@@ -114,7 +161,10 @@ class _Writer:
 
     def __init__(self, said: Steps, table: Notation) -> None:
         self.said, self.table = said, table
-        self.small = table if table.components else replace(table, components=True, letters=INDEX.letters)
+        small = replace(table, components=True, letters=INDEX.letters, onehot="y", diagonal=False)
+        if table.lowered:  # the indices stand below
+            small = replace(small, lowered=False, label=("(", ")"))
+        self.small = table if table.components else small
         """The notation of components, where a matrix does not say it."""
         kind = Components if table.components else Matrices
         self.own, self.long = kind(said.program, table), kind(said.long, table)
@@ -141,8 +191,23 @@ class _Writer:
     @staticmethod
     def _set(setter: Typesetter, said: Right) -> Look:
         if isinstance(said, Atom | Row | Frac | Big | Fenced) or not hasattr(said, "array"):
-            return said  # type: ignore[return-value]
+            return said
         return setter.look(said)  # type: ignore[arg-type]
+
+    def reason(self, step: Step, why: str) -> str:
+        """The reason with the symbols as this notation writes them, and the rule that wrote the line."""
+        if why != step.why:
+            return why
+        looks = [unicode.text(self.names.leaf(s).look if s.how not in _NORMS else self._norm(s)) for s in step.about]
+        rule = RULES.get(step.rule, step.rule)
+        return "; ".join(x for x in (why.format(*looks), rule) if x)
+
+    def _norm(self, symbol: Symbol) -> Look:
+        """‖W‖² or ‖W‖₁"""
+        inner = Fenced("‖", self.names.leaf(symbol.of[0]).look, "‖")
+        two = symbol.how == "norm2"
+        script = Atom("2" if two else "1", "number")
+        return Scripts(inner, None if two else script, script if two else None)
 
     def rights(self, step: Step, hidden: bool) -> list[tuple[Right, str]]:
         """The right sides of a step, from the first on, each with its reason."""
@@ -204,13 +269,15 @@ class _Writer:
         local = self.locals.get(factor)
         if isinstance(local, Multiplied):
             return Place("p", "i"), Place("k", "i") if local.left else Place("j", "k")
-        return Place("p", "i"), Place("j", "i" if factor.by.batched else "")
+        row = "i" if factor.by.batched else "k" if len(factor.by.shape) == 2 else ""
+        return Place("p", "i"), Place("j", row)
 
     def _fraction(self, factor: Factor, top: Place, bottom: Place) -> Look:
         """∂T/∂S"""
         looks = []
         for symbol, place in ((factor.of, top), (factor.by, bottom)):
             plain = self.names.leaf(symbol, self._letters(symbol, place)).look
+            plain = self._norm(symbol) if symbol.how in _NORMS else plain
             looks.append(Row((Atom("∂"), plain)))
         return Frac(looks[0], looks[1])
 
@@ -232,6 +299,8 @@ class _Writer:
     def _slope(self, factor: Factor, e: Expression) -> Right:
         self.long.inside = {}
         if isinstance(self.long, Components):
+            if factor.of.shape == ():
+                return self.long._expression(e, self._places(factor)[1])
             value = self.long._expression(e, Place("j", "i"))
             delta = Delta("p", "j")
             return delta if value == Number(1.0) else Apply("mul", (delta, value))
@@ -296,8 +365,8 @@ class _Writer:
         free = [x for x in "pqruv" if x not in (end.row, end.column)]
         rows = [x for x in "ist" if x not in ((end.row, end.column) if batched else ())]
         for k, node in enumerate(reversed(nodes)):
-            column = ("" if node.shape == () else free[k] if k < len(free) else f"p{k}")
-            sample = (end.row if batched and not self.mixed else rows[0 if not self.mixed else k % len(rows)])
+            column = "" if node.shape == () else free[k] if k < len(free) else f"p{k}"
+            sample = end.row if batched and not self.mixed else rows[0 if not self.mixed else k % len(rows)]
             sample = sample if node.batched else ""
             places.insert(0, Place(column, sample))
             sums += [x for x in self._letters(node, places[0]) if x not in sums and x not in (end.row, end.column)]

@@ -11,7 +11,7 @@ it is overwritten, and its new value after.  `print(program)` shows the derivati
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
@@ -21,6 +21,10 @@ from chainrule.program.scalar import Expression
 from chainrule.program.symbol import STORED, Shape, Symbol
 from chainrule.program.text import equation_text, program_text
 from chainrule.program.walk import variables
+
+if TYPE_CHECKING:
+    from chainrule.glass.stepwise import Exercise
+    from chainrule.notation.steps import Worked
 
 SECTIONS = ("forward", "cost", "backward", "update")
 
@@ -165,6 +169,12 @@ class Program:
             mean_at: Literal["weights", "cost"] | None = None,
         ) -> str:
             """The derivation as a text writes it: see `chainrule.notation.show`."""
+
+        def steps(self, gradient: str, notation: str = "row") -> Worked:
+            """The steps from the chain rule to the line of that gradient: see `chainrule.readers.steps`."""
+
+        def exercise(self, gradient: str, hidden: Sequence[int] | None = None, notation: str = "row") -> Exercise:
+            """Those steps with the right sides of some hidden: see `chainrule.readers.exercise`."""
 
     def __str__(self) -> str:
         return program_text(self)

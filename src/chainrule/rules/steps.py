@@ -25,6 +25,9 @@ from chainrule.program.walk import replace as exchange
 from chainrule.program.walk import variables
 from chainrule.rules.chain import backward
 
+_NORMS = ("norm1", "norm2")
+"""What the penalties make of a weight."""
+
 
 @dataclass(frozen=True)
 class Factor:
@@ -130,7 +133,11 @@ class Step:
     right: Side
     """What it is equal to."""
     why: str
-    """The rule, in words."""
+    """The rule, in words: a format whose {0}, {1}, ... are the symbols that it speaks of."""
+    about: tuple[Symbol, ...] = ()
+    """Those symbols."""
+    rule: str = ""
+    """The rule that wrote the line, if one did."""
 
 
 @dataclass(frozen=True)
@@ -196,9 +203,7 @@ def long_form(program: Program) -> Program:
             ):
                 if not isinstance(one.op, Reduce):
                     return program
-                equation = replace(
-                    one, op=Reduce("sum", "columns", whole), operands=_operands(whole, builder.scope)
-                )
+                equation = replace(one, op=Reduce("sum", "columns", whole), operands=_operands(whole, builder.scope))
             else:
                 equation = replace(one, op=Elementwise(whole), operands=_operands(whole, builder.scope))
         elif equation.target.name in needed and equation.target.name not in targets | users:
@@ -261,17 +266,20 @@ class _Writer:
         self.gradients = self.long.gradient_of
         self.forms: dict[str, Expression] = {}
         """The gradients written out so far, where they are expressions."""
-        self.there: set[str] = set()
+        self.there: set[str | Factor] = set()
         self.steps: list[Step] = []
 
     def run(self) -> Steps:
         ways = self._ways(self.of)
         first = Chain(tuple((*reversed(way),) for way in ways))
-        nodes = list(dict.fromkeys(f.of.name for way in ways for f in way if f.of != self.cost))
-        through = f" through {', '.join(nodes)}" if nodes else ""
-        self.steps.append(Step(Value(self.gradient), first, f"chain rule: {self.of.name} acts on J{through}"))
+        nodes = tuple(dict.fromkeys(f.of for way in ways for f in way if f.of != self.cost))
+        through = ", ".join(f"{{{k}}}" for k in range(2, len(nodes) + 2))
+        why = "chain rule: {0} acts on {1}" + (f" through {through}" if nodes else "")
+        self.steps.append(Step(Value(self.gradient), first, why, (self.of, self.cost, *nodes)))
         for way in ways:
             for factor in reversed(way[1:]):
+                if factor.by.how in _NORMS:
+                    self._value(factor)
                 self._gradient(factor)
         for way in ways:
             self._value(way[0])
@@ -285,8 +293,8 @@ class _Writer:
             return Steps(self.program, self.long, self.gradient, tuple(self.steps))
         self._inner(own, self.own, long=False)
         gathered = not self.of.batched and len(ways) == 1 and self._local(ways[0][0]) is not None
-        why = "gathered over the samples: " if gathered else ""
-        self.steps.append(Step(Value(self.gradient), Line(own), f"{why}{_rule(own, self.own)}"))
+        why = "gathered over the samples" if gathered else ""
+        self.steps.append(Step(Value(self.gradient), Line(own), why, (), _rule(own, self.own)))
         return Steps(self.program, self.long, self.gradient, tuple(self.steps))
 
     # --- the way to J ------------------------------------------------------------------------------------------
@@ -331,9 +339,11 @@ class _Writer:
     def _local(self, factor: Factor) -> Side | None:
         """What the factor is, if it can be said: from the equation of `of`, with those that have no name written in."""
         a, z = factor.of, factor.by
-        if a.role == "cost":
-            return None
         equation = self.made_by[a.name]
+        if a.how in _NORMS and isinstance(equation.op, Reduce):
+            return Slope(factor, differentiate(equation.op.expression, z.name))
+        if a.role == "cost" and z.how not in _NORMS:
+            return None
         if _plain(equation) and equation.operands.count(z) == 1:
             return Multiplied(factor, equation)
         if not isinstance(equation.op, Elementwise):
@@ -364,7 +374,7 @@ class _Writer:
     def _stated(self, a: Symbol, z: Symbol) -> Expression | None:
         """The slope in terms of a, where the program's backward line has it: dZ = dA · slope."""
         da, dz = self.gradients.get(a.name), self.gradients.get(z.name)
-        line = None if dz is None else self.backward.get(dz.name)
+        line = None if dz is None else self.own.get(dz.name, self.backward.get(dz.name))
         if da is None or line is None or not isinstance(line.op, Elementwise):
             return None
         slope = differentiate(line.op.expression, da.name)
@@ -375,14 +385,13 @@ class _Writer:
     def _value(self, factor: Factor) -> None:
         """∂T/∂S = what its equation makes of it."""
         local = self._local(factor)
-        if local is None or (factor.of.name, factor.by.name) in self.there:
+        if local is None or factor in self.there:
             return
-        self.there |= {factor.of.name}
-        why = {
-            Multiplied: f"product: {factor.of.name} is linear in {factor.by.name}",
-            Jacobian: "each element depends on the whole sample: by each of its z in turn",
-        }.get(type(local), f"derivative of {factor.of.name} by {factor.by.name}, element by element")
-        self.steps.append(Step(Chain(((factor,),)), local, why))
+        self.there.add(factor)
+        why = {Multiplied: "product: {0} is linear in {1}", Jacobian: "each element depends on the whole sample"}.get(
+            type(local), "derivative of {0} by {1}" + (", element by element" if factor.of.shape else "")
+        )
+        self.steps.append(Step(Chain(((factor,),)), local, why, (factor.of, factor.by)))
 
     # --- gradients on the way ----------------------------------------------------------------------------------
 
@@ -396,7 +405,9 @@ class _Writer:
         if factor.of == self.cost:
             self._inner(line, self.backward, long=True)
             left: Side = Value(gradient)
-            self.steps.append(Step(left, Line(line, long=True), f"derivative of the cost; {_rule(line, self.backward)}"))
+            total = len(self._next(factor.by)) == 1
+            why = "derivative of the cost" if total else "used in several places: the gradients of all add up"
+            self.steps.append(Step(left, Line(line, long=True), why))
             if isinstance(line.op, Elementwise):
                 self.forms[gradient.name] = line.op.expression
             self._short(gradient)
@@ -414,23 +425,29 @@ class _Writer:
         elif isinstance(local, Slope) and isinstance(line.op, Elementwise) and form is not None:
             written = multiply(form, local.expression)
             self.steps.append(Step(left, Substituted(written), "what was found, put in"))
-        if not isinstance(local, Jacobian):
-            self._inner(line, self.backward, long=True)
+        if isinstance(local, Jacobian) or form is not None:
             short = self.own.get(gradient.name)
-            if short is None or short.op == line.op:
-                self.steps.append(Step(left, Line(line, long=True), _rule(line, self.backward)))
-                return
-            if form is None:
-                self.steps.append(Step(left, Line(line, long=True), _rule(line, self.backward)))
-        self._short(gradient, simplified=form is not None)
+            if not isinstance(local, Jacobian) and (short is None or short.op == line.op):
+                self._said(gradient, line, self.backward, long=True)
+            self._short(gradient, simplified=form is not None)
+        elif (own := self.own.get(gradient.name)) is not None:
+            self._said(gradient, own, self.own, long=False)
+        else:
+            self._said(gradient, line, self.backward, long=True)
+
+    def _said(self, gradient: Symbol, line: Equation, lines: dict[str, Equation], *, long: bool) -> None:
+        """gradient = the line, after those that it reads."""
+        self._inner(line, lines, long=long)
+        self.steps.append(Step(Value(gradient), Line(line, long), "", (), _rule(line, lines)))
 
     def _short(self, gradient: Symbol, *, simplified: bool = True) -> None:
         """The program's own line, where the long form has another."""
         own, line = self.own.get(gradient.name), self.backward[gradient.name]
-        if own is None or own.op == line.op and own.operands == line.operands:
+        if own is None or (own.op == line.op and own.operands == line.operands):
             return
         self._inner(own, self.own, long=False)
-        self.steps.append(Step(Value(gradient), Line(own), "simplified" if simplified else _rule(own, self.own)))
+        rule = "" if simplified else _rule(own, self.own)
+        self.steps.append(Step(Value(gradient), Line(own), "simplified" if simplified else "", (), rule))
 
     def _inner(self, line: Equation, lines: dict[str, Equation], *, long: bool) -> None:
         """First the lines of what the line reads that have no step yet, those that are written in place left out."""
@@ -445,7 +462,7 @@ class _Writer:
                     continue
             self.there.add(symbol.name)
             self._inner(equation, lines, long=long)
-            self.steps.append(Step(Value(symbol), Line(equation, long), f"rule: {_rule(equation, lines)}"))
+            self.steps.append(Step(Value(symbol), Line(equation, long), "", (), _rule(equation, lines)))
 
 
 def _plain(equation: Equation) -> bool:
@@ -460,4 +477,3 @@ def _rule(equation: Equation, lines: dict[str, Equation]) -> str:
         if inner is not None and isinstance(inner.op, MatMul) and symbol.role in ("temporary", "inner"):
             return inner.rule
     return equation.rule
-
