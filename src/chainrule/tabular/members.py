@@ -25,6 +25,8 @@ from chainrule.train.callbacks import Callback, EarlyStopping
 
 Array = NDArray[Any]
 _TEMPERATURES = np.exp(np.linspace(math.log(0.2), math.log(5.0), 65))
+_PASSED = 2_048
+"""Rows that an epoch of a fit passes at least, where there are not as many."""
 _ROWS = 65_536
 """Rows that are predicted at a time: their pieces take memory."""
 _WORTH_COMPILING = 20_000
@@ -266,22 +268,25 @@ def _fit(
     learned = np.setdiff1d(np.arange(inputs.rows), held)
     if not len(learned) or not len(held):  # too few rows to hold any out: all are learned, and judged
         learned = held = np.arange(inputs.rows)
-    stop = EarlyStopping(patience=recipe.patience, monitor=recipe.monitor)
+    # Of few rows an epoch takes longer to begin and to judge than to run: several passes are one.
+    passes = int(np.clip(_PASSED // len(learned), 1, max(1, recipe.epochs // 12)))
+    stop = EarlyStopping(patience=max(1, recipe.patience // passes), monitor=recipe.monitor)
     targets = _targets(wanted, aim)
     given = arrays(inputs.of(held), shape, recipe)
     validation: tuple[Any, ...] = (given, _rows(targets, held))
     if weights is not None and weights[held].sum() > 0:
         validation = (*validation, weights[held])
+    rows = np.tile(learned, passes)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", category=RuntimeWarning)
             network.fit(
-                arrays(inputs.of(learned), shape, recipe),
-                _rows(targets, learned),
-                epochs=recipe.epochs,
+                arrays(inputs.of(rows), shape, recipe),
+                _rows(targets, rows),
+                epochs=-(-recipe.epochs // passes),
                 batch_size=recipe.batch_size,
                 optimizer=optimizer(network, recipe),
-                sample_weight=None if weights is None else weights[learned],
+                sample_weight=None if weights is None else weights[rows],
                 validation_data=validation,
                 callbacks=[stop, *callbacks],
                 verbose=False,
@@ -292,7 +297,7 @@ def _fit(
         if stop.best_epoch is None:
             raise
     outputs = _outputs(network, given)
-    return _Fitted(network, held, outputs, stop.best_epoch or 0, time.monotonic() - began)
+    return _Fitted(network, held, outputs, passes * (stop.best_epoch or 0), time.monotonic() - began)
 
 
 def _judged(trained: Trained, fits: Sequence[_Fitted], targets: Array, wanted: Array, weights: Array | None) -> Trained:
