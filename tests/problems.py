@@ -263,9 +263,9 @@ _GROUPS = [
 ]  # fmt: skip
 
 _PARAMETRIC = [
-    Problem("activations with parameters", 4, lambda: [cr.Dense(5, cr.Activation("max(z, 0) + a * min(z, 0)",
-            name="prelu", a=cr.Parameter("n", value=0.25))), cr.Dense(3, cr.Activation(
-            "exp(T * (z - max(z))) / sum(exp(T * (z - max(z))))", name="tempered", T=cr.Parameter(value=1)))],
+    Problem("activations with parameters", 4, lambda: [
+            cr.Dense(5, cr.Activation("max(z, 0) + a * min(z, 0)", a=cr.Parameter("n", value=0.25))),
+            cr.Dense(3, cr.Activation("exp(T * (z - max(z))) / sum(exp(T * (z - max(z))))", T=cr.Parameter(value=1)))],
             "squared_error", "probabilities", weighted=True),
     Problem("a loss of two values, with parameters", 4, lambda: [cr.Dense(5, "tanh"), cr.Keep("shared"), cr.Dense(2),
             cr.Keep("v"), cr.Take("shared"), cr.Dense(2)], cr.Loss("v + s * (yhat - y)**2 * exp(-v) + q", values=("v",),
