@@ -235,8 +235,7 @@ class Network(GlassBox):
         self._fits, self._engines.fitted = state["fitted"]
 
     def __repr__(self) -> str:
-        widths = self.spec.widths
-        return f"Network({'-'.join(str(w) for w in widths)}, loss={self.spec.loss.name!r}, dtype={self.dtype.name!r})"
+        return f"Network({self.spec.shape_words}, loss={self.spec.loss.name!r}, dtype={self.dtype.name!r})"
 
     # --- running it ----------------------------------------------------------------------------------------------
 
@@ -363,7 +362,7 @@ class Network(GlassBox):
         if isinstance(self.spec.loss, Losses):  # one number for outputs of several kinds is their cost
             return cost, "cost", cost
         return cost, *storage.metric(
-            self.spec, prediction, checks.targets_as_given(self.spec, data, targets), data.get("w")
+            self.spec.loss, prediction, checks.targets_as_given(self.spec, data, targets), data.get("w")
         )
 
     def fit(

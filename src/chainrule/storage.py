@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.describe.losses import Loss
+from chainrule.describe.losses import Cost, Loss, Losses
 from chainrule.describe.network import NetworkSpec
 from chainrule.program.symbol import shape_text
 from chainrule.rules.forward import forward
@@ -17,13 +17,13 @@ from chainrule.rules.forward import forward
 Array = NDArray[Any]
 
 
-def metric(spec: NetworkSpec, prediction: Array, target: Array | None, w: Array | None) -> tuple[str, float]:
+def metric(loss: Loss | Cost | Losses, prediction: Array, target: Array | None, w: Array | None) -> tuple[str, float]:
     """("accuracy", share of right answers) or ("error", √ of the mean squared error), weighted if there are weights.
 
     Answers are samples where each is of one class; else the outputs of all samples, yes or no each.
     """
     assert target is not None
-    weight, loss = None if w is None else w[:, 0], spec.loss
+    weight = None if w is None else w[:, 0]
     right: Array
     if loss.classes:
         right = prediction.argmax(axis=1) == (target if target.ndim == 1 else target.argmax(axis=1))

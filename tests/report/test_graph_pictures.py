@@ -10,7 +10,7 @@ import pytest
 from test_pictures import boxes
 
 import chainrule as cr
-from chainrule.report.graph_picture import MOST_ROWS, arranged, curve, is_chain, picture
+from chainrule.report.graph_picture import MOST_ROWS, arranged, curve, picture
 from chainrule.report.layered import Layout, layered
 
 pytest.importorskip("matplotlib")
@@ -117,7 +117,7 @@ def test_deep_networks_leave_out_the_middle() -> None:
 def test_a_chain_stays_a_row_of_columns() -> None:
     tied: list[Any] = [cr.Dense(4, "tanh"), cr.Dense(8, weights=cr.Tied("W1", transposed=True))]
     net = cr.Network(8, tied, "squared_error")
-    assert is_chain(net.spec) and not is_chain(network().spec)
+    assert net.spec.chain and not network().spec.chain
     assert not any(type(p).__name__ == "FancyBboxPatch" for p in cr.plot.network(net).axes[0].patches)
 
 

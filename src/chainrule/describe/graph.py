@@ -73,6 +73,11 @@ class Graph:
     """The node (or input) whose value has the name."""
 
     @property
+    def joined(self) -> bool:
+        """Whether it is more than a chain: values that are joined, or have names."""
+        return any(isinstance(node.layer, Combined | Keep) for node in self.nodes)
+
+    @property
     def last_activation(self) -> Activation:
         """The activation that the last value as a whole comes out of."""
         return self.activation_of(len(self.nodes) - 1)

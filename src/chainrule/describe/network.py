@@ -166,6 +166,21 @@ class NetworkSpec:
         return (self.inputs, *(node.width for node in self.graph.nodes if node.layer.numbered))
 
     @property
+    def chain(self) -> bool:
+        """Whether each layer takes the value of the one before it, from one input to one output."""
+        return not self.named and not isinstance(self.loss, Losses) and not self.graph.joined
+
+    @property
+    def shape_words(self) -> str:
+        """784-256-10; of a graph what comes in, and what goes out: numbers 9, kinds 2 → grower 3, size 1 (4 layers)."""
+        if self.chain:
+            return "-".join(str(width) for width in self.widths)
+        ends = [f"{name} {self.graph.nodes[at].width}".lstrip() for name, at in self.ends]
+        come = [f"{source.name} {source.width}".lstrip() for source in self.sources]
+        layers = sum(node.layer.numbered for node in self.graph.nodes)
+        return f"{', '.join(come)} → {', '.join(ends)} ({layers} layers)"
+
+    @property
     def last_activation(self) -> Activation:
         """The activation that the prediction comes out of."""
         return self.graph.last_activation

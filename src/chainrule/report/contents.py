@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
+from chainrule import storage
 from chainrule.checks import Inputs
-from chainrule.describe.losses import Loss
+from chainrule.describe.losses import Targets, losses_of
 from chainrule.describe.optimizers import Optimizer
 from chainrule.glass.check import CheckReport
 from chainrule.glass.trace import Trace
@@ -22,6 +23,7 @@ from chainrule.program.symbol import shape_text
 from chainrule.program.text import number
 from chainrule.report.heat import BYTES, CELLS, Heats
 from chainrule.report.network_pictures import diagram_columns
+from chainrule.report.outputs import outputs_of
 from chainrule.train.history import History
 from chainrule.train.monitor import Monitor
 
@@ -30,14 +32,12 @@ STEP = 32
 """Samples of the step whose numbers are shown."""
 
 
-def derivations(net: Network, X: Inputs, y: ArrayLike, optimizer: Optimizer | None) -> dict[str, Any]:
+def derivations(net: Network, X: Inputs, y: Any, kinds: Targets, optimizer: Optimizer | None) -> dict[str, Any]:
     """{"notations": [...], "arrays": [...]}: every line in every notation, and the arrays that the lines refer to.
 
     The numbers are of one training step on these samples; a notation that writes 1/m at the weights has other ones.
     """
-    classes = isinstance(net.spec.loss, Loss) and net.spec.loss.classes
-    labels = classes and np.ndim(y) < 2
-    program = net.derive(optimizer=optimizer, targets="labels" if labels else "values")
+    program = net.derive(optimizer=optimizer, targets=kinds)
     heats = Heats(min(CELLS, BYTES // max(1, 2 * len(program.equations))))
     notations = []
     for name in notation_names():
@@ -116,7 +116,8 @@ def curves(history: History | None, monitor: Monitor | None) -> list[dict[str, A
     charts = []
     if history is not None and len(history):
         metric = history[-1].metric_name
-        pairs = [("cost", "Cost")] + ([("metric", metric.capitalize())] if metric else [])
+        # Of several outputs the cost is the metric.
+        pairs = [("cost", "Cost")] + ([("metric", metric.capitalize())] if metric not in (None, "cost") else [])
         for column, title in pairs:
             series = [
                 (part, history.column(c)) for part, c in (("training", column), ("validation", f"validation_{column}"))
@@ -129,6 +130,7 @@ def curves(history: History | None, monitor: Monitor | None) -> list[dict[str, A
         steps = monitor.column("step")
         weights = monitor.matrices
         plans = [
+            ("Cost of each output, of the samples watched", [f"{output}.cost" for output in monitor.outputs], False),
             ("Gradients: ‖∂J/∂W‖", [f"{w}.gradient" for w in weights], True),
             ("Update to weight, a batch", [f"{w}.update" for w in weights], True),
             ("Activations: mean", [f"{a}.mean" for a in monitor.layers], False),
@@ -154,11 +156,16 @@ def _value(value: float) -> float | None:
     return float(f"{value:.5g}") if math.isfinite(value) else None
 
 
-def facts(net: Network, X: Inputs, y: ArrayLike, history: History | None) -> list[tuple[str, str]]:
+def facts(net: Network, X: Inputs, y: Any, history: History | None) -> list[tuple[str, str]]:
     """The few numbers at the top: (value, what it is)."""
-    cost, metric, value = net.evaluate(X, y)
-    shown = f"{value:.2%}" if metric == "accuracy" else number(float(f"{value:.4g}"))
-    figures = [(shown, metric), (number(float(f"{cost:.4g}")), "cost J"), (f"{len(np.asarray(y)):,}", "samples")]
+    predicted, cost = net.predict_and_cost(X, y)
+    outputs = outputs_of(net.spec)
+    scores = [storage.metric(one.loss, one.part(predicted), one.part(y), None) for one in outputs]
+    figures = [
+        (f"{value:.2%}" if what == "accuracy" else number(float(f"{value:.4g}")), f"{what} {one.name}".rstrip())
+        for (what, value), one in zip(scores, outputs, strict=True)
+    ]
+    figures += [(number(float(f"{cost:.4g}")), "cost J"), (f"{len(outputs[0].part(y)):,}", "samples")]
     figures.append((f"{sum(v.size for v in net.parameters.values()):,}", "parameters"))
     if history is not None and len(history):
         figures.append((str(len(history)), "epoch" if len(history) == 1 else "epochs"))
@@ -174,7 +181,9 @@ def settings(net: Network, optimizer: Optimizer | None, more: Mapping[str, objec
     for column in diagram_columns(net)[1:]:
         inside = f" ({', '.join(' '.join(p.split()) for p in column.parameters)})" if column.parameters else ""
         facts.append((f"layer {column.title}", f"{column.width} wide, {column.words}{inside}"))
-    facts += [("loss", spec.loss.name), ("reduction", spec.reduction), ("L1", spec.l1), ("L2", spec.l2)]
+    for name, loss, factor in losses_of(spec.loss):
+        facts.append((f"loss {name}".rstrip(), loss.name if factor == 1 else f"{number(factor)} {loss.name}"))
+    facts += [("reduction", spec.reduction), ("L1", spec.l1), ("L2", spec.l2)]
     if optimizer is not None:
         kept = [f"{k} {v}" for k, v in optimizer.to_dict().items() if k != "type" and v is not None]
         facts.append(("optimizer", f"{type(optimizer).__name__}: {', '.join(kept)}"))

@@ -26,8 +26,8 @@ def learning_curves(history: History, *, theme: str = "light") -> Figure:
     if not len(history):
         raise DataError("This history has no epochs to show.")
     shown = [("cost", "J")]
-    if history[-1].metric_name is not None:
-        shown.append(("metric", history[-1].metric_name))
+    if history[-1].metric_name not in (None, "cost"):
+        shown.append(("metric", str(history[-1].metric_name)))
     figure = new_figure(4.2 * len(shown) + 0.4, 3.4, colours)
     for axes, (column, name) in zip(figure.subplots(1, len(shown), squeeze=False)[0], shown, strict=True):
         _curve(axes, history, column, name, colours)

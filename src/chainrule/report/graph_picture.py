@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from chainrule.describe.combine import Combined, Keep
-from chainrule.describe.losses import Losses, losses_of
+from chainrule.describe.losses import losses_of
 from chainrule.describe.network import NetworkSpec
 from chainrule.program.symbol import Symbol, shape_text
 from chainrule.program.text import number
@@ -61,13 +61,6 @@ class Picture:
     """Each after those that lead to it."""
     edges: tuple[Edge, ...]
     """(box, box that uses its value)."""
-
-
-def is_chain(spec: NetworkSpec) -> bool:
-    """Whether each layer takes the value of the one before it, from one input to one output."""
-    nodes = spec.graph.nodes
-    named = spec.named or isinstance(spec.loss, Losses) or any(isinstance(n.layer, Combined | Keep) for n in nodes)
-    return not named and all(node.below == (k - 1,) for k, node in enumerate(nodes))
 
 
 def picture(spec: NetworkSpec) -> Picture:

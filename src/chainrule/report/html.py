@@ -8,33 +8,37 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from functools import partial
 from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import NDArray
 
 from chainrule import checks
-from chainrule.describe.losses import Losses
+from chainrule.describe.losses import Loss, Losses
 from chainrule.describe.optimizers import Optimizer
 from chainrule.engines.base import sample_count
-from chainrule.errors import DataError, MissingDependencyError, SpecError
+from chainrule.errors import DataError, MissingDependencyError
 from chainrule.files import describe_os_error, replace_text
 from chainrule.network import Network
 from chainrule.notation import check_notation
 from chainrule.notation.views import HEADINGS
 from chainrule.report import contents, plots
 from chainrule.report.network_pictures import image_shape
-from chainrule.report.outcomes import MOST_CLASSES, class_names, classifies
+from chainrule.report.outcomes import MOST_CLASSES
+from chainrule.report.outputs import Names, check_names, outputs_of
 from chainrule.report.style import THEMES
 from chainrule.train.history import History
 from chainrule.train.monitor import Monitor
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+Array = NDArray[Any]
 
 CHECKED = 8
 """Samples that the gradients are checked on."""
@@ -48,24 +52,25 @@ PER_INCH = 86
 def report(
     net: Network,
     path: str | os.PathLike[str],
-    X: ArrayLike,
-    y: ArrayLike,
+    X: checks.Inputs,
+    y: Any,
     *,
     monitor: Monitor | None = None,
     history: History | None = None,
     optimizer: Optimizer | None = None,
     notation: str = "row",
-    names: Sequence[str] | None = None,
+    names: Names | None = None,
     shape: tuple[int, int] | None = None,
     title: str | None = None,
     settings: Mapping[str, object] | None = None,
 ) -> Path:
     """Writes the report on a network and these data, and returns its path.
 
-    X (m, inputs), y: all are scored and drawn; the first 32 make the step whose numbers are shown.  monitor, history:
-    what a fit left behind (history: by default of the last fit).  optimizer: with its update.  notation: the one shown
-    first.  names: of the classes.  shape: (height, width) of an input that is an image; by default square.  settings:
-    more lines for the table of settings.
+    X (m, inputs), y: all are scored and drawn; the first 32 make the step whose numbers are shown.  Several inputs or
+    outputs are given by name, as to `fit`.  monitor, history: what a fit left behind (history: by default of the last
+    fit).  optimizer: with its update.  notation: the one shown first.  names: of the classes; of several outputs a
+    dict of those of each.  shape: (height, width) of an input that is an image; by default square.  settings: more
+    lines for the table of settings.
 
     The same input makes the same bytes.  Raises DataError for a path that cannot be written (before any work) or data
     that do not fit, SpecError, MissingDependencyError without matplotlib or jinja2.
@@ -75,27 +80,24 @@ def report(
     check_notation(notation)
     checked = checks.inputs(net.spec, X, net.dtype, net.feature_names)
     samples = sample_count(checked)
-    if isinstance(net.spec.loss, Losses):
-        raise SpecError("A report is of a network with one output. This one has several: " + net.spec.loss.name + ".")
-    kind, arrays = checks.targets(net.spec, y, samples, net.dtype)
-    target = checks.targets_as_given(net.spec, arrays, kind)
-    if classifies(net):
-        class_names(names, max(2, net.spec.outputs))
-    elif names is not None:
-        raise SpecError("names are for the classes of a network that predicts classes; this one predicts numbers.")
+    kinds, arrays = checks.targets(net.spec, y, samples, net.dtype)
+
+    def target(rows: slice | Array = slice(None)) -> Any:
+        part = {name: array[rows] for name, array in arrays.items()}
+        return checks.targets_as_given(net.spec, part, kinds)
+
+    check_names(net.spec, names)
     if shape is not None:
         image_shape(net.spec.inputs, shape)
     history = net.history if history is None else history
-    first = slice(0, contents.STEP)
-    data = contents.derivations(net, checks.as_given(net.spec, checked, first), target[first], optimizer)
+    first, few = slice(0, contents.STEP), slice(0, CHECKED)
+    data = contents.derivations(net, checks.as_given(net.spec, checked, first), target(first), kinds, optimizer)
     data["curves"] = contents.curves(history, monitor)
     told: dict[str, Any] = {
         "title": title or repr(net),
-        "facts": contents.facts(net, checks.as_given(net.spec, checked), target, history),
+        "facts": contents.facts(net, checks.as_given(net.spec, checked), target(), history),
         "settings": contents.settings(net, optimizer, settings or {}),
-        "check": contents.check_rows(
-            net.check(checks.as_given(net.spec, checked, slice(0, CHECKED)), target[:CHECKED])
-        ),
+        "check": contents.check_rows(net.check(checks.as_given(net.spec, checked, few), target(few))),
         "checked": min(CHECKED, samples),
         "step": min(contents.STEP, samples),
         "pictures": _pictures(net, checked, target, names, shape),
@@ -155,32 +157,47 @@ def render(told: Mapping[str, Any]) -> str:
 def _pictures(
     net: Network,
     data: Mapping[str, Any],
-    y: Any,
-    names: Sequence[str] | None,
+    target: Callable[..., Any],
+    names: Names | None,
     shape: tuple[int, int] | None,
 ) -> list[dict[str, str]]:
     """Every picture that this network and these data allow, in both themes, as PNG in base64."""
     samples = sample_count(data)
     some = np.linspace(0, samples - 1, min(DRAWN, samples)).astype(np.int64)
-    X, few, few_y = checks.as_given(net.spec, data), checks.as_given(net.spec, data, some), y[some]
+    X, few = checks.as_given(net.spec, data), checks.as_given(net.spec, data, some)
+    y, few_y = target(), target(some)
     numbers = not net.spec.tokens and not net.spec.named
     image = numbers and net.spec.inputs > 3 and _is_image(net.spec.inputs, shape)
-    classes = classifies(net)
-    plane = numbers and net.spec.inputs == 2 and net.spec.outputs <= 12
+    plane = numbers and net.spec.inputs == 2
+    words = "a column of units for each layer" if net.spec.chain else "a box for each value, lines to where it is used"
     plans: list[tuple[str, bool, Callable[[str], Figure]]] = [
-        ("The network, a column of units for each layer", True, lambda theme: plots.network(net, theme=theme)),
+        (f"The network, {words}", True, lambda theme: plots.network(net, theme=theme)),
         ("How the values that leave each layer are spread", True,
          lambda theme: plots.activation_histograms(net, few, theme=theme)),
-        ("How often each class was taken for each", classes and net.spec.outputs <= MOST_CLASSES,
-         lambda theme: plots.confusion_matrix(net, X, y, names=names, theme=theme)),
-        ("Decision regions over the two inputs", plane,
-         lambda theme: plots.decision_regions(net, few, few_y, names=names, theme=theme)),
-        ("The worst mistakes, as images", image and classes,
-         lambda theme: plots.worst_mistakes(net, X, y, names=names, shape=shape, theme=theme)),
-        ("Weights of the first layer as images: blue negative, orange positive", image,
-         lambda theme: plots.weights(net, shape=shape, theme=theme)),
     ]  # fmt: skip
-    return [_picture(says, draw) for says, possible, draw in plans if possible]
+    for output in outputs_of(net.spec):
+        given: dict[str, Any] = {"output": output.name or None}
+        named = {**given, "names": names}
+        decides = isinstance(output.loss, Loss) and output.loss.decides
+        plans += [
+            (output.said("How often each class was taken for each"),
+             output.classifies and output.classes <= MOST_CLASSES,
+             partial(_drawn, plots.confusion_matrix, net, X, y, named)),
+            (output.said("The predicted numbers over the true ones"),
+             not output.classifies and not decides and bool(net.spec.named or isinstance(net.spec.loss, Losses)),
+             partial(_drawn, plots.numbers_beside_truth, net, few, few_y, given)),
+            (output.said("Decision regions over the two inputs"), plane and output.width <= 12,
+             partial(_drawn, plots.decision_regions, net, few, few_y, named)),
+            (output.said("The worst mistakes, as images"), image and output.classifies,
+             partial(_drawn, plots.worst_mistakes, net, X, y, {**named, "shape": shape})),
+        ]  # fmt: skip
+    first = ("Weights of the first layer as images: blue negative, orange positive", image and "W1" in net.parameters,
+             lambda theme: plots.weights(net, shape=shape, theme=theme))  # fmt: skip
+    return [_picture(says, draw) for says, possible, draw in (*plans, first) if possible]
+
+
+def _drawn(draw: Callable[..., Figure], net: Network, X: Any, y: Any, options: Mapping[str, Any], theme: str) -> Figure:
+    return draw(net, X, y, **options, theme=theme)
 
 
 def _is_image(inputs: int, shape: tuple[int, int] | None) -> bool:
@@ -208,6 +225,8 @@ def _history_rows(history: History | None) -> list[list[str]]:
     metric = history[-1].metric_name or "metric"
     columns = {"epoch": "epoch", "cost": "cost", "metric": metric, "validation_cost": "validation cost",
                "validation_metric": f"validation {metric}", "learning_rate": "learning rate"}  # fmt: skip
+    if metric == "cost":  # of several outputs
+        del columns["metric"], columns["validation_metric"]
     there = [c for c in columns if np.isfinite(history.column(c)).any()]
     values = [[f"{v:.5g}" if np.isfinite(v) else "" for v in history.column(c)] for c in there]
     return [[columns[c] for c in there], *(list(row) for row in zip(*values, strict=True))]

@@ -17,7 +17,7 @@ from chainrule.engines.reference import ReferenceEngine
 from chainrule.errors import SpecError, expected
 from chainrule.network import Network
 from chainrule.program.symbol import BATCH
-from chainrule.report.graph_picture import graph, is_chain
+from chainrule.report.graph_picture import graph
 from chainrule.report.style import Theme, bare, check_theme, heading, new_figure, short, tidy
 from chainrule.rules.forward import forward
 from chainrule.train.monitor import watched
@@ -67,7 +67,7 @@ def network(net: Network, *, theme: str = "light") -> Figure:
     Raises SpecError for a theme that is not known, MissingDependencyError without matplotlib.
     """
     colours = check_theme(theme)
-    if not is_chain(net.spec):
+    if not net.spec.chain:
         return graph(net.spec, colours)
     columns = diagram_columns(net)
     figure = new_figure(max(4.2, _pitch(columns) * len(columns)), 3.6, colours)

@@ -1,4 +1,4 @@
-"""Pictures of what a network predicts: its confusions, its worst mistakes, its regions between two inputs."""
+"""Pictures of what a network predicts: confusions, the worst mistakes, numbers beside the true ones, regions."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from chainrule import checks
-from chainrule.describe.losses import Loss
-from chainrule.engines.base import sample_count
+from chainrule.checks import Inputs
 from chainrule.errors import SpecError, expected
 from chainrule.network import Network
 from chainrule.report.network_pictures import image_shape, mosaic
+from chainrule.report.outputs import Names, Output, judged, output_of
 from chainrule.report.style import bare, check_theme, clearest, heading, name_lines, new_figure, short, tidy
 
 if TYPE_CHECKING:
@@ -23,21 +23,33 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 MOST_CLASSES = 40
 """Classes up to which a table of confusions can be read."""
+_FEW_COLUMNS = 7
+"""Columns that a picture names."""
+Targets = Any
+"""y: an array, or of several outputs a dict of arrays."""
 
 
 def confusion_matrix(
-    net: Network, X: ArrayLike, y: ArrayLike, *, names: Sequence[str] | None = None, theme: str = "light"
+    net: Network,
+    X: Inputs,
+    y: Targets,
+    *,
+    output: str | None = None,
+    names: Names | None = None,
+    theme: str = "light",
 ) -> Figure:
     """How often each class (a row) was taken for each (a column): counts, coloured by their share of the row.
 
-    names: of the classes.  Raises DataError where the data do not fit, SpecError for a network without classes.
+    output: of several, which one.  names: of the classes.  Raises DataError where the data do not fit, SpecError for a
+    network without classes.
     """
     colours = check_theme(theme)
-    truth, guess, _ = classify(net, X, y)
-    count = max(2, net.spec.outputs)
+    one = output_of(net.spec, output)
+    truth, guess, _ = classify(net, X, y, one)
+    count = one.classes
     if count > MOST_CLASSES:
         raise SpecError(f"A table of {count} classes cannot be read; up to {MOST_CLASSES} can.")
-    labels = class_names(names, count)
+    labels = one.names(names)
     table = np.zeros((count, count), np.int64)
     np.add.at(table, (truth, guess), 1)
     share = table / np.maximum(1, table.sum(axis=1, keepdims=True))
@@ -53,7 +65,7 @@ def confusion_matrix(
             axes.text(j, i, f"{table[i, j]:,}", ha="center", va="center", fontsize=min(9, 90 / count),
                       color=clearest(below, (colours.paper, colours.ink)))  # fmt: skip
     right = float(np.trace(table)) / max(1, len(truth))
-    tidy(axes, colours, f"{right:.2%} of {len(truth):,} right", "taken for", "is", grid="")
+    tidy(axes, colours, one.said(f"{right:.2%} of {len(truth):,} right"), "taken for", "is", grid="")
     long = max(len(label) for label in labels) > 3
     axes.set_xticks(range(count), labels, rotation=45 if long else 0, ha="right" if long else "center")
     axes.set_yticks(range(count), labels)
@@ -63,23 +75,25 @@ def confusion_matrix(
 def worst_mistakes(
     net: Network,
     X: ArrayLike,
-    y: ArrayLike,
+    y: Targets,
     *,
+    output: str | None = None,
     shape: tuple[int, int] | None = None,
-    names: Sequence[str] | None = None,
+    names: Names | None = None,
     most: int = 20,
     theme: str = "light",
 ) -> Figure:
     """The samples that the network is most sure of and wrong about, as images: what it took them for, what they are.
 
-    shape: (height, width) of a sample; by default square.  Raises DataError, and SpecError where the inputs are no
-    images or the network has no classes.
+    output: of several, which one.  shape: (height, width) of a sample; by default square.  Raises DataError, and
+    SpecError where the inputs are no images or the network has no classes.
     """
     colours = check_theme(theme)
-    truth, guess, sure = classify(net, X, y)
+    one = output_of(net.spec, output)
+    truth, guess, sure = classify(net, X, y, one)
     images = checks.matrix(net.spec, X, net.dtype, net.feature_names)
     height, width = image_shape(net.spec.inputs, shape)
-    labels = class_names(names, max(2, net.spec.outputs))
+    labels = one.names(names)
     wrong = np.flatnonzero(truth != guess)
     order = wrong[np.argsort(-sure[wrong], kind="stable")[:most]]
     said = [f"took {short(labels[guess[k]])} ({sure[k]:.0%})\nis {short(labels[truth[k]])}" for k in order]
@@ -91,9 +105,8 @@ def worst_mistakes(
     inch = apart / (width + across)
     down = math.ceil(0.42 / inch)
     figure = new_figure(apart * columns + 0.2, inch * rows * (height + down) + 0.45, colours)
-    heading(
-        figure, colours, f"The worst of {len(wrong):,} mistakes among {len(truth):,}" if len(wrong) else "No mistakes"
-    )
+    title = f"The worst of {len(wrong):,} mistakes among {len(truth):,}" if len(wrong) else "No mistakes"
+    heading(figure, colours, one.said(title))
     axes = figure.subplots()
     bare(axes, colours)
     # Each image by its own scale, as the eye would see it.
@@ -114,33 +127,36 @@ def worst_mistakes(
 def decision_regions(
     net: Network,
     X: ArrayLike,
-    y: ArrayLike,
+    y: Targets,
     *,
-    names: Sequence[str] | None = None,
+    output: str | None = None,
+    names: Names | None = None,
     steps: int = 240,
     theme: str = "light",
 ) -> Figure:
     """What the network would say everywhere in the plane of its two inputs, and the samples.
 
     Classes are coloured, the fainter the less sure; a single number is drawn as a surface with lines of equal height.
+    output: of several, which one.
     Raises SpecError for a network of other than two inputs, DataError where the data do not fit.
     """
     colours = check_theme(theme)
-    if net.spec.inputs != 2 or net.spec.tokens:
+    one = output_of(net.spec, output)
+    if net.spec.named or net.spec.inputs != 2 or net.spec.tokens:
         raise SpecError(expected("The network's inputs", "2 numbers, to be drawn in a plane", net.spec.inputs))
     points = checks.matrix(net.spec, X, net.dtype, net.feature_names)
     low, high = points.min(axis=0).astype(float), points.max(axis=0).astype(float)
     room = 0.08 * np.maximum(high - low, 1e-9)
     xs, ys = (np.linspace(low[k] - room[k], high[k] + room[k], steps) for k in (0, 1))
     plane = np.stack(np.meshgrid(xs, ys), axis=-1).reshape(-1, 2)
-    outputs = net.predict(plane).reshape(steps, steps, -1)
+    outputs = one.part(net.predict(plane)).reshape(steps, steps, -1)
     extent = (xs[0], xs[-1], ys[0], ys[-1])
     figure = new_figure(5.6, 4.8, colours)
     axes = figure.subplots()
-    if classifies(net):
-        truth, guess, _ = classify(net, X, y)
-        labels = class_names(names, max(2, net.spec.outputs))
-        best, sure = decide(net, outputs.reshape(steps * steps, -1))
+    if one.classifies:
+        truth, guess, _ = classify(net, X, y, one)
+        labels = one.names(names)
+        best, sure = one.decide(outputs.reshape(steps * steps, -1))
         axes.imshow(_tinted(best, sure, colours.lines, colours.paper).reshape(steps, steps, 3), origin="lower",
                     extent=extent, aspect="auto", interpolation="bilinear")  # fmt: skip
         for k, label in enumerate(labels):
@@ -158,51 +174,45 @@ def decision_regions(
         bar.outline.set_visible(False)
         bar.ax.tick_params(colors=colours.soft, labelsize=9, length=0)
         title = "The prediction over both inputs"
-    tidy(axes, colours, title, "first input", "second input", grid="")
+    tidy(axes, colours, one.said(title), "first input", "second input", grid="")
     return figure
 
 
-def classifies(net: Network) -> bool:
-    """Whether the outputs are classes."""
-    return net.spec.loss.classes or (net.spec.loss.decides and net.spec.outputs == 1)
+def numbers_beside_truth(
+    net: Network, X: Inputs, y: Targets, *, output: str | None = None, most: int = 2000, theme: str = "light"
+) -> Figure:
+    """The numbers that are predicted over the true ones, a colour for each column: right where they lie on the line.
+
+    output: of several, which one.  most: samples that are drawn, evenly taken.  Raises DataError where the data do not
+    fit, SpecError for an output of classes.
+    """
+    colours = check_theme(theme)
+    one = output_of(net.spec, output)
+    if one.classifies:
+        raise SpecError(f"The loss {one.loss.name} is of classes; see confusion_matrix.")
+    truth, predicted = judged(net, X, y, one)
+    error = math.sqrt(float(np.square(predicted.astype(np.float64) - truth).mean()))
+    some = np.linspace(0, len(truth) - 1, min(most, len(truth))).astype(np.int64)
+    figure = new_figure(4.6, 4.4, colours)
+    axes = figure.subplots()
+    both = np.concatenate([truth[some], predicted[some]])
+    ends = [float(both.min()), float(both.max())]
+    axes.plot(ends, ends, color=colours.soft, linewidth=1, linestyle=(0, (4, 3)))
+    for k in range(one.width):
+        look: dict[str, Any] = {"color": colours.line(k), "alpha": 0.7, "linewidth": 0}
+        axes.scatter(truth[some, k], predicted[some, k], s=12, label=f"column {k + 1}", **look)
+    if 1 < one.width <= _FEW_COLUMNS:
+        name_lines(axes, colours, loc="upper left", handletextpad=0.2)
+    tidy(axes, colours, one.said(f"Error {error:.4g}"), "true", "predicted", grid="both")
+    return figure
 
 
-def classify(net: Network, X: ArrayLike, y: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.int64], Array]:
+def classify(net: Network, X: Inputs, y: Targets, one: Output) -> tuple[NDArray[np.int64], NDArray[np.int64], Array]:
     """(the classes (m,), those predicted (m,), how sure of that (m,)).  Raises SpecError, DataError."""
-    if not classifies(net):
-        raise SpecError(f"A network with the loss {net.spec.loss.name} does not predict classes.")
-    data = checks.inputs(net.spec, X, net.dtype, net.feature_names)
-    kind, arrays = checks.targets(net.spec, y, sample_count(data), net.dtype)
-    target = checks.targets_as_given(net.spec, arrays, kind)
-    if target.ndim == 1:
-        truth = target
-    else:
-        truth = target.argmax(axis=1) if target.shape[1] > 1 else target[:, 0] > _middle(net)
-    guess, sure = decide(net, net.predict(checks.as_given(net.spec, data)))
-    return np.asarray(truth, np.int64), guess, sure
-
-
-def decide(net: Network, outputs: Array) -> tuple[NDArray[np.int64], Array]:
-    """(the class (m,), how sure (m,), between 0 and 1 where the outputs are probabilities)."""
-    if outputs.shape[1] == 1:
-        guess = (outputs[:, 0] > _middle(net)).astype(np.int64)
-        p = outputs[:, 0] if _middle(net) else 1 / (1 + np.exp(-outputs[:, 0].astype(np.float64)))
-        return guess, np.where(guess == 1, p, 1 - p)
-    values = np.exp(outputs) if net.spec.last_activation.logarithms else outputs
-    return values.argmax(axis=1), values.max(axis=1)
-
-
-def class_names(names: Sequence[str] | None, count: int) -> list[str]:
-    """The names as texts, or 0, 1, ...; SpecError where there are too few or too many."""
-    if names is None:
-        return [str(k) for k in range(count)]
-    if len(names) != count:
-        raise SpecError(expected("names", f"the names of {count} classes", len(names)))
-    return [str(name) for name in names]
-
-
-def _middle(net: Network) -> float:
-    return net.spec.loss.middle if isinstance(net.spec.loss, Loss) else 0.0
+    if not one.classifies:
+        raise SpecError(f"A network with the loss {one.loss.name} does not predict classes.")
+    target, predicted = judged(net, X, y, one)
+    return one.truth(target), *one.decide(predicted)
 
 
 def _tinted(best: Array, sure: Array, lines: Sequence[str], paper: str) -> Array:

@@ -8,7 +8,7 @@ theme="dark" is for dark paper.  Needs matplotlib: pip install chainrule[report]
 
 from chainrule.report.curves import gradient_flow, learning_curves
 from chainrule.report.network_pictures import activation_histograms, network, weights
-from chainrule.report.outcomes import confusion_matrix, decision_regions, worst_mistakes
+from chainrule.report.outcomes import confusion_matrix, decision_regions, numbers_beside_truth, worst_mistakes
 
 __all__ = [
     "activation_histograms",
@@ -17,6 +17,7 @@ __all__ = [
     "gradient_flow",
     "learning_curves",
     "network",
+    "numbers_beside_truth",
     "weights",
     "worst_mistakes",
 ]

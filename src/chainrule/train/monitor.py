@@ -41,6 +41,7 @@ class Monitor(Callback):
 
     `records` is a list of dictionaries of plain numbers:
       step, epoch, cost            steps taken; J of the probe
+      size.cost                    of several outputs, J_k of each by its name, without its factor
       A1.mean, A1.std              of the values that leave each layer
       A1.saturated                 the share of values whose slope g'(z) is below 1 % of g's largest: no learning there
       A1.dead                      the share of units that are saturated for every sample of the probe
@@ -71,6 +72,8 @@ class Monitor(Callback):
         self.parameters: tuple[str, ...] = ()
         self.matrices: tuple[str, ...] = ()
         """Of the parameters, the weights and tables; biases, say, are none."""
+        self.outputs: tuple[str, ...] = ()
+        """The names of several outputs."""
         self._given = None if X is None else (X, y)
         self._probe: _Probe | None = None
         self._before: dict[str, Array] = {}
@@ -100,6 +103,7 @@ class Monitor(Callback):
         self._probe = _Probe.of(fit, self._given)
         self.layers, self.parameters = tuple(self._probe.layers), tuple(self._probe.gradients)
         self.matrices = self._probe.matrices
+        self.outputs = tuple(self._probe.outputs)
         self.records = []
         self._worker = ThreadPoolExecutor(1, "chainrule monitor")
         self._submit(fit)
@@ -182,6 +186,10 @@ class _Probe:
         self.matrices = tuple(s.name for s, _ in pairs if len(s.shape) == 2)
         assert program.objective is not None
         self.objective = program.objective.name
+        losses = [e.target for e in program.cost if e.target.role == "loss" and not e.target.shape]
+        self.outputs = {s.mark: s.name for s in losses if s.mark}
+        """Of several outputs, the name of the sum of its losses by its own."""
+        self.divisor = 1.0 if program.divisor is None else float(data["w"].sum() if "w" in data else self.samples)
         self.sums: dict[tuple[str, How], str] = {}
         """(symbol, what is summed of it) -> the name of the sum."""
         sums: list[Equation] = []
@@ -200,7 +208,7 @@ class _Probe:
         for _, g in pairs:
             add(g, "squares", "all", Variable(g.name) ** 2)
         watching = dataclasses.replace(program, backward=(*program.backward, *sums))
-        self.wanted = (self.objective, *self.sums.values())
+        self.wanted = (self.objective, *self.outputs.values(), *self.sums.values())
         pruned = watching.pruned([watching.symbols[name] for name in self.wanted], update=False)
         read = {s.name for e in pruned.equations for s in e.operands}
         self.program = verify(dataclasses.replace(pruned, given=tuple(s for s in pruned.given if s.name in read)))
@@ -219,6 +227,8 @@ class _Probe:
                 data["w"] = np.ones((sample_count(data), 1), fit.data["w"].dtype)
             if data.keys() != fit.data.keys():
                 kind = "labels (m,)" if "y" in fit.data else "values (m, outputs)"
+                if not fit.data.keys() & {"y", "Y"}:
+                    kind = "labels and values by output"
                 raise DataError(f"The y of Monitor must be {kind}, like the y of the fit.")
         dtype = next(iter(fit.network.parameters.values())).dtype
         return cls(fit.engine, fit.program, data, dtype, fit.mask_seed)
@@ -230,6 +240,7 @@ class _Probe:
         results = self.engine.run(self.program, values, self.wanted)
         sums = {key: results[name] for key, name in self.sums.items()}
         record = {"cost": float(results[self.objective])}
+        record |= {f"{name}.cost": float(results[s]) / self.divisor for name, s in self.outputs.items()}
         for name, width in self.layers.items():
             size = self.samples * width
             mean = float(sums[name, "sum"]) / size
