@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.describe.losses import Cost, Loss, Losses
+from chainrule.describe.losses import Cost, Loss, Losses, losses_of
 from chainrule.describe.network import NetworkSpec
 from chainrule.program.symbol import shape_text
+from chainrule.program.text import number
 from chainrule.rules.forward import forward
 
 Array = NDArray[Any]
@@ -41,7 +42,10 @@ def metric(loss: Loss | Cost | Losses, prediction: Array, target: Array | None, 
 
 
 def summary(spec: NetworkSpec, parameters: Mapping[str, Array], dtype: str) -> str:
-    """A table of layers: what each is, the shape that leaves it, its parameters."""
+    """A table of layers: what each is, the shape that leaves it, its parameters.
+
+    What stands within a branch is further to the right, and comes before the line of what joins the branches.
+    """
     rows = [
         (f"inputs {i.name}".rstrip(), shape_text(i.symbol.shape) + (" tokens" if i.tokens else ""), "")
         for i in spec.sources
@@ -54,7 +58,16 @@ def summary(spec: NetworkSpec, parameters: Mapping[str, Array], dtype: str) -> s
         count = sum(parameters[s.name].size for s in written.of_losses)
         rows.append(("loss", "", f"{count:,}"))
     total = sum(v.size for v in parameters.values())
-    a, b, c = (max(len(r[k]) for r in rows) for k in range(3))
+    names = [f"output {name}" for name, _ in spec.ends if name]
+    a, b, c = (max(len(text) for text in column) for column in zip(*rows, strict=True))
+    a = max(a, *map(len, names)) if names else a
     lines = [f"{r[0]:<{a}}   {r[1]:<{b}}   {r[2]:>{c}}".rstrip() for r in rows]
-    lines.append(f"loss {spec.loss.name}; {total:,} parameters, {dtype}")
+    if isinstance(spec.loss, Losses):
+        for (name, at), (_, loss, factor) in zip(spec.ends, losses_of(spec.loss), strict=True):
+            times = "" if factor == 1 else f"{number(factor)} "
+            said = f"output {name}"
+            lines.append(f"{said:<{a}}   {shape_text(written.outputs[at].shape):<{b}}   {times}{loss.name}")
+        lines.append(f"{total:,} parameters, {dtype}")
+    else:
+        lines.append(f"loss {spec.loss.name}; {total:,} parameters, {dtype}")
     return "\n".join(lines)

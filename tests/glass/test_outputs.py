@@ -118,7 +118,6 @@ BOTH = {"h": "huber", "end": "huber"}
         (lambda: _with(BOTH).cost(X, np.ones(2)), "y must be a dict of h, end"),
         (lambda: _with(BOTH).cost(X, {"h": np.ones((2, 4)), "en": 1}), "y lacks 'end'. Unknown output 'en'. Did you"),
         (lambda: _with(BOTH).cost(X, {"h": np.ones((2, 5)), "end": [1, 2]}), "y['h'] must be of shape (2, 4)"),
-        (lambda: _with(BOTH).report("a.html", X, {}), "A report is of a network with one output"),
     ],
 )
 def test_what_is_refused(made: Callable[[], object], said: str) -> None:

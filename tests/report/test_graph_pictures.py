@@ -10,7 +10,7 @@ import pytest
 from test_pictures import boxes
 
 import chainrule as cr
-from chainrule.report.graph_picture import MOST_ROWS, arranged, curve, picture
+from chainrule.report.graph_picture import MOST_ROWS, Picture, curve, picture, sizes_of
 from chainrule.report.layered import Layout, layered
 
 pytest.importorskip("matplotlib")
@@ -28,6 +28,10 @@ def network() -> cr.Network:
     ]  # fmt: skip
     losses = {"kind": "cross_entropy", "back": ("squared_error", 0.5)}
     return cr.Network({"numbers": 9, "kinds": [2, 7]}, layers, losses, engine="reference")
+
+
+def arranged(drawn: Picture) -> Layout:
+    return layered(sizes_of(drawn), drawn.edges)
 
 
 def test_what_leads_to_what() -> None:
@@ -79,10 +83,8 @@ def faults(layout: Layout, sizes: list[tuple[float, float]], edges: list[tuple[i
 
 def test_lines_cross_no_box_and_texts_stand_in_theirs() -> None:
     drawn = picture(network().spec)
-    from chainrule.report.graph_picture import _size
-
     layout = arranged(drawn)
-    assert faults(layout, [_size(box) for box in drawn.boxes], list(drawn.edges)) == []
+    assert faults(layout, sizes_of(drawn), list(drawn.edges)) == []
     assert layout.crossings == 0
     figure = cr.plot.network(network(), theme="dark")
     texts = boxes(figure)

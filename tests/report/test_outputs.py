@@ -11,6 +11,7 @@ from test_report import Page, told
 
 import chainrule as cr
 from chainrule.errors import DataError, SpecError
+from chainrule.report import html
 
 pytest.importorskip("matplotlib")
 pytest.importorskip("jinja2")
@@ -33,7 +34,10 @@ def fitted() -> dict[str, Any]:
     return {"net": net, "X": X, "y": y, "monitor": monitor}
 
 
-def test_the_report_says_each_output_by_its_name(fitted: dict[str, Any], tmp_path: Path) -> None:
+def test_the_report_says_each_output_by_its_name(
+    fitted: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(html, "_png", lambda figure: "")  # rendering is what takes time
     net, X, y = fitted["net"], fitted["X"], fitted["y"]
     path = net.report(tmp_path / "r.html", X, y, monitor=fitted["monitor"], names={"kind": ["a", "b", "c"]})
     text = path.read_text(encoding="utf-8")
@@ -109,3 +113,11 @@ def test_learning_curves_and_words(fitted: dict[str, Any]) -> None:
     assert len(cr.plot.learning_curves(net.history).axes) == 1
     assert repr(net).startswith("Network(numbers 3, kinds 1 → kind 3, size 2 (3 layers), loss=")
     assert repr(cr.Network(3, [cr.Dense(2)], "squared_error")).startswith("Network(3-2, loss=")
+
+
+def test_the_summary_tells_what_each_output_is_judged_by(fitted: dict[str, Any]) -> None:
+    assert fitted["net"].summary().splitlines()[-3:] == [
+        "output kind               (m, 3)          cross_entropy",
+        "output size               (m, 2)          0.5 squared_error",
+        "68 parameters, float64",
+    ]

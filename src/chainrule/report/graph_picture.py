@@ -11,7 +11,7 @@ from chainrule.describe.losses import losses_of
 from chainrule.describe.network import NetworkSpec
 from chainrule.program.symbol import Symbol, shape_text
 from chainrule.program.text import number
-from chainrule.report.layered import Edge, Layout, Point, layered, rows_of
+from chainrule.report.layered import Edge, Point, layered, rows_of
 from chainrule.report.style import Theme, bare, new_figure, short
 from chainrule.rules.forward import forward
 
@@ -121,9 +121,9 @@ def _shortened(whole: Picture) -> Picture:
     return Picture(boxes, tuple(edges))
 
 
-def arranged(drawn: Picture) -> Layout:
-    """Where everything stands.  Raises MissingDependencyError without matplotlib."""
-    return layered([_size(box) for box in drawn.boxes], drawn.edges)
+def sizes_of(drawn: Picture) -> list[Point]:
+    """Inches across and down of each box.  Raises MissingDependencyError without matplotlib."""
+    return [_size(box) for box in drawn.boxes]
 
 
 def graph(spec: NetworkSpec, theme: Theme) -> Figure:
@@ -133,7 +133,8 @@ def graph(spec: NetworkSpec, theme: Theme) -> Figure:
     """
     figure = new_figure(1, 1, theme)
     drawn = picture(spec)
-    layout = arranged(drawn)
+    sizes = sizes_of(drawn)
+    layout = layered(sizes, drawn.edges)
     width = max(3.0, layout.width)
     figure.set_layout_engine("none")
     figure.set_size_inches(width, layout.height)
@@ -143,8 +144,8 @@ def graph(spec: NetworkSpec, theme: Theme) -> Figure:
     axes.set_ylim(layout.height, 0)
     for line, reaches in zip(layout.lines, layout.reaching, strict=True):
         _draw_line(axes, line, reaches, theme)
-    for box, centre in zip(drawn.boxes, layout.centres, strict=True):
-        _draw_box(axes, box, centre, theme)
+    for box, size, centre in zip(drawn.boxes, sizes, layout.centres, strict=True):
+        _draw_box(axes, box, size, centre, theme)
     return figure
 
 
@@ -168,10 +169,10 @@ def _draw_line(axes: Axes, line: tuple[Point, ...], reaches: bool, theme: Theme)
         axes.add_patch(Polygon(head, closed=True, facecolor=theme.soft, edgecolor="none", zorder=2))
 
 
-def _draw_box(axes: Axes, box: Box, centre: Point, theme: Theme) -> None:
+def _draw_box(axes: Axes, box: Box, size: Point, centre: Point, theme: Theme) -> None:
     from matplotlib.patches import FancyBboxPatch
 
-    width, height = _size(box)
+    width, height = size
     x, y = centre
     edges: dict[Kind, str] = {"input": theme.line(2), "output": theme.line(1), "join": theme.line(3)}
     radius = height / 2 if box.kind in ("join", "output") and height < 0.6 else 0.09
@@ -183,13 +184,13 @@ def _draw_box(axes: Axes, box: Box, centre: Point, theme: Theme) -> None:
         )
     )  # fmt: skip
     top = y - height / 2 + _MARGIN / 2
-    for k, (text, size) in enumerate(box.lines):
-        step = _LEADING * size / 72
+    for k, (text, points) in enumerate(box.lines):
+        step = _LEADING * points / 72
         look: dict[str, Any] = {
-            "color": theme.soft if size == _SIZES[2] else theme.ink,
+            "color": theme.soft if points == _SIZES[2] else theme.ink,
             "fontweight": "bold" if k == 0 else "normal",
         }
-        axes.text(x, top + step / 2, text, ha="center", va="center", fontsize=size, zorder=4, **look)
+        axes.text(x, top + step / 2, text, ha="center", va="center", fontsize=points, zorder=4, **look)
         top += step
 
 
