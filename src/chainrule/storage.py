@@ -58,15 +58,15 @@ def summary(spec: NetworkSpec, parameters: Mapping[str, Array], dtype: str) -> s
         count = sum(parameters[s.name].size for s in written.of_losses)
         rows.append(("loss", "", f"{count:,}"))
     total = sum(v.size for v in parameters.values())
-    names = [f"output {name}" for name, _ in spec.ends if name]
+    names = [" ".join(("output", name)) for name, _ in spec.ends if name]
     a, b, c = (max(len(text) for text in column) for column in zip(*rows, strict=True))
     a = max(a, *map(len, names)) if names else a
     lines = [f"{r[0]:<{a}}   {r[1]:<{b}}   {r[2]:>{c}}".rstrip() for r in rows]
     if isinstance(spec.loss, Losses):
-        for (name, at), (_, loss, factor) in zip(spec.ends, losses_of(spec.loss), strict=True):
-            times = "" if factor == 1 else f"{number(factor)} "
-            said = f"output {name}"
-            lines.append(f"{said:<{a}}   {shape_text(written.outputs[at].shape):<{b}}   {times}{loss.name}")
+        for said, (_, at), (_, loss, factor) in zip(names, spec.ends, losses_of(spec.loss), strict=True):
+            judged = loss.name if factor == 1 else " ".join((number(factor), loss.name))
+            shape = shape_text(written.outputs[at].shape)
+            lines.append(f"{said:<{a}}   {shape:<{b}}   {judged}")
         lines.append(f"{total:,} parameters, {dtype}")
     else:
         lines.append(f"loss {spec.loss.name}; {total:,} parameters, {dtype}")
