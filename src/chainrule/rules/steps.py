@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from chainrule.describe.losses import canonical_pairs
+from chainrule.describe.canonical import canonical_pairs
 from chainrule.errors import SpecError, unknown_name
 from chainrule.program.builder import Builder
 from chainrule.program.derivative import differentiate
