@@ -34,7 +34,7 @@ class Weights:
     def train(self, epoch: int) -> None:
         self._all[:] = epoch
 
-    def overwrite(self, fill: Callable[[dict[str, NDArray[Any]]], None]) -> None:
+    def overwrite(self, fill: Callable[[dict[str, NDArray[Any]]], None], rows: Any = None) -> None:
         fill(self.parameters | self.state)
 
     @property

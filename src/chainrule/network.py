@@ -155,12 +155,21 @@ class Network(GlassBox):
         """Writable views of what is kept beside the parameters: running means and variances."""
         return checks.Views(self._handed_out(self._state))
 
-    def overwrite(self, fill: Callable[[Mapping[str, Array]], None]) -> None:
+    def overwrite(
+        self, fill: Callable[[Mapping[str, Array]], None], rows: Mapping[str, NDArray[np.int64]] | None = None
+    ) -> None:
         """Overwrites all arrays with what `fill` makes of those that it is given: copies of them, by name.
 
+        rows: where there are some, of these arrays only the rows so numbered are given and overwritten.
         The network has them all at once, in one step for the interpreter: a handler of signals finds the old numbers or
         the new ones, never some of each.
         """
+        if rows:
+            places, parts = self._layout.places(rows)
+            values = self._buffer[places]
+            fill({name: values[part].reshape(shape) for name, (part, shape) in parts.items()})
+            self._buffer[places] = values
+            return
         copy = self._layout.allocate(self.dtype)
         np.copyto(copy, self._buffer)
         fill(self._layout.views(copy))

@@ -7,7 +7,7 @@ validates again.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Protocol
@@ -92,8 +92,9 @@ class Session(ABC):
     """A program at work on stored arrays of its own: parameters, the optimizer's slots, statistics.
 
     The session holds them in its own form from `Engine.open` to `close`.  It shares no memory with its caller: what
-    `open` and `write` are given is copied, what `read` hands out is the caller's.  So the caller's arrays are as of the
-    last `read`, and what is done to them reaches the session by `write` alone.  Any method may be called between two
+    `open` and `write` are given is copied (of what `open` is lent, when it is needed), what `read` hands out is the
+    caller's.  So the caller's arrays are as of the last `read`, and what is done to them reaches the session by `write`
+    alone.  Any method may be called between two
     calls of `epoch`, that is between any two batches (see `Epoch.part`); never two of them at the same time.
     """
 
@@ -122,15 +123,30 @@ class Session(ABC):
         """New arrays with what is stored under these names (None: all that is stored), as ordinary arrays."""
 
     @abstractmethod
-    def read_into(self, arrays: Mapping[str, Array]) -> None:
-        """Overwrites these arrays with what is stored under their names; a name that is not stored is passed by."""
+    def read_into(self, arrays: Mapping[str, Array], rows: Mapping[str, Array] | None = None) -> None:
+        """Overwrites these arrays with what is stored under their names; a name that is not stored is passed by.
+
+        rows: by name, those of `changes` that an array is of.
+        """
+
+    def leave(self, names: Iterable[str]) -> dict[str, Array]:
+        """As `read`, before `close`: what is handed out may be the session's own memory."""
+        return self.read(names)
+
+    def changes(self) -> dict[str, Array]:
+        """By name the rows of tables that may have changed since `settled`; of all else everything may have."""
+        return {}
+
+    def settled(self) -> None:
+        """Whoever asked for `changes` has them."""
+        return
 
     @abstractmethod
     def write(self, arrays: Values) -> None:
         """These are what is stored under their names from now on; a name that is not stored is passed by."""
 
     def finite(self, names: Iterable[str]) -> bool:
-        """Whether what is stored under these names is finite."""
+        """Whether what is stored under these names is finite; at least what has changed since `mark`."""
         return all(np.isfinite(array).all() for array in self.read(names).values())
 
     def mark(self) -> None:
@@ -169,8 +185,11 @@ class Engine(Protocol):
     def one_row(self, program: Program, stored: Mapping[str, Array]) -> OneRow | None:
         """A fast way for single samples through a forward program over these very arrays, if the engine has one."""
 
-    def open(self, program: Program, stored: Values) -> Session:
-        """A session of a training program that begins with these arrays; slots that are not among them are 0."""
+    def open(self, program: Program, stored: Values, lent: Collection[str] = ()) -> Session:
+        """A session of a training program that begins with these arrays; slots that are not among them are 0.
+
+        lent: names of those that nobody writes to while the session lives, but with what it has read from there.
+        """
 
 
 def rate_scalars(program: Program) -> tuple[Equation, ...]:

@@ -7,7 +7,7 @@ and as the result of any function.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, assert_never
 
@@ -269,7 +269,7 @@ class ReferenceEngine:
     def one_row(self, program: Program, stored: Mapping[str, Array]) -> None:
         """None: there is no fast path here."""
 
-    def open(self, program: Program, stored: Values) -> Session:
+    def open(self, program: Program, stored: Values, lent: Collection[str] = ()) -> Session:
         """A session that begins with these arrays."""
         return _ReferenceSession(self, program, stored)
 
@@ -400,7 +400,7 @@ class _ReferenceSession(Session):
         """Copies."""
         return {name: self.stored[name].copy() for name in (self.stored if names is None else names)}
 
-    def read_into(self, arrays: Mapping[str, Array]) -> None:
+    def read_into(self, arrays: Mapping[str, Array], rows: Mapping[str, Array] | None = None) -> None:
         """Overwrites these arrays."""
         for name in arrays.keys() & self.stored.keys():
             arrays[name][...] = self.stored[name]

@@ -59,6 +59,24 @@ class ParameterLayout:
         """A writable view of each array by name."""
         return {name: buffer[s.offset : s.offset + s.size].reshape(s.shape) for name, s in self.extents.items()}
 
+    def places(
+        self, rows: Mapping[str, NDArray[np.int64]]
+    ) -> tuple[NDArray[np.int64], dict[str, tuple[slice, tuple[int, ...]]]]:
+        """(where in the buffer the elements of all arrays lie, of some only of these rows; of each its part of that
+        and the part's shape)."""
+        places, parts, end = [], {}, 0
+        for name, extent in self.extents.items():
+            if name in rows:
+                _, columns = extent.shape
+                shape: tuple[int, ...] = (len(rows[name]), columns)
+                here = (extent.offset + columns * rows[name][:, None] + np.arange(columns)).reshape(-1)
+            else:
+                shape, here = extent.shape, np.arange(extent.offset, extent.offset + extent.size)
+            places.append(here)
+            parts[name] = slice(end, end + len(here)), shape
+            end += len(here)
+        return np.concatenate(places), parts
+
 
 def aligned_zeros(size: int, dtype: DTypeLike) -> NDArray[np.floating]:
     """A flat array of zeros that starts on a cache line; a line past its end may be read as well."""

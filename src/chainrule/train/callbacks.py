@@ -34,7 +34,7 @@ class Callback:
     """Whether its hooks read the network's arrays; one that does not (or asks `fit.refresh()` first) costs less."""
     writes: bool = True
     """Whether its hooks may overwrite the network's arrays before the fit ends; one that only looks costs less.  What
-    one that says no writes all the same is lost."""
+    one that says no writes all the same is lost (but for rows of a big table that no batch names)."""
 
     def next_stop(self, step: int) -> int | None:
         """After `step` steps of the fit: the number of the step to pause after next; None for no pause."""

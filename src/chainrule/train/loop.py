@@ -157,7 +157,9 @@ class Fit:
         stored = {**carried.slots, **arrays}
         if all(np.array_equal(arrays[name], stored.get(averages.get(name, ""), ())) for name in carried.own):
             stored |= carried.own  # the averages are still where the last fit has put them
-        with self.engine.open(self.program, stored) as session:
+        # Who writes into the network's arrays must not find that a session has yet to read them.
+        lent = () if any(callback.writes for callback in self.callbacks) else tuple(stored)
+        with self.engine.open(self.program, stored, lent) as session:
             run = _Run(self, state, session, arrays, carried.step)
             state.refresh = run.refresh
             ended = False
@@ -178,7 +180,7 @@ class Fit:
                 state.refresh = do_nothing
                 if self.optimizer_state is not None:
                     slots = [s.name for s in self.program.stored if s.role == "slot"]
-                    carried.slots, carried.step, carried.own = session.read(slots), run.step, {}
+                    carried.slots, carried.step, carried.own = session.leave(slots), run.step, {}
                 if averages and ended and run.step:
                     carried.own = {name: arrays[name].copy() for name in averages}
                     for name, mean in session.read(averages.values()).items():
@@ -295,7 +297,9 @@ class _Run:
     def refresh(self) -> None:
         """Brings the network's arrays up to date."""
         if self.behind:
-            self.fit.network.overwrite(self.session.read_into)
+            rows = self.session.changes()
+            self.fit.network.overwrite(lambda arrays: self.session.read_into(arrays, rows), rows)
+            self.session.settled()
             self.behind = False
 
     def _tell(self, hook: Callable[[Callback], None], callbacks: tuple[Callback, ...] | None = None) -> None:

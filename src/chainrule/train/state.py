@@ -26,8 +26,12 @@ class Trainable(Protocol):
     def state(self) -> Mapping[str, NDArray[Any]]:
         """What is kept beside the weights: the running means of batch normalisation."""
 
-    def overwrite(self, fill: Callable[[Mapping[str, NDArray[Any]]], None]) -> None:
-        """Overwrites all of them at once with what `fill` makes of copies."""
+    def overwrite(
+        self,
+        fill: Callable[[Mapping[str, NDArray[Any]]], None],
+        rows: Mapping[str, NDArray[np.int64]] | None = None,
+    ) -> None:
+        """Overwrites all of them at once with what `fill` makes of copies; of some only these rows."""
 
 
 class Snapshot:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from chainrule.engines.compiled.plan import Plan, Recipe, plan
 from chainrule.engines.compiled.plan.memory import GROUPS, RUN, Memory
 from chainrule.engines.compiled.plan.recipe import chunk_for
 from chainrule.engines.compiled.session import CompiledSession
+from chainrule.engines.compiled.table_rows import Lookup, named, touched_by_rows
 from chainrule.engines.cost import operations
 from chainrule.engines.llvm import jit, target
 from chainrule.engines.llvm.target import Target
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
 BETWEEN_BARRIERS = 1_000_000
 """Operations of one thread between two barriers that make a barrier worth its while (about 10 microseconds)."""
+FEW = 1000
+"""Rows of a table up to which small pages of memory, each there when needed, cost less than large ones."""
 PER_SAMPLE = 20
 """Operations that stand for one equation's work on one sample, beside the products."""
 
@@ -67,6 +70,12 @@ class Unit:
             assert isinstance(equation.op, Elementwise)
             functions.append((equation.target.name, evaluator(equation.op.expression, np.dtype(np.float64))))
         return functions
+
+    @cached_property
+    def by_rows(self) -> dict[str, tuple[Lookup, ...]]:
+        """Big tables that only rows are read of, and their lookups."""
+        tables = touched_by_rows(self.program, self.plan.recipe.wanted)
+        return {name: lookups for name, lookups in tables.items() if self.memory.kinds[name] == "table"}
 
     def operations(self, batch: int) -> int:
         """Operations of a batch of so many samples, beside those of products a few for each equation."""
@@ -149,9 +158,15 @@ class CompiledEngine:
     def run(self, program: Program, given: Values, wanted: tuple[str, ...]) -> dict[str, Array]:
         """The wanted symbols' values."""
         unit = self.unit(program, self._call_of(program, given, wanted))
-        packed = pack.aligned(unit.memory.stored_size, self.dtype)
+        some = {name: named(lookups, given, None, len(given[name])) for name, lookups in unit.by_rows.items()}
+        few = bool(some) and all(rows is not None and len(rows) < FEW for rows in some.values())
+        packed = (pack.seldom if few else pack.aligned)(unit.memory.stored_size, self.dtype)
         for name, place in unit.memory.stored.items():
-            pack.put(self.layout, unit.memory.kinds[name], np.asarray(given[name]), packed[place:])
+            array, rows = np.asarray(given[name]), some.get(name)
+            if rows is None:
+                pack.put(self.layout, unit.memory.kinds[name], array, packed[place:])
+            else:
+                packed[place : place + array.size].reshape(array.shape)[rows] = array[rows]
         return self._run(unit, packed, given)
 
     def run_packed(self, program: Program, packed: Array, given: Values, wanted: tuple[str, ...]) -> dict[str, Array]:
@@ -199,9 +214,9 @@ class CompiledEngine:
         forward = plan(program, Recipe((program.prediction.name,)), self.layout)
         return RowPredictor(forward, self.layout, self.dtype, dict(stored)) if supports(forward) else None
 
-    def open(self, program: Program, stored: Values) -> Session:
+    def open(self, program: Program, stored: Values, lent: Collection[str] = ()) -> Session:
         """A session that begins with these arrays."""
-        return CompiledSession(self, program, stored)
+        return CompiledSession(self, program, stored, lent)
 
     def threads(self, unit: Unit, batch: int, asked: int | None) -> int:
         """How many threads a call is worth: what was asked for, else by the arithmetic between two barriers.

@@ -6,6 +6,7 @@ A weight (k, n): element (p, j) at [j // NR][p][j % NR]: output features run alo
 
 from __future__ import annotations
 
+import mmap
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,12 @@ def aligned(size: int, dtype: npt.DTypeLike) -> Array:
     raw = np.zeros(size * item + 64, dtype=np.uint8)
     start = -raw.ctypes.data % 64
     return raw[start : start + size * item].view(dtype)
+
+
+def seldom(size: int, dtype: npt.DTypeLike) -> Array:
+    """The same for memory of which little is ever touched: in small pages, each there when it is first needed."""
+    bytes = np.frombuffer(mmap.mmap(-1, size * np.dtype(dtype).itemsize + 64), np.uint8)
+    return bytes[: size * np.dtype(dtype).itemsize].view(dtype)
 
 
 def zeros(shape: int | tuple[int, ...], dtype: npt.DTypeLike) -> Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +13,7 @@ from chainrule.engines.compiled.call import Call
 from chainrule.engines.compiled.plan.kinds import kinds_of, members_of
 from chainrule.engines.compiled.plan.memory import stored_places
 from chainrule.engines.compiled.plan.recipe import Recipe, chunk_for
+from chainrule.engines.compiled.table_rows import TableRows, Tables, touched_by_rows
 from chainrule.program.equation import Program
 
 if TYPE_CHECKING:
@@ -24,9 +25,12 @@ share a matrix, rows that they make of the samples."""
 
 
 class CompiledSession(Session):
-    """Parameters, slots and statistics in one buffer, as the program's machine code has them (`stored_places`)."""
+    """Parameters, slots and statistics in one buffer, as the program's machine code has them (`stored_places`).
 
-    def __init__(self, engine: CompiledEngine, program: Program, stored: Values) -> None:
+    Of big tables that only rows are touched of, these rows are what things cost (`table_rows`).
+    """
+
+    def __init__(self, engine: CompiledEngine, program: Program, stored: Values, lent: Collection[str] = ()) -> None:
         self.engine, self.program = engine, program
         self.shapes = {s.name: tuple(int(d) for d in s.shape) for s in program.stored}
         self.kinds = kinds_of(program)
@@ -38,7 +42,35 @@ class CompiledSession(Session):
         """The call of the last epoch; None before machine code began."""
         missing = [s.name for s in program.stored if s.role != "slot" and s.name not in stored]
         assert not missing, f"nothing is given for {', '.join(missing)}"
-        self.write(stored)
+        self.tables = {
+            name: TableRows(lookups, self._table(name))
+            for name, lookups in touched_by_rows(program).items()
+            if self.kinds[name] == "table"
+        }
+        self._meeting = Tables(self.tables)
+        for name in lent:
+            if name in self.tables and name in stored:
+                self.tables[name].lend(stored[name])
+        self.write({name: array for name, array in stored.items() if name not in lent or name not in self.tables})
+        self._spans = self._between(self.tables)
+
+    def _table(self, name: str) -> Array:
+        """A table where machine code has it."""
+        rows, columns = self.shapes[name]
+        return self.packed[self.places[name] :][: rows * columns].reshape(rows, columns)
+
+    def _between(self, tables: Collection[str], names: Collection[str] | None = None) -> list[slice]:
+        """The parts of the buffer that hold what is stored (under these names alone), and none of these tables."""
+        ends = [*list(self.places.values())[1:], self.packed.size]
+        spans: list[slice] = []
+        for (name, first), end in zip(self.places.items(), ends, strict=True):
+            if name in tables or (names is not None and name not in names):
+                continue
+            if spans and spans[-1].stop == first:
+                spans[-1] = slice(spans[-1].start, end)
+            else:
+                spans.append(slice(first, end))
+        return spans
 
     @property
     def last(self) -> EpochResult:
@@ -50,6 +82,7 @@ class CompiledSession(Session):
         self._running = None
         self.calls += 1
         engine, program = self.engine, self.program
+        self._meeting.meet(epoch.data, epoch.order)
         nonzero = engine.nonzero(program, epoch.data)
         large = epoch.batch_size * members_of(program) > SINGLE
         chunk = chunk_for(program, engine.layout.panel)
@@ -75,6 +108,7 @@ class CompiledSession(Session):
 
     def run(self, given: Values, wanted: tuple[str, ...]) -> dict[str, Array]:
         """The wanted symbols' values; an update writes into a copy."""
+        self._complete(self.tables)
         packed = pack.aligned(self.packed.size, self.engine.dtype)
         packed[:] = self.packed
         return self.engine.run_packed(self.program, packed, given, wanted)
@@ -86,10 +120,37 @@ class CompiledSession(Session):
         self.read_into(arrays)
         return arrays
 
-    def read_into(self, arrays: Mapping[str, Array]) -> None:
+    def leave(self, names: Iterable[str]) -> dict[str, Array]:
+        """Tables where they are, the others unpacked."""
+        chosen = list(names)
+        tables = [name for name in chosen if name in self.tables]
+        self._complete(tables)
+        return self.read(set(chosen).difference(tables)) | {name: self.tables[name].memory for name in tables}
+
+    def _complete(self, names: Iterable[str]) -> None:
+        """All rows of these are in the buffer."""
+        for name in names:
+            if name in self.tables:
+                self.tables[name].complete()
+
+    def changes(self) -> dict[str, Array]:
+        """The rows of tables of which little has changed."""
+        some = {name: table.changed.rows for name, table in self.tables.items()}
+        return {name: rows for name, rows in some.items() if rows is not None}
+
+    def settled(self) -> None:
+        """Nothing has changed since."""
+        for table in self.tables.values():
+            table.changed.clear()
+
+    def read_into(self, arrays: Mapping[str, Array], rows: Mapping[str, Array] | None = None) -> None:
         """Unpacks into these arrays."""
+        some = rows or {}
+        self._complete(set(arrays).difference(some))
         for name, array in arrays.items():
-            if name in self.places:
+            if name in some:
+                array[...] = self.tables[name].memory[some[name]]
+            elif name in self.places:
                 pack.take(self.engine.layout, self.kinds[name], self.packed[self.places[name] :], array)
 
     def write(self, arrays: Values) -> None:
@@ -98,29 +159,36 @@ class CompiledSession(Session):
             if name in self.places:
                 values = np.asarray(array, self.engine.dtype)
                 assert values.shape == self.shapes[name], f"{name} must have the shape {self.shapes[name]}"
+                if name in self.tables:
+                    self.tables[name].write(values)
+                    continue
                 pack.put(self.engine.layout, self.kinds[name], values, self.packed[self.places[name] :])
 
     def finite(self, names: Iterable[str]) -> bool:
         """Whether what is stored under these names is finite."""
         wanted = set(names)
-        chosen = [name for name in self.places if name in wanted]
-        if not chosen:
-            return True
-        first, last = self.places[chosen[0]], self.places[chosen[-1]]
-        end = min((place for place in self.places.values() if place > last), default=self.packed.size)
+        if not all(table.finite() for name, table in self.tables.items() if name in wanted):
+            return False
+        chosen = [name for name in self.places if name in wanted and name not in self.tables]
         with np.errstate(all="ignore"):  # a sum may overflow, or meet inf - inf, and only sends one to look closer
-            total = self.packed[first:end].sum()
+            total = sum(self.packed[span].sum() for span in self._between((), chosen))
         return bool(np.isfinite(total)) or super().finite(chosen)
 
     def mark(self) -> None:
-        """Copies the buffer."""
+        """Copies the buffer, but for tables."""
         if not self._as_marked.size:
             self._as_marked = np.empty_like(self.packed)
-        np.copyto(self._as_marked, self.packed)
+        for span in self._spans:
+            np.copyto(self._as_marked[span], self.packed[span])
+        for table in self.tables.values():
+            table.mark()
 
     def rewind(self) -> None:
         """Copies it back."""
-        np.copyto(self.packed, self._as_marked)
+        for span in self._spans:
+            np.copyto(self.packed[span], self._as_marked[span])
+        for table in self.tables.values():
+            table.rewind()
 
     def close(self) -> None:
         """Lets go of the memory."""
