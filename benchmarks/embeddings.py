@@ -49,9 +49,8 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--steps", type=int, default=4000)
     options = parser.parse_args()
-    print(
-        f"{'rows':>9}  {'optimizer':9}  {'sparse':>10}  {'dense':>10}   {'a fit beside its steps':>22}   {'of ten steps':>12}"
-    )
+    beside = f"{'a fit beside its steps':>22}   {'of ten steps':>12}"
+    print(f"{'rows':>9}  {'optimizer':9}  {'sparse':>10}  {'dense':>10}   {beside}")
     for rows in options.rows:
         for optimizer in (cr.SGD(0.01), cr.Adam(0.001)):
             step, rest, short = microseconds(rows, optimizer, options.batch, options.steps, sparse=True)
