@@ -137,10 +137,11 @@ def recipe_for(preset: Preset, aim: Aim, rows: int, shape: InputShape) -> Recipe
         raise SpecError(unknown_name("preset", str(preset), get_args(Preset)))
     classes = aim.kind == "classes"
     # Steps, not epochs, are what networks need: few rows are passed more often.
-    epochs = {"fast": 32, "default": 64, "best": 128}[preset]
+    epochs = {"fast": 32, "default": 64, "best": 96}[preset]
     epochs = max(8, round(epochs * min(1.0, (20_000 / max(rows, 1)) ** 0.5)))
     members = {"fast": 1, "default": 4, "best": 8}[preset]
-    width = 256 if preset == "best" else 128
+    fast = preset == "fast"
+    width = 64 if fast else 128
     return Recipe(
         members=members,
         parts=max(5, members),
@@ -150,10 +151,10 @@ def recipe_for(preset: Preset, aim: Aim, rows: int, shape: InputShape) -> Recipe
         hidden=(width, width),
         activation="selu" if classes else "mish",
         parametric=False,
-        pieces=16 if rows <= 100_000 else 8,
+        pieces=8 if fast or rows > 100_000 else 16,
         embedding=8,
         scale=True,
-        rate=0.01,
+        rate=0.02 if fast else 0.01,
         rise=0.1,
         rates=(("s", 6.0),),
         decay=0.1,
