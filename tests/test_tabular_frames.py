@@ -230,6 +230,15 @@ def test_what_a_column_was_in_training_it_is_in_new_data() -> None:
             moments.inputs(read_frame({"t": refused}))
 
 
+def test_dates_as_people_write_them() -> None:
+    days = [DAY + datetime.timedelta(days=3 * k) for k in range(80)]
+    plain = learn(read_frame({"d": days}))
+    for written in ("%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y", "%Y-%m-%d %H:%M", "%d.%m.%Y %H:%M:%S"):
+        assert learn(read_frame({"d": [f"{day:{written}}" for day in days]})) == plain
+    doubtful = learn(read_frame({"d": [f"{day:%d/%m/%Y}" for day in days]}))
+    assert doubtful.left_out == (("d", "dates"),) and "year first" in doubtful.notes[0]
+
+
 def test_identifiers_in_whatever_order() -> None:
     rng = np.random.default_rng(0)
     part = rng.permutation(1000)[:700] + 5000.0

@@ -92,7 +92,7 @@ class BaseTabular(BaseEstimator):  # type: ignore[misc]
                 if not weights.any():
                     raise ValueError("Sample weights must contain at least one non-zero number.")
             preparation = learn(frame, self.categorical_features)
-            lost = [note for note in preparation.notes if "every row apart" in note or "too many" in note]
+            lost = preparation.lost
             if lost:
                 warnings.warn(f"X: {'; '.join(lost)}.", DataWarning, stacklevel=4)
             inputs, _ = preparation.inputs(frame)

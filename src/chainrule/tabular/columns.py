@@ -290,6 +290,8 @@ def learn_category(frame: Frame, name: str, *, chosen: bool) -> CategoryColumn |
         return "constant"
     if len(words) > FEW_LEVELS:
         if not chosen and 2 * len(words) > there.sum():
+            if frame.dated(name):
+                return "dates"
             return "identifier" if len(words) == there.sum() else "texts"
         often = sorted(((w, n) for w, n in words if n >= OFTEN), key=lambda pair: (-pair[1], pair[0]))[:MOST_LEVELS]
         if not often:

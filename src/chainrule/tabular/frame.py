@@ -119,6 +119,10 @@ class Frame:
         once = parse(cells.words)
         return None if once is None else once[cells.codes]
 
+    def dated(self, name: str) -> bool:
+        """Whether the texts of a column look like dates, in whatever order."""
+        return name not in self.times and self.survey.verdict(name).because == "dates"
+
     def renamed(self, names: tuple[str, ...]) -> Frame:
         """The same columns under other names, in order."""
         new = dict(zip(self.names, names, strict=True))

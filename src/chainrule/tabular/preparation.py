@@ -19,6 +19,7 @@ REASONS = {
     "constant": "are the same in all rows",
     "identifier": "tell every row apart and so say nothing about another one",
     "texts": "hold too many different texts to be categories",
+    "dates": "look like dates of which nobody could tell the day from the month; write the year first (2024-01-31)",
 }
 """Why a column is left out, and the words for it."""
 
@@ -65,7 +66,7 @@ class Preparation:
     named: bool
     """Whether they are the data's own; of arrays the columns are matched by place."""
     left_out: tuple[tuple[str, str], ...] = ()
-    """Columns that nothing is learned from, and why: empty, constant, identifier, texts."""
+    """Columns that nothing is learned from, and why: empty, constant, identifier, texts, dates."""
 
     @property
     def shape(self) -> InputShape:
@@ -92,11 +93,19 @@ class Preparation:
     @property
     def notes(self) -> tuple[str, ...]:
         """What was left out, a line for each kind."""
+        return self._told(REASONS)
+
+    @property
+    def lost(self) -> tuple[str, ...]:
+        """Those of the notes that tell of columns which do hold something."""
+        return self._told(("identifier", "texts", "dates"))
+
+    def _told(self, reasons: Iterable[str]) -> tuple[str, ...]:
         lines = []
-        for why, words in REASONS.items():
+        for why in reasons:
             names = [name for name, reason in self.left_out if reason == why]
             if names:
-                lines.append(f"left out, as they {words}: {some(names)}")
+                lines.append(f"left out, as they {REASONS[why]}: {some(names)}")
         return tuple(lines)
 
     def inputs(self, frame: Frame) -> tuple[TableInputs, Novelty]:

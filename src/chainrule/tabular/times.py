@@ -18,16 +18,19 @@ _ISO = re.compile(
     r"\d{4}([-/])\d{2}(?:\1\d{2})?(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?(?: ?(Z|UTC|[+-]\d{2}:?\d{2}))?)?",
     re.ASCII,
 )
+_DOTTED = re.compile(r"(\d{1,2})\.(\d{1,2})\.(\d{4})(?: (\d{2}:\d{2}.*))?", re.ASCII)
+"""With points the day comes first, everywhere."""
 _CLOCK = re.compile(r"\d{1,2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?", re.ASCII)
 
 
 def parse(cells: Sequence[str]) -> Moments | None:
     """The dates and times that texts are, (m,) datetime64[us], NaT for a missing one; None where one is neither.
 
-    Dates have the year first, as ISO 8601 has it, with a time or without; where they name a zone they become UTC.
+    Dates have the year first, as ISO 8601 has it, or points and the day first (31.1.2024), with a time or without;
+    where they name a zone they become UTC.
     Times of the day alone become those of 1970-01-01.
     """
-    written = ["NaT" if cell in MISSING else cell for cell in cells]
+    written = ["NaT" if cell in MISSING else _year_first(cell) for cell in cells]
     present = [cell for cell in written if cell != "NaT"]
     zoned = False
     try:
@@ -47,6 +50,14 @@ def parse(cells: Sequence[str]) -> Moments | None:
     except (ValueError, OverflowError):  # the 30th of February
         return None
     return moments
+
+
+def _year_first(cell: str) -> str:
+    match = _DOTTED.fullmatch(cell) if "." in cell[:3] else None
+    if match is None:
+        return cell
+    day, month, year, rest = match.groups()
+    return f"{year}-{month:0>2}-{day:0>2}{f' {rest}' if rest else ''}"
 
 
 def _in_utc(cell: str) -> np.datetime64:
