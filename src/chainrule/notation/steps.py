@@ -199,7 +199,7 @@ class _Writer:
         if why != step.why:
             return why
         looks = [unicode.text(self.names.leaf(s).look if s.how not in _NORMS else self._norm(s)) for s in step.about]
-        rule = RULES.get(step.rule, step.rule)
+        rule, _, _ = RULES.get(step.rule, step.rule).partition(":")
         return "; ".join(x for x in (why.format(*looks), rule) if x)
 
     def _norm(self, symbol: Symbol) -> Look:
