@@ -35,6 +35,7 @@ from chainrule.rules.steps import (
     Substituted,
     Through,
     Value,
+    has_a_name,
 )
 
 Array = NDArray[Any]
@@ -106,18 +107,25 @@ class Numbers:
         return self.functions[id(equation)]
 
     def factor(self, factor: Factor) -> Array:
-        """∂T/∂S with the axes of T and then those of S, by central differences."""
+        """∂T/∂S with the axes of T and then those of S, by central differences.
+
+        What else has a name of its own is held, so that ∂T/∂S is one way only; ∂J/∂S is all ways together.
+        """
         key = factor.of.name, factor.by.name
         if key not in self.tensors:
             start = np.asarray(self.long[factor.by.name], np.float64)
             columns = []
             forward = self.said.long.forward + self.said.long.cost
+            held: dict[str, Any] = {}
+            if factor.of != self.said.long.objective:
+                held = {e.target.name: self.long[e.target.name] for e in forward if has_a_name(e.target)}
+                held.pop(factor.of.name)
             for index in np.ndindex(start.shape):
                 ends = []
                 for sign in (1.0, -1.0):
                     moved = start.copy()
                     moved[index] += sign * _DIFFERENCE
-                    ends.append(np.asarray(self._run(forward, {factor.by.name: moved})[factor.of.name]))
+                    ends.append(np.asarray(self._run(forward, {**held, factor.by.name: moved})[factor.of.name]))
                 columns.append((ends[0] - ends[1]) / (2 * _DIFFERENCE))
             self.tensors[key] = np.moveaxis(
                 np.array(columns).reshape((*start.shape, *np.shape(columns[0]))),

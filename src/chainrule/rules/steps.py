@@ -31,7 +31,8 @@ _NORMS = ("norm1", "norm2")
 
 @dataclass(frozen=True)
 class Factor:
-    """∂of/∂by, whole: an entry for each element of the one by each of the other."""
+    """∂of/∂by, an entry for each element of the one by each of the other: directly, through nothing with a name of its
+    own; of J, through everything."""
 
     of: Symbol
     """What is differentiated."""
@@ -165,6 +166,11 @@ def steps(program: Program, name: str) -> Steps:
     return _Writer(program, of, gradient).run()
 
 
+def has_a_name(symbol: Symbol) -> bool:
+    """Whether a chain goes through it: texts name it, and what is between such is passed over."""
+    return symbol.role in ("value", "cost") or symbol.how in _NORMS
+
+
 def long_form(program: Program) -> Program:
     """The program with each loss as texts write it and no short form of a known pair: dA before dZ of the last layer.
 
@@ -271,6 +277,11 @@ class _Writer:
 
     def run(self) -> Steps:
         ways = self._ways(self.of)
+        own = self.own.get(self.gradient.name)
+        if not ways and own is not None:
+            why = "{0} does not depend on {1}"
+            only = Step(Value(self.gradient), Line(own), why, (self.cost, self.of))
+            return Steps(self.program, self.long, self.gradient, (only,))
         first = Chain(tuple((*reversed(way),) for way in ways))
         nodes = tuple(dict.fromkeys(f.of for way in ways for f in way if f.of != self.cost))
         through = ", ".join(f"{{{k}}}" for k in range(2, len(nodes) + 2))
@@ -288,7 +299,6 @@ class _Writer:
             self.steps.append(
                 Step(Value(self.gradient), Chain(short), "the factors before the last are one gradient, found above")
             )
-        own = self.own.get(self.gradient.name)
         if own is None:
             return Steps(self.program, self.long, self.gradient, tuple(self.steps))
         self._inner(own, self.own, long=False)
@@ -309,7 +319,7 @@ class _Writer:
                 if target.name in met:
                     continue
                 met.add(target.name)
-                if target.role in ("value", "cost") or target.how in ("norm1", "norm2"):
+                if has_a_name(target):
                     ends[target.name] = target
                 else:
                     waiting.append(target)
@@ -408,7 +418,7 @@ class _Writer:
             total = len(self._next(factor.by)) == 1
             why = "derivative of the cost" if total else "used in several places: the gradients of all add up"
             self.steps.append(Step(left, Line(line, long=True), why))
-            if isinstance(line.op, Elementwise):
+            if isinstance(line.op, Elementwise) and all(s.name not in self.backward for s in line.operands):
                 self.forms[gradient.name] = line.op.expression
             self._short(gradient)
             return
@@ -453,7 +463,10 @@ class _Writer:
         """First the lines of what the line reads that have no step yet, those that are written in place left out."""
         for symbol in line.operands:
             equation = lines.get(symbol.name)
-            if equation is None or symbol.name in self.there or symbol.role == "temporary":
+            if equation is None or symbol.name in self.there:
+                continue
+            if symbol.role == "temporary":  # written in place
+                self._inner(equation, lines, long=long)
                 continue
             if isinstance(equation.op, Reduce | MatMul) and symbol.role == "inner":
                 users = [e for e in lines.values() if symbol in e.operands]
@@ -462,7 +475,9 @@ class _Writer:
                     continue
             self.there.add(symbol.name)
             self._inner(equation, lines, long=long)
-            self.steps.append(Step(Value(symbol), Line(equation, long), "", (), _rule(equation, lines)))
+            of_cost = symbol.how == "gradient" and self._next(symbol.of[0]) == [self.cost]
+            why, rule = ("derivative of the cost", "") if of_cost else ("", _rule(equation, lines))
+            self.steps.append(Step(Value(symbol), Line(equation, long), why, (), rule))
 
 
 def _plain(equation: Equation) -> bool:
