@@ -85,6 +85,8 @@ def test_pictures_of_one_output(fitted: dict[str, Any]) -> None:
     net, X, y = fitted["net"], fitted["X"], fitted["y"]
     figure = cr.plot.confusion_matrix(net, X, y, output="kind")
     assert sum(int(text.get_text()) for text in figure.axes[0].texts) == 60
+    right = np.mean(net.predict(X)["kind"].argmax(axis=1) == y["kind"])
+    assert figure.axes[0].get_title(loc="left") == f"kind: {right:.2%} of 60 right"
     figure = cr.plot.numbers_beside_truth(net, X, y, output="size", theme="dark")
     drawn = np.concatenate([dots.get_offsets() for dots in figure.axes[0].collections])
     p = net.predict(X)["size"]
