@@ -164,6 +164,16 @@ def test_a_gauss_newton_product_is_of_one_output() -> None:
         predicting(cr.Loss(GAUSSIAN, values=("log_variance",))).gauss_newton_vector(X, Y, {})
 
 
+def test_they_are_called_the_same_in_every_derivation() -> None:
+    dropped = cr.Formula("R * x + D", R=cr.Parameter("n", value=1), D=cr.Parameter())
+    loss = cr.Loss("A * abs(yhat - y)", A=cr.Parameter(value=1))
+    net = cr.Network(4, [cr.Dense(3), cr.Dropout(0.5), dropped, cr.Dense(2)], loss, engine="reference")
+    assert list(net.parameters) == ["W1", "b1", "R1_2", "D1_2", "W2", "b2", "A2_2"]
+    assert net.predict(X).shape == (9, 2)
+    for canonical in (True, False):
+        assert [s.name for s in net.derive(canonical=canonical).parameters] == list(net.parameters)
+
+
 @pytest.mark.parametrize(
     ("made", "said"),
     [

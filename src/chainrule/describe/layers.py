@@ -317,6 +317,7 @@ class Dropout(Layer):
     def equations(self, write: Builder, below: Symbol, place: Place) -> Symbol:
         """D = A R / (1 - rate), R the mask   (m, n); nothing at all when not training or rate = 0."""
         if not place.training or self.rate == 0:
+            write.reserve(Symbol("R", layer=place.label), Symbol("D", layer=place.label), self._given(place.label))
             return below
         seed, step = write.give(Symbol("seed", (), "counter")), write.give(Symbol("t", (), "counter"))
         width, label = below.shape[1], place.label

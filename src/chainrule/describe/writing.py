@@ -32,6 +32,7 @@ def declare_of_losses(
     for (_, at), (_, one, _) in zip(ends, losses_of(loss), strict=True):
         judged, members = graph.judged(at)
         node = graph.nodes[judged if members > 1 else at]
+        builder.reserve(Symbol("A", layer=Label(node.label.number)))  # written where identities are kept
         place = Place(Label(node.label.number), False, 0, False, node.following, False)
         several.append(declare(builder, one.parameters, node.width, place) if isinstance(one, Loss) else {})
     return tuple(several)

@@ -91,6 +91,8 @@ class Builder:
     """(A, Z) of each activation that is taken over the features of a group, group by group."""
     layer: int | None = None
     """The place of the layer whose equations are being written."""
+    _reserved: set[str] = field(default_factory=set, repr=False)
+    """Names that another derivation of the same network writes, and this one does not."""
     _copies: dict[str, int] = field(default_factory=dict, repr=False)
     """By a name that is taken, the copy number to try next."""
     _targets: dict[Op, list[Symbol]] = field(default_factory=dict, repr=False)
@@ -127,12 +129,16 @@ class Builder:
         """The draft in that shape, with copy number 2, 3, ... where its name is taken."""
         symbol = replace_symbol(draft, shape=shape)
         first = symbol.name
-        if first in self.scope:
+        if first in self.scope or first in self._reserved:
             symbol = replace_symbol(symbol, copy=self._copies.get(first, symbol.copy + 1))
             while symbol.name in self.scope:
                 symbol = replace_symbol(symbol, copy=symbol.copy + 1)
             self._copies[first] = symbol.copy + 1  # names are never free again
         return symbol
+
+    def reserve(self, *drafts: Symbol) -> None:
+        """Takes names that are written in training alone, say, so that parameters are called the same without them."""
+        self._reserved.update(draft.name for draft in drafts)
 
     def existing(self, op: Op, shape: Shape | None = None) -> Symbol | None:
         """The first target of an equation with that operation, of that shape if one is given."""
