@@ -296,7 +296,11 @@ Long = Annotated[bool, typer.Option("--long", help="The long way round, without 
 def derive(
     model: Annotated[
         str | None,
-        typer.Argument(metavar="[MODEL]", help="A saved network; else the options describe one.", show_default=False),
+        typer.Argument(
+            metavar="[MODEL]",
+            help="A saved network, or a .toml or .json file that describes one; else the options do.",
+            show_default=False,
+        ),
     ] = None,
     inputs: Inputs = None,
     hidden: Hidden = "256",
@@ -309,8 +313,11 @@ def derive(
     dropout: DropoutRate = 0.0,
     reduction: ReductionName = "mean",
     optimizer: Annotated[
-        str | None, typer.Option(help="With its updates: sgd, adam, adamw, ... as in train; 'none'.")
-    ] = "sgd",
+        str | None,
+        typer.Option(
+            help="With its updates: sgd, adam, adamw, ... as in train; 'none'.", show_default="sgd, or the file's"
+        ),
+    ] = None,
     weighted: Annotated[bool, typer.Option("--weighted", help="With sample weights.")] = False,
     long: Long = False,
     notation: Annotated[
@@ -357,6 +364,12 @@ def derive(
             rich_help_panel=_WRITING,
         ),
     ] = None,
+    describe: Annotated[
+        bool,
+        typer.Option(
+            "--describe", help="The network's description instead, to begin a file from.", rich_help_panel=_WRITING
+        ),
+    ] = False,
 ) -> None:
     """Print the program of a network: its forward propagation, cost, backward propagation and updates."""
     from chainrule.cli.derive import DeriveOptions, run
@@ -381,6 +394,7 @@ def derive(
             steps=steps,
             exercise=exercise,
             answers=tuple(answer or ()),
+            describe=describe,
         )
     )
 
@@ -391,7 +405,7 @@ def check(
         list[str] | None,
         typer.Argument(
             metavar="[MODEL] [DATA]",
-            help="A saved network, else the options describe one; and data, else they are random.",
+            help="A network, saved or described (.toml, .json), else by the options; data, else they are random.",
             show_default=False,
         ),
     ] = None,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from chainrule.cli.choices import make_optimizer
 from chainrule.cli.network_options import SpecOptions, make_network, with_data
+from chainrule.describe.file import describe_as_json, is_description, read_description
 from chainrule.describe.losses import usual_targets
 from chainrule.describe.optimizers import Optimizer
 from chainrule.errors import SpecError, expected
@@ -27,7 +28,7 @@ class DeriveOptions:
     spec: SpecOptions
     """The network, where no model is given."""
     optimizer: str | None
-    """Whose updates are derived; "none" or None for none."""
+    """Whose updates are derived, "none" for none; None for that of the description, or sgd."""
     weighted: bool
     """Whether the samples have weights."""
     long: bool
@@ -56,6 +57,8 @@ class DeriveOptions:
     """The gradient whose steps are printed with right sides to be found."""
     answers: tuple[str, ...] = ()
     """Answers to the exercise: STEP=FORMULA."""
+    describe: bool = False
+    """The description of the network instead, as a file may hold it."""
 
 
 def run(options: DeriveOptions) -> None:
@@ -67,6 +70,17 @@ def run(options: DeriveOptions) -> None:
     optimizer = None if options.optimizer in (None, "none") else make_optimizer(options.optimizer, None)
     chosen = {"--plan": options.plan, "--json": options.json, "--with-numbers": options.with_numbers is not None,
               "--steps": options.steps is not None, "--exercise": options.exercise is not None}  # fmt: skip
+    described = None
+    if options.model is not None and is_description(options.model):
+        described = read_description(options.model).optimizer
+    if options.describe:
+        spec = options.spec.spec() if options.model is None else make_network(options.spec, options.model).spec
+        print(describe_as_json(spec))
+        return
+    optimizer: Optimizer | None = described or make_optimizer("sgd", None)
+    if options.optimizer is not None:
+        optimizer = None if options.optimizer == "none" else make_optimizer(options.optimizer, None)
+    chosen = {"--plan": options.plan, "--json": options.json, "--with-numbers": options.with_numbers is not None}
     wanted = [name for name, is_wanted in chosen.items() if is_wanted]
     if len(wanted) > 1:
         raise SpecError(f"{wanted[0]} does not go with {wanted[1]}.")

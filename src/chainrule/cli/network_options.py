@@ -14,6 +14,7 @@ from chainrule.cli.choices import DEFAULT_LOSS, class_outputs, hidden_layers, ou
 from chainrule.cli.scores import tell
 from chainrule.data import Dataset, Standardizer
 from chainrule.data.readers import read, read_new
+from chainrule.describe.file import is_description, read_description
 from chainrule.describe.layers import Dense
 from chainrule.describe.losses import Cost, Loss, Losses
 from chainrule.describe.losses import loss as loss_named
@@ -72,9 +73,9 @@ class SpecOptions:
 
 
 def is_model(word: str) -> bool:
-    """Whether a word names a saved network: the folder of a run, or a .safetensors file."""
+    """Whether a word names a network: the folder of a run, a .safetensors file, or a description (.toml, .json)."""
     path = Path(word)
-    return path.suffix == ".safetensors" or (path / MODEL).is_file()
+    return path.suffix == ".safetensors" or is_description(path) or (path / MODEL).is_file()
 
 
 def sort_words(words: list[str]) -> tuple[str | None, str | None]:
@@ -82,7 +83,7 @@ def sort_words(words: list[str]) -> tuple[str | None, str | None]:
 
     A run's folder may have the name of its data: as the second word it is the data.
     """
-    if len(words) == 2 and all(map(is_model, words)) and Path(words[1]).suffix != ".safetensors":
+    if len(words) == 2 and all(map(is_model, words)) and (Path(words[1]) / MODEL).is_file():
         return words[0], words[1]
     models = [w for w in words if is_model(w)]
     data = [w for w in words if not is_model(w)]
@@ -92,7 +93,9 @@ def sort_words(words: list[str]) -> tuple[str | None, str | None]:
 
 
 def make_network(options: SpecOptions, model: str | None) -> Network:
-    """The saved network, or a new one as the options say, in float64.  Raises SpecError, DataError."""
+    """The saved network, or a new one as the file or the options say, in float64.  Raises SpecError, DataError."""
+    if model is not None and is_description(model):
+        return Network.from_spec(read_description(model).spec, dtype="float64", engine="reference")
     if model is not None:
         return Network.load(find_model(Path(model))[0], engine="reference")
     return Network.from_spec(options.spec(), dtype="float64", engine="reference")
@@ -137,8 +140,11 @@ def _fitted(options: SpecOptions, data: Dataset) -> SpecOptions:
 
 
 def _saved(model: str, source: str, samples: int) -> tuple[Network, Array, Array]:
-    path, settings = find_model(Path(model))
-    network = Network.load(path, engine="reference")
+    if is_description(model):
+        network, settings = Network.from_spec(read_description(model).spec, dtype="float64", engine="reference"), None
+    else:
+        path, settings = find_model(Path(model))
+        network = Network.load(path, engine="reference")
     if settings is not None:
         settings.check(path.with_name(SETTINGS), network.spec)
     encoder = None if settings is None else settings.encoder

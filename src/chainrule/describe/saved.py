@@ -59,8 +59,9 @@ _PARAMETERS = Each(
             "shape": Listed(Either(Text(("n",), what="size"), Whole(1)), most=2),
             "value": Maybe(Number()),
             "weights": Maybe(Either(_NAME, Number(least=0))),
-            "penalised": Flag(),
-        }
+            "penalised": Maybe(Flag()),
+        },
+        absent={"shape": (), "value": None, "weights": None, "penalised": None},
     ),
     most=1000,
 )
