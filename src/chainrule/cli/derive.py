@@ -67,7 +67,6 @@ def run(options: DeriveOptions) -> None:
     check_notation(notation)
     check_format(form)
     mean: Any = options.mean_at
-    optimizer = None if options.optimizer in (None, "none") else make_optimizer(options.optimizer, None)
     chosen = {"--plan": options.plan, "--json": options.json, "--with-numbers": options.with_numbers is not None,
               "--steps": options.steps is not None, "--exercise": options.exercise is not None}  # fmt: skip
     described = None
@@ -80,7 +79,6 @@ def run(options: DeriveOptions) -> None:
     optimizer: Optimizer | None = described or make_optimizer("sgd", None)
     if options.optimizer is not None:
         optimizer = None if options.optimizer == "none" else make_optimizer(options.optimizer, None)
-    chosen = {"--plan": options.plan, "--json": options.json, "--with-numbers": options.with_numbers is not None}
     wanted = [name for name, is_wanted in chosen.items() if is_wanted]
     if len(wanted) > 1:
         raise SpecError(f"{wanted[0]} does not go with {wanted[1]}.")

@@ -114,8 +114,7 @@ def _optimizer(given: Any) -> Optimizer:
             continue
         if name not in kind.__dataclass_fields__:
             raise SpecError(unknown_name(f"setting of {kind.__name__}", name, list(kind.__dataclass_fields__)))
-        is_schedule = isinstance(value, Mapping) and "kind" in value
-        settings[name] = schedule_from_dict(value) if is_schedule else value
+        settings[name] = schedule_from_dict(value) if isinstance(value, Mapping) and "kind" in value else value
     try:
         return kind(**settings)
     except (TypeError, AttributeError) as fault:

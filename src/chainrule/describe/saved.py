@@ -121,13 +121,14 @@ _KINDS_OF_LOSS: Mapping[str, Kind] = {
     ),
 }
 _LOSS = Either(_NAME, Tagged("type", _KINDS_OF_LOSS, "kind of loss"))
+_PART = Object({"loss": _LOSS, "factor": Number(least=0)}, absent={"factor": 1.0})
 _LOSSES = Either(
     _NAME,
     Tagged(
         "type",
         {
             **_KINDS_OF_LOSS,
-            "Losses": Object({"parts": Each(Object({"loss": _LOSS, "factor": Number(least=0)}), 1, 1000)}),
+            "Losses": Object({"parts": Each(_PART, 1, 1000)}),
         },
         "kind of loss",
     ),
