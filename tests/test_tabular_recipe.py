@@ -129,6 +129,31 @@ def test_the_same_seed_gives_the_same_and_time_ends_it() -> None:
     assert np.isfinite(short.predict(INPUTS)).all()
 
 
+@pytest.mark.parametrize("aim", [Aim("values"), Aim("classes", 2), Aim("counts")])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_what_is_to_rise_rises(aim: Aim, sign: int) -> None:
+    noisy = np.sin(3 * INPUTS.numbers[:, 0]) + SIGNAL
+    y = {"values": noisy, "classes": (noisy > 0.5).astype(int), "counts": np.maximum(noisy, 0)}[aim.kind]
+    result = trained(aim, y, rising={"a": sign})
+    again = Trained.from_dict(json.loads(json.dumps(result.to_dict())), result.networks)
+    way = np.linspace(-3, 3, 101, dtype=np.float32)
+    for row in range(5):
+        one = INPUTS.of(np.full(101, row))
+        one.numbers[:, 0] = way
+        predicted = again.predict(one)[:, -1]
+        assert (sign * np.diff(predicted) >= 0).all()
+    spread = [np.ptp(again.predict(INPUTS.of(np.arange(40)))[:, -1])]
+    assert spread[0] > 0
+
+
+def test_what_cannot_rise_is_said() -> None:
+    for aim, rising in ((Aim("classes", 3), {"a": 1}), (Aim("values"), {"c": 1}), (Aim("values"), {"a": 2})):
+        with pytest.raises(cr.SpecError):
+            describe(SHAPE, aim, quick(aim), rising=rising)
+    only = InputShape(("a",), ((-1.0, 0.0, 1.0),), (), (), ())
+    assert describe(only, Aim("values"), quick(Aim("values")), rising={"a": 1}).spec.constraints
+
+
 def test_every_part_has_its_share() -> None:
     y = np.repeat([0, 1, 2], [100, 40, 20])
     part = parts_of(y, 5, 0, Aim("classes", 3))

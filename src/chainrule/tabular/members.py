@@ -84,6 +84,8 @@ class Trained:
     """What they are given."""
     units: Units
     """Of the targets."""
+    rising: tuple[tuple[str, int], ...] = ()
+    """Numbers that predictions rise in (1) or fall in (-1), by name."""
     temperature: float = 1.0
     """Of classes: what logarithms of probabilities are divided by, so that they are honest on rows held out."""
     epochs: tuple[int, ...] = ()
@@ -122,6 +124,7 @@ class Trained:
                 "counts": list(self.shape.counts),
             },
             "units": units,
+            "rising": dict(self.rising),
             "temperature": self.temperature,
             "epochs": list(self.epochs),
             "held_out": None if math.isnan(self.held_out) else self.held_out,
@@ -145,6 +148,7 @@ class Trained:
                 tuple(shape["counts"]),
             ),
             Units(*(tuple(units[key]) for key in ("offset", "scale", "low", "high"))),
+            tuple(saved.get("rising", {}).items()),
             saved["temperature"],
             tuple(saved["epochs"]),
             math.nan if held_out is None else held_out,
@@ -154,7 +158,7 @@ class Trained:
         """What each member predicts, in the targets' units."""
         each: list[list[Array]] = [[] for _ in self.networks]
         for start in range(0, max(inputs.rows, 1), _ROWS):
-            some = arrays(inputs.of(slice(start, start + _ROWS)), self.shape, self.recipe)
+            some = arrays(inputs.of(slice(start, start + _ROWS)), self.shape, self.recipe, dict(self.rising))
             for k, network in enumerate(self.networks):
                 each[k].append(_outputs(network, some))
         return [self._of(np.concatenate(parts)) for parts in each]
@@ -182,6 +186,7 @@ def train(
     weights: Array | None = None,
     class_weight: Mapping[int, float] | str | None = None,
     groups: Array | None = None,
+    rising: Mapping[str, int] | None = None,
     seed: int = 0,
     time_limit: float | None = None,
     engine: str = "auto",
@@ -191,8 +196,9 @@ def train(
     """Members by the recipe.
 
     targets: classes (m,) from 0, or numbers (m,) or (m, targets).  weights (m,) of the rows.  class_weight: a factor
-    for each class, or "balanced".  groups (m,): rows of one number are held out together.  time_limit: seconds in all;
-    there is always one member.  callbacks: for each member by its number, what hangs in its fit.
+    for each class, or "balanced".  groups (m,): rows of one number are held out together.  rising: numbers by name that
+    predictions rise in (1) or fall in (-1), as `describe` takes them.  time_limit: seconds in all; there is always one
+    member.  callbacks: for each member by its number, what hangs in its fit.
     Raises DataError, SpecError; DivergedError where every member diverged.
     """
     end = None if time_limit is None else time.monotonic() + time_limit
@@ -203,21 +209,30 @@ def train(
     if engine == "auto" and inputs.rows * recipe.epochs * recipe.members > _WORTH_COMPILING:
         engine = "compiled"
     part = parts_of(targets[:, 0] if targets.ndim > 1 else targets, recipe.parts, seed, aim, groups)
+    signs = dict(rising or {})
     fits: list[_Fitted] = []
     for k in range(recipe.members):
         left = None if end is None else end - time.monotonic()
         if fits and left is not None and left < 0.5 * max(fitted.seconds for fitted in fits):
             break
-        network = describe(shape, aim, recipe, seed=seed + k, engine=engine)
+        network = describe(shape, aim, recipe, rising=rising, seed=seed + k, engine=engine)
         share = None if left is None else max(left / (recipe.members - k), 0.05)
         hooks = () if callbacks is None else callbacks(k)
         rows = np.flatnonzero(part == k % recipe.parts)
         try:
-            fits.append(_fit(network, shape, inputs, wanted, counted, rows, aim, recipe, share, threads, hooks))
+            fits.append(_fit(network, shape, signs, inputs, wanted, counted, rows, aim, recipe, share, threads, hooks))
         except DivergedError:
             if not fits and k == recipe.members - 1:
                 raise
-    trained = Trained(tuple(f.network for f in fits), aim, recipe, shape, units, epochs=tuple(f.epoch for f in fits))
+    trained = Trained(
+        tuple(f.network for f in fits),
+        aim,
+        recipe,
+        shape,
+        units,
+        tuple(signs.items()),
+        epochs=tuple(f.epoch for f in fits),
+    )
     return _judged(trained, fits, targets, wanted, counted)
 
 
@@ -253,6 +268,7 @@ class _Fitted:
 def _fit(
     network: Network,
     shape: InputShape,
+    rising: Mapping[str, int],
     inputs: TableInputs,
     wanted: Array,
     weights: Array | None,
@@ -271,8 +287,8 @@ def _fit(
     # Of few rows an epoch takes longer to begin and to judge than to run: several passes are one.
     passes = int(np.clip(_PASSED // len(learned), 1, max(1, recipe.epochs // 12)))
     stop = EarlyStopping(patience=max(1, recipe.patience // passes), monitor=recipe.monitor)
-    targets = _targets(wanted, aim)
-    given = arrays(inputs.of(held), shape, recipe)
+    targets = _targets(wanted, aim, network, recipe)
+    given = arrays(inputs.of(held), shape, recipe, rising)
     validation: tuple[Any, ...] = (given, _rows(targets, held))
     if weights is not None and weights[held].sum() > 0:
         validation = (*validation, weights[held])
@@ -281,7 +297,7 @@ def _fit(
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", category=RuntimeWarning)
             network.fit(
-                arrays(inputs.of(rows), shape, recipe),
+                arrays(inputs.of(rows), shape, recipe, rising),
                 _rows(targets, rows),
                 epochs=-(-recipe.epochs // passes),
                 batch_size=recipe.batch_size,
@@ -331,6 +347,8 @@ def _outputs(network: Network, by_name: Mapping[str, Array]) -> Array:
     predicted = network.predict(dict(by_name))
     if isinstance(predicted, Mapping):
         return np.concatenate(list(predicted.values()), axis=1)
+    if network.spec.loss.kind == "yes/no":
+        return np.concatenate([1 - predicted.astype(np.float64), predicted], axis=1)
     return np.asarray(predicted)
 
 
@@ -347,8 +365,10 @@ def _log_loss(probabilities: Array, labels: Array, weights: Array) -> float:
     return float(np.average(-np.log(np.maximum(right, 1e-15)), weights=weights))
 
 
-def _targets(wanted: Array, aim: Aim) -> Any:
+def _targets(wanted: Array, aim: Aim, network: Network, recipe: Recipe) -> Any:
     """As the network takes them: by the names of its outputs where it has several."""
+    if network.spec.loss.kind == "yes/no":
+        return ((1 - recipe.smoothing) * wanted[:, None] + recipe.smoothing / 2).astype(np.float32)
     if aim.kind != "quantiles":
         return wanted
     return {f"q{k}": wanted for k in range(len(aim.levels))}
