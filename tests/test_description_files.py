@@ -123,7 +123,7 @@ def test_the_command(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (TOML.replace("rate = 0.01", "rate = -1"), "rate"),
         (TOML.replace("decays =", "decay ="), "decays"),
         (TOML.replace('"s * x"', '"s * open(x)"'), "open"),
-        ("\ufeff" + TOML.replace("units = 7", "units = 1e400"), "units|finite"),
+        ("\ufeff" + TOML.replace("units = 7", "units = 1e400"), "units|Infinity"),
     ],
 )
 def test_what_is_wrong_is_said(text: str, words: str, file: Path, capsys: pytest.CaptureFixture[str]) -> None:
