@@ -161,7 +161,8 @@ class _Writer:
 
     def __init__(self, said: Steps, table: Notation) -> None:
         self.said, self.table = said, table
-        small = replace(table, components=True, letters=INDEX.letters, onehot="y", diagonal=False)
+        small = replace(table, components=True, onehot="y", diagonal=False)
+        small = replace(small, letters={**INDEX.letters, "A": table.letters.get("A", "A").lower()})
         if table.lowered:  # the indices stand below
             small = replace(small, lowered=False, label=("(", ")"))
         self.small = table if table.components else small
@@ -361,22 +362,26 @@ class _Writer:
         nodes = [f.of for f in way[1:]]  # between J and the end, from J on
         places: list[Place] = []
         sums: list[str] = []
-        batched = way[-1].by.batched
-        free = [x for x in "pqruv" if x not in (end.row, end.column)]
-        rows = [x for x in "ist" if x not in ((end.row, end.column) if batched else ())]
-        for k, node in enumerate(reversed(nodes)):
+        samples: set[str] = set()
+        taken = (end.row, end.column)
+        free = [x for x in "pqruv" if x not in taken]
+        rows = iter([x for x in "ist" if x not in taken] + [f"s{k}" for k in range(len(nodes))])
+        sample = end.row if way[-1].by.batched else next(rows)
+        for k, (node, factor) in enumerate(zip(reversed(nodes), reversed(way), strict=False)):
+            if self.mixed and factor not in self.locals and factor.by.batched:
+                sample = next(rows)  # a normalisation: each sample acts on all
+            samples.add(sample)
+            row = sample if node.batched else ""
             column = "" if node.shape == () else free[k] if k < len(free) else f"p{k}"
-            sample = end.row if batched and not self.mixed else rows[0 if not self.mixed else k % len(rows)]
-            sample = sample if node.batched else ""
-            places.insert(0, Place(column, sample))
-            sums += [x for x in self._letters(node, places[0]) if x not in sums and x not in (end.row, end.column)]
-        return [Place(), *places, end], sorted(sums, key="istpqruv".find)
+            places.insert(0, Place(column, row))
+            sums += [x for x in self._letters(node, places[0]) if x not in sums and x not in taken]
+        return [Place(), *places, end], sorted(sums, key=lambda x: x not in samples)
 
     def _put_in(self, step: Step) -> list[tuple[Right, str]]:
         """In components: the factor's value in the sum, where a δ says which terms vanish."""
         assert isinstance(step.right, Chain)
         ways = step.right.ways
-        if not isinstance(self.long, Components) or len(ways) != 1 or len(ways[0]) != 2 or self.mixed:
+        if not isinstance(self.long, Components) or len(ways) != 1 or len(ways[0]) != 2:
             return []
         of = self.said.long.gradient_of.get(ways[0][1].of.name)
         local = self.locals.get(ways[0][1])
