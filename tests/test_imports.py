@@ -13,7 +13,7 @@ import chainrule
 ROOT = Path(chainrule.__file__).parent
 
 LAYERS = [
-    {"errors", "files", "frames", "starting", "version"},
+    {"errors", "display", "files", "frames", "starting", "version"},
     {"program"},
     {"describe", "spec"},
     {"rules"},
@@ -25,6 +25,7 @@ LAYERS = [
     {"estimators", "language", "report", "bench"},
     {"runs"},
     {"tabular"},
+    {"notebook"},
     {"readers"},
     {"chainrule"},
     {"cli"},
@@ -34,11 +35,11 @@ LAYERS = [
 LIGHT = {
     "engines": {"program", "errors", "files", "version"},
     "notation": {"program", "errors", "describe", "rules"},
-    "program": {"errors", "files"},
+    "program": {"display", "errors", "files"},
     "describe": {"program", "errors", "files"},
     "rules": {"program", "errors", "describe"},
-    "data": {"errors", "files", "frames"},
-    "train": {"errors", "files", "engines", "program", "describe", "rules", "model_file"},
+    "data": {"display", "errors", "files", "frames"},
+    "train": {"display", "errors", "files", "engines", "program", "describe", "rules", "model_file"},
 }
 """All that these packages may import beside themselves."""
 

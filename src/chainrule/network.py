@@ -18,6 +18,7 @@ from chainrule.describe.layers import Layer
 from chainrule.describe.losses import Cost, Losses, Targets, usual_targets
 from chainrule.describe.network import GivenLoss, NetworkSpec, PenaltyPer, Reduction
 from chainrule.describe.optimizers import Optimizer, rule_of
+from chainrule.display import Displayed
 from chainrule.engines.base import Engine, OneRow, Values, sample_count
 from chainrule.engines.choose import Engines
 from chainrule.engines.pinned import pinned
@@ -47,7 +48,7 @@ _SEEDS = 10**1000
 _DTYPES = ("float32", "float64")
 
 
-class Network(GlassBox):
+class Network(Displayed, GlassBox):
     """A feedforward network: what it computes is a derived program, which an engine runs.
 
         net = Network(inputs=784, layers=[Dense(256, "sigmoid"), Dense(10, "softmax")], loss="cross_entropy")

@@ -1,6 +1,6 @@
 """What reads or makes programs and networks, and lies above them, as their methods.
 
-`Program.show`, `Program.steps`, `Program.exercise`, `Program.from_json`, `Network.report`.
+`Program.show`, `Program.steps`, `Program.exercise`, `Program.from_json`, `Network.report`, and what notebooks show.
 
 The package's top knows both sides and binds them once; below, nothing imports what reads it.
 """
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from numpy.typing import ArrayLike
 
+from chainrule.display import Displayed
 from chainrule.network import Network
 from chainrule.program.equation import Program
 
@@ -79,8 +80,22 @@ def report(network: Network, path: str | os.PathLike[str], X: ArrayLike, y: Arra
     return html.report(network, path, X, y, **options)
 
 
+def rich_form(thing: Displayed) -> str | None:
+    """What a notebook shows of it, as HTML: see `chainrule.notebook`.  None: its plain form."""
+    from chainrule.notebook.forms import html  # loaded when it is asked for
+
+    return html(thing)
+
+
+def latex_form(program: Program) -> str:
+    """What a notebook that is turned into LaTeX has of it."""
+    return show(program, format="latex")
+
+
 def bind() -> None:
     """Makes them methods."""
     for owner, method in ((Program, show), (Program, steps), (Program, exercise), (Network, report)):
         setattr(owner, method.__name__, method)
+    Displayed._repr_html_ = rich_form  # type: ignore[method-assign, assignment]
+    Program._repr_latex_ = latex_form  # type: ignore[attr-defined]
     Program.from_json = staticmethod(from_json)  # type: ignore[method-assign]

@@ -41,8 +41,12 @@ def metric(loss: Loss | Cost | Losses, prediction: Array, target: Array | None, 
     return "accuracy", float(np.average(right, weights=weight))
 
 
-def summary(spec: NetworkSpec, parameters: Mapping[str, Array], dtype: str) -> str:
-    """A table of layers: what each is, the shape that leaves it, its parameters.
+Rows = list[tuple[str, str, str]]
+
+
+def summary_rows(spec: NetworkSpec, parameters: Mapping[str, Array], dtype: str) -> tuple[Rows, Rows, str]:
+    """A row for each input and layer (what it is, the shape that leaves it, its parameters), one for each named output
+    (its name, shape, loss), and the line of the total.
 
     What stands within a branch is further to the right, and comes before the line of what joins the branches.
     """
@@ -58,16 +62,20 @@ def summary(spec: NetworkSpec, parameters: Mapping[str, Array], dtype: str) -> s
         count = sum(parameters[s.name].size for s in written.of_losses)
         rows.append(("loss", "", f"{count:,}"))
     total = sum(v.size for v in parameters.values())
-    names = [" ".join(("output", name)) for name, _ in spec.ends if name]
-    a, b, c = (max(len(text) for text in column) for column in zip(*rows, strict=True))
-    a = max(a, *map(len, names)) if names else a
-    lines = [f"{r[0]:<{a}}   {r[1]:<{b}}   {r[2]:>{c}}".rstrip() for r in rows]
+    outputs = []
     if isinstance(spec.loss, Losses):
-        for said, (_, at), (_, loss, factor) in zip(names, spec.ends, losses_of(spec.loss), strict=True):
+        for (name, at), (_, loss, factor) in zip(spec.ends, losses_of(spec.loss), strict=True):
             judged = loss.name if factor == 1 else " ".join((number(factor), loss.name))
-            shape = shape_text(written.outputs[at].shape)
-            lines.append(f"{said:<{a}}   {shape:<{b}}   {judged}")
-        lines.append(f"{total:,} parameters, {dtype}")
-    else:
-        lines.append(f"loss {spec.loss.name}; {total:,} parameters, {dtype}")
-    return "\n".join(lines)
+            outputs.append((" ".join(("output", name)), shape_text(written.outputs[at].shape), judged))
+        return rows, outputs, f"{total:,} parameters, {dtype}"
+    return rows, outputs, f"loss {spec.loss.name}; {total:,} parameters, {dtype}"
+
+
+def summary(spec: NetworkSpec, parameters: Mapping[str, Array], dtype: str) -> str:
+    """The rows of `summary_rows` as a table."""
+    rows, outputs, total = summary_rows(spec, parameters, dtype)
+    a = max(len(row[0]) for row in (*rows, *outputs))
+    b, c = (max(len(row[k]) for row in rows) for k in (1, 2))
+    lines = [f"{row[0]:<{a}}   {row[1]:<{b}}   {row[2]:>{c}}".rstrip() for row in rows]
+    lines += [f"{name:<{a}}   {shape:<{b}}   {judged}" for name, shape, judged in outputs]
+    return "\n".join([*lines, total])

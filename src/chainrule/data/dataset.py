@@ -14,11 +14,12 @@ from chainrule.data.columns import Columns
 from chainrule.data.encode import TableEncoder
 from chainrule.data.standardize import check_finite
 from chainrule.data.targets import TargetEncoder, Task
+from chainrule.display import Displayed
 from chainrule.errors import DataError, expected
 
 
 @dataclass(frozen=True, eq=False)
-class Dataset:
+class Dataset(Displayed):
     """Samples and what is to be predicted of them."""
 
     X: NDArray[Any]

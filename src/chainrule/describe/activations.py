@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 from chainrule.describe import initialisers
 from chainrule.describe.parameters import Named, Parameter, declared, formula_over
-from chainrule.describe.settings import keep
-from chainrule.errors import FormulaError, SpecError, expected, is_number, unknown_name
+from chainrule.describe.settings import LONGEST, keep
+from chainrule.errors import FormulaError, SpecError, expected, is_number, shorten, unknown_name
 from chainrule.program.derivative import differentiate
 from chainrule.program.parse import formula, source
 from chainrule.program.scalar import Expression, Reduction, Variable
@@ -100,6 +100,9 @@ class Activation:
     def identity(self) -> bool:
         """Whether a = z."""
         return self.expression == _Z
+
+    def __repr__(self) -> str:
+        return f"Activation({shorten(self.name, LONGEST)!r})"
 
     def __str__(self) -> str:
         return self.name

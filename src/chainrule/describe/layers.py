@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from chainrule.describe import initialisers
-from chainrule.describe.activations import Activation, activation
+from chainrule.describe.activations import ACTIVATIONS, Activation, activation
 from chainrule.describe.parameters import Named
 from chainrule.describe.schedules import Column, Schedule
-from chainrule.describe.settings import count, fraction, keep, positive, refuse
+from chainrule.describe.settings import as_called, count, fraction, keep, positive, refuse
 from chainrule.errors import SpecError, expected
 from chainrule.program.builder import Builder, Initial
 from chainrule.program.op import Gather, Mask, MatMul, Op
@@ -72,6 +72,15 @@ class Layer:
     """Whether a network may end with it."""
     reasons: ClassVar[Mapping[str, str]] = {}
     """The rules of its equations -> what they say, for people; one that is left out is shown by its name."""
+
+    def __init_subclass__(cls, **options: object) -> None:
+        """A layer that is a dataclass keeps the short `repr` of layers; one with a `repr` of its own has that."""
+        super().__init_subclass__(**options)
+        if "__repr__" not in vars(cls) and cls.__repr__ is Layer.__repr__:
+            cls.__repr__ = Layer.__repr__  # type: ignore[method-assign]
+
+    def __repr__(self) -> str:
+        return as_called(self, _written)
 
     def equations(self, write: Builder, below: Symbol, place: Place) -> Symbol:
         """Writes the forward equations over the value below (m, n); returns the value that leaves the layer."""
@@ -142,6 +151,12 @@ class Tied:
         if not isinstance(self.transposed, bool):
             faults.append(expected("transposed", "True or False", self.transposed))
         refuse(self, faults)
+
+
+def _written(value: object) -> str:
+    """A value of a layer as it would be given: one of chainrule's activations by its name."""
+    known = isinstance(value, Activation) and ACTIVATIONS.get(value.name) == value
+    return repr(value.name) if isinstance(value, Activation) and known else repr(value)
 
 
 def resolved(given: GivenActivation, faults: list[str]) -> Activation:

@@ -12,7 +12,8 @@ from typing import ClassVar, Literal, get_args
 
 from chainrule.describe.parameters import Named, Parameter, declared, formula_over
 from chainrule.describe.schedules import Schedule
-from chainrule.errors import ChainruleError, SpecError, expected, is_number, unknown_name
+from chainrule.describe.settings import LONGEST
+from chainrule.errors import ChainruleError, SpecError, expected, is_number, shorten, unknown_name
 from chainrule.program.parse import formula, known_functions, source
 from chainrule.program.scalar import Expression
 from chainrule.program.symbol import BATCH, Symbol
@@ -137,6 +138,9 @@ class Loss:
         """Above it, one output for two classes means the second."""
         return (self.low + 1) / 2
 
+    def __repr__(self) -> str:
+        return f"Loss({shorten(self.name, LONGEST)!r})"
+
     def __str__(self) -> str:
         return self.name
 
@@ -194,6 +198,9 @@ class Cost:
         expression = formula(given, names)
         object.__setattr__(self, "expression", expression)
         object.__setattr__(self, "name", name or (given if isinstance(given, str) else source(expression)))
+
+    def __repr__(self) -> str:
+        return f"Cost({shorten(self.name, LONGEST)!r})"
 
     def __str__(self) -> str:
         return self.name

@@ -95,6 +95,9 @@ class NetworkSpec:
         if faults:
             raise SpecError(faults)
 
+    def __repr__(self) -> str:
+        return f"NetworkSpec({'-'.join(str(w) for w in self.widths)}, loss={self.loss.name!r})"
+
     @cached_property
     def sources(self) -> tuple[Input, ...]:
         """What comes in: one input without a name, or several with theirs."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from numbers import Integral, Real
 from typing import Any, TypeVar
 
-from chainrule.errors import SpecError, expected, is_number, unknown_name
+from chainrule.errors import SpecError, expected, is_number, shorten, unknown_name
 from chainrule.program.symbol import Symbol
 
 
@@ -88,3 +88,37 @@ def refuse(owner: object, faults: list[str]) -> None:
     """Raises SpecError with all faults of the layer, each with its kind, if there are any."""
     if faults:
         raise SpecError([f"{type(owner).__name__}: {fault}" for fault in faults])
+
+
+LONGEST = 150
+"""Characters of what `as_called` writes."""
+
+
+def as_called(owner: object, write: Callable[[object], str] = repr) -> str:
+    """What makes an object as somebody would write it, without what is as it is by default: Dense(3, 'relu').
+
+    write: how a single value is written.
+    """
+    import inspect  # what only people look at needs
+
+    said = []
+    for name, parameter in inspect.signature(type(owner)).parameters.items():
+        value = vars(owner).get(name, parameter.default)
+        if parameter.kind is parameter.VAR_KEYWORD or value is parameter.empty or value == parameter.default:
+            continue
+        named = getattr(value, "name", None)
+        if named is not None and named == parameter.default:  # an activation that is given by its name
+            continue
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            said += [_said(part, write) for part in value]
+        else:
+            said.append(
+                f"{name}={_said(value, write)}" if parameter.kind is parameter.KEYWORD_ONLY else _said(value, write)
+            )
+    return f"{type(owner).__name__}({shorten(', '.join(said), LONGEST)})"
+
+
+def _said(value: object, write: Callable[[object], str]) -> str:
+    if isinstance(value, tuple | list):
+        return f"[{', '.join(_said(part, write) for part in value)}]"
+    return write(value)

@@ -21,6 +21,7 @@ from chainrule.errors import DataError
 from chainrule.estimators import construct, parameters
 from chainrule.estimators.arrays import Samples
 from chainrule.estimators.curves import Curves
+from chainrule.estimators.form import FittedForm
 from chainrule.estimators.heads import Head
 from chainrule.estimators.lbfgs import fit_lbfgs
 from chainrule.estimators.solvers import Solver, solver_of
@@ -36,7 +37,7 @@ from chainrule.train.state import Snapshot
 Array = NDArray[Any]
 
 
-class BaseMLP(TableInput, TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type: ignore[misc, call-arg]
+class BaseMLP(FittedForm, TableInput, TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type: ignore[misc, call-arg]
     """The base of both; a subclass says what targets are (`_encode`, `_decode`, `_default_score`, `_head`)."""
 
     # auto_wrap_output_keys=None: `transform` itself names its columns, as they depend on the layer.

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule.display import Displayed
 from chainrule.engines.reference import ReferenceEngine
 from chainrule.glass.diagnosis import diagnose
 from chainrule.glass.slopes import Slopes
@@ -64,7 +65,7 @@ class Fault:
 
 
 @dataclass(frozen=True)
-class CheckReport:
+class CheckReport(Displayed):
     """The outcome: true if every gradient agrees."""
 
     gradients: tuple[GradientCheck, ...]
@@ -79,6 +80,18 @@ class CheckReport:
     def __bool__(self) -> bool:
         return not self.faults and all(g.ok for g in self.gradients)
 
+    @property
+    def verdict(self) -> str:
+        """The outcome in a line."""
+        wrong = sum(not g.ok for g in self.gradients)
+        if self:
+            return "every gradient agrees with finite differences"
+        return f"{wrong} of {len(self.gradients)} gradients are wrong"
+
+    def __repr__(self) -> str:
+        largest = max((g.error for g in self.gradients), default=0.0)
+        return f"CheckReport({self.verdict}, largest relative error {largest:.1e})"
+
     def __str__(self) -> str:
         width = max((len(g.name) for g in self.gradients), default=4)
         shapes = [shape_text(g.shape) for g in self.gradients]
@@ -87,11 +100,7 @@ class CheckReport:
             f"    {g.name:<{width}}   {s:<{wide}}   {g.kind:<11}   error {g.error:.1e}   {'ok' if g.ok else 'WRONG'}"
             for g, s in zip(self.gradients, shapes, strict=True)
         ]
-        wrong = sum(not g.ok for g in self.gradients)
-        said = (
-            "every gradient agrees with finite differences" if self else f"{wrong} of {len(lines)} gradients are wrong"
-        )
-        return "\n".join([said, *lines, *(str(f) for f in self.faults)])
+        return "\n".join([self.verdict, *lines, *(str(f) for f in self.faults)])
 
 
 def check(program: Program, given: Mapping[str, Any], *, sound: Program | None = None, seed: int = 0) -> CheckReport:

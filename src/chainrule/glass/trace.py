@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule.display import Displayed
 from chainrule.engines.reference import ReferenceEngine
 from chainrule.errors import unknown_name
 from chainrule.notation import EquationView
@@ -78,12 +79,15 @@ class TraceRecord:
             "zeros": self.zeros, "norm": self.norm,
         }  # fmt: skip
 
+    def __repr__(self) -> str:
+        return f"TraceRecord({self.name!r}, {shape_text(self.shape)}, {self.array.dtype})"
+
     def __str__(self) -> str:
         origin = "given" if self.equation is None else str(self.equation)
         return f"{origin}\n{np.array2string(self.array, precision=5, threshold=60)}"
 
 
-class Trace(Mapping[str, Array]):
+class Trace(Displayed, Mapping[str, Array]):
     """The arrays of one step by symbol name; `trace.symbol(name)` has the summary and the equation.
 
     A parameter, slot or statistic has its value before the step; after it: `trace.updated[name]`.
@@ -125,9 +129,15 @@ class Trace(Mapping[str, Array]):
             f"max {number(record.max)}   zeros {record.zeros:.0%}   norm {number(record.norm)}"
         )
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
+        cost = self.program.objective
+        said = f", cost {number(float(self[cost.name]))}" if cost is not None and cost.name in self else ""
+        return f"Trace({len(self)} symbols{said})"
+
+    def rows(self) -> list[tuple[str, list[str]]]:
+        """(section, cells) of each symbol, the header first: name, shape, mean, ..., equation."""
         hidden = written_in_place(self.program)
-        rows: list[tuple[str, list[str]]] = []
+        rows = [("", ["", "shape", "mean", "std", "min", "max", "zeros", "norm", "equation"])]
         for name, record in self._records.items():
             if name not in hidden and record.array.size:
                 formula = "" if record.equation is None else f"= {right_side(record.equation, hidden)}"
@@ -135,8 +145,11 @@ class Trace(Mapping[str, Array]):
         steps = {e.target.name: f":= {right_side(e, hidden)}" for e in self.program.update}
         for name, array in self.updated.items():
             rows.append(("update", [*_cells(TraceRecord(name, array, "update", None)), steps[name]]))
-        header = ["", "shape", "mean", "std", "min", "max", "zeros", "norm", "equation"]
-        widths = [max(len(cells[k]) for _, cells in [("", header), *rows]) for k in range(len(header))]
+        return rows
+
+    def __str__(self) -> str:
+        (_, header), *rows = table = self.rows()
+        widths = [max(len(cells[k]) for _, cells in table) for k in range(len(header))]
         lines = [_aligned(header, widths)]
         section = ""
         for its, cells in rows:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
+from chainrule.display import Displayed
 from chainrule.program.op import Elementwise, Op, Reduce
 from chainrule.program.scalar import Expression
 from chainrule.program.symbol import STORED, Shape, Symbol
@@ -46,12 +47,15 @@ class Equation:
     layer: int | None = field(default=None, compare=False)
     """The place, from 0, of the layer that it belongs to; None where it belongs to none (the cost)."""
 
+    def __repr__(self) -> str:
+        return f"Equation({_cut(equation_text(self))})"
+
     def __str__(self) -> str:
         return equation_text(self)
 
 
 @dataclass(frozen=True)
-class Program:
+class Program(Displayed):
     """The equations of one network: its prediction, its cost J, the gradient of J by everything wanted, the update."""
 
     given: tuple[Symbol, ...]
@@ -176,8 +180,16 @@ class Program:
         def exercise(self, gradient: str, hidden: Sequence[int] | None = None, notation: str = "row") -> Exercise:
             """Those steps with the right sides of some hidden: see `chainrule.readers.exercise`."""
 
+    def __repr__(self) -> str:
+        parts = ", ".join(f"{name} {len(equations)}" for name, equations in self.sections() if equations)
+        return f"Program({parts or 'no'} equations; print it for the derivation)"
+
     def __str__(self) -> str:
         return program_text(self)
+
+
+def _cut(text: str, longest: int = 150) -> str:
+    return text if len(text) <= longest else f"{text[:longest]} ..."
 
 
 def elementwise(

@@ -79,10 +79,12 @@ def check_theme(name: str) -> Theme:
 def new_figure(width: float, height: float, theme: Theme) -> Figure:
     """An empty figure, in inches.  Raises MissingDependencyError without matplotlib."""
     try:
-        from matplotlib.figure import Figure
+        import matplotlib.figure  # noqa: F401 - asked each time: the one below is loaded once
+
+        from chainrule.report.shown_figure import ShownFigure
     except ImportError:
         raise MissingDependencyError("Pictures need matplotlib: pip install chainrule[report]") from None
-    return Figure(figsize=(width, height), facecolor=theme.paper, layout="constrained", dpi=100)
+    return ShownFigure(figsize=(width, height), facecolor=theme.paper, layout="constrained", dpi=100)
 
 
 def tidy(axes: Axes, theme: Theme, title: str = "", x: str = "", y: str = "", *, grid: Grid = "y") -> None:

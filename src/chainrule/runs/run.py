@@ -14,6 +14,7 @@ from chainrule import frames
 from chainrule.data.readers import NewData, read_new
 from chainrule.data.targets import TargetEncoder
 from chainrule.describe.losses import Losses
+from chainrule.display import Displayed
 from chainrule.errors import DataError, DataWarning, expected
 from chainrule.network import Network
 from chainrule.runs import metrics
@@ -25,7 +26,7 @@ from chainrule.train.history import History
 Array = NDArray[Any]
 
 
-class Run:
+class Run(Displayed):
     """What `chainrule train` left in a folder, ready to predict.
 
         run = cr.load_run("runs/adult")

@@ -18,6 +18,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from chainrule.errors import DataError, DataWarning
+from chainrule.estimators.form import FittedForm
 from chainrule.network import Network
 from chainrule.runs.folder import MOST_MEMBERS
 from chainrule.runs.metrics import Evaluation
@@ -34,7 +35,7 @@ MOST_HELD = 2000
 """Rows that importances are told by."""
 
 
-class BaseTabular(BaseEstimator):  # type: ignore[misc]
+class BaseTabular(FittedForm, BaseEstimator):  # type: ignore[misc]
     """The base of both; a subclass says what targets are (`_encode`, `_aim`, `_loss`)."""
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {

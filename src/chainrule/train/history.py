@@ -13,6 +13,7 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule.display import Displayed
 from chainrule.errors import DataError, unknown_name
 from chainrule.files import replace_text
 
@@ -49,7 +50,7 @@ FORMAT = 1
 """Of history.json."""
 
 
-class History(Sequence[EpochRecord]):
+class History(Displayed, Sequence[EpochRecord]):
     """The records of a fit, in order; `history[-1]` is the last epoch.
 
     stopped: why the fit ended before its last epoch, or None.

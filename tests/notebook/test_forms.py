@@ -1,0 +1,84 @@
+"""What a notebook shows of each thing: well-formed, escaped, short where it is plain."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+import chainrule as cr
+from chainrule.errors import MissingDependencyError
+from chainrule.notation import notation_names
+
+HOSTILE = "<b>&'\"$x$</b>"
+
+
+@pytest.fixture(scope="module")
+def things() -> dict[str, Any]:
+    """One of each, of a small network that was trained by the reference engine."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(40, 4)), np.arange(40) % 3
+    net = cr.Network(4, [cr.Dense(5, "relu"), cr.Dense(3, "softmax")], "cross_entropy", engine="reference")
+    net.fit(X, y, epochs=3, validation_data=(X, y), verbose=False)
+    estimator = cr.MLPClassifier((5,), engine="reference", n_iter_no_change=1, tol=10.0).fit(X, y)
+    return {
+        "program": net.program, "network": net, "history": net.history, "trace": net.trace(X, y),
+        "check": net.check(X[:5], y[:5]), "spec": net.spec, "layer": cr.Dense(3, "relu"), "estimator": estimator,
+    }  # fmt: skip
+
+
+def form(thing: Any) -> str:
+    html = thing._repr_html_()
+    assert html is not None
+    return str(html)
+
+
+@pytest.mark.parametrize("name", ["program", "network", "history", "trace", "check"])
+def test_a_form_is_well_formed_and_has_no_script(things: dict[str, Any], name: str) -> None:
+    html = form(things[name])
+    assert ("<script" not in html and "http://www.w3.org" in html.replace("https", "http")) or name != "program"
+    body = re.sub(r"<style>.*?</style>", "", html, flags=re.S).replace(" checked>", ">")
+    ElementTree.fromstring(re.sub(r"(<input [^>]*)>", r"\1/>", body))
+
+
+def test_plain_forms_are_short(things: dict[str, Any]) -> None:
+    for name, thing in things.items():
+        assert len(repr(thing)) < 200 and repr(thing).count("\n") < 2, name
+    assert repr(cr.Dense(3)) == "Dense(3)" and repr(cr.Dense(3, "relu", bias=False)) == "Dense(3, 'relu', bias=False)"
+    assert repr(things["spec"]) == "NetworkSpec(4-5-3, loss='cross_entropy')"
+    assert str(things["program"]).count("\n") > 10
+
+
+def test_a_program_has_every_notation(things: dict[str, Any]) -> None:
+    html = form(things["program"])
+    assert all(f'value="{name}"' in html and f'class="panel of-{name}"' in html for name in notation_names())
+    assert html.count("<math") > 50
+
+
+def test_names_from_outside_are_text() -> None:
+    net = cr.Network(2, [cr.Keep("a"), cr.Dense(1, cr.Activation("z * 2", name=HOSTILE))], "squared_error")
+    assert HOSTILE not in form(net) and "&lt;b&gt;" in form(net)
+
+
+def test_a_fitted_estimator_is_shown_below_scikit_learns_form(things: dict[str, Any]) -> None:
+    html = things["estimator"]._repr_mimebundle_()["text/html"]
+    assert "sk-estimator" in html and "MLPClassifier has fitted Network(4-5-3" in html
+    assert "chainrule tex2jax_ignore" not in cr.MLPClassifier()._repr_mimebundle_()["text/html"]
+
+
+def test_a_wrong_gradient_is_shown_as_wrong(things: dict[str, Any]) -> None:
+    from chainrule.glass.check import CheckReport, GradientCheck
+
+    html = form(CheckReport((GradientCheck("dW1", "W1", (2, 2), "full", 0.5, False),), (), (), 1.0))
+    assert "1 of 1 gradients are wrong" in html and ">wrong<" in html
+
+
+def test_a_figure_shows_itself(things: dict[str, Any]) -> None:
+    try:
+        figure = cr.plot.learning_curves(things["history"])
+    except MissingDependencyError:
+        pytest.skip("no matplotlib")
+    assert figure._repr_png_()[:4] == b"\x89PNG"  # type: ignore[attr-defined]
