@@ -250,3 +250,14 @@ def test_a_forward_program_alone_prints() -> None:
     forward = cr.Program(program.given, program.forward, program.prediction)
     for notation in notation_names():
         assert "Z" in forward.show(notation).upper()
+
+
+@pytest.mark.parametrize("notation", MATHEMATICAL)
+def test_values_beside_each_other_are_written_apart(notation: str) -> None:
+    """Of several inputs each keeps its name, and what an embedding gives is not called as a layer's activation is."""
+    columns = [cr.Take("numbers"), cr.Dense(3, "relu")], [cr.Take("kinds"), cr.Embedding(dimension=3)]
+    net = cr.Network({"numbers": 2, "kinds": [4, 3]}, [cr.Branches(*columns), cr.Dense(1)], "squared_error")
+    forward = [view.unicode for view in views(net.program, notation) if view.section == "forward"]
+    signs = [text.split(" = ")[0] for text in forward]
+    assert len(set(signs)) == len(signs)
+    assert any("numbers" in text for text in forward) and any("kinds" in text for text in forward)

@@ -27,7 +27,18 @@ class Names:
     def __init__(self, program: Program, notation: Notation) -> None:
         self.notation = notation
         self.symbols = program.symbols
-        self.inputs = next((s for s in program.given if s.role == "input"), None)
+        self.inputs = next((s for s in program.given if s.role == "input" and not s.mark), None)
+        """The only input, which is A⁽⁰⁾; several have names."""
+        taken = {s.layer for s in program.symbols.values() if s.letter == "A" and not s.of and not s.mark}
+        self.embedded: dict[Symbol, Label] = {}
+        """What embeddings give is an A as well: of its own number, or 1b where A⁽¹⁾ is another value."""
+        for symbol in program.symbols.values():
+            label = symbol.layer
+            if symbol.letter == "X" and label is not None and not symbol.of:
+                while label in taken:
+                    label = Label(label.number, label.repeat + 1)
+                taken.add(label)
+                self.embedded[symbol] = label
         self.tables = frozenset(e.operands[0] for e in program.equations if isinstance(e.op, Gather))
         """What tokens are looked up in."""
         """Y as the loss reads it: given, one-hot, or smoothed."""
@@ -116,8 +127,8 @@ class Names:
     def _plain(self, symbol: Symbol, letters: tuple[str, ...]) -> Look:
         if symbol == self.inputs and not symbol.integers:
             symbol = Symbol("A", symbol.shape, layer=Label(0))
-        elif symbol.letter == "X" and symbol.layer is not None:
-            symbol = replace(symbol, letter="A")
+        elif symbol in self.embedded:
+            symbol = replace(symbol, letter="A", layer=self.embedded[symbol])
         label, look = self._label(symbol), self._base(symbol)
         sub: Look | None = _indices(letters)
         sup: Look | None = None
