@@ -188,10 +188,18 @@ _LAZY = {
 def __getattr__(name: str) -> Any:
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = import_module(_LAZY[name])
+    try:
+        module = import_module(_LAZY[name])
+    except ModuleNotFoundError as error:
+        lacking = (error.name or "").split(".")[0]
+        if lacking == "chainrule":
+            raise
+        package = {"sklearn": "scikit-learn"}.get(lacking, lacking)
+        raise MissingDependencyError(f"chainrule.{name} needs {package}: pip install {package}") from None
     value = globals()[name] = getattr(module, name, module)
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    """The public names, and what every module has."""
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
     from chainrule.fitting import Ended
     from chainrule.model_file import Saved
+    from chainrule.report.html import InlineReport
 
 Array = NDArray[Any]
 _SEEDS = 10**1000
@@ -424,7 +425,13 @@ class Network(Displayed, GlassBox):
 
     if TYPE_CHECKING:  # Reports read networks and lie above them: the package's top binds the two (readers.py).
 
-        def report(self, path: str | os.PathLike[str], X: checks.Inputs, y: ArrayLike, **options: Any) -> Path:
+        def report(
+            self,
+            path: str | os.PathLike[str] | None = None,
+            X: checks.Inputs | None = None,
+            y: ArrayLike | None = None,
+            **options: Any,
+        ) -> Path | InlineReport:
             """Writes an HTML page on this network and these data: see `chainrule.report.html.report`."""
 
     # --- keeping it ----------------------------------------------------------------------------------------------

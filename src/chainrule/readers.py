@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from numpy.typing import ArrayLike
 
+from chainrule.checks import Inputs
 from chainrule.display import Displayed
+from chainrule.errors import DataError
 from chainrule.network import Network
 from chainrule.program.equation import Program
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
     from chainrule.glass.stepwise import Exercise
     from chainrule.notation.steps import Worked
+    from chainrule.report.html import InlineReport
 
 
 def show(
@@ -69,14 +72,26 @@ def from_json(said: str | bytes | Mapping[str, Any]) -> Program:
     return program_from_json(said)
 
 
-def report(network: Network, path: str | os.PathLike[str], X: ArrayLike, y: ArrayLike, **options: Any) -> Path:
+def report(
+    network: Network,
+    path: str | os.PathLike[str] | None = None,
+    X: Inputs | None = None,
+    y: ArrayLike | None = None,
+    **options: Any,
+) -> Path | InlineReport:
     """Writes an HTML page on this network and these data: derivation, numbers, check, curves and pictures.
+
+    Without a path, `net.report(X=X, y=y)`, a notebook shows it in its cell.
 
     options: monitor, history, optimizer, notation, names, shape, title; see `chainrule.report.html.report`.
     Raises DataError for a path that cannot be written or data that do not fit; MissingDependencyError.
     """
     from chainrule.report import html  # loaded when it is asked for
 
+    if X is None or y is None:
+        raise DataError("A report needs data: net.report('report.html', X, y), or net.report(X=X, y=y) in a notebook.")
+    if path is None:
+        return html.InlineReport(html.page(network, X, y, **options))
     return html.report(network, path, X, y, **options)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from typing import Any
 from xml.etree import ElementTree
 
@@ -82,3 +84,38 @@ def test_a_figure_shows_itself(things: dict[str, Any]) -> None:
     except MissingDependencyError:
         pytest.skip("no matplotlib")
     assert figure._repr_png_()[:4] == b"\x89PNG"  # type: ignore[attr-defined]
+
+
+def test_a_report_is_shown_inline(things: dict[str, Any]) -> None:
+    pytest.importorskip("jinja2")
+    X = np.random.default_rng(0).normal(size=(8, 4))
+    html = form(things["network"].report(X=X, y=np.arange(8) % 3))
+    assert html.startswith('<iframe srcdoc="&lt;!doctype html') and "<script" not in html
+    with pytest.raises(cr.DataError, match=r"net\.report\(X=X, y=y\)"):
+        things["network"].report()
+
+
+WITHOUT = """
+import sys
+for package in ("llvmlite", "sklearn", "scipy"):
+    sys.modules[package] = None
+import numpy as np, chainrule as cr
+X, y = np.random.default_rng(0).normal(size=(30, 4)), np.arange(30) % 3
+net = cr.Network(4, [cr.Dense(5, "gelu"), cr.Dense(3, "softmax")], "cross_entropy")
+net.fit(X, y, epochs=2, verbose=False)
+assert net.check(X, y) and net.show("column") and str(net.program) and net.trace(X, y)
+compiled = cr.Network(4, [cr.Dense(1)], "squared_error", engine="compiled")
+for work in (lambda: cr.MLPClassifier, lambda: compiled.predict(X)):
+    try:
+        work()
+    except cr.MissingDependencyError as error:
+        print(error)
+assert [name for name in dir(cr) if name not in cr.__all__ and not name.startswith("__")] == []
+"""
+
+
+def test_without_llvmlite_and_scikit_learn_the_reference_engine_trains() -> None:
+    done = subprocess.run([sys.executable, "-c", WITHOUT], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    first, second = done.stdout.splitlines()
+    assert "pip install" in first and "pip install llvmlite" in second

@@ -219,8 +219,9 @@ def _report(
     names = data.target_names
     about = {"data": data.name, "trained on": f"{len(prepared.X):,} samples", "epochs": options.epochs,
              "batch size": options.batch_size, "engine": options.engine}  # fmt: skip
-    return network.report(
-        folder / REPORT,
+    page = folder / REPORT
+    network.report(
+        page,
         prepared.X_test,
         prepared.targets_test,
         monitor=monitor,
@@ -229,6 +230,7 @@ def _report(
         title=f"{data.name}: {'-'.join(str(n) for n in network.spec.widths)}",
         settings=about,
     )
+    return page
 
 
 def _plain(options: TrainOptions) -> dict[str, Any]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
 
 from chainrule.engines.base import Engine
 from chainrule.engines.cost import seconds
-from chainrule.engines.table import AUTO, ENGINES
+from chainrule.engines.table import AUTO, ENGINES, can_compile
 from chainrule.program.equation import Program
 
 COMPILING = 0.3
@@ -28,6 +29,7 @@ class Engines:
         self.dtype = dtype
         self.fitted: str | None = None
         self._by_name: dict[str, Engine] = {}
+        self._told = False
 
     def for_fit(self, program: Program, samples: int, epochs: int, batch_size: int) -> Engine:
         """The engine for a fit; also for the calls after it."""
@@ -40,15 +42,26 @@ class Engines:
         name = self.name
         if name == AUTO:
             steps = epochs * -(-samples // batch_size)
-            name = "compiled" if steps * seconds(program, min(batch_size, samples)) > COMPILING else "reference"
+            name = self._worth(steps * seconds(program, min(batch_size, samples)))
         self.fitted = name
 
     def for_call(self, program: Program, samples: int) -> Engine:
         """The engine for a single call."""
         name = self.name
         if name == AUTO:
-            name = self.fitted or ("compiled" if seconds(program, samples) > COMPILING else "reference")
+            name = self.fitted or self._worth(seconds(program, samples))
         return self.named(name)
+
+    def _worth(self, seconds: float) -> str:
+        """The engine for work that takes the reference engine so long; that one, where nothing can be compiled."""
+        if seconds <= COMPILING or "compiled" in self._by_name:
+            return "reference" if seconds <= COMPILING else "compiled"
+        if can_compile():
+            return "compiled"
+        if not self._told:
+            self._told = True
+            warnings.warn("llvmlite is not installed: the slower reference engine runs.", stacklevel=4)
+        return "reference"
 
     def named(self, name: str) -> Engine:
         """The engine of that name, the same one every time."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -30,15 +31,24 @@ def _softplus(x: Array) -> Array:
 
 
 def _erf(x: Array) -> Array:
-    from scipy.special import erf  # only own formulas and gelu need it; SciPy is slow to import
-
+    try:
+        from scipy.special import erf  # only own formulas and gelu need it; SciPy is slow to import
+    except ImportError:
+        return _one_by_one(math.erf, x)
     return np.asarray(erf(x))
 
 
 def _erfc(x: Array) -> Array:
-    from scipy.special import erfc
-
+    try:
+        from scipy.special import erfc
+    except ImportError:
+        return _one_by_one(math.erfc, x)
     return np.asarray(erfc(x))
+
+
+def _one_by_one(function: Callable[[float], float], x: Array) -> Array:
+    """Where SciPy is not installed: Python's own function, slowly."""
+    return np.asarray(np.frompyfunc(function, 1, 1)(x)).astype(np.asarray(x).dtype)
 
 
 def _number(compare: np.ufunc) -> Callable[..., Array]:

@@ -8,12 +8,24 @@ from typing import Any
 import numpy as np
 
 from chainrule.engines.base import Engine
+from chainrule.errors import MissingDependencyError
 
 EngineFactory = Callable[[np.dtype[Any]], Engine]
 """Makes an engine that computes in a dtype, float32 or float64."""
 
 
+def can_compile() -> bool:
+    """Whether what the compiled engine needs is installed."""
+    from importlib.util import find_spec
+
+    return find_spec("llvmlite") is not None
+
+
 def _compiled(dtype: np.dtype[Any]) -> Engine:
+    if not can_compile():
+        raise MissingDependencyError(
+            'The compiled engine needs llvmlite: pip install llvmlite. Without it there is engine="reference".'
+        )
     from chainrule.engines.compiled.engine import CompiledEngine  # llvmlite takes its time to load
 
     return CompiledEngine(dtype)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
 from chainrule.describe.layers import Dropout
+from chainrule.display import in_notebook
 from chainrule.estimators import parameters
 from chainrule.estimators.curves import Curves
 from chainrule.estimators.solvers import Solver
@@ -286,8 +287,8 @@ def fit_stochastic(
         net.history = History()
     net.history.stopped = None
     solver.samples = samples
-    lines = s.verbose and (s.incremental or not sys.stdout.isatty())
-    bar = [Progress(True, stream=sys.stdout)] if s.verbose and not lines else []
+    lines = s.verbose and (s.incremental or not (sys.stdout.isatty() or in_notebook()))
+    bar = [Progress(True, stream=None if in_notebook() else sys.stdout)] if s.verbose and not lines else []
     if s.restore_best and curves.best is None:
         curves.best = Snapshot(net)
     judge = JudgedByScikitLearn(

@@ -10,6 +10,7 @@ import os
 import tempfile
 from collections.abc import Callable, Mapping
 from functools import partial
+from html import escape
 from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
@@ -49,9 +50,18 @@ PER_INCH = 86
 """Pixels of the page for an inch of a figure: sharp on fine screens, and two figures side by side."""
 
 
-def report(
+def report(net: Network, path: str | os.PathLike[str], X: checks.Inputs, y: Any, **options: Any) -> Path:
+    """Writes the report on a network and these data, and returns its path; options: of `page`.
+
+    Raises DataError for a path that cannot be written, before any work, and what `page` does.
+    """
+    check_report(path)
+    replace_text(path, page(net, X, y, **options))
+    return Path(path)
+
+
+def page(
     net: Network,
-    path: str | os.PathLike[str],
     X: checks.Inputs,
     y: Any,
     *,
@@ -63,8 +73,8 @@ def report(
     shape: tuple[int, int] | None = None,
     title: str | None = None,
     settings: Mapping[str, object] | None = None,
-) -> Path:
-    """Writes the report on a network and these data, and returns its path.
+) -> str:
+    """The report on a network and these data, as one HTML page.
 
     X (m, inputs), y: all are scored and drawn; the first 32 make the step whose numbers are shown.  Several inputs or
     outputs are given by name, as to `fit`.  monitor, history: what a fit left behind (history: by default of the last
@@ -72,11 +82,10 @@ def report(
     dict of those of each.  shape: (height, width) of an input that is an image; by default square.  settings: more
     lines for the table of settings.
 
-    The same input makes the same bytes.  Raises DataError for a path that cannot be written (before any work) or data
-    that do not fit, SpecError, MissingDependencyError without matplotlib or jinja2.
+    The same input makes the same bytes.  Raises DataError for data that do not fit, SpecError,
+    MissingDependencyError without matplotlib or jinja2.
     """
-    path = Path(path)
-    check_report(path)
+    check_packages()
     check_notation(notation)
     checked = checks.inputs(net.spec, X, net.dtype, net.feature_names)
     samples = sample_count(checked)
@@ -106,8 +115,21 @@ def report(
         "sections": HEADINGS,
         "data": data,
     }
-    replace_text(path, render(told))
-    return path
+    return render(told)
+
+
+class InlineReport:
+    """A report that a notebook shows in its cell, in a frame of its own.  page: its HTML."""
+
+    def __init__(self, page: str) -> None:
+        self.page = page
+
+    def __repr__(self) -> str:
+        return f"InlineReport({len(self.page):,} characters; a notebook shows it)"
+
+    def _repr_html_(self) -> str:
+        look = "width: 100%; height: 720px; border: 1px solid #8886; border-radius: 6px"
+        return f'<iframe srcdoc="{escape(self.page)}" style="{look}" title="chainrule report"></iframe>'
 
 
 def check_packages() -> None:

@@ -1,4 +1,4 @@
-"""The progress of a fit on the terminal."""
+"""The progress of a fit on the terminal, or in a notebook."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Literal, TextIO
 
+from chainrule.display import in_notebook
 from chainrule.errors import SpecError, expected
 from chainrule.train.callbacks import Callback
 from chainrule.train.history import EpochRecord, describe_record
@@ -13,6 +14,8 @@ from chainrule.train.state import FitState
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
+
+    from chainrule.train.live import LiveBar
 
 _ROOM_FOR_BAR = 100
 
@@ -22,8 +25,8 @@ Verbose = bool | Literal["auto"]
 class Progress(Callback):
     """Shows epoch, cost, metric, validation, samples a second and the time left; to standard error.
 
-    verbose: "auto" shows a bar on a terminal and nothing elsewhere; True also elsewhere (there, a line an epoch);
-    False never.  stream: where to, instead of standard error.
+    verbose: "auto" shows a bar on a terminal and in a notebook, and nothing elsewhere; True also elsewhere (there, a
+    line an epoch); False never.  stream: where to, instead of standard error.
     Raises SpecError for another `verbose`.
     """
 
@@ -36,10 +39,17 @@ class Progress(Callback):
         self.stream = stream
         self._bar: RichProgress | None = None
         self._lines: TextIO | None = None
+        self._live: LiveBar | None = None
         self._began = 0.0
 
     def on_fit_begin(self, fit: FitState) -> None:
         self._stop()
+        if self.verbose and self.stream is None and in_notebook():
+            from chainrule.train.live import LiveBar  # loaded when it is shown
+
+            self._began = time.perf_counter()
+            self._live = LiveBar(fit.epochs)
+            return
         stream = self.stream or sys.stderr
         terminal = stream is not None and stream.isatty()
         if stream is None or self.verbose is False or (self.verbose == "auto" and not terminal):
@@ -69,9 +79,11 @@ class Progress(Callback):
         self._bar.start()
 
     def on_epoch_end(self, fit: FitState, record: EpochRecord) -> None:
-        if self._bar is None and self._lines is None:
+        if self._bar is None and self._lines is None and self._live is None:
             return
         text = self._describe(fit, record)
+        if self._live is not None:
+            self._live.update(record.epoch, text)
         try:
             if self._bar is not None:
                 short = (
@@ -97,6 +109,9 @@ class Progress(Callback):
         return "  ".join(parts)
 
     def _stop(self) -> None:
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
         bar, self._bar, self._lines = self._bar, None, None
         if bar is not None:
             try:
