@@ -139,6 +139,26 @@ def test_targets_of_every_kind() -> None:
     assert (counts.predict(X) >= 0).all()
 
 
+def test_predictions_rise_where_they_must(tmp_path: Path) -> None:
+    """Also against the data: pay falls in age here."""
+    frame = people(60)
+    X = frame[["age", "job", "since"]].assign(pay=-frame["pay"])
+    for cst in ({"age": 1}, [1, 0, 0]):
+        model = cr.TabularRegressor(ensemble=1, monotonic_cst=cst, **QUICK).fit(X[["age", "job", "since"]], X["pay"])
+    model.save(tmp_path / "run")
+    grid = X.iloc[[3] * 50].assign(age=np.linspace(0, 120, 50))
+    for one in (model, cr.load_run(tmp_path / "run")):
+        assert (np.diff(one.predict(grid)) >= 0).all()
+    for wrong, words in (
+        ({"job": 1}, "not of numbers"),
+        ({"aeg": 1}, "age"),
+        ({"age": 2}, "-1, 0 or 1"),
+        ([1], "3 col"),
+    ):
+        with pytest.raises(cr.DataError, match=words):
+            cr.TabularRegressor(monotonic_cst=wrong, **QUICK).fit(X[["age", "job", "since"]], X["pay"])
+
+
 def test_nothing_to_learn_from_is_the_mean() -> None:
     X, y = pd.DataFrame({"a": [1] * 6, "b": [None] * 6}), [1.0, 2, 3, 4, 5, 6]
     model = cr.TabularRegressor(**QUICK).fit(X, y)

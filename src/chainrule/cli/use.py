@@ -33,7 +33,7 @@ def evaluate(folder: Path, data: str, engine: str, as_json: bool) -> None:
 
 def info(folder: Path, as_json: bool) -> None:
     """Prints what is known of the run.  Raises DataError."""
-    run = load_run(folder, engine="reference")
+    run = load_run(folder)
     if not isinstance(run, Run):
         _table_info(run, as_json)
         return

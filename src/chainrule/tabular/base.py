@@ -17,7 +17,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from chainrule.errors import DataError, DataWarning
+from chainrule.errors import DataError, DataWarning, expected, unknown_name
 from chainrule.estimators.form import FittedForm
 from chainrule.network import Network
 from chainrule.runs.folder import MOST_MEMBERS
@@ -42,6 +42,7 @@ class BaseTabular(FittedForm, BaseEstimator):  # type: ignore[misc]
         "preset": [StrOptions({"fast", "default", "best"})],
         "ensemble": [Interval(Integral, 1, MOST_MEMBERS, closed="both"), None],
         "categorical_features": ["array-like", str, None],
+        "monotonic_cst": ["array-like", dict, None],
         "time_limit": [Interval(Real, 0, None, closed="neither"), None],
         "random_state": ["random_state"],
         "n_jobs": [Integral, None],
@@ -54,6 +55,7 @@ class BaseTabular(FittedForm, BaseEstimator):  # type: ignore[misc]
     n_features_in_: int
     target_: str | None
     engine: str
+    monotonic_cst: Any
     preset: Any
     _seen: tuple[TableInputs, Array]
     _constant: Array
@@ -112,6 +114,7 @@ class BaseTabular(FittedForm, BaseEstimator):  # type: ignore[misc]
                     shape=preparation.shape,
                     weights=weights,
                     class_weight=class_weight,
+                    rising=self._rising(preparation),
                     seed=seed,
                     time_limit=self.time_limit,
                     engine=self._engine(),
@@ -124,6 +127,29 @@ class BaseTabular(FittedForm, BaseEstimator):  # type: ignore[misc]
             self._seed = seed
             self.target_ = name if isinstance(name, str) else None
             self._importances: Array | None = None
+
+    def _rising(self, preparation: Preparation) -> dict[str, int] | None:
+        """monotonic_cst by the names of columns.  Raises DataError with all faults."""
+        given = self.monotonic_cst
+        if given is None:
+            return None
+        names, numbers = preparation.names, preparation.shape.numbers
+        faults = []
+        if not isinstance(given, dict):
+            values = np.asarray(given).tolist()
+            if len(values) != len(names):
+                raise DataError(expected("monotonic_cst", f"a sign for each of {len(names)} columns", len(values)))
+            given = dict(zip(names, values, strict=True))
+        for name, sign in given.items():
+            if name not in names:
+                faults.append(f"monotonic_cst: {unknown_name('column', str(name), names)}")
+            elif sign not in (-1, 0, 1):
+                faults.append(expected(f"monotonic_cst of {name!r}", "-1, 0 or 1", sign))
+            elif sign and name not in numbers and name not in dict(preparation.left_out):
+                faults.append(f"monotonic_cst: the column {name!r} is not of numbers, which alone rise and fall.")
+        if faults:
+            raise DataError(" ".join(faults))
+        return {name: int(sign) for name, sign in given.items() if sign and name in numbers} or None
 
     def _engine(self) -> str:
         """Machine code where it can be had: what it predicts of a row does not depend on the rows beside it."""

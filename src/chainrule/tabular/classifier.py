@@ -37,6 +37,8 @@ class TabularClassifier(ClassifierMixin, BaseTabular):  # type: ignore[misc]
     preset: "fast" (a second or two), "default" or "best" (more and larger members).
     ensemble: members, None for the preset's.
     categorical_features: "from_dtype", or names, places or a mask of columns of numbers that are categories.
+    monotonic_cst: {"age": 1, "price": -1}, or a sign for each column: numbers that the probability of the second of two
+    classes only rises in (1) or falls in (-1), exactly.
     class_weight: factors by class, or "balanced".
     time_limit: seconds of training; there is always one member.
     random_state: the same one gives the same result.  n_jobs: threads at most.  engine: "auto", or an engine's name.
@@ -56,6 +58,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):  # type: ignore[misc]
         *,
         ensemble: int | None = None,
         categorical_features: Any = "from_dtype",
+        monotonic_cst: Any = None,
         class_weight: Any = None,
         time_limit: float | None = None,
         random_state: Any = None,
@@ -66,6 +69,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):  # type: ignore[misc]
         self.preset = preset
         self.ensemble = ensemble
         self.categorical_features = categorical_features
+        self.monotonic_cst = monotonic_cst
         self.class_weight = class_weight
         self.time_limit = time_limit
         self.random_state = random_state

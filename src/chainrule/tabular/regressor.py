@@ -33,6 +33,7 @@ class TabularRegressor(RegressorMixin, BaseTabular):  # type: ignore[misc]
     loss: "squared_error"; "absolute_error", "huber" or a Loss of (yhat, y), both standardised; "poisson" for counts,
     which are predicted by their expectation.
     quantiles: levels, such as (0.1, 0.5, 0.9), learned in one network instead of a loss; predicted (m, levels), rising.
+    monotonic_cst: numbers that predictions only rise in (1) or fall in (-1), by name or for each column.
     preset, ensemble, categorical_features, time_limit, random_state, n_jobs, engine: as of `TabularClassifier`.
 
     Attributes: n_features_in_, feature_names_in_, n_outputs_, feature_importances_, networks_, notes_, preparation_.
@@ -53,6 +54,7 @@ class TabularRegressor(RegressorMixin, BaseTabular):  # type: ignore[misc]
         quantiles: Any = None,
         ensemble: int | None = None,
         categorical_features: Any = "from_dtype",
+        monotonic_cst: Any = None,
         time_limit: float | None = None,
         random_state: Any = None,
         n_jobs: int | None = None,
@@ -64,6 +66,7 @@ class TabularRegressor(RegressorMixin, BaseTabular):  # type: ignore[misc]
         self.quantiles = quantiles
         self.ensemble = ensemble
         self.categorical_features = categorical_features
+        self.monotonic_cst = monotonic_cst
         self.time_limit = time_limit
         self.random_state = random_state
         self.n_jobs = n_jobs

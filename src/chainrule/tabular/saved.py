@@ -56,8 +56,8 @@ _FIELDS = Object(
     },
     others=True,
 )
-_PARAMETERS = ("preset", "ensemble", "categorical_features", "class_weight", "loss", "quantiles", "time_limit",
-               "random_state", "n_jobs", "engine", "verbose")  # fmt: skip
+_PARAMETERS = ("preset", "ensemble", "categorical_features", "monotonic_cst", "class_weight", "loss", "quantiles",
+               "time_limit", "random_state", "n_jobs", "engine", "verbose")  # fmt: skip
 
 
 def save(estimator: BaseTabular, folder: str | os.PathLike[str]) -> None:
@@ -101,11 +101,11 @@ def load(folder: str | os.PathLike[str], *, engine: str | None = None) -> Tabula
     said = strict_json.read(path, _FIELDS, "an estimator of tables", FORMAT)
     with reading(path):
         estimator = _parameters(said)
-        networks = [_network(place, k, digest, engine) for k, digest in enumerate(said["members"])]
+        if engine is not None:
+            estimator.engine = engine
+        networks = [_network(place, k, digest, estimator._engine()) for k, digest in enumerate(said["members"])]
         estimator.preparation_ = preparation_from_dict(said["preparation"])
         estimator.trained_ = _trained(said["trained"], networks)
-    if engine is not None:
-        estimator.engine = engine
     _fill(estimator, said)
     estimator._seen = _seen(member(place, SEEN), estimator)
     if isinstance(estimator, TabularClassifier | TabularRegressor):
@@ -142,8 +142,8 @@ def _plain(name: str, value: Any) -> Any:
         value = value.item()
     if isinstance(value, tuple):
         value = list(value)
-    if isinstance(value, dict):
-        return None if name == "class_weight" else value
+    if isinstance(value, dict) and name == "monotonic_cst":
+        return {str(key): int(sign) for key, sign in value.items()}
     plain = value is None or isinstance(value, str | bool | int | float)
     if plain or (isinstance(value, list) and all(isinstance(v, str | bool | int | float) for v in value)):
         return value
@@ -170,13 +170,13 @@ def _parameters(said: Mapping[str, Any]) -> BaseTabular:
     return estimator
 
 
-def _network(place: Path, number: int, digest: str, engine: str | None) -> Network:
+def _network(place: Path, number: int, digest: str, engine: str) -> Network:
     path = member(place, member_name(number))
     if not path.is_file():
         raise DataError(f"{path.name} is missing.")
     if model_file.digest(path) != digest:
         raise DataError(f"{path.name} is not the network that {TABLE} was written with.")
-    return Network.load(path, engine=engine or "auto")
+    return Network.load(path, engine=engine)
 
 
 def _trained(said: Any, networks: list[Network]) -> Trained | None:
