@@ -10,7 +10,7 @@ from sklearn.base import RegressorMixin, _fit_context
 from sklearn.utils import check_array
 from sklearn.utils._param_validation import StrOptions
 
-from chainrule.describe.losses import Loss
+from chainrule.describe.losses import LOSSES, Loss
 from chainrule.errors import DataError
 from chainrule.estimators.tables import target_cells
 from chainrule.runs import metrics
@@ -20,6 +20,7 @@ from chainrule.tabular.frame import Frame
 from chainrule.tabular.recipe import Aim
 
 Array = NDArray[Any]
+_LOSSES = tuple(name for name, usual in LOSSES.items() if usual.kind in ("values", "counts"))
 
 
 class TabularRegressor(RegressorMixin, BaseTabular):  # type: ignore[misc]
@@ -30,8 +31,8 @@ class TabularRegressor(RegressorMixin, BaseTabular):  # type: ignore[misc]
 
     Columns are taken as by `TabularClassifier`.  Targets may be on any scale, one or several.
 
-    loss: "squared_error"; "absolute_error", "huber" or a Loss of (yhat, y), both standardised; "poisson" for counts,
-    which are predicted by their expectation.
+    loss: "squared_error", or another of chainrule's by name, or a Loss of (yhat, y), both standardised; "poisson" is for
+    counts, which are predicted by their expectation.
     quantiles: levels, such as (0.1, 0.5, 0.9), learned in one network instead of a loss; predicted (m, levels), rising.
     monotonic_cst: numbers that predictions only rise in (1) or fall in (-1), by name or for each column.
     preset, ensemble, categorical_features, time_limit, random_state, n_jobs, engine: as of `TabularClassifier`.
@@ -42,7 +43,7 @@ class TabularRegressor(RegressorMixin, BaseTabular):  # type: ignore[misc]
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **BaseTabular._parameter_constraints,
-        "loss": [StrOptions({"squared_error", "absolute_error", "huber", "poisson"}), Loss],
+        "loss": [StrOptions(set(_LOSSES)), Loss],
         "quantiles": ["array-like", None],
     }
 
@@ -116,9 +117,10 @@ class TabularRegressor(RegressorMixin, BaseTabular):  # type: ignore[misc]
     def _aim(self) -> Aim:
         if self.quantiles is not None:
             return Aim("quantiles", self.n_outputs_, tuple(float(level) for level in self.quantiles))
-        if self.loss == "poisson":
+        given = LOSSES[self.loss] if isinstance(self.loss, str) else self.loss
+        if given.kind == "counts":
             return Aim("counts", self.n_outputs_)
-        return Aim("values", self.n_outputs_, loss="" if self.loss == "squared_error" else self.loss)
+        return Aim("values", self.n_outputs_, loss=self.loss)
 
     def _without_columns(self, targets: Array, weights: Array | None) -> Array:
         if self.quantiles is not None:
