@@ -31,7 +31,7 @@ class TabularRegressor(RegressorMixin, BaseTabular):  # type: ignore[misc]
 
     Columns are taken as by `TabularClassifier`.  Targets may be on any scale, one or several.
 
-    loss: "squared_error", or another of chainrule's by name, or a Loss of (yhat, y), both standardised; "poisson" is for
+    loss: "squared_error", another of chainrule's by name, or a Loss of (yhat, y), both standardised; "poisson" is for
     counts, which are predicted by their expectation.
     quantiles: levels, such as (0.1, 0.5, 0.9), learned in one network instead of a loss; predicted (m, levels), rising.
     monotonic_cst: numbers that predictions only rise in (1) or fall in (-1), by name or for each column.
