@@ -201,5 +201,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """The public names, and what every module has."""
-    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})
+    """The public names, and those that a module is expected to have."""
+    return sorted([*__all__, "__all__", "__doc__", "__file__", "__name__", "__path__", "__version__"])
