@@ -12,6 +12,7 @@ from chainrule.describe.activations import ACTIVATIONS
 from chainrule.describe.combine import KINDS
 from chainrule.describe.graph import every
 from chainrule.describe.losses import LOSSES
+from chainrule.engines.table import ENGINES
 from finite_differences import TOLERANCE, disagreement
 from problems import LAST, PROBLEMS, Problem, numbers, on_each_engine
 
@@ -30,16 +31,23 @@ def test_the_list_covers_every_layer_activation_and_loss() -> None:
 
 
 def _ways() -> list[Any]:
-    """Every problem in training, and as it predicts where that is another program: dropout, batch normalisation."""
+    """Every problem in training, and as it predicts where that is another program: dropout, batch normalisation.
+
+    On the reference engine all of them; compiled every second in every run, the others are long.
+    """
     ways = []
-    for problem in PROBLEMS:
+    for number, problem in enumerate(PROBLEMS):
         differs = any(layer.random or layer.over_batch for layer in every(problem.network("reference").spec.layers))
-        ways += [pytest.param(problem, True, id=f"{problem}-training")]
-        ways += [pytest.param(problem, False, id=f"{problem}-inference")] * differs
+        for training in (True, False) if differs else (True,):
+            for engine in ENGINES:
+                seldom = engine != "reference" and number % 2 == training
+                name = f"{problem}-{'training' if training else 'inference'}-{engine}"
+                marks = [pytest.mark.long] if seldom else []
+                ways.append(pytest.param(problem, training, engine, id=name, marks=marks))
     return ways
 
 
-@pytest.mark.parametrize(("problem", "training"), _ways())
+@pytest.mark.parametrize(("problem", "training", "engine"), _ways())
 def test_gradients_are_slopes_of_the_cost(problem: Problem, training: bool, engine: str) -> None:
     """Those of every engine; J is the reference engine's, as compiling takes longer than all else here."""
     net = problem.network("reference")

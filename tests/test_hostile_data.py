@@ -213,6 +213,7 @@ def _has_odd(value: Any) -> bool:
 
 @data_settings
 @given(y=st.lists(VALUES, min_size=6, max_size=6))
+@example(y=[False, False, False, False, 2**1500, np.float32(1.5)])
 @pytest.mark.parametrize("name", ["MLPClassifier", "MLPRegressor"])
 @pytest.mark.filterwarnings("ignore")
 def test_targets_of_estimators(name: str, y: list[Any]) -> None:

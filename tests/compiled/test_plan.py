@@ -245,8 +245,14 @@ PLACED = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("case", PLACED)
+@pytest.mark.parametrize(
+    ("case", "dtype"),
+    [
+        pytest.param(case, dtype, marks=[pytest.mark.long] if (number + turn) % 2 else [])
+        for number, case in enumerate(PLACED)
+        for turn, dtype in enumerate(("float32", "float64"))
+    ],
+)
 def test_whatever_is_placed_is_right(case: str, dtype: str) -> None:
     program = PLACED[case]
     rng = np.random.default_rng(3)

@@ -223,8 +223,15 @@ def test_set_output_polars() -> None:
     assert isinstance(hidden, polars.DataFrame) and hidden.shape == (150, 8)
 
 
-@pytest.mark.parametrize("form", ["csr", "csc"])
-@pytest.mark.parametrize("container", ["matrix", "array"])
+@pytest.mark.parametrize(
+    ("form", "container"),
+    [
+        ("csr", "matrix"),
+        ("csc", "array"),
+        pytest.param("csr", "array", marks=pytest.mark.long),
+        pytest.param("csc", "matrix", marks=pytest.mark.long),
+    ],
+)
 @BOTH
 def test_sparse_is_dense(name: str, form: str, container: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same bits; also where sparse samples are too many to be made dense at once."""

@@ -108,8 +108,14 @@ def test_every_solver(task: str, solver: str) -> None:
     pair("Classifier" if task in CLASSES else "Regressor", task, "reference", **SOLVERS[solver])
 
 
-@pytest.mark.parametrize("solver", ["adam", "sgd", "sgd, invscaling"])
-@pytest.mark.parametrize("task", [*CLASSES, *VALUES])
+@pytest.mark.parametrize(
+    ("task", "solver"),
+    [
+        pytest.param(task, solver, marks=[pytest.mark.long] if (number + turn) % 3 else [])
+        for number, task in enumerate([*CLASSES, *VALUES])
+        for turn, solver in enumerate(["adam", "sgd", "sgd, invscaling"])
+    ],
+)
 def test_every_solver_compiled(task: str, solver: str) -> None:
     pair("Classifier" if task in CLASSES else "Regressor", task, "compiled", **SOLVERS[solver])
 

@@ -100,9 +100,16 @@ def test_l1_makes_weights_small() -> None:
 # --- the loss --------------------------------------------------------------------------------------------------------
 
 
-@ENGINE
 @pytest.mark.parametrize(
-    "loss", ["absolute_error", "huber", "quantile", cr.huber(0.5), cr.Loss("(yhat - y) ** 4")], ids=str
+    ("loss", "engine"),
+    [
+        pytest.param(loss, engine, marks=[pytest.mark.long] if engine == "compiled" and number % 3 else [])
+        for number, loss in enumerate(
+            ("absolute_error", "huber", "quantile", cr.huber(0.5), cr.Loss("(yhat - y) ** 4"))
+        )
+        for engine in ("reference", "compiled")
+    ],
+    ids=str,
 )
 def test_losses_of_regression(loss: Any, engine: str) -> None:
     X, y = make_regression(200, 5, random_state=0)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -88,7 +90,10 @@ def target_cells(y: Any) -> Any:
     """
     array: NDArray[Any] | None
     if isinstance(y, list | tuple):
-        if all(isinstance(cell, int | float | np.number | np.bool_) for cell in y) or any(map(np.ndim, y)):
+        if all(isinstance(cell, int | float | np.number | np.bool_) for cell in y):
+            _check_size(y)
+            return y
+        if any(map(np.ndim, y)):
             return y
         array = np.fromiter(y, dtype=object, count=len(y))
     elif isinstance(y, np.ndarray):
@@ -97,7 +102,10 @@ def target_cells(y: Any) -> Any:
         array = np.asarray(y, dtype=object) if hasattr(y, "to_numpy") and hasattr(y, "dtype") else None
     if array is None or array.ndim != 1:
         return y
-    cells = frames.cells(y if hasattr(y, "to_numpy") else array)
+    try:
+        cells = frames.cells(y if hasattr(y, "to_numpy") else array)
+    except DataError as fault:
+        raise DataError(f"y {fault}. Write such numbers as texts.") from None
     if isinstance(cells, np.ndarray):
         return cells
     if None in cells:
@@ -108,3 +116,12 @@ def target_cells(y: Any) -> Any:
     row = texts.index(False)
     beside = f" beside texts ({cells[texts.index(True)]!r})" if any(texts) else ""
     raise DataError(f"y must hold texts or numbers. Got {shown(cells[row])} in row {row}{beside}.")
+
+
+def _check_size(y: Sequence[Any]) -> None:
+    """Raises DataError for a whole number that no float is: it cannot be compared with one."""
+    for row, cell in enumerate(y):
+        if isinstance(cell, int) and abs(cell) > sys.float_info.max:
+            raise DataError(
+                f"y must hold numbers up to {sys.float_info.max:.0e}, or texts. Got {shown(cell)} in row {row}."
+            )
