@@ -123,6 +123,7 @@ def test_the_command(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (TOML.replace("rate = 0.01", "rate = -1"), "rate"),
         (TOML.replace("decays =", "decay ="), "decays"),
         (TOML.replace('"s * x"', '"s * open(x)"'), "open"),
+        ('inputs = 3\nloss = "huber"\nlayers = [{type = "Formula", expression = "x * s"}]', "'s'"),
         ("\ufeff" + TOML.replace("units = 7", "units = 1e400"), "units|Infinity"),
     ],
 )

@@ -16,12 +16,10 @@ from chainrule.data import TargetEncoder
 from chainrule.data.readers import read_new
 from chainrule.errors import DataError
 from chainrule.files import replace_text
+from chainrule.files.folder import member
 from chainrule.network import Network
 from chainrule.runs.decode import are_probabilities, decode, shares
-from chainrule.runs.folder import SETTINGS, Settings, find_model
-from chainrule.tabular.classifier import TabularClassifier
-from chainrule.tabular.frame import read_frame
-from chainrule.tabular.saved import is_table_run, load
+from chainrule.runs.folder import SETTINGS, TABLE, Settings, find_model
 
 DELIMITERS = {".csv": ",", ".txt": ",", ".tsv": "\t"}
 """The endings of files that predictions are written to, and what stands between their cells."""
@@ -35,7 +33,7 @@ def run(model: Path, data: str, out: Path | None, probabilities: bool, engine: s
     that is there already (unless `force`) or whose name is not that of a CSV file.
     """
     _check_out(out, force)
-    if is_table_run(model):
+    if member(model, TABLE).is_file():
         _table(model, data, out, probabilities, engine)
         return
     path, settings = find_model(model)
@@ -72,6 +70,10 @@ def run(model: Path, data: str, out: Path | None, probabilities: bool, engine: s
 
 def _table(folder: Path, data: str, out: Path | None, probabilities: bool, engine: str) -> None:
     """The same with an estimator of tables."""
+    from chainrule.tabular.classifier import TabularClassifier  # slow to load, and other runs do without
+    from chainrule.tabular.frame import read_frame
+    from chainrule.tabular.saved import load
+
     model = load(folder, engine=None if engine == "auto" else engine)
     frame = read_frame(data)
     novelty = str(model.novelty(frame))

@@ -266,7 +266,7 @@ def _layers_from(
             if isinstance(tied := given.get("weights"), dict):
                 given["weights"] = Tied(tied["tied"], tied["transposed"])
             if kinds[name] is Formula:
-                given["parameters"] = _named_from_json(given["parameters"])
+                given["parameters"] = _named_from_json(given.get("parameters", {}))
             layers.append(kinds[name](*held, **given))
         except SpecError as fault:
             raise SpecError([f"{place}: {text}" for text in fault.faults]) from None
