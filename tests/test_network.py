@@ -125,7 +125,7 @@ def fitted(engine: str, problem: Problem, *, epochs: int = 3, **options: Any) ->
     return net
 
 
-@on_each_engine(2, share=3)
+@on_each_engine(2, share=6)
 def test_a_fit_lowers_the_cost_and_repeats_itself(problem: Problem, engine: str) -> None:
     one, two = (fitted(engine, problem) for _ in range(2))
     assert all(np.array_equal(one.parameters[k], two.parameters[k]) for k in one.parameters)

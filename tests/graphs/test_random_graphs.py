@@ -13,9 +13,9 @@ from random_graphs import Graph
 import chainrule as cr
 from chainrule.engines.table import ENGINES
 
-NORMAL, LONG = 5, 1022
+NORMAL, LONG = 3, 1022
 TRAINED, TRAINED_LONG = 2, 10
-SECOND_OPINIONS = 24
+SECOND_OPINIONS = 16
 """PyTorch's, of the reference engine; of the compiled one as many as are NORMAL."""
 
 
