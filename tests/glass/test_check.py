@@ -159,6 +159,19 @@ def test_sound_derivations_pass(number: int) -> None:
         np.testing.assert_array_equal(array, before[name])
 
 
+def test_a_corner_at_the_very_value_is_no_fault() -> None:
+    """Edges that are the data's own quantiles, relus that are 0: there is no slope; faults beside them are found."""
+    X, y = np.random.default_rng(0).normal(size=(12, 4)), np.random.default_rng(1).normal(size=(12, 1))
+    edges = np.quantile(X, np.linspace(0, 1, 5), axis=0).T
+    for layers in ([cr.Piecewise(4, edges), cr.Dense(1)], cr.batch_ensemble(3, [5, 5], 1)):
+        net = cr.Network(4, layers, "squared_error", dtype="float64", engine="reference")
+        assert net.check(X, y)
+        name = "dV1" if len(layers) == 2 else "dZ2"
+        wrong = planted(name, times(lambda e: e * 1.01, net.program), net.program)
+        report = net.check(X, y, program=wrong)
+        assert not report and report.faults[0].target == name
+
+
 def test_single_precision_is_checked_in_double() -> None:
     net = cr.Network(6, [cr.Dense(7, "relu"), cr.Dense(3, "softmax")], "cross_entropy")
     report = net.check(RNG.normal(size=(9, 6)), RNG.integers(0, 3, 9))

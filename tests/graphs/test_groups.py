@@ -53,6 +53,13 @@ def test_each_group_has_its_own_matrix_bias_and_softmax() -> None:
     np.testing.assert_allclose(net.predict(X), expected, rtol=1e-12)
 
 
+def test_nothing_flows_through_the_maximum_of_a_softmax_in_groups() -> None:
+    """It is shifted by what never changes it: no equation of the backward section is about that."""
+    net = cr.Network(4, [cr.GroupedDense(3, "softmax", groups=2), cr.Dense(1)], "squared_error", dtype="float64")
+    assert not [e.target.name for e in net.program.backward if "max" in e.target.name]
+    assert net.check(np.random.default_rng(0).normal(size=(5, 4)), np.ones((5, 1)))
+
+
 def test_members_share_a_matrix_and_predict_their_mean() -> None:
     net = cr.Network(4, cr.batch_ensemble(3, [5], 2, "tanh", "softmax"), "cross_entropy", dtype="float64", seed=0)
     assert set(np.unique(net.parameters["r1"])) == {-1.0, 1.0}

@@ -7,6 +7,7 @@ value a = g(z), it says the same with what is at hand (a test holds the two toge
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -15,9 +16,9 @@ from chainrule.describe.parameters import Named, Parameter, declared, formula_ov
 from chainrule.describe.settings import LONGEST, keep
 from chainrule.errors import FormulaError, SpecError, expected, is_number, shorten, unknown_name
 from chainrule.program.derivative import differentiate
-from chainrule.program.parse import formula, source
-from chainrule.program.scalar import Expression, Reduction, Variable
-from chainrule.program.walk import walk
+from chainrule.program.parse import Functions, formula, source
+from chainrule.program.scalar import Expression, Operand, Reduction, Variable, as_expression
+from chainrule.program.walk import replace, walk
 
 _Z = Variable("z")
 
@@ -176,6 +177,16 @@ ACTIVATIONS: Mapping[str, Activation] = {a.name: a for a in _ALL}
 """By name."""
 ALIASES: Mapping[str, str] = {alias: a.name for a in _ALL for alias in a.aliases}
 """Other names -> ours."""
+
+
+def as_functions() -> Functions:
+    """Those of each number by itself, as functions that a formula may call: mish(x)."""
+    plain = (a for a in ACTIVATIONS.values() if not a.vector_valued)
+    return {a.name: functools.partial(_at, a.expression) for a in plain}
+
+
+def _at(expression: Expression, x: Operand) -> Expression:
+    return replace(expression, {_Z: as_expression(x)})
 
 
 def activation(given: str | Activation | Callable[..., object]) -> Activation:

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from chainrule.describe.activations import as_functions
 from chainrule.describe.layers import Layer, Place, declare
 from chainrule.describe.parameters import Given, Named, Parameter, declared, formula_over, shape_in, short
 from chainrule.describe.settings import keep, refuse
@@ -32,7 +33,8 @@ class Formula(Layer):
         Formula(lambda x, W: functions.relu(x @ W) ** 2, W=Parameter("n", 64))
 
     x (m, n) is the value that comes in; sum, mean, max and min run over a sample's features; @ and .T are products
-    and transposes of matrices.  Raises SpecError with all faults; FormulaError for what is no formula.
+    and transposes of matrices.  Text may call activations by their names: "x + a * (mish(x) - x)".
+    Raises SpecError with all faults; FormulaError for what is no formula.
     """
 
     family = "formula"
@@ -56,7 +58,7 @@ class Formula(Layer):
         faults: list[str] = []
         several = declared(parameters, named, ("x", "name", "T"), faults)
         refuse(self, faults)
-        written = formula_over(expression, ("x", *several), several, products=True)
+        written = formula_over(expression, ("x", *several), several, products=True, more=as_functions())
         keep(self, expression=written, parameters=tuple(several.items()))
         object.__setattr__(self, "name", name or (expression if isinstance(expression, str) else source(written)))
 

@@ -10,7 +10,7 @@ from chainrule.describe import initialisers
 from chainrule.describe.settings import keep, plain, refuse
 from chainrule.errors import FormulaError, expected, is_number, shorten
 from chainrule.program.builder import Fill, Initial
-from chainrule.program.parse import formula, known_functions, source
+from chainrule.program.parse import Functions, formula, known_functions, source
 from chainrule.program.scalar import Expression, Product, Reduction, Transposed, Variable, children
 from chainrule.program.symbol import BATCH, Shape, broadcast, shape_text
 from chainrule.program.walk import parts, variables
@@ -113,10 +113,20 @@ def declared(
     return several
 
 
-def formula_over(given: Given, names: tuple[str, ...], several: Iterable[str], *, products: bool = False) -> Expression:
-    """The formula over these names, of which `several` are declared for it and must be used.  Raises FormulaError."""
+def formula_over(
+    given: Given,
+    names: tuple[str, ...],
+    several: Iterable[str],
+    *,
+    products: bool = False,
+    more: Functions | None = None,
+) -> Expression:
+    """The formula over these names, of which `several` are declared for it and must be used.
+
+    more: functions that text may call beside the known ones.  Raises FormulaError.
+    """
     own = list(several)
-    written = formula(_by_name(given, names) if own else given, names, products=products)
+    written = formula(_by_name(given, names) if own else given, names, products=products, more=more)
     unused = [letter for letter in own if letter not in variables(written)]
     if unused:
         raise FormulaError(f"{', '.join(unused)} is declared and not used in {short(written)}.")

@@ -72,8 +72,27 @@ class Slopes:
             answer = self.along(symbol, direction, step)
             best = answer if abs(answer - near) < abs(best - near) else best
             if abs(best - near) <= 1e-8 * abs(near) + self.rounding() * 1e-3:
-                break
-        return float(best)
+                return float(best)
+        agrees = abs(best - near) <= 1e-6 * max(abs(best), abs(near))
+        return float(best) if agrees or not self._has_a_corner(symbol, direction) else near
+
+    def _has_a_corner(self, symbol: Symbol, direction: Array) -> bool:
+        """Whether the cost has a corner at the very value: there is no slope to compare with (relu's at 0, say).
+
+        A corner has two slopes, which differ as much however small the step is; of a smooth cost they come together.
+        """
+        at = np.asarray(self.values[symbol.name], np.float64)
+        sides = []
+        for step in STEPS[-2:]:
+            # (4 J(h) - J(2h) - 3 J(0)) / 2h: of second order, from one side
+            cost = {k: self.cost_with(symbol, at + k * step * direction) for k in (-2, -1, 1, 2)}
+            right = (4 * cost[1] - cost[2] - 3 * self.cost) / (2 * step)
+            left = (3 * self.cost - 4 * cost[-1] + cost[-2]) / (2 * step)
+            sides.append((left, right))
+        gap = sides[1][1] - sides[1][0]
+        same = max(abs(a - b) for a, b in zip(*sides, strict=True))
+        noise = 1e-3 * max(abs(value) for value in sides[1]) + 1e-3 * self.rounding() / STEPS[-1]
+        return abs(gap) > 100 * same and abs(gap) > noise
 
     def entries(self, symbol: Symbol, places: Array, near: Array) -> Array:
         """dJ/dT at some of its elements (flat indices): of the steps' answers the one nearest to `near`."""

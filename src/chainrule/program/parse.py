@@ -10,7 +10,7 @@ import ast
 import inspect
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import count as counter
 from types import SimpleNamespace
 
@@ -166,11 +166,21 @@ def _quoted(text: str) -> str:
     return repr(text if len(text) <= 150 else f"{text[:150]} ...")
 
 
-def parse(text: str, names: Sequence[str], *, products: bool = False) -> Expression:
+Functions = Mapping[str, Callable[..., Expression]]
+"""By the names that a formula calls them by."""
+
+
+def parse(
+    text: str,
+    names: Sequence[str],
+    *,
+    products: bool = False,
+    more: Functions | None = None,
+) -> Expression:
     """The expression that the text says, over the given variable names; (part := ...) names a part that is used again.
 
-    products: whether there may be products of matrices, x @ W and x @ W.T.  Raises FormulaError: it does not parse, a
-    name or function is unknown, or a construct is not arithmetic.
+    products: whether there may be products of matrices, x @ W and x @ W.T.  more: functions beside the known ones.
+    Raises FormulaError: it does not parse, a name or function is unknown, or a construct is not arithmetic.
     """
     if len(text) > LONGEST:
         raise FormulaError(f"The formula {_quoted(text)} has {len(text):,} characters; {LONGEST:,} are the most.")
@@ -180,6 +190,7 @@ def parse(text: str, names: Sequence[str], *, products: bool = False) -> Express
         reason = getattr(fault, "msg", str(fault))
         raise FormulaError(f"The formula {_quoted(text)} does not parse: {reason}.") from None
     constants = {"pi": math.pi, "e": math.e}
+    functions = {**(more or {}), **_FUNCTIONS}
     named: dict[str, Expression] = {}
 
     def build(node: ast.expr) -> Expression:
@@ -224,8 +235,8 @@ def parse(text: str, names: Sequence[str], *, products: bool = False) -> Express
         )
 
     def call(name: str, arguments: list[ast.expr], keywords: list[ast.keyword]) -> Expression:
-        if name not in _FUNCTIONS:
-            raise FormulaError(f"In the formula {_quoted(text)}: {unknown_name('function', name, _FUNCTIONS)}")
+        if name not in functions:
+            raise FormulaError(f"In the formula {_quoted(text)}: {unknown_name('function', name, functions)}")
         values: list[object] = [
             a.value if isinstance(a, ast.Constant) and isinstance(a.value, str) else build(a) for a in arguments
         ]
@@ -235,7 +246,7 @@ def parse(text: str, names: Sequence[str], *, products: bool = False) -> Express
                 f"In the formula {_quoted(text)}: only over=... can be named, in sum, mean, max and min."
             )
         try:
-            return _FUNCTIONS[name](*values, *options.values())
+            return functions[name](*values, *options.values())
         except TypeError:
             raise FormulaError(
                 f"In the formula {_quoted(text)}: {name} does not take {len(values)} argument(s)."
@@ -283,17 +294,22 @@ def _takes(given: Callable[..., object], count: int) -> bool:
 
 
 def formula(
-    given: str | Expression | Callable[..., object], names: Sequence[str], *, products: bool = False
+    given: str | Expression | Callable[..., object],
+    names: Sequence[str],
+    *,
+    products: bool = False,
+    more: Functions | None = None,
 ) -> Expression:
     """An expression from text, from a callable over expressions (called once, with one variable per name), or as it is.
 
-    products: whether there may be products of matrices.  Raises FormulaError: the source cannot be understood, or uses
+    products: whether there may be products of matrices.  more: functions that text may call beside the known ones.
+    Raises FormulaError: the source cannot be understood, or uses
     other variables than `names`.
     """
     if isinstance(given, Expression):
         result = given
     elif isinstance(given, str):
-        return parse(given, names, products=products)
+        return parse(given, names, products=products, more=more)
     elif callable(given):
         variables_ = [Variable(n) for n in names]
         if not _takes(given, len(names)):

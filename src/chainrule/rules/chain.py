@@ -112,6 +112,11 @@ class _Chain:
         ways = [(s, partial) for s, partial in self._ways(equation) if s.name in self.active]
         slope = self._total(target.name)
         needs_symbol = not isinstance(op, Elementwise | Reduce)
+        by_symbol = needs_symbol and not isinstance(op, Mask | OneHot | AtRows)
+        if by_symbol and is_zero(slope) and target.role != "value":
+            for symbol, _ in ways:  # what never changes the cost passes nothing on, and needs no name for it
+                self._receive(symbol, ZERO, through)
+            return
         several = len(ways) > 1 and larger_than(slope, _SMALL)
         whole = isinstance(slope, Variable) and self.builder.scope[slope.name].shape == target.shape
         if not (needs_symbol and whole) and (target.role == "value" or needs_symbol or several):

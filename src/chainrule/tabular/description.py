@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.describe.activations import ACTIVATIONS, Activation
 from chainrule.describe.combine import Branches, Keep, Take
 from chainrule.describe.constraints import Constraint, Monotone, NonNegative
 from chainrule.describe.embedding import Embedding
@@ -27,18 +28,12 @@ from chainrule.describe.parameters import Parameter
 from chainrule.describe.schedules import Cosine, OneCycle
 from chainrule.errors import SpecError, expected, unknown_name
 from chainrule.network import Network
+from chainrule.program.scalar import Variable
 from chainrule.tabular.inputs import InputShape, TableInputs
 from chainrule.tabular.recipe import Aim, Recipe
 
-_PARAMETRIC = {
-    "selu": "x + a * (1.0507009873554805 * where(x > 0, x, 1.6732632423543772 * (exp(min(x, 0)) - 1)) - x)",
-    "mish": "x + a * (x * tanh(softplus(x)) - x)",
-    "silu": "x + a * (x * sigmoid(x) - x)",
-    "relu": "x + a * (max(x, 0) - x)",
-}
-_RISING = "1.0507009873554805 * where(x > 0, x, 1.6732632423543772 * (exp(min(x, 0)) - 1))"
-"""Selu: rises everywhere."""
-_FIRST = {"selu": "lecun_normal", "mish": "he_normal", "silu": "he_normal", "relu": "he_normal"}
+_RISING = "selu"
+"""An activation that rises everywhere."""
 
 
 def describe(
@@ -98,14 +93,17 @@ def _hidden(recipe: Recipe) -> list[Any]:
     """The hidden layers."""
     layers: list[Any] = []
     for units in recipe.hidden:
-        if recipe.parametric:
-            layers.append(Dense(units, weights=_FIRST[recipe.activation]))
-            layers.append(Formula(_PARAMETRIC[recipe.activation], a=Parameter("n", value=1), name=recipe.activation))
-        else:
-            layers.append(Dense(units, recipe.activation))
+        layers.append(Dense(units, _some_of(recipe.activation) if recipe.parametric else recipe.activation))
         if recipe.dropout:
             layers.append(Dropout(Cosine(recipe.dropout)))
     return layers
+
+
+def _some_of(name: str) -> Activation:
+    """z + a (g(z) - z): each unit learns how much of the activation it takes."""
+    usual, z = ACTIVATIONS[name], Variable("z")
+    taken = z + Variable("a") * (usual.expression - z)
+    return Activation(taken, a=Parameter("n", value=1), name=name, initialiser=usual.initialiser)
 
 
 def _rising_network(
@@ -122,10 +120,10 @@ def _rising_network(
     enters: list[Any] = [[Take("rising"), not_falling(first, inputs["rising"])]]
     if beside:
         enters.append([*_joined(beside, recipe), Dense(first, bias=False)])
-    way: list[Any] = [Branches(*enters, join="add"), Formula(_RISING, name="selu")]
+    way: list[Any] = [Branches(*enters, join="add"), Formula(f"{_RISING}(x)", name=_RISING)]
     below = first
     for units in others:
-        way.append(not_falling(units, below, "selu"))
+        way.append(not_falling(units, below, _RISING))
         below = units
     ways: list[Any] = [way]
     if beside:
