@@ -238,6 +238,18 @@ FAULTS: dict[str, tuple[Any, str]] = {
     "groups that do not fit": (lambda: [cr.GroupedDense(2, groups=4)], "Layer 1 .GroupedDense.: 6 features come in"),
     "members that do not fit": (lambda: [cr.SharedDense(2, members=4)], "Layer 1 .SharedDense.: 6 features come in"),
     "no mean of these": (lambda: [cr.Dense(3), cr.MeanOfMembers(2)], "Layer 2 .MeanOfMembers.: 3 features come in"),
+    "other members": (
+        lambda: [cr.Members(4), cr.Dropout(0.1), cr.SharedDense(3, members=2), cr.MeanOfMembers(2)],
+        "Layer 3 .SharedDense.: it is for 2 members, and those of 4 come in",
+    ),
+    "a mean of other members": (
+        lambda: [cr.Members(4), cr.SharedDense(3, members=4), cr.MeanOfMembers(3)],
+        "Layer 3 .MeanOfMembers.: it is for 3 members",
+    ),
+    "heads of other members": (
+        lambda: [cr.Members(4), cr.SharedDense(3, members=4), cr.GroupedDense(1, groups=3), cr.MeanOfMembers(3)],
+        "Layer 3 .GroupedDense.: it is for 3 members",
+    ),
     "edges of too few columns": (
         lambda: [cr.Piecewise(2, [[0, 1]]), cr.Dense(1)],
         "edges for 1 columns, and 6 come in",

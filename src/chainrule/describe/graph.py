@@ -146,6 +146,8 @@ class _Survey:
         """Of each node, whether no activation stands in it or before it."""
         self.counts: list[tuple[int, ...]] = []
         """Of each node that tokens leave, how many each column has."""
+        self.members: list[int] = []
+        """Of each node, the members of an ensemble whose values leave it side by side; 0 for none."""
         self.names = {i.name: -1 - k for k, i in enumerate(inputs) if i.name}
         self.to_come = {layer.name for layer in every(layers) if isinstance(layer, Keep)}
         self.used: set[int] = set()
@@ -217,6 +219,9 @@ class _Survey:
             self.faults.append(f"{place} {fault}")
         if (fault := layer.misfit([self._width(below)])) is not None:
             self.faults.append(f"{place} ({kind}): {fault}")
+        members = self.members[below] if below >= 0 else 0
+        if members and layer.ensemble not in (0, members) and not layer.passes:
+            self.faults.append(f"{place} ({kind}): it is for {layer.ensemble} members, and those of {members} come in.")
         if counts and layer.tied is not None:
             self.faults.append(f"{place} uses the weights of another layer over tokens: give it weights of its own.")
         # One-hot rows are as wide as there are tokens in all columns together.
@@ -256,6 +261,8 @@ class _Survey:
         self.nodes.append(Node(layer, below, width, label, following, reads_data, depth, self._counts(below[0])))
         self.raw.append(reads_data and (layer.activates is None or layer.activates.identity))
         self.places.append(place)
+        alike = {self.members[k] if k >= 0 else 0 for k in below}
+        self.members.append(layer.members_after(alike.pop() if len(alike) == 1 else 0))
         self.counts.append(self._counts(below[0]) if layer.unchanged else ())
         return len(self.nodes) - 1
 

@@ -101,6 +101,15 @@ class GroupedDense(Layer):
         return self.activation
 
     @property
+    def ensemble(self) -> int:
+        """k"""
+        return self.groups
+
+    def members_after(self, below: int) -> int:
+        """k"""
+        return self.groups if below else 0
+
+    @property
     def words(self) -> str:
         """dense relu in 20 groups, no bias"""
         return f"dense {self.activation.name} in {self.groups} groups" + ("" if self.bias else ", no bias")
@@ -129,6 +138,15 @@ class Members(Layer):
     def width(self, below: int) -> int:
         """k · n"""
         return self.members * below
+
+    @property
+    def ensemble(self) -> int:
+        """k"""
+        return self.members
+
+    def members_after(self, below: int) -> int:
+        """k"""
+        return self.members
 
     @property
     def words(self) -> str:
@@ -209,6 +227,15 @@ class SharedDense(Layer):
         return self.activation
 
     @property
+    def ensemble(self) -> int:
+        """k"""
+        return self.members
+
+    def members_after(self, below: int) -> int:
+        """k"""
+        return self.members
+
+    @property
     def words(self) -> str:
         """dense relu shared by 32 members"""
         return f"dense {self.activation.name} shared by {self.members} members"
@@ -246,6 +273,11 @@ class MeanOfMembers(Layer):
     def width(self, below: int) -> int:
         """n"""
         return below // self.members if below % self.members == 0 else below
+
+    @property
+    def ensemble(self) -> int:
+        """k"""
+        return self.members
 
     @property
     def words(self) -> str:

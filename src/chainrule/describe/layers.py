@@ -103,6 +103,15 @@ class Layer:
         return None
 
     @property
+    def ensemble(self) -> int:
+        """The members whose values it takes side by side, or makes; 0 where it knows of none."""
+        return 0
+
+    def members_after(self, below: int) -> int:
+        """The members whose values leave it side by side, of so many that come in; 0 for none."""
+        return below if self.passes or self.unchanged else 0
+
+    @property
     def activates(self) -> Activation | None:
         """The activation that its values come out of; None where they pass as they are."""
         return None
