@@ -114,6 +114,13 @@ def test_the_command(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ("text", "words"),
     [
         ("inputs = 3", "lacks 'layers'"),
+        (
+            TOML.replace('"LayerNorm"', '"LayerNrm"')
+            .replace("l2 = 0.1", "l2 = -1")
+            .replace("units = 1\n", "units = 0\n"),
+            "(?s)l2.*LayerNorm.*units",
+        ),
+        (TOML.replace('"tanh"', '"tang"').replace('"softmax"', '"softmx"'), "(?s)'tanh'.*'softmax'"),
         ("inputs = ", "is no TOML"),
         ("day = 2024-01-01", "is no TOML of numbers and texts"),
         ("x = " + "[" * 3000 + "]" * 3000, "nested too deeply|deep"),

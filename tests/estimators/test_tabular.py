@@ -167,6 +167,24 @@ def test_nothing_to_learn_from_is_the_mean() -> None:
     np.testing.assert_allclose(classes.predict_proba(X), [[2 / 3, 1 / 3]] * 6)
 
 
+@BOTH
+def test_a_fit_that_fails_leaves_what_was_fitted(name: str) -> None:
+    frame = people(40)
+    y = frame["rich" if name == "TabularClassifier" else "pay"]
+    model = getattr(cr, name)(ensemble=1, **QUICK).fit(frame[["age", "job"]], y)
+    before = model.predict(frame)
+    for X, targets in ((frame[["age", "since", "job"]], y[:-1]), (frame[["age"]].assign(z=[[1]] * 40), y[::-1])):
+        with pytest.raises(ValueError):
+            model.fit(X, targets)
+        np.testing.assert_array_equal(model.predict(frame), before)
+
+
+def test_it_says_how_far_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    frame = people(30)
+    cr.TabularRegressor(ensemble=2, verbose=True, **QUICK).fit(frame[["age"]], frame["pay"])
+    assert "epoch" in capsys.readouterr().err
+
+
 def test_with_scikit_learns_tools(fitted: dict[str, Any]) -> None:
     frame = people(90)
     model = cr.TabularRegressor(ensemble=1, **QUICK)
@@ -196,6 +214,9 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
     assert "'job': 1 row of unseen categories" in captured.err
     assert main(["evaluate", "runs/people", "people.csv"]) == 0 and "accuracy" in capsys.readouterr().out
     assert main(["info", "runs/people"]) == 0 and "predicts: rich" in capsys.readouterr().out
+    assert main(["train", "people.csv", *words, "--hidden", "9", "--epochs", "3"]) == 2
+    assert "--epochs, --hidden: goes with no --preset" in capsys.readouterr().err
+    assert main(["train", "people.csv", "--time-limit", "3"]) == 2 and "--preset" in capsys.readouterr().err
     assert main(["train", "people.csv", *words, "--out", "runs/people"]) != 0
     assert "holds a run already" in capsys.readouterr().err
 

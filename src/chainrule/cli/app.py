@@ -48,6 +48,27 @@ def _only(option: str, given: list[str] | None) -> str | None:
     return given[0] if given else None
 
 
+_WITH_PRESET = frozenset(
+    ("data", "target", "task", "ignore", "test", "preset", "time_limit", "seed", "engine", "threads", "out", "force")
+)
+"""What `train --preset` takes."""
+
+
+def _check_preset(context: typer.Context, preset: str | None) -> None:
+    """Raises SpecError for options that would have no effect."""
+    given = {name for name in context.params if _is_given(context, name)}
+    if preset is None and "time_limit" in given:
+        raise SpecError("--time-limit goes with --preset.")
+    if preset is not None and (others := sorted(given - _WITH_PRESET)):
+        names = ", ".join("--" + name.replace("_", "-") for name in others)
+        raise SpecError(f"{names}: goes with no --preset, which chooses the networks itself. Leave one of them out.")
+
+
+def _is_given(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
 @app.callback()
 def _options(
     version: Annotated[
@@ -83,6 +104,7 @@ DropoutRate = Annotated[
 
 @app.command()
 def train(
+    context: typer.Context,
     data: Annotated[
         str, typer.Argument(metavar="DATA", help="'digits', a .csv or .npz file, or a folder with MNIST's files.")
     ],
@@ -177,6 +199,7 @@ def train(
     The run's folder gets model.safetensors, history.json, history.csv and settings.json. Ctrl-C keeps what has been
     learned so far; with --checkpoint a training that was interrupted, or killed, goes on with --resume.
     """
+    _check_preset(context, preset)
     if preset is not None:
         from chainrule.cli.train_table import TableOptions
         from chainrule.cli.train_table import run as run_table

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from chainrule.cli.scores import tell
+from chainrule.data.archives import stem
 from chainrule.data.dataset import split_rows
 from chainrule.errors import ChainruleError, SpecError, expected
 from chainrule.runs.folder import check_out, claim
@@ -65,7 +66,7 @@ def run(options: TableOptions, out: Path | None, force: bool) -> int:
         engine=options.engine,
         n_jobs=options.threads,
     )
-    place = claim(out, Path(options.data).name.split(".")[0] or "table")
+    place = claim(out, stem(options.data))
     try:
         what = f"{len(np.unique(y))} classes" if table.is_classes else "a number to predict"
         print(f"{options.data}: {len(table.features.names)} columns, {what} ({table.target}); {len(rows):,} rows to "

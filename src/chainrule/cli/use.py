@@ -10,7 +10,9 @@ from typing import Any
 from chainrule.cli.scores import tell
 from chainrule.errors import DataWarning
 from chainrule.runs import Run
-from chainrule.tabular.doors import Fitted, load_run
+from chainrule.tabular.doors import load_run
+from chainrule.tabular.frame import read_frame
+from chainrule.tabular.saved import Fitted
 from chainrule.train.history import describe_record
 
 MOST_NAMES = 8
@@ -22,9 +24,12 @@ def evaluate(folder: Path, data: str, engine: str, as_json: bool) -> None:
     run = load_run(folder, engine=engine)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", DataWarning)
-        evaluation = run.evaluate(data)
-    if not isinstance(run, Run):
-        tell(data, [str(run.novelty(data))] if str(run.novelty(data)) else [])
+        if isinstance(run, Run):
+            evaluation = run.evaluate(data)
+        else:
+            frame = read_frame(data)
+            evaluation, novelty = run.evaluate(frame), str(run.novelty(frame))
+            tell(data, [novelty] if novelty else [])
     for warning in caught:
         name, _, notes = str(warning.message).partition(": ")
         tell(name, [notes.rstrip(".")])

@@ -6,7 +6,7 @@ import gzip
 import os
 import unicodedata
 import warnings
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -151,13 +151,19 @@ def _names(given: str | Iterable[str]) -> tuple[str, ...]:
 
 
 def _left_out(table: Table, ignored: tuple[str, ...]) -> tuple[str, ...]:
-    """The columns to leave out; "a,b" is two of them where there is none of that name."""
-    names: list[str] = []
-    for name in ignored:
-        parts = [part.strip() for part in name.split(",")]
-        names += parts if name not in table.columns and all(part in table.columns for part in parts) else [name]
+    """The columns to leave out."""
+    names = names_of(ignored, table.columns)
     for name in names:
         table.column(name)
+    return names
+
+
+def names_of(given: Iterable[str], columns: Collection[str]) -> tuple[str, ...]:
+    """The columns that are meant; "a,b" is two of them where there is none of that name."""
+    names: list[str] = []
+    for name in given:
+        parts = [part.strip() for part in name.split(",")]
+        names += parts if name not in columns and all(part in columns for part in parts) else [name]
     return tuple(dict.fromkeys(names))
 
 

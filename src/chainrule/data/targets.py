@@ -94,7 +94,7 @@ class TargetEncoder:
         column = _column(values)
         if isinstance(column, np.ndarray):
             _check_finite(column, where)
-            if task == "regression" or (task is None and not _is_classes(column, len(np.unique(column)))):
+            if task == "regression" or (task is None and not is_classes(column, len(np.unique(column)))):
                 return cls("regression", None, name)
             names = tuple(label(value) for value in np.unique(column).tolist())
             return cls("classification", _checked_names(names, what, len(column), ""), name)
@@ -279,7 +279,7 @@ def _missing(where: str, cell: str) -> str:
     return f"{where}: the target is missing or not finite ({cell!r}). Leave such rows out of the data."
 
 
-def _is_classes(values: NDArray[Any], different: int) -> bool:
+def is_classes(values: NDArray[Any], different: int) -> bool:
     """Whether numbers are classes: whole ones, and few."""
     if values.dtype.kind == "b":
         return True
@@ -291,7 +291,7 @@ def _are_classes(cells: list[str], verdict: Verdict, different: int) -> bool:
     """Whether texts are classes: those that are no numbers, and few whole numbers."""
     if verdict.kind != "number":
         return True
-    return any(_is_classes(as_numbers(cells, style), different) for style in verdict.styles)
+    return any(is_classes(as_numbers(cells, style), different) for style in verdict.styles)
 
 
 def _is_damaged(verdict: Verdict) -> bool:

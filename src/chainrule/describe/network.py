@@ -215,11 +215,12 @@ class NetworkSpec:
         from chainrule.describe import saved
 
         kinds = {**KINDS, **{kind.__name__: kind for kind in own_layers}}
+        kind = saved.network_kind(kinds)
         try:
-            said = saved.network_kind(kinds).read(data, "network: spec")
+            said = kind.read(data, "network: spec")
         except DataError as fault:
-            reason = str(fault).removeprefix("network: ")
-            raise SpecError(f"This is not a description of a network: {reason}") from None
+            reasons = saved.faults_of(data, kind, str(fault).removeprefix("network: "))
+            raise SpecError([f"This is not a description of a network: {reason}" for reason in reasons]) from None
         said["constraints"] = saved.constraints_from(said["constraints"])
         layers, loss = saved.layers_from(said.pop("layers"), kinds), saved.loss_from(said.pop("loss"))
         return cls(said.pop("inputs"), layers, loss, **said)

@@ -32,7 +32,7 @@ from chainrule.describe.layers import Layer, Tied
 from chainrule.describe.losses import Cost, Loss, Losses, TargetKind, loss, replace_loss
 from chainrule.describe.parameters import Named, Parameter
 from chainrule.describe.schedules import Schedule, schedule_from_dict
-from chainrule.errors import ChainruleError, SpecError
+from chainrule.errors import ChainruleError, DataError, SpecError
 from chainrule.files.fields import (
     AnyValue,
     ByType,
@@ -51,6 +51,8 @@ from chainrule.files.fields import (
 from chainrule.program.parse import LONGEST, parse, source
 from chainrule.program.scalar import Expression
 
+MOST_FAULTS = 20
+"""Of a description, that one message names."""
 _FORMULA = Text(longest=LONGEST)
 _NAME = Text(longest=LONGEST)
 _PARAMETERS = Each(
@@ -224,6 +226,25 @@ def network_kind(layers: Mapping[str, type[Layer]]) -> Object:
     )
 
 
+def faults_of(data: object, kind: Object, first: str) -> list[str]:
+    """What is wrong with a network's description, field by field and layer by layer; first: what was said of it."""
+    faults: list[str] = []
+    if isinstance(data, dict):
+        parts = [(f"spec.{name}", of, data[name]) for name, of in kind.fields.items() if name in data]
+        layers, of_layers = data.get("layers"), kind.fields["layers"]
+        if isinstance(layers, list) and layers and isinstance(of_layers, Listed):
+            parts = [part for part in parts if part[0] != "spec.layers"]
+            parts += [(f"spec.layers[{k}]", of_layers.kind, layer) for k, layer in enumerate(layers)]
+        for place, of, value in parts:
+            try:
+                of.read(value, f"network: {place}")
+            except DataError as fault:
+                faults.append(str(fault).removeprefix("network: "))
+            if len(faults) == MOST_FAULTS:
+                break
+    return faults if first in faults else [first, *faults]
+
+
 def _layer_kind(layer: type[Layer], inner: Kind) -> Object:
     given = [p for p in inspect.signature(layer).parameters.values() if p.kind != p.VAR_KEYWORD]
     fields = {p.name: _FIELDS.get(p.name, AnyValue()) for p in given}
@@ -250,14 +271,19 @@ def _layers_from(
 ) -> list[Layer]:
     """read: the activations so far; a formula that many layers have is read once."""
     layers = []
+    faults: list[str] = []
     for position, (name, fields) in enumerate(described):
         given = {key: value for key, value in fields.items() if value is not _ABSENT}
         place = f"{where}{position + 1}"
         held: list[Any] = []
         if issubclass(kinds[name], Combined):
-            for k, branch in enumerate(given.pop("parts", ())):
-                held.append(_layers_from(branch, kinds, read, f"{place}, branch {k + 1}, layer "))
-            held += _layers_from(given.pop("layers", ()), kinds, read, f"{place}, layer ")
+            try:
+                for k, branch in enumerate(given.pop("parts", ())):
+                    held.append(_layers_from(branch, kinds, read, f"{place}, branch {k + 1}, layer "))
+                held += _layers_from(given.pop("layers", ()), kinds, read, f"{place}, layer ")
+            except SpecError as fault:
+                faults += fault.faults
+                continue
         try:
             if "activation" in given:
                 given["activation"] = _activation_from_json(given["activation"], read)
@@ -269,7 +295,9 @@ def _layers_from(
                 given["parameters"] = _named_from_json(given.get("parameters", {}))
             layers.append(kinds[name](*held, **given))
         except SpecError as fault:
-            raise SpecError([f"{place}: {text}" for text in fault.faults]) from None
+            faults += [f"{place}: {text}" for text in fault.faults]
+    if faults:
+        raise SpecError(faults)
     return layers
 
 

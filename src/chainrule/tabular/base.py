@@ -29,6 +29,7 @@ from chainrule.tabular.members import Trained, train
 from chainrule.tabular.preparation import Novelty, Preparation, learn
 from chainrule.tabular.recipe import Aim, recipe_for
 from chainrule.train.alone import alone
+from chainrule.train.progress import Progress
 
 Array = NDArray[Any]
 MOST_HELD = 2000
@@ -55,6 +56,7 @@ class BaseTabular(FittedForm, BaseEstimator):  # type: ignore[misc]
     n_features_in_: int
     target_: str | None
     engine: str
+    verbose: bool | int
     monotonic_cst: Any
     preset: Any
     _seen: tuple[TableInputs, Array]
@@ -84,49 +86,59 @@ class BaseTabular(FittedForm, BaseEstimator):  # type: ignore[misc]
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, class_weight: Any = None) -> None:
         with alone(self, "estimator"):
-            if y is None:
-                raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
-            frame = self._table(X, reset=True)
-            targets = self._encode(y, len(frame))
-            name = getattr(y, "name", None)
-            weights = None
-            if sample_weight is not None:
-                weights = _check_sample_weight(sample_weight, np.empty((len(frame), 1)))
-                if not weights.any():
-                    raise ValueError("Sample weights must contain at least one non-zero number.")
-            preparation = learn(frame, self.categorical_features)
-            lost = preparation.lost
-            if lost:
-                warnings.warn(f"X: {'; '.join(lost)}.", DataWarning, stacklevel=4)
-            inputs, _ = preparation.inputs(frame)
-            seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-            trained = None
-            if preparation.columns:
-                aim = self._aim()
-                recipe = recipe_for(self.preset, aim, len(frame), preparation.shape)
-                if self.ensemble is not None:
-                    recipe = replace(recipe, members=int(self.ensemble), parts=max(recipe.parts, 2))
-                trained = train(
-                    inputs,
-                    targets,
-                    aim=aim,
-                    recipe=recipe,
-                    shape=preparation.shape,
-                    weights=weights,
-                    class_weight=class_weight,
-                    rising=self._rising(preparation),
-                    seed=seed,
-                    time_limit=self.time_limit,
-                    engine=self._engine(),
-                    threads=self.n_jobs if self.n_jobs is None or self.n_jobs > 0 else None,
-                )
-            rows = np.sort(np.random.default_rng(seed).permutation(len(frame))[:MOST_HELD])
-            self.preparation_, self.trained_ = preparation, trained
-            self._constant = self._without_columns(targets, weights)
-            self._seen = (inputs.of(rows), targets[rows])
-            self._seed = seed
-            self.target_ = name if isinstance(name, str) else None
-            self._importances: Array | None = None
+            before = dict(self.__dict__)
+            try:
+                self._fit_alone(X, y, sample_weight, class_weight)
+            except BaseException:  # whatever ended it, what was fitted before stays whole
+                self.__dict__.clear()
+                self.__dict__.update(before)
+                raise
+
+    def _fit_alone(self, X: Any, y: Any, sample_weight: Any, class_weight: Any) -> None:
+        if y is None:
+            raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
+        frame = self._table(X, reset=True)
+        targets = self._encode(y, len(frame))
+        name = getattr(y, "name", None)
+        weights = None
+        if sample_weight is not None:
+            weights = _check_sample_weight(sample_weight, np.empty((len(frame), 1)))
+            if not weights.any():
+                raise ValueError("Sample weights must contain at least one non-zero number.")
+        preparation = learn(frame, self.categorical_features)
+        lost = preparation.lost
+        if lost:
+            warnings.warn(f"X: {'; '.join(lost)}.", DataWarning, stacklevel=5)
+        inputs, _ = preparation.inputs(frame)
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        trained = None
+        if preparation.columns:
+            aim = self._aim()
+            recipe = recipe_for(self.preset, aim, len(frame), preparation.shape)
+            if self.ensemble is not None:
+                recipe = replace(recipe, members=int(self.ensemble), parts=max(recipe.parts, 2))
+            trained = train(
+                inputs,
+                targets,
+                aim=aim,
+                recipe=recipe,
+                shape=preparation.shape,
+                weights=weights,
+                class_weight=class_weight,
+                rising=self._rising(preparation),
+                seed=seed,
+                time_limit=self.time_limit,
+                engine=self._engine(),
+                callbacks=(lambda _: [Progress(True)]) if self.verbose else None,
+                threads=self.n_jobs if self.n_jobs is None or self.n_jobs > 0 else None,
+            )
+        rows = np.sort(np.random.default_rng(seed).permutation(len(frame))[:MOST_HELD])
+        self.preparation_, self.trained_ = preparation, trained
+        self._constant = self._without_columns(targets, weights)
+        self._seen = (inputs.of(rows), targets[rows])
+        self._seed = seed
+        self.target_ = name if isinstance(name, str) else None
+        self._importances: Array | None = None
 
     def _rising(self, preparation: Preparation) -> dict[str, int] | None:
         """monotonic_cst by the names of columns.  Raises DataError with all faults."""

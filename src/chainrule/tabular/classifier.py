@@ -42,6 +42,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):  # type: ignore[misc]
     class_weight: factors by class, or "balanced".
     time_limit: seconds of training; there is always one member.
     random_state: the same one gives the same result.  n_jobs: threads at most.  engine: "auto", or an engine's name.
+    verbose: whether each member's progress is shown, on standard error.
 
     Attributes: classes_, n_features_in_, feature_names_in_, feature_importances_, networks_, notes_, preparation_.
     Raises DataError (a ValueError) with all faults of a table.

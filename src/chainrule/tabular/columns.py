@@ -99,8 +99,40 @@ class Parts:
     """In how many rows there is no value, where training never lacked one."""
 
 
+class _Learned:
+    """What a column becomes, unless it says otherwise: nothing of a kind, but a flag where training lacked values."""
+
+    name: str
+    gaps: bool
+
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        """Names of the numbers that it becomes."""
+        return ()
+
+    @property
+    def pieces(self) -> tuple[tuple[float, ...], ...]:
+        """Their edges."""
+        return ()
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """Names of its flags."""
+        return (f"{self.name} is missing",) if self.gaps else ()
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """Levels of the categories that it becomes."""
+        return ()
+
+    def _of(self, numbers: Sequence[NDArray[np.float32]], missing: NDArray[np.bool_]) -> Parts:
+        """Those numbers, with the flag of what is missing, or the count of it where training never lacked one."""
+        flags = [np.where(missing, 1, -1).astype(np.float32)] if self.gaps else []
+        return Parts(numbers, flags, gaps=0 if self.gaps else int(missing.sum()))
+
+
 @dataclass(frozen=True)
-class NumberColumn:
+class NumberColumn(_Learned):
     """A column of numbers."""
 
     tag: ClassVar[str] = "number"
@@ -125,26 +157,14 @@ class NumberColumn:
         """Their edges."""
         return (self.edges,)
 
-    @property
-    def flags(self) -> tuple[str, ...]:
-        """Names of its flags."""
-        return (f"{self.name} is missing",) if self.gaps else ()
-
-    @property
-    def counts(self) -> tuple[int, ...]:
-        """Levels of the categories that it becomes."""
-        return ()
-
     def parts(self, frame: Frame) -> Parts:
         """Raises DataError for cells that are no numbers."""
         values = frame.numbers(self.name, self.style)
-        missing = np.isnan(values)
-        flags = [np.where(missing, 1, -1).astype(np.float32)] if self.gaps else []
-        return Parts([self.scaling.apply(values)], flags, gaps=0 if self.gaps else int(missing.sum()))
+        return self._of([self.scaling.apply(values)], np.isnan(values))
 
 
 @dataclass(frozen=True)
-class CategoryColumn:
+class CategoryColumn(_Learned):
     """A column of categories."""
 
     tag: ClassVar[str] = "category"
@@ -161,16 +181,6 @@ class CategoryColumn:
     def flagged(self) -> bool:
         """Whether it is a flag: two levels."""
         return len(self.levels) == 2 and not self.gaps and not self.rest
-
-    @property
-    def numbers(self) -> tuple[str, ...]:
-        """None."""
-        return ()
-
-    @property
-    def pieces(self) -> tuple[tuple[float, ...], ...]:
-        """None."""
-        return ()
 
     @property
     def flags(self) -> tuple[str, ...]:
@@ -204,7 +214,7 @@ class CategoryColumn:
 
 
 @dataclass(frozen=True)
-class TimeColumn:
+class TimeColumn(_Learned):
     """A column of dates or times."""
 
     tag: ClassVar[str] = "time"
@@ -229,16 +239,6 @@ class TimeColumn:
         """Their edges."""
         return (self.edges, *((-1.0, -0.5, 0.0, 0.5, 1.0) for _ in self.cycles for _ in range(2)))
 
-    @property
-    def flags(self) -> tuple[str, ...]:
-        """Names of its flags."""
-        return (f"{self.name} is missing",) if self.gaps else ()
-
-    @property
-    def counts(self) -> tuple[int, ...]:
-        """None."""
-        return ()
-
     def parts(self, frame: Frame) -> Parts:
         """Raises DataError for cells that are no dates or times."""
         values = frame.time(self.name)
@@ -248,8 +248,7 @@ class TimeColumn:
         for cycle in self.cycles:
             turn = 2 * np.pi * np.where(missing, 0, moments) / CYCLES[cycle]
             numbers += [np.where(missing, 0, part(turn)).astype(np.float32) for part in (np.sin, np.cos)]
-        flags = [np.where(missing, 1, -1).astype(np.float32)] if self.gaps else []
-        return Parts(numbers, flags, gaps=0 if self.gaps else int(missing.sum()))
+        return self._of(numbers, missing)
 
 
 Column = NumberColumn | CategoryColumn | TimeColumn

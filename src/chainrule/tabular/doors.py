@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from chainrule.data.columns import some
-from chainrule.data.targets import FEW_CLASSES, SAMPLES_PER_CLASS, Task, check_task
+from chainrule.data.readers import names_of
+from chainrule.data.targets import Task, check_task, is_classes
 from chainrule.errors import DataError, unknown_name
 from chainrule.runs import run as runs
 from chainrule.runs.run import Run
@@ -17,8 +18,7 @@ from chainrule.tabular import saved
 from chainrule.tabular.classifier import TabularClassifier
 from chainrule.tabular.frame import Frame, read_frame
 from chainrule.tabular.regressor import TabularRegressor
-
-Fitted = TabularClassifier | TabularRegressor
+from chainrule.tabular.saved import Fitted
 
 
 def fit_table(
@@ -65,7 +65,7 @@ def read_table_target(
 ) -> WithTarget:
     """A table whose target is one of its columns, by default the last.  Raises DataError as `fit_table`."""
     check_task(task)
-    left_out = tuple(part for name in ignore for part in ([name] if name in frame.names else name.split(",")))
+    left_out = names_of(ignore, frame.names)
     kept = [name for name in frame.names if name not in left_out]
     target = target if target is not None or not kept else kept[-1]
     for name in (target, *left_out):
@@ -104,10 +104,7 @@ def _targets(frame: Frame, name: str, task: str | None) -> tuple[Any, bool]:
         return np.array(texts.words, dtype=object)[texts.codes], True
     values = frame.numbers(name)
     _check_present(frame, name, np.isnan(values))
-    different = np.unique(values)
-    whole = bool(np.isfinite(values).all()) and bool((values == np.round(values)).all())
-    few = len(different) == 2 or (len(different) <= FEW_CLASSES and len(values) >= SAMPLES_PER_CLASS * len(different))
-    if task is None and whole and few:
+    if task is None and np.isfinite(values).all() and is_classes(values, len(np.unique(values))):
         return values.astype(np.int64), True
     return values, False
 

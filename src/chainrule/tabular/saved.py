@@ -1,12 +1,13 @@
 """A fitted estimator of tables as a folder: saved as one thing, without pickle, and read back with everything checked.
 
-table.json           the estimator's parameters, what was learned of the table, the recipe
-member-0.safetensors ...                the networks, each a model file of its own
-seen.safetensors     encoded rows of the training that importances are told by
+table.json                  the estimator's parameters, what was learned of the table, the recipe
+member-0.safetensors ...    the networks, each a model file of its own
+seen.npz                    encoded rows of the training that importances are told by
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import zipfile
@@ -35,7 +36,8 @@ from chainrule.version import VERSION
 
 Array = NDArray[Any]
 FORMAT = 1
-KINDS: Mapping[str, type[BaseTabular]] = {k.__name__: k for k in (TabularClassifier, TabularRegressor)}
+Fitted = TabularClassifier | TabularRegressor
+KINDS: Mapping[str, type[Fitted]] = {k.__name__: k for k in (TabularClassifier, TabularRegressor)}
 _DTYPES = ("text", "bool", "int64", "float64")
 _CLASSES = Object({"dtype": Text(_DTYPES, what="kind of classes"), "values": Listed(AnyValue(), least=1)})
 _FIELDS = Object(
@@ -56,8 +58,6 @@ _FIELDS = Object(
     },
     others=True,
 )
-_PARAMETERS = ("preset", "ensemble", "categorical_features", "monotonic_cst", "class_weight", "loss", "quantiles",
-               "time_limit", "random_state", "n_jobs", "engine", "verbose")  # fmt: skip
 
 
 def save(estimator: BaseTabular, folder: str | os.PathLike[str]) -> None:
@@ -84,17 +84,15 @@ def is_table_run(folder: str | os.PathLike[str]) -> bool:
     return member(Path(folder), TABLE).is_file()
 
 
-def load(folder: str | os.PathLike[str], *, engine: str | None = None) -> TabularClassifier | TabularRegressor:
+def load(folder: str | os.PathLike[str], *, engine: str | None = None) -> Fitted:
     """The estimator that was saved there, which predicts the same bits; nothing in the folder is executed.
 
     engine: in the place of the one that it was fitted with.
     Raises DataError where there is none, or its files are damaged or not of one run.
     """
     place = Path(folder)
-    if place.is_dir():
-        with_rights = os.access(place, os.W_OK)
-        if with_rights:
-            settle(place, OWN)
+    with contextlib.suppress(OSError):  # who may not write there reads the files where they are
+        settle(place, OWN)
     path = member(place, TABLE)
     if not path.is_file():
         raise DataError(f"{place}: holds no {TABLE}, so no estimator of tables. Give the folder that one was saved to.")
@@ -108,9 +106,7 @@ def load(folder: str | os.PathLike[str], *, engine: str | None = None) -> Tabula
         estimator.trained_ = _trained(said["trained"], networks)
     _fill(estimator, said)
     estimator._seen = _seen(member(place, SEEN), estimator)
-    if isinstance(estimator, TabularClassifier | TabularRegressor):
-        return estimator
-    raise AssertionError(type(estimator))
+    return estimator
 
 
 def _said(estimator: BaseTabular) -> dict[str, Any]:
@@ -156,13 +152,13 @@ def _classes(classes: Array) -> dict[str, Any]:
     return {"dtype": dtype, "values": [str(v) if dtype == "text" else v for v in classes.tolist()]}
 
 
-def _parameters(said: Mapping[str, Any]) -> BaseTabular:
+def _parameters(said: Mapping[str, Any]) -> Fitted:
     kind = KINDS[said["kind"]]
     known = kind._get_param_names()
-    given = {name: value for name, value in said["parameters"].items() if name in known and name in _PARAMETERS}
-    if given.get("loss") is None:
+    given = {name: value for name, value in said["parameters"].items() if name in known}
+    if given.get("loss") is None:  # a Loss of one's own stands in what was trained
         given.pop("loss", None)
-    estimator: BaseTabular = kind(**given)
+    estimator = kind(**given)
     try:
         estimator._validate_params()
     except ValueError as fault:
@@ -206,8 +202,7 @@ def _fill(estimator: BaseTabular, said: Mapping[str, Any]) -> None:
             estimator.classes_ = np.array(list(values), dtype=object if dtype == "text" else dtype)
         except (TypeError, ValueError, OverflowError):
             raise DataError(f"{TABLE}: its classes are no {dtype}.") from None
-    else:
-        assert isinstance(estimator, TabularRegressor)
+    elif isinstance(estimator, TabularRegressor):
         estimator.n_outputs_, estimator._single = said["outputs"], said["single"]
 
 
