@@ -2,7 +2,8 @@
 
 Widths from 1 to 300 (mostly small), every layer, activation, loss and optimizer, own formulas, penalties, weights,
 batches from 1 up with a partial last one, and some batches so large that an engine may cut them in pieces.  Each eighth
-is wide where the data come in, and has data of many zeros.
+is wide where the data come in, and has data of many zeros.  `make_in_groups` makes those of groups and tables: products
+group by group, members that share a matrix, embeddings of numbers, tables for each column, updated whole or row by row.
 """
 
 from __future__ import annotations
@@ -178,6 +179,11 @@ def make(seed: int) -> Case:
     return _Maker(np.random.default_rng([20240, seed]), seed).make()
 
 
+def make_in_groups(seed: int) -> Case:
+    """The case of that number among those of groups and tables."""
+    return _InGroups(np.random.default_rng([20241, seed]), seed).make()
+
+
 class _Maker:
     def __init__(self, rng: np.random.Generator, seed: int) -> None:
         self.rng = rng
@@ -215,10 +221,7 @@ class _Maker:
         if targets in ("labels", "probabilities"):
             outputs = max(2, outputs)
         inputs, layers = self.hidden()
-        if self.chance(0.06):
-            layers += [cr.Dense(outputs), self.pick([cr.BatchNorm, cr.LayerNorm])(last)]
-        else:
-            layers.append(cr.Dense(outputs, last, bias=self.chance(0.9)))
+        layers += self.end(loss, outputs, last)
         large = self.chance(0.1)
         m = int(self.rng.integers(1, 24)) if self.chance(0.6) else int(self.rng.integers(20, 90))
         if large:
@@ -244,6 +247,12 @@ class _Maker:
             2,
             self.data(layers, inputs, outputs, targets, samples, weighted=weighted),
         )
+
+    def end(self, loss: Any, outputs: int, last: Any) -> list[Any]:
+        """The last layers."""
+        if self.chance(0.06):
+            return [cr.Dense(outputs), self.pick([cr.BatchNorm, cr.LayerNorm])(last)]
+        return [cr.Dense(outputs, last, bias=self.chance(0.9))]
 
     def hidden(self) -> tuple[int, list[Any]]:
         """The inputs, and the layers before the last."""
@@ -322,3 +331,65 @@ class _Maker:
         # Numbers that float32 can hold, so that every dtype has the same data.
         X, y = (a if a.dtype.kind == "i" else a.astype(np.float32) for a in (X, y))
         return X, y, None if w is None else w.astype(np.float32)
+
+
+class _InGroups(_Maker):
+    """Of what stands first: columns of numbers, groups, members of an ensemble, tables."""
+
+    def __init__(self, rng: np.random.Generator, seed: int) -> None:
+        super().__init__(rng, seed)
+        self.kind = ("waves", "groups", "members", "tables", "pieces", "rows", "members")[seed % 7]
+        self.hollow = False
+        self.members = 1
+        self.counts: list[int] = []
+
+    def part(self) -> int:
+        """The width of a group: a column, part of a panel, a panel and a bit."""
+        return int(self.pick([1, 2, 3, 4, 7, 16, 17, 33]))
+
+    def hidden(self) -> tuple[int, list[Any]]:
+        groups = int(self.pick([1, 2, 3, 5, 8, 20]))
+        match self.kind:
+            case "waves":
+                first: Any = cr.Periodic(self.part(), self.activation(), frequencies=self.part(), sigma=0.3)
+                return groups, [first, *self.after(groups)]
+            case "pieces":
+                edges = np.sort(self.rng.normal(size=(groups, 1 + self.part())), axis=1)
+                return groups, [cr.Piecewise(self.part(), edges, self.activation()), *self.after(groups)]
+            case "groups":
+                first = cr.GroupedDense(self.part(), self.activation(), groups=groups, bias=self.chance(0.8))
+                return groups * self.part(), [first, *self.after(groups)]
+            case "members":
+                self.members = groups
+                shared = [
+                    cr.SharedDense(self.part(), self.activation(), members=groups) for _ in range(self.pick([1, 2]))
+                ]
+                return self.width(), [cr.Members(groups), *shared]
+            case _:
+                columns = int(self.rng.integers(1, 5))
+                self.counts = [int(n) for n in self.rng.integers(1, 40, columns)]
+                table = cr.Embedding(self.counts, [self.part() for _ in range(columns)], sparse=self.kind == "rows")
+                return columns, [table, cr.Dense(self.width(), self.activation())]
+
+    def after(self, groups: int) -> list[Any]:
+        """What reads the groups: another layer of them, or a dense one."""
+        if self.chance(0.5):
+            return [cr.GroupedDense(self.part(), self.activation(), groups=groups)]
+        return [cr.Dense(self.width(), self.activation())]
+
+    def end(self, loss: Any, outputs: int, last: Any) -> list[Any]:
+        if self.kind == "members" and not isinstance(loss, cr.Cost):
+            return [cr.GroupedDense(outputs, last, groups=self.members), cr.MeanOfMembers(self.members)]
+        return super().end(loss, outputs, last)
+
+    def optimizer(self, divide: int) -> cr.Optimizer:
+        if self.kind == "rows":
+            rate = 0.01 / divide
+            return (cr.SGD(rate), cr.Adagrad(rate, epsilon=1e-3), cr.Adam(rate, epsilon=1e-6))[self.seed // 7 % 3]
+        return super().optimizer(divide)
+
+    def data(
+        self, layers: list[Any], inputs: int, n: int, targets: str, m: int, *, weighted: bool
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        X, y, w = super().data([cr.Dense(1)], inputs, n, targets, m, weighted=weighted)
+        return (self.rng.integers(0, self.counts, (m, inputs)) if self.counts else X), y, w

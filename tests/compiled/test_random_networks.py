@@ -7,16 +7,17 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import pytest
 from guarded import Guards
-from random_networks import Case, Trajectory, make, train
+from random_networks import Case, Trajectory, make, make_in_groups, train
 
 from chainrule import Network
-from chainrule.engines.compiled import pack
+from chainrule.engines.compiled import pack, table_rows
 from chainrule.engines.compiled.engine import CompiledEngine
 from chainrule.engines.reference import ReferenceEngine
 from chainrule.program import layout
 
 pytestmark = pytest.mark.usefixtures("many_processors")
 NORMAL, LONG = 12, 2000
+IN_GROUPS, LONG_IN_GROUPS = 7, 300
 
 Arrays = dict[str, np.ndarray]
 
@@ -111,10 +112,14 @@ def check_calls(case: Case, guards: Guards) -> None:
     close(case, found, call)
 
 
-def check(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    case = make(seed)
+def check(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    seed = case.seed
     guards = Guards(before=seed % 4 == 0)
     monkeypatch.setattr(pack, "aligned", guards.aligned)
+    monkeypatch.setattr(pack, "seldom", guards.aligned)
+    if seed % 2:  # tables are looked after row by row, however small
+        monkeypatch.setattr(table_rows, "LARGE", 1)
+        monkeypatch.setattr(table_rows, "SHARE", 1)
     monkeypatch.setattr(pack, "zeros", guards.empty)
     line = layout.ALIGNMENT // np.dtype(case.dtype).itemsize  # one row may be read from a line past the parameters' end
     monkeypatch.setattr(layout, "aligned_zeros", lambda size, dtype: guards.aligned(size + line, dtype)[:size])
@@ -125,10 +130,21 @@ def check(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("seed", range(NORMAL))
 def test_network(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    check(seed, monkeypatch)
+    check(make(seed), monkeypatch)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(NORMAL, NORMAL + LONG))
 def test_network_long(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    check(seed, monkeypatch)
+    check(make(seed), monkeypatch)
+
+
+@pytest.mark.parametrize("seed", range(IN_GROUPS))
+def test_network_of_groups_and_tables(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    check(make_in_groups(seed), monkeypatch)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(IN_GROUPS, IN_GROUPS + LONG_IN_GROUPS))
+def test_network_of_groups_and_tables_long(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    check(make_in_groups(seed), monkeypatch)
