@@ -189,3 +189,15 @@ def test_what_is_no_number_is_seen_where_it_was_made(monkeypatch: pytest.MonkeyP
     assert not session.finite(["E"]) and session.finite(["W1"])
     session.rewind()
     assert session.finite(["E"])
+
+
+def test_a_call_takes_the_rows_of_each_column_of_a_one_hot_product() -> None:
+    """One table for all columns, each with rows of its own from where the one before ends."""
+    counts = [30_000, 25_000]
+    nets = [
+        cr.Network({"kinds": counts}, [cr.Dense(8, "tanh"), cr.Dense(1)], "squared_error", engine=engine)
+        for engine in ("reference", "compiled")
+    ]
+    tokens = np.array([[0, 0], [29_999, 24_999], [7, 12_345]])
+    expected, found = (net.predict({"kinds": tokens}) for net in nets)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
