@@ -158,9 +158,11 @@ class GlassBox:
     ) -> CheckReport:
         """Every gradient against finite differences, in float64 and on copies; true if all agree.
 
-        Arrays of up to 600 elements are compared element by element, larger ones along random directions.  Where one is
-        wrong the report shows the equation with its neighbours and says what is wrong: a factor, a sign, a transpose, a
-        missing term.  program: another derivation for the same data, to be checked instead of this network's own.
+        Arrays of up to 600 elements are compared element by element, larger ones along random directions.  Where the
+        cost has a corner at the very value (relu's at 0), there is no slope, and that element is passed by.  Where one
+        is wrong the report shows the equation with its neighbours and says what is wrong: a factor, a sign, a
+        transpose, a missing term.  program: another derivation for the same data, to be checked instead of this
+        network's own.
         Raises DataError, SpecError; ProgramError for a program that breaks its laws.
         """
         from chainrule.glass.check import check
