@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 
 import numpy as np
@@ -15,6 +16,7 @@ import pytest
 import chainrule as cr
 from chainrule.engines.base import Epoch
 from chainrule.engines.compiled.engine import CompiledEngine
+from chainrule.train.policies import MANY
 
 pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="SIGINT to one process is POSIX's"),
@@ -91,6 +93,24 @@ def test_interrupt(threads: int, samples: int, batch: int, width: int, record_pr
     record_property("seconds", seconds)
     print(f"back after {seconds:.3f} s")
     assert seconds < AT_MOST
+
+
+def test_interrupt_while_the_next_order_is_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread that was made and not yet started is nothing to wait for."""
+    begin = threading.Thread.start
+
+    def start(thread: threading.Thread) -> None:
+        if thread.name == "chainrule order":
+            raise KeyboardInterrupt
+        begin(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    X = np.zeros((MANY, 1), np.float32)
+    net = cr.Network(1, [cr.Dense(1)], "squared_error", engine="compiled")
+    with pytest.raises(KeyboardInterrupt):
+        net.fit(X, X, epochs=2, batch_size=MANY, verbose=False)
+    assert net.history is not None and net.history.stopped == "interrupted"
+    assert np.isfinite(net.predict(X[:3])).all()
 
 
 def test_leaving_while_threads_train() -> None:

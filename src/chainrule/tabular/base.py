@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import warnings
 from dataclasses import replace
-from importlib.util import find_spec
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -17,6 +16,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from chainrule.engines.table import can_compile
 from chainrule.errors import DataError, DataWarning, expected, unknown_name
 from chainrule.estimators.form import FittedForm
 from chainrule.network import Network
@@ -165,7 +165,7 @@ class BaseTabular(FittedForm, BaseEstimator):  # type: ignore[misc]
 
     def _engine(self) -> str:
         """Machine code where it can be had: what it predicts of a row does not depend on the rows beside it."""
-        return "compiled" if self.engine == "auto" and find_spec("llvmlite") is not None else self.engine
+        return "compiled" if self.engine == "auto" and can_compile() else self.engine
 
     def _table(self, X: Any, *, reset: bool = False) -> Frame:
         """X as a frame; what has no columns is checked as scikit-learn does."""

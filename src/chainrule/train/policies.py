@@ -6,6 +6,7 @@ from epoch to epoch, and hands it out as plain values and arrays (`state`), to g
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, Protocol
@@ -110,9 +111,10 @@ class SeededOrders:
 
     def close(self) -> None:
         """Waits for the order that is being drawn."""
-        if self._thread is not None:
-            self._thread.join()
-            self._thread = None
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            with contextlib.suppress(RuntimeError):  # an interrupt struck before it was started: it draws nothing
+                thread.join()
 
     def _draw_ahead(self, epoch: int) -> None:
         self._ahead = {epoch: self._permutation(epoch)}
