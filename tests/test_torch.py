@@ -298,7 +298,12 @@ OPTIMIZERS: dict[str, tuple[cr.Optimizer, Callable[[list[Tensor]], Any]]] = {
 @pytest.mark.parametrize(
     ("name", "clip", "engine"),
     [
-        pytest.param(name, clip, engine, marks=[pytest.mark.long] if clip and engine == "compiled" and far else [])
+        pytest.param(
+            name,
+            clip,
+            engine,
+            marks=[pytest.mark.long] if far and (engine == "compiled" or clip == 100.0) and clip else [],
+        )
         for name in OPTIMIZERS
         for clip in (None, 0.05, 100.0)
         for engine in ("reference", "compiled")

@@ -66,7 +66,14 @@ def test_calls_on_a_lesser_machine(name: str, fitting: Fitting, monkeypatch: pyt
 
 @pytest.mark.parametrize("name", [*OTHERS, *(name for name in LESSER if not runs(name))])
 @pytest.mark.parametrize(
-    ("number", "dtype"), [(7, "float32"), (9, "float64"), (10, "float64"), (14, "float32"), (14, "float64")]
+    ("number", "dtype"),
+    [
+        (7, "float32"),
+        (10, "float64"),
+        (14, "float32"),
+        pytest.param(9, "float64", marks=pytest.mark.long),
+        pytest.param(14, "float64", marks=pytest.mark.long),
+    ],
 )
 def test_code_is_emitted_for_other_machines(name: str, dtype: str, number: int) -> None:
     fitting = FITTINGS[number]

@@ -40,7 +40,7 @@ def hollow(fitting: Fitting, share: float) -> tuple[np.ndarray, np.ndarray]:
     return X.astype(fitting.dtype), y
 
 
-@pytest.mark.parametrize("share", [0.5, 0.97, 1.0])
+@pytest.mark.parametrize("share", [0.5, pytest.param(0.97, marks=pytest.mark.long), 1.0])
 @pytest.mark.parametrize(
     ("fitting", "dtype"),
     [

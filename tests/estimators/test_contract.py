@@ -40,7 +40,7 @@ def small(name: str = "MLPClassifier", **options: Any) -> Any:
     return getattr(cr, name)(**{"hidden_layer_sizes": (8,), "max_iter": 12, "random_state": 0, **options})
 
 
-@BOTH
+@pytest.mark.parametrize("name", ["MLPClassifier", pytest.param("MLPRegressor", marks=pytest.mark.long)])
 def test_check_estimator(name: str) -> None:
     """No expected failures; a check is skipped only where it does not apply here."""
     with warnings.catch_warnings():
