@@ -13,7 +13,7 @@ import chainrule
 ROOT = Path(chainrule.__file__).parent
 
 LAYERS = [
-    {"errors", "display", "files", "frames", "starting", "version"},
+    {"errors", "display", "files", "frames", "metrics", "starting", "version"},
     {"program"},
     {"describe", "spec"},
     {"rules"},

@@ -15,7 +15,7 @@ from sklearn.metrics import balanced_accuracy_score, log_loss, mean_absolute_err
 
 import chainrule as cr
 from chainrule.cli import main
-from chainrule.runs.metrics import area, of_classes, of_numbers
+from chainrule.metrics import area, of_classes, of_numbers
 
 WORDS = ["--engine", "reference", "--hidden", "8", "--epochs", "12"]
 

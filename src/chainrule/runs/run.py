@@ -10,17 +10,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule import frames
+from chainrule import frames, metrics
 from chainrule.data.readers import NewData, read_new
 from chainrule.data.targets import TargetEncoder
 from chainrule.describe.losses import Losses
 from chainrule.display import Displayed
 from chainrule.errors import DataError, DataWarning, expected
+from chainrule.metrics import Evaluation
 from chainrule.network import Network
-from chainrule.runs import metrics
 from chainrule.runs.decode import are_probabilities, decode, encode_classes, shares
 from chainrule.runs.folder import HISTORY, SETTINGS, Settings, find_model
-from chainrule.runs.metrics import Evaluation
 from chainrule.train.history import History
 
 Array = NDArray[Any]

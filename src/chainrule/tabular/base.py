@@ -19,9 +19,9 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from chainrule.engines.table import can_compile
 from chainrule.errors import DataError, DataWarning, expected, unknown_name
 from chainrule.estimators.form import FittedForm
+from chainrule.metrics import Evaluation
 from chainrule.network import Network
 from chainrule.runs.folder import MOST_MEMBERS
-from chainrule.runs.metrics import Evaluation
 from chainrule.tabular import importances
 from chainrule.tabular.frame import Frame, filled, has_columns, read_frame
 from chainrule.tabular.inputs import TableInputs

@@ -11,11 +11,11 @@ from sklearn.utils import column_or_1d
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.multiclass import check_classification_targets
 
+from chainrule import metrics
 from chainrule.data.columns import label
 from chainrule.errors import DataError, shown
 from chainrule.estimators.tables import target_cells
-from chainrule.runs import metrics
-from chainrule.runs.metrics import Evaluation
+from chainrule.metrics import Evaluation
 from chainrule.tabular.base import BaseTabular
 from chainrule.tabular.frame import Frame
 from chainrule.tabular.recipe import Aim

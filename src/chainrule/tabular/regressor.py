@@ -10,11 +10,11 @@ from sklearn.base import RegressorMixin, _fit_context
 from sklearn.utils import check_array
 from sklearn.utils._param_validation import StrOptions
 
+from chainrule import metrics
 from chainrule.describe.losses import LOSSES, Loss
 from chainrule.errors import DataError
 from chainrule.estimators.tables import target_cells
-from chainrule.runs import metrics
-from chainrule.runs.metrics import Evaluation
+from chainrule.metrics import Evaluation
 from chainrule.tabular.base import BaseTabular
 from chainrule.tabular.frame import Frame
 from chainrule.tabular.recipe import Aim
