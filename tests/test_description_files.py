@@ -10,6 +10,7 @@ import pytest
 import chainrule as cr
 from chainrule.cli import main
 from chainrule.describe.file import describe_as_json, read_description
+from chainrule.describe.losses import Losses
 from problems import PROBLEMS
 
 TOML = """
@@ -76,6 +77,23 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
+def test_a_loss_in_its_short_forms(tmp_path: Path) -> None:
+    """A dict of outputs as `Network` takes it; a formula without what has a default."""
+    path, loss = tmp_path / "net.toml", TOML.splitlines()[1]
+    short = 'loss = {size = {loss = {formula = "(yhat - y) ** 2"}, factor = 0.5}, kind = "cross_entropy"}'
+    path.write_text(TOML.replace(loss, short), encoding="utf-8")
+    said = read_description(path).spec.loss
+    assert isinstance(said, Losses) and [(name, factor) for name, _, factor in said.parts] == [
+        ("size", 0.5),
+        ("kind", 1),
+    ]
+    assert said.parts[0][1] == cr.Loss("(yhat - y) ** 2")
+    path.write_text(
+        'inputs = 2\nloss = {formula = "abs(yhat - y)"}\nlayers = [{type = "Dense", units = 1}]', encoding="utf-8"
+    )
+    assert read_description(path).spec.loss == cr.Loss("abs(yhat - y)")
+
+
 def test_it_is_the_network_that_it_says(file: Path) -> None:
     said = read_description(file)
     assert said.spec == spec()
@@ -122,7 +140,7 @@ def test_the_command(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
         ),
         (TOML.replace('"tanh"', '"tang"').replace('"softmax"', '"softmx"'), "(?s)'tanh'.*'softmax'"),
         ("inputs = ", "is no TOML"),
-        ("day = 2024-01-01", "is no TOML of numbers and texts"),
+        ("day = 2024-01-01", "numbers, texts, lists and tables. Got the date 2024-01-01"),
         ("x = " + "[" * 3000 + "]" * 3000, "nested too deeply|deep"),
         (TOML.replace('"LayerNorm"', '"LayerNrm"'), "LayerNorm"),
         (TOML.replace('"kinds"}', '"kind"}').replace("units = 7", "units = 6"), "net.toml"),

@@ -75,7 +75,9 @@ def shown(value: object) -> str:
         # Python refuses to write out one of more than some thousand digits.
         return f"a whole number of about {int(value.bit_length() * math.log10(2)) + 1:,} digits"
     plain = type(value) in (list, tuple, dict, set, frozenset, str, bytes)
-    text = _cutting().repr(value) if plain else repr(value)
+    text = " ".join((_cutting().repr(value) if plain else repr(value)).split())  # an array's lines are one
+    if len(text) > SHOWN and isinstance(shape := getattr(value, "shape", None), tuple):
+        return f"{type(value).__name__} of shape {shape}"
     return text if len(text) <= 2 * SHOWN else f"{text[:SHOWN]} ..."
 
 

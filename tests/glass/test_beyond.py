@@ -106,6 +106,53 @@ def test_jacobians_by_differences(name: str) -> None:
         np.testing.assert_allclose(found[:, :, k], expected, rtol=1e-5, atol=1e-8)
 
 
+def two_in_two_out(hidden: int) -> cr.Network:
+    """Numbers beside numbers and tokens; an output kept before the last."""
+    layers = [
+        cr.Branches([cr.Take("a")], [cr.Take("b")], [cr.Take("kinds"), cr.Embedding([3, 4], 2)]),
+        cr.Dense(hidden, "tanh"),
+        cr.Branches([cr.Dense(3, "softmax"), cr.Keep("kind")], [cr.Dense(2), cr.Keep("size")]),
+        cr.Keep("both"),
+    ]
+    losses = {"kind": "cross_entropy", "size": "squared_error", "both": "absolute_error"}
+    return cr.Network({"a": 2, "b": 1, "kinds": [3, 4]}, layers, losses, dtype="float64", engine="reference")
+
+
+@pytest.mark.parametrize("output", ["kind", "size"])
+def test_jacobians_of_several_inputs_and_outputs(output: str) -> None:
+    """Backward from two outputs, and forward from each of three columns where there are three."""
+    net = two_in_two_out(4)
+    rng = np.random.default_rng(0)
+    X = {"a": rng.normal(size=(5, 2)), "b": rng.normal(size=(5, 1)), "kinds": rng.integers(0, 3, (5, 2))}
+    several = net.jacobian(X, output=output)
+    assert set(several) == {"a", "b"}
+    for name, found in several.items():
+        assert found.shape == (5, {"kind": 3, "size": 2}[output], X[name].shape[1])
+        for k in range(found.shape[2]):
+            step = np.zeros_like(X[name])
+            step[:, k] = 1e-6
+            ends = [net.predict({**X, name: X[name] + sign * step})[output] for sign in (1, -1)]
+            np.testing.assert_allclose(found[:, :, k], (ends[0] - ends[1]) / 2e-6, rtol=1e-5, atol=1e-8)
+    with pytest.raises(cr.SpecError, match=r"several outputs: say of which, output='kind' \(kind, size, both\)"):
+        net.jacobian(X)
+    with pytest.raises(cr.SpecError, match=r"Unknown output 'sise'\. Did you mean 'size'"):
+        net.jacobian(X, output="sise")
+    alone = cr.Network(2, [cr.Dense(1)], "squared_error", dtype="float64")
+    with pytest.raises(cr.SpecError, match="one output, which has no name"):
+        alone.jacobian(X["a"], output="size")
+
+
+def test_a_jacobian_where_more_comes_out_than_in() -> None:
+    net = cr.Network({"a": 2, "b": 1}, [cr.Take("a"), cr.Keep("x"), cr.Branches([cr.Take("x")], [cr.Take("b")]),
+                                        cr.Dense(7, "tanh")], "squared_error", dtype="float64")  # fmt: skip
+    rng = np.random.default_rng(1)
+    X = {"a": rng.normal(size=(4, 2)), "b": rng.normal(size=(4, 1))}
+    W, Z = net.parameters["W1"], np.hstack([X["a"], X["b"]]) @ net.parameters["W1"] + net.parameters["b1"]
+    expected = (1 - np.tanh(Z) ** 2)[:, :, None] * W.T
+    np.testing.assert_allclose(net.jacobian(X)["a"], expected[:, :, :2], rtol=1e-12)
+    np.testing.assert_allclose(net.jacobian(X)["b"], expected[:, :, 2:], rtol=1e-12)
+
+
 def test_a_tangent_program_is_a_program() -> None:
     net = BY_NAME["batch norm, l2"].network("reference")
     program = net.program

@@ -41,6 +41,10 @@ class Combined(Layer):
         """The sequences; one without layers gives the value below as it is."""
         raise NotImplementedError
 
+    def within(self, place: str, branch: int) -> str:
+        """How a message calls a branch of the combinator that stands at that place."""
+        return f"{place}, branch {branch + 1}"
+
     def misfit(self, widths: Sequence[int]) -> str | None:
         """What is wrong with values of these widths beside each other; None if nothing is."""
         if self.join == "beside" or len(set(widths)) <= 1:
@@ -136,6 +140,10 @@ class Residual(Combined):
     def branches(self) -> tuple[tuple[Layer, ...], ...]:
         """The value itself, and the layers."""
         return (), self.layers
+
+    def within(self, place: str, branch: int) -> str:
+        """Its layers stand in it: it has no branches that anybody wrote."""
+        return place
 
     def misfit(self, widths: Sequence[int]) -> str | None:
         """The layers must leave as many features as come in."""

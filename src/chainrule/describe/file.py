@@ -1,7 +1,7 @@
 """A network described in a small file, JSON or TOML: the form that a saved network holds, without its defaults.
 
 inputs = 4                          or several by name, as of cr.Network
-loss = "cross_entropy"
+loss = "cross_entropy"              or {formula = "..."}; or of each output: {kind = "cross_entropy", size = "huber"}
 optimizer = "adam"                  or a table: {type = "adam", learning_rate = 0.01}
 
 [[layers]]
@@ -18,7 +18,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from chainrule.describe.network import NetworkSpec
 from chainrule.describe.optimizers import OPTIMIZERS, Optimizer
@@ -57,6 +57,8 @@ def read_description(path: str | os.PathLike[str]) -> Description:
         raise DataError(expected(f"{path}: a description", "an object with inputs, layers and loss", said))
     said = dict(said)
     given = said.pop("optimizer", None)
+    if "loss" in said:
+        said["loss"] = _whole_loss(said["loss"])
     faults = []
     optimizer = spec = None
     try:
@@ -90,13 +92,33 @@ def _read(path: Path) -> Any:
         return strict_json.loads(raw, str(path))
     try:
         said = tomllib.loads(raw.decode("utf-8-sig"))
-        return strict_json.loads(json.dumps(said), str(path))  # the same limits; a date is no part of a description
+        return strict_json.loads(json.dumps(said, default=_no_json), str(path))  # the same limits
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, ValueError, TypeError) as error:
         if isinstance(error, DataError):
-            raise
+            raise error if str(error).startswith(str(path)) else DataError(f"{path}: {error}") from None
         raise DataError(shorten(f"{path}: is no TOML of numbers and texts: {error}.")) from None
     except RecursionError:
         raise DataError(f"{path}: is nested too deeply for a description.") from None
+
+
+def _whole_loss(given: Any) -> Any:
+    """A loss in the form that a saved network holds; {formula = ...} and {output: loss, ...} are short for it."""
+    if not isinstance(given, Mapping) or not given or "type" in given:
+        return given
+    if "formula" in given:
+        return {"type": "Loss", **given}
+    parts = {}
+    for name, own in given.items():
+        part = own if isinstance(own, Mapping) and "loss" in own else {"loss": own}
+        parts[name] = {**part, "loss": _whole_loss(part["loss"])}
+    return {"type": "Losses", "parts": parts}
+
+
+def _no_json(value: object) -> NoReturn:
+    """Raises DataError: what TOML has beside numbers, texts, lists and tables are dates and times."""
+    raise DataError(
+        f"a description is made of numbers, texts, lists and tables. Got the {type(value).__name__} {value}."
+    )
 
 
 def _optimizer(given: Any) -> Optimizer:

@@ -186,7 +186,7 @@ class _Survey:
     ) -> int | None:
         ends: list[int] = []
         for k, branch in enumerate(layer.branches):
-            inside = f"{place}, branch {k + 1}"
+            inside = layer.within(place, k)
             end = self.sequence(branch, below, f"{inside}, layer ", depth + 1)
             if end is None:
                 self._lacks(inside)
@@ -280,11 +280,13 @@ class _Survey:
     def _lacks(self, place: str) -> None:
         """No value comes in: said once, where it is noticed first; what follows has none for the same reason."""
         if not self.lacking:
-            names = ", ".join(repr(i.name) for i in self.inputs)
-            first = self.inputs[0].name if self.inputs else ""
-            self.faults.append(
-                f"{place} has no value to begin with: of several inputs ({names}) say which, with cr.Take({first!r})."
+            names = [i.name for i in self.inputs if i.name]
+            which = (
+                f": of several inputs ({', '.join(map(repr, names))}) say which, with cr.Take({names[0]!r})"
+                if names
+                else ""
             )
+            self.faults.append(f"{place} has no value to begin with{which}.")
         self.lacking = True
 
     def _untaken(self, name: str, place: str) -> str:

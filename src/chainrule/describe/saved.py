@@ -77,9 +77,10 @@ _ACTIVATION = Either(
             "initialiser": Maybe(_NAME),
             "parameters": _PARAMETERS,
         },
-        absent={"slope": None, "initialiser": None, "parameters": {}},
+        absent={"name": None, "slope": None, "initialiser": None, "parameters": {}},
     ),
 )
+_TIED = Object({"tied": _NAME, "transposed": Flag()}, absent={"transposed": False})
 _FIELDS: Mapping[str, Kind] = {
     "units": Whole(1),
     "vocabulary": Maybe(ByType(Whole(1), Listed(Whole(1), 1))),
@@ -88,7 +89,7 @@ _FIELDS: Mapping[str, Kind] = {
     "sparse": Flag(),
     "activation": _ACTIVATION,
     "bias": Flag(),
-    "weights": Maybe(Either(_NAME, ByType(Number(least=0), named=Object({"tied": _NAME, "transposed": Flag()})))),
+    "weights": Maybe(Either(_NAME, ByType(Number(least=0), named=_TIED))),
     "groups": Whole(1),
     "members": Whole(1),
     "frequencies": Whole(1),
@@ -105,7 +106,7 @@ _FIELDS: Mapping[str, Kind] = {
 }
 """Of layers; what a layer of one's own calls otherwise, it checks itself."""
 _KINDS_OF_LOSS: Mapping[str, Kind] = {
-    "Cost": Object({"formula": _FORMULA, "name": _NAME}),
+    "Cost": Object({"formula": _FORMULA, "name": _NAME}, absent={"name": None}),
     "Loss": Object(
         {
             "formula": _FORMULA,
@@ -119,7 +120,17 @@ _KINDS_OF_LOSS: Mapping[str, Kind] = {
             "values": Listed(_NAME, most=1000),
             "parameters": _PARAMETERS,
         },
-        absent={"cap": None, "kind": None, "values": [], "parameters": {}},
+        absent={
+            "name": None,
+            "classes": False,
+            "kind": None,
+            "fits": None,
+            "smoothing": 0.0,
+            "between": None,
+            "cap": None,
+            "values": [],
+            "parameters": {},
+        },
     ),
 }
 _LOSS = Either(_NAME, Tagged("type", _KINDS_OF_LOSS, "kind of loss"))

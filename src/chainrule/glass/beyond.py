@@ -14,11 +14,11 @@ from chainrule.describe.network import NetworkSpec
 from chainrule.engines.base import Engine
 from chainrule.engines.reference import ReferenceEngine, named_rows
 from chainrule.engines.scalars import evaluator
-from chainrule.errors import DataError, SpecError, expected, unknown_name
+from chainrule.errors import DataError, SpecError, expected, shown, unknown_name
 from chainrule.program.equation import Equation, Program
 from chainrule.program.op import GroupedMatMul, MatMul, Reduce, ScatterAdd
 from chainrule.program.symbol import BATCH, Symbol
-from chainrule.rules.derive import derive
+from chainrule.rules.derive import derive_along
 from chainrule.rules.mean_at_weights import mean_at_weights
 from chainrule.rules.per_sample import parts, second_moments, squared_norms
 from chainrule.rules.tangent import gauss_newton, tangent
@@ -178,39 +178,54 @@ def _lookups(program: Program, done: set[str], case: Case) -> list[tuple[str, tu
 # --- Jacobians ------------------------------------------------------------------------------------------------------
 
 
-def jacobian(spec: NetworkSpec, given: Mapping[str, Any], dtype: np.dtype[Any]) -> Array:
-    """∂ŷ_i/∂x_i of every sample, (m, outputs, inputs): backward from each output, or forward from each input, whichever
-    are fewer.
+def jacobian(
+    spec: NetworkSpec, given: Mapping[str, Any], dtype: np.dtype[Any], output: str | None = None
+) -> dict[str, Array]:
+    """∂ŷ_i/∂x_i of every sample, (m, outputs, columns) by input of numbers: backward from each output, or forward from
+    each column that comes in, whichever are fewer.
 
-    Raises DataError for tokens, which have no derivative.
+    Raises DataError where all inputs are tokens, which have no derivative; SpecError for an output that is not there.
     """
-    if spec.tokens:
+    sources = {s.symbol.name: s for s in spec.sources if not s.tokens}
+    if not sources:
         raise DataError("A network of tokens has no Jacobian by its inputs: tokens are not numbers to be moved.")
-    plain = NetworkSpec(spec.inputs, spec.layers, Cost("sum(yhat * y)"))
-    m, n, k = int(given[BATCH]), spec.inputs, spec.outputs
-    result = np.empty((m, k, n), dtype)
-    program = derive(plain, mode="inference")
-    if k <= n:
+    program = derive_along(spec, _chosen(spec, output))
+    m, k = int(given[BATCH]), int(program.prediction.shape[1])
+    result = {name: np.empty((m, k, source.width), dtype) for name, source in sources.items()}
+    if k <= sum(source.width for source in sources.values()):
+        names = {s.name: gradient.name for s, gradient in program.gradients}
         case = Case(program, given, dtype)
-        gradient = next(g.name for s, g in program.gradients if s.role == "input")
-        for output in range(k):
+        for column in range(k):
             chosen = np.zeros((m, k), dtype)
-            chosen[:, output] = 1
-            result[:, output, :] = case.run(program, (gradient,), {"Y": chosen})[gradient]
+            chosen[:, column] = 1
+            rows = case.run(program, tuple(names.values()), {"Y": chosen})
+            for name in sources:
+                result[name][:, column, :] = rows[names[name]]
         return result
-    forward = Program(program.given, program.forward, program.prediction)
-    x = next(s for s in program.given if s.role == "input")
-    moving = tangent(forward, [x])
-    name = program.prediction.tangent.name
-    case = Case(moving, given, dtype)
-    for feature in range(n):
-        direction = np.zeros((m, n), dtype)
-        direction[:, feature] = 1
-        if name in moving.symbols:
-            result[:, :, feature] = case.run(moving, (name,), {x.tangent.name: direction})[name]
-        else:  # the prediction does not depend on X
-            result[:, :, feature] = 0
+    plain = Program(program.given, program.forward, program.prediction).pruned([program.prediction], update=False)
+    for x in [s for s in program.given if s.name in sources]:
+        moving = tangent(plain, [x])
+        change, case = program.prediction.tangent.name, Case(moving, given, dtype)
+        for column in range(sources[x.name].width):
+            direction = np.zeros((m, sources[x.name].width), dtype)
+            direction[:, column] = 1
+            if change in moving.symbols:
+                result[x.name][:, :, column] = case.run(moving, (change,), {x.tangent.name: direction})[change]
+            else:  # the prediction does not depend on X
+                result[x.name][:, :, column] = 0
     return result
+
+
+def _chosen(spec: NetworkSpec, output: str | None) -> str:
+    """The output that is meant; "" for the only one.  Raises SpecError."""
+    names = [name for name, _ in spec.ends]
+    if output is None and len(names) > 1:
+        raise SpecError(f"This network has several outputs: say of which, output={names[0]!r} ({', '.join(names)}).")
+    if output is not None and names == [""]:
+        raise SpecError(f"This network has one output, which has no name. Got output={shown(output)}; leave it out.")
+    if output is not None and output not in names:
+        raise SpecError(unknown_name("output", str(output), names))
+    return names[0] if output is None else output
 
 
 # --- products with second derivatives ------------------------------------------------------------------------------

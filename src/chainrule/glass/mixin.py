@@ -7,12 +7,11 @@ network that is only trained needs none of them.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from chainrule import checks
 from chainrule.checks import Inputs, inputs
 from chainrule.describe.losses import Targets, usual_targets
 from chainrule.describe.network import NetworkSpec
@@ -215,13 +214,25 @@ class GlassBox:
 
         return beyond.gradient_variance(self.spec, self._case(X, y, sample_weight))
 
-    def jacobian(self, X: ArrayLike) -> Array:
-        """∂ŷ_i/∂x_i of every sample: (m, outputs, inputs), without dropout.  Raises DataError (for tokens as well)."""
+    @overload
+    def jacobian(self, X: Mapping[str, ArrayLike], *, output: str | None = None) -> dict[str, Array]: ...
+
+    @overload
+    def jacobian(self, X: ArrayLike, *, output: str | None = None) -> Array: ...
+
+    def jacobian(self, X: Inputs, *, output: str | None = None) -> Array | dict[str, Array]:
+        """∂ŷ_i/∂x_i of every sample: (m, outputs, inputs), without dropout; of several inputs by name, of numbers.
+
+        output: of several outputs, which.  Raises DataError (where all that comes in is tokens as well); SpecError for
+        an output that is not there.
+        """
         from chainrule.glass import beyond
 
-        checked = checks.matrix(self.spec, X, self.dtype, self.feature_names)
-        data = {self.spec.sources[0].symbol.name: checked}
-        return beyond.jacobian(self.spec, self._given(data, 1), self.dtype)
+        data = inputs(self.spec, X, self.dtype, self.feature_names)
+        several = beyond.jacobian(self.spec, self._given(data, 1), self.dtype, output)
+        if not self.spec.named:
+            return several[self.spec.sources[0].symbol.name]
+        return {s.name: several[s.symbol.name] for s in self.spec.sources if s.symbol.name in several}
 
     def hessian_vector(
         self,

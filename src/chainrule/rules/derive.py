@@ -102,6 +102,34 @@ def derive(
     )
 
 
+def derive_along(spec: NetworkSpec, output: str = "") -> Program:
+    """S = Σ_i Σ_j y_ij ŷ_ij of one output, and its gradient by each input of numbers: of each sample y_iᵀ J_i.
+
+    With row i of Y the unit vector of output j it is row j of the Jacobian of sample i.  In inference: samples do not
+    mix.  output: its name, where there are several.
+    """
+    builder = Builder()
+    written = forward(spec, builder, training=False)
+    forward_end = len(builder.equations)
+    end = next(end for end in written.ends if end.name == output)
+    y = builder.give(target_of("values", end.width))
+    each = Variable(y.name) * Variable(end.value.name)
+    objective = builder.reduce(Symbol("S", (), "cost"), Reduce("sum", "all", each), rule="outputs along Y")
+    cost_end = len(builder.equations)
+    gradients = backward(builder, objective, [s for s in written.inputs if not s.integers])
+    equations = builder.equations
+    program = Program(
+        given=tuple(builder.given),
+        forward=tuple(equations[:forward_end]),
+        prediction=end.value,
+        cost=tuple(equations[forward_end:cost_end]),
+        backward=tuple(equations[cost_end:]),
+        objective=objective,
+        gradients=tuple(gradients),
+    )
+    return verify(program).pruned([objective, *(g for _, g in gradients)], update=False)
+
+
 def derive_penalty(spec: NetworkSpec) -> Program:
     """J = λ₁ Σ|W| + λ₂/2 Σ W² alone, and its gradient by each W: the penalties of the cost, as one sample's would be.
 
