@@ -13,7 +13,7 @@ import chainrule
 ROOT = Path(chainrule.__file__).parent
 
 LAYERS = [
-    {"errors", "display", "files", "frames", "metrics", "starting", "version"},
+    {"calls", "errors", "words", "display", "files", "frames", "metrics", "starting", "version"},
     {"program"},
     {"describe", "spec"},
     {"rules"},
@@ -36,10 +36,10 @@ LIGHT = {
     "engines": {"program", "errors", "files", "version"},
     "notation": {"program", "errors", "describe", "rules"},
     "program": {"display", "errors", "files"},
-    "describe": {"program", "errors", "files"},
+    "describe": {"program", "calls", "errors", "files"},
     "rules": {"program", "errors", "describe"},
     "data": {"display", "errors", "files", "frames"},
-    "train": {"display", "errors", "files", "engines", "program", "describe", "rules", "model_file"},
+    "train": {"display", "calls", "errors", "files", "engines", "program", "describe", "rules", "model_file"},
 }
 """All that these packages may import beside themselves."""
 

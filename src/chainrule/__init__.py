@@ -48,6 +48,7 @@ from chainrule.describe.schedules import (
     schedule_from_dict,
 )
 from chainrule.errors import (
+    ArgumentError,
     ChainruleError,
     DataError,
     DataWarning,
@@ -88,6 +89,7 @@ __all__ = [
     "Adagrad",
     "Adam",
     "AdamW",
+    "ArgumentError",
     "BatchNorm",
     "Branches",
     "CSVLog",

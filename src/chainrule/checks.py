@@ -132,7 +132,7 @@ def _target(what: str, loss: Loss | Cost, n: int, y: ArrayLike, samples: int, dt
         size = "none" if array.ndim == 0 else len(array)
         raise DataError(f"{what} must have one entry per sample. Got {size} for {samples} samples.")
     if loss.classes and (array.ndim == 1 or (array.ndim == 2 and array.shape[1] == 1 != n)):
-        return "labels", _integers(what, array.reshape(-1), n, "labels")
+        return "labels", _integers(what, _whole(what, array.reshape(-1), n), n, "labels")
     values = _numbers(what, array, dtype)
     if values.ndim == 1 and n == 1:
         values = values.reshape(-1, 1)
@@ -162,6 +162,19 @@ def _target(what: str, loss: Loss | Cost, n: int, y: ArrayLike, samples: int, dt
         if values.size and np.abs(sums - 1).max() > _AS_ROUNDED:  # the slope A - Y is that of rows that add up to 1
             values = (values / sums[:, None]).astype(dtype, copy=False)
     return "values", values
+
+
+def _whole(what: str, labels: Array, n: int) -> Array:
+    """Labels that came as whole numbers in floats (0.0, 1.0), as integers.  Raises DataError where one is no label."""
+    if labels.dtype.kind != "f" or not np.isfinite(labels).all():
+        return labels
+    odd = np.flatnonzero(labels != np.floor(labels))
+    if odd.size:
+        raise DataError(
+            f"{what} must be whole numbers (labels 0 to {n - 1}). Got {labels[odd[0]]:g} in row {odd[0]}. For numbers "
+            f"to be predicted take {loss_of('values')}."
+        )
+    return np.clip(labels, -(2**53), 2**53).astype(np.int64)  # what is far outside would not fit an integer
 
 
 def weights(w: ArrayLike, samples: int, dtype: DTypeLike, *, relative: bool = False) -> Array:

@@ -26,6 +26,14 @@ class SpecError(ChainruleError, ValueError):
         super().__init__("\n".join(self.faults))
 
 
+class ArgumentError(ChainruleError, TypeError):
+    """A call with an argument that there is not, or without one that is needed; holds *all* faults, one a line."""
+
+    def __init__(self, faults: str | Sequence[str]) -> None:
+        self.faults = [faults] if isinstance(faults, str) else list(faults)
+        super().__init__("\n".join(self.faults))
+
+
 class FormulaError(SpecError):
     """A formula that does not parse, uses an unknown name, or cannot be differentiated."""
 
@@ -103,11 +111,20 @@ def is_number(value: object) -> TypeGuard[float]:
 
 
 def unknown_name(what: str, got: str, known: Iterable[str]) -> str:
-    """ "Unknown <what> 'x'. Did you mean 'y'? Known: ..."."""
-    import difflib  # what only a message needs
+    """ "Unknown <what> 'x'. Did you mean 'y'? Known: ...": or what to write, where others call something so."""
+    from chainrule.words import here  # what only a message needs
 
     names = sorted(known)
-    small = {name.lower(): name for name in names}  # "ReLU" is nearer to relu than to elu
-    close = difflib.get_close_matches(str(got)[:SHOWN].lower(), small, n=1, cutoff=0.5)
-    guess = f" Did you mean {small[close[0]]!r}?" if close else ""
-    return f"Unknown {what} {shown(got)}.{guess} Known: {', '.join(names)}."
+    said = here(what, str(got)[:SHOWN], names)
+    guess = None if said else nearest(str(got), names)
+    hint = f" {said}" if said else f" Did you mean {guess!r}?" if guess else ""
+    return f"Unknown {what} {shown(got)}.{hint} Known: {', '.join(names)}."
+
+
+def nearest(got: str, known: Iterable[str]) -> str | None:
+    """The name that is most like the one that came, if any is."""
+    import difflib  # what only a message needs
+
+    small = {name.lower(): name for name in known}  # "ReLU" is nearer to relu than to elu
+    close = difflib.get_close_matches(got[:SHOWN].lower(), small, n=1, cutoff=0.5)
+    return small[close[0]] if close else None

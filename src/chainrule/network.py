@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from chainrule import checks, storage
+from chainrule.calls import constructor, says_arguments
 from chainrule.describe.constraints import Constraint
 from chainrule.describe.layers import Layer
 from chainrule.describe.losses import Cost, Losses, Targets, usual_targets
@@ -49,6 +50,7 @@ _SEEDS = 10**1000
 _DTYPES = ("float32", "float64")
 
 
+@constructor
 class Network(Displayed, GlassBox):
     """A feedforward network: what it computes is a derived program, which an engine runs.
 
@@ -101,6 +103,7 @@ class Network(Displayed, GlassBox):
         self._initialise()
 
     @classmethod
+    @says_arguments
     def from_spec(
         cls, spec: NetworkSpec, *, dtype: str = "float32", seed: int | None = 0, engine: str = "auto"
     ) -> Network:
@@ -250,6 +253,7 @@ class Network(Displayed, GlassBox):
 
     # --- running it ----------------------------------------------------------------------------------------------
 
+    @says_arguments
     def predict(self, X: checks.Inputs) -> Any:
         """Ŷ (m, outputs) for X (m, inputs); the same call gives the same bits every time, however X is held.
 
@@ -274,6 +278,7 @@ class Network(Displayed, GlassBox):
                 return prediction
         return self._predicted(self._run(program, data, self._ends))
 
+    @says_arguments
     def cost(
         self,
         X: checks.Inputs,
@@ -293,6 +298,7 @@ class Network(Displayed, GlassBox):
         name = program.objective.name
         return float(self._run(program, {**data, **self._counters(step)}, (name,))[name])
 
+    @says_arguments
     def gradients(
         self,
         X: checks.Inputs,
@@ -309,6 +315,7 @@ class Network(Displayed, GlassBox):
         values = self._run(program, {**data, **self._counters(step)}, tuple(names.values()))
         return {s: np.array(values[g]) for s, g in names.items()}
 
+    @says_arguments
     def cost_and_gradients(
         self, X: checks.Inputs, y: ArrayLike, *, sample_weight: ArrayLike | None = None
     ) -> tuple[float, dict[str, Array]]:
@@ -341,6 +348,7 @@ class Network(Displayed, GlassBox):
         values = engine.run(program, arrays, (program.objective.name, *names.values()))
         return float(values[program.objective.name]), {s: values[g] for s, g in names.items()}
 
+    @says_arguments
     def value(self, name: str, X: checks.Inputs) -> Array:
         """A symbol of the forward propagation by name ("Z1", "A1", ...), without dropout, for X (m, inputs).
 
@@ -356,12 +364,14 @@ class Network(Displayed, GlassBox):
             self._programs[key] = program.pruned([symbols[name]], update=False)
         return self._run(self._programs[key], data, (name,))[name]
 
+    @says_arguments
     def predict_and_cost(
         self, X: checks.Inputs, y: ArrayLike, *, sample_weight: ArrayLike | None = None
     ) -> tuple[Any, float]:
         """Ŷ (as `predict` gives it) and J in one run.  Raises DataError."""
         return self._outcome(*self._data(X, y, sample_weight))
 
+    @says_arguments
     def evaluate(
         self, X: checks.Inputs, y: ArrayLike, *, sample_weight: ArrayLike | None = None
     ) -> tuple[float, str, float]:
@@ -376,6 +386,7 @@ class Network(Displayed, GlassBox):
             self.spec.loss, prediction, checks.targets_as_given(self.spec, data, targets), data.get("w")
         )
 
+    @says_arguments
     def fit(
         self,
         X: checks.Inputs,

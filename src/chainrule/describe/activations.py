@@ -11,6 +11,7 @@ import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from chainrule.calls import constructor, says_arguments
 from chainrule.describe import initialisers
 from chainrule.describe.parameters import Named, Parameter, declared, formula_over
 from chainrule.describe.settings import LONGEST, keep
@@ -23,6 +24,7 @@ from chainrule.program.walk import replace, walk
 _Z = Variable("z")
 
 
+@constructor
 @dataclass(frozen=True, init=False)
 class Activation:
     """a = g(z), from text or a callable over expressions; element-wise, or of a whole row with sum, mean, max.
@@ -116,6 +118,7 @@ _LIFTED = "he_normal"
 _SELU_ALPHA, _SELU_SCALE = 1.6732632423543772, 1.0507009873554805
 
 
+@says_arguments
 def leaky_relu(slope: float = 0.01) -> Activation:
     """z for z > 0, else slope · z.  Source: Maas et al. 2013."""
     if not is_number(slope):
@@ -125,6 +128,7 @@ def leaky_relu(slope: float = 0.01) -> Activation:
     return Activation(f"where(z > 0, z, {slope} * z)", name=name, slope=value_slope, initialiser=_RECTIFIED)
 
 
+@says_arguments
 def elu(alpha: float = 1.0) -> Activation:
     """z for z > 0, else α (eᶻ - 1).  Source: Clevert et al. 2015."""
     if not is_number(alpha):

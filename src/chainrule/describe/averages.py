@@ -12,10 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from chainrule.calls import constructor
 from chainrule.describe.schedules import Column, Rates, Schedule
 from chainrule.errors import is_number
 
 
+@constructor
 @dataclass(frozen=True)
 class ExponentialAverage(Schedule):
     """s = (1 - β) / (1 - β^(t+1)): weights of k steps ago count β^k, and all of them together 1, from the first on.
@@ -33,6 +35,7 @@ class ExponentialAverage(Schedule):
         return (1 - self.decay) / -np.expm1((step + 1) * math.log(self.decay))
 
 
+@constructor
 @dataclass(frozen=True)
 class LastAverage(Schedule):
     """s = 1 before the last k steps, then 1, 1/2, 1/3, …: the mean over the weights after each of the last k steps.

@@ -16,6 +16,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from chainrule.calls import constructor
 from chainrule.describe.activations import Activation
 from chainrule.describe.layers import GivenActivation, Layer, Place, activated, resolved
 from chainrule.describe.settings import count, keep, not_negative, refuse
@@ -77,6 +78,7 @@ class _OfColumns(Layer):
         return self.activation
 
 
+@constructor
 @dataclass(frozen=True, init=False)
 class Periodic(_OfColumns):
     """A = g(cos(2π (x_j w_j + c_j)) W_j + b_j) for each column x_j of numbers: waves whose lengths are learned.
@@ -134,6 +136,7 @@ class Periodic(_OfColumns):
         return f"periodic embedding {self.frequencies} to {self.dimension}"
 
 
+@constructor
 @dataclass(frozen=True, init=False)
 class Piecewise(_OfColumns):
     """A = g(p(x_j) W_j + b_j) for each column x_j of numbers, p_t = min(max((x - e_t) / (e_{t+1} - e_t), 0), 1).

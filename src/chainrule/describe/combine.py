@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, get_args
 
+from chainrule.calls import constructor
 from chainrule.describe.columns import Periodic, Piecewise
 from chainrule.describe.embedding import Embedding
 from chainrule.describe.formula import Formula
@@ -79,6 +80,7 @@ class Combined(Layer):
     family = "joined"
 
 
+@constructor
 @dataclass(frozen=True, init=False)
 class Branches(Combined):
     """Several sequences of layers over one value, joined: side by side, added, or multiplied element by element.
@@ -118,6 +120,7 @@ class Branches(Combined):
         return f"{len(self.parts)} branches {how}"
 
 
+@constructor
 @dataclass(frozen=True, init=False)
 class Residual(Combined):
     """A + what the layers make of A.
@@ -175,6 +178,7 @@ class _Named(Layer):
         refuse(self, faults)
 
 
+@constructor
 @dataclass(frozen=True)
 class Keep(_Named):
     """Names the value that passes here, so that `Take`, a second loss or a formula can use it.  Raises SpecError."""
@@ -188,6 +192,7 @@ class Keep(_Named):
         return f"keep as {self.name}"
 
 
+@constructor
 @dataclass(frozen=True)
 class Take(_Named):
     """Goes on with the value of that name: one of several inputs, or one kept before.  Raises SpecError."""

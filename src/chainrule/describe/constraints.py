@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from chainrule.calls import constructor
 from chainrule.describe.settings import of_parameters, plain, positive, refuse
 from chainrule.errors import expected
 from chainrule.program.builder import Builder, Values
@@ -52,6 +53,7 @@ class Constraint:
         raise TypeError(f"{type(self).__name__} does not say what it does: define equations(write, parameter, value).")
 
 
+@constructor
 @dataclass(frozen=True)
 class NonNegative(Constraint):
     """No weight is below 0."""
@@ -63,6 +65,7 @@ class NonNegative(Constraint):
         return apply("maximum", value, Constant(0.0))
 
 
+@constructor
 @dataclass(frozen=True)
 class Monotone(Constraint):
     """The weights of what comes in by column i have the sign of signs[i]: not below 0 for 1, not above for -1.
@@ -140,6 +143,7 @@ class _OfNorms(Constraint):
         return Variable(write.apply(parameter.said("wide"), back, (ones, norms), rule=rule).name)
 
 
+@constructor
 @dataclass(frozen=True)
 class MaxNorm(_OfNorms):
     """The weights of a unit are no longer than the limit: the column of W that makes it, a table's row.
@@ -163,6 +167,7 @@ class MaxNorm(_OfNorms):
         return w * apply("minimum", Constant(1.0), Constant(float(self.limit)) / norm)
 
 
+@constructor
 @dataclass(frozen=True)
 class UnitNorm(_OfNorms):
     """The weights of a unit have the length 1: the column of W that makes it, a table's row."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from chainrule.calls import constructor
 from chainrule.describe import initialisers
 from chainrule.describe.layers import Layer, Place
 from chainrule.describe.settings import count, keep, plain, refuse
@@ -15,6 +16,7 @@ from chainrule.program.op import Beside, Gather
 from chainrule.program.symbol import Label, Symbol, product_of
 
 
+@constructor
 @dataclass(frozen=True, init=False)
 class Embedding(Layer):
     """Rows of tables named by tokens, side by side: tokens (m, c) -> (m, Σ of the columns' dimensions).

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from chainrule.calls import constructor
 from chainrule.describe.activations import as_functions
 from chainrule.describe.layers import Layer, Place, declare
 from chainrule.describe.parameters import Given, Named, Parameter, declared, formula_over, shape_in, short
@@ -25,6 +26,7 @@ from chainrule.program.symbol import BATCH, Shape, Symbol, shape_text
 from chainrule.program.walk import walk
 
 
+@constructor
 @dataclass(frozen=True, init=False)
 class Formula(Layer):
     """F = f(x, parameters): a layer of one's own, from text or a Python function of x and the parameters' names.

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from chainrule.calls import constructor
 from chainrule.describe import initialisers
 from chainrule.describe.activations import Activation
 from chainrule.describe.layers import GivenActivation, Layer, Place, activated, resolved
@@ -29,6 +30,7 @@ def _in_parts(below: int, groups: int, what: str) -> str | None:
     return f"{below} features come in, which are not {groups} {what} of one size."
 
 
+@constructor
 @dataclass(frozen=True, init=False)
 class GroupedDense(Layer):
     """Z_k = A_k W_k + b_k, A = g(Z) for each group k of the columns that come in: (m, g·a) -> (m, g·units).
@@ -115,6 +117,7 @@ class GroupedDense(Layer):
         return f"dense {self.activation.name} in {self.groups} groups" + ("" if self.bias else ", no bias")
 
 
+@constructor
 @dataclass(frozen=True)
 class Members(Layer):
     """U = [A | A | ...]: the same value for each of k members of an ensemble: (m, n) -> (m, k·n).  Raises SpecError."""
@@ -154,6 +157,7 @@ class Members(Layer):
         return f"{self.members} members"
 
 
+@constructor
 @dataclass(frozen=True, init=False)
 class SharedDense(Layer):
     """Z_k = ((A_k ∘ r_k) W) ∘ s_k + b_k, A = g(Z) for each member k of an ensemble: all share W.
@@ -241,6 +245,7 @@ class SharedDense(Layer):
         return f"dense {self.activation.name} shared by {self.members} members"
 
 
+@constructor
 @dataclass(frozen=True)
 class MeanOfMembers(Layer):
     """Ŷ = (1/k) Σ_k A_k, the mean of the members' predictions: (m, k·n) -> (m, n); the last layer of a network.

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from chainrule.calls import constructor
 from chainrule.describe import initialisers
 from chainrule.describe.activations import ACTIVATIONS, Activation, activation
 from chainrule.describe.parameters import Named
@@ -135,6 +136,7 @@ class Layer:
         return type(self).__name__
 
 
+@constructor
 @dataclass(frozen=True)
 class Tied:
     """Weights that are those of another layer: one parameter, used twice.
@@ -208,6 +210,7 @@ def activated(
     return write.activate(g.expression, g.slope, z, draft, rule=g.name, groups=groups, parameters=parameters)
 
 
+@constructor
 @dataclass(frozen=True, init=False)
 class Dense(Layer):
     """Z = A_{l-1} W + b, A = g(Z): fully connected, `units` wide.
@@ -303,6 +306,7 @@ class Dense(Layer):
         return ", ".join(words)
 
 
+@constructor
 @dataclass(frozen=True)
 class Dropout(Layer):
     """Inverted dropout: in training D = A ∘ R / (1 - rate), R Bernoulli with mean 1 - rate; else D = A.
@@ -407,6 +411,7 @@ class _Normalisation(Layer):
         return activated(write, self.activation, h, Symbol("A", layer=label, mark="n"), place)
 
 
+@constructor
 @dataclass(frozen=True, init=False)
 class LayerNorm(_Normalisation):
     """N = γ (A - μ) / √(σ² + ε) + β, μ and σ² over each sample's features; then an activation.
@@ -438,6 +443,7 @@ class LayerNorm(_Normalisation):
         return self._scaled(write, below, c, variance, place)
 
 
+@constructor
 @dataclass(frozen=True, init=False)
 class BatchNorm(_Normalisation):
     """N = γ (A - μ) / √(σ² + ε) + β, μ and σ² over the batch in training, running means otherwise; then an activation.

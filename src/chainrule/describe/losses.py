@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import ClassVar, Literal, get_args
 
+from chainrule.calls import constructor, says_arguments
 from chainrule.describe.parameters import Named, Parameter, declared, formula_over
 from chainrule.describe.schedules import Schedule
 from chainrule.describe.settings import LONGEST
@@ -29,6 +30,7 @@ TargetKind = Literal["values", "classes", "yes/no", "signs", "counts"]
 1; numbers of at least 0."""
 
 
+@constructor
 @dataclass(frozen=True, init=False)
 class Loss:
     """L(ŷ, y) of one sample, from text or a callable over expressions in yhat and y.
@@ -172,6 +174,7 @@ def _natural(fits: frozenset[str] | None) -> str:
     return next((a for a in preferred if fits is None or a in fits), min(fits or preferred))
 
 
+@constructor
 @dataclass(frozen=True, init=False)
 class Cost:
     """f(Ŷ, Y) of the whole batch, a scalar: J itself.  Reductions over rows, columns and all are allowed.
@@ -281,6 +284,7 @@ def usual_targets(given: Loss | Cost | Losses) -> Targets:
     return tuple(kinds) if isinstance(given, Losses) else kinds[0]
 
 
+@says_arguments
 def huber(delta: float = 1.0) -> Loss:
     """e²/2 for |e| ≤ δ, else δ (|e| - δ/2), with e = ŷ - y.  Source: Huber 1964."""
     if not (is_number(delta) and delta > 0):
@@ -289,6 +293,7 @@ def huber(delta: float = 1.0) -> Loss:
     return Loss(text, name="huber" if delta == 1 else f"huber({delta})", kind="values")
 
 
+@says_arguments
 def quantile(level: float = 0.5) -> Loss:
     """max(q e, (q - 1) e), with e = y - ŷ: least where a share q of the samples lies below ŷ.  Source: Koenker 1978."""
     if not (is_number(level) and 0 < level < 1):
@@ -297,6 +302,7 @@ def quantile(level: float = 0.5) -> Loss:
     return Loss(text, name="quantile" if level == 0.5 else f"quantile({level})", kind="values")
 
 
+@says_arguments
 def cross_entropy(label_smoothing: float | Schedule = 0.0) -> Loss:
     """-Σ_j y_j log ŷ_j over classes; y a label or a row of probabilities; labels smoothed by ε (or its schedule)."""
     if isinstance(label_smoothing, Schedule):

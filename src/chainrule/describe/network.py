@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
+from chainrule.calls import constructor
 from chainrule.describe.activations import ACTIVATIONS, Activation
+from chainrule.describe.canonical import canonical_pairs
 from chainrule.describe.combine import KINDS, sequence_of
 from chainrule.describe.constraints import Constraint, Pairs, constraints_of, pairs_of
 from chainrule.describe.graph import Graph, Input, counts_of, every, survey
@@ -30,6 +32,7 @@ Reduction = Literal["mean", "sum"]
 PenaltyPer = Literal["sample", "weight"]
 
 
+@constructor
 @dataclass(frozen=True, init=False)
 class NetworkSpec:
     """A network as data: what goes in, the layers, the loss and the penalties.
@@ -341,9 +344,12 @@ def _misfit_at(one: Loss | Cost, activations: Iterable[Activation], width: int) 
     for last in dict.fromkeys(activations):
         from_table = last == ACTIVATIONS.get(last.name)
         if from_table and last.name not in one.fits:
+            logits = last.identity and (one.natural, one.name) in canonical_pairs()
             faults.append(
                 f"The loss {one.name} does not fit the last layer's activation {last.name}. "
                 f"It fits {' or '.join(sorted(one.fits))}; for {last.name} there is {loss_for(last.name)}."
+                + f" Take {one.natural}: the logits are used inside anyway."
+                * logits
             )
     if one.classes and width == 1:
         other = loss_of("yes/no")

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from chainrule.calls import constructor
 from chainrule.describe.schedules import Column
 from chainrule.describe.update import (
     Factors,
@@ -32,6 +33,7 @@ _NOT_NEGATIVE = (0.0, math.inf, "at least 0")
 _POSITIVE = (5e-324, math.inf, "above 0")
 
 
+@constructor
 @dataclass(frozen=True, kw_only=True)
 class SGD(Optimizer):
     """Gradient descent: w ← w - lr g; with momentum μ: v ← μ v + g, w ← w - lr v; Nesterov: w ← w - lr (g + μ v)."""
@@ -59,6 +61,7 @@ class SGD(Optimizer):
         return update_rule([], [("V", f"{momentum} * V + g"), ("w", step)], settings=self._scheduled)
 
 
+@constructor
 @dataclass(frozen=True, kw_only=True)
 class Adagrad(Optimizer):
     """s ← s + g², w ← w - lr g / (√s + ε).  Source: Duchi et al. 2011."""
@@ -74,6 +77,7 @@ class Adagrad(Optimizer):
         return update_rule([], [("S", "S + g ** 2"), ("w", f"w - lr * g / (sqrt(S) + {self.epsilon})")])
 
 
+@constructor
 @dataclass(frozen=True, kw_only=True)
 class RMSProp(Optimizer):
     """s ← ρ s + (1 - ρ) g², w ← w - lr g / (√s + ε); with momentum on that step.  Source: Tieleman, Hinton 2012."""
@@ -103,6 +107,7 @@ class RMSProp(Optimizer):
         return update_rule([], [mean, velocity, ("w", "w - lr * V")], settings=self._scheduled)
 
 
+@constructor
 @dataclass(frozen=True, kw_only=True)
 class Adam(Optimizer):
     """m ← β₁ m + (1 - β₁) g, v ← β₂ v + (1 - β₂) g², w ← w - lr m̂ / (√v̂ + ε), m̂ = m / (1 - β₁ᵗ), v̂ = v / (1 - β₂ᵗ).
@@ -149,6 +154,7 @@ class Adam(Optimizer):
         )
 
 
+@constructor
 @dataclass(frozen=True, kw_only=True)
 class AdamW(Adam):
     """Adam with decoupled decay: w ← (1 - lr λ) w - lr m̂ / (√v̂ + ε).  Source: Loshchilov, Hutter 2019."""
@@ -166,6 +172,7 @@ class AdamW(Adam):
         return "(w - lr * weight_decay * w)"
 
 
+@constructor
 @dataclass(frozen=True, kw_only=True)
 class NAdam(Optimizer):
     """Adam with Nesterov's look ahead, and a momentum that grows: μ_t = β₁ (1 - 0.96^(t ψ) / 2), P = μ₁ μ₂ … μ_t.
@@ -210,6 +217,7 @@ class NAdam(Optimizer):
         )
 
 
+@constructor
 @dataclass(frozen=True, kw_only=True)
 class Lion(Optimizer):
     """w ← (1 - lr λ) w - lr sign(β₁ m + (1 - β₁) g), then m ← β₂ m + (1 - β₂) g.  Source: Chen et al. 2023."""
@@ -246,6 +254,7 @@ class Lion(Optimizer):
         )
 
 
+@constructor
 @dataclass(frozen=True, kw_only=True)
 class Adafactor(Optimizer):
     """Adam's second moment in rows and columns: of a matrix (k, n) are kept r (k, 1) and c (n,), of a vector v (n,).
@@ -331,6 +340,7 @@ class Adafactor(Optimizer):
         return r / step.product("wide", ones, mean, back) * step.product("wide", ones, c, back)
 
 
+@constructor
 @dataclass(frozen=True, kw_only=True)
 class Muon(Optimizer):
     """Momentum made orthogonal, for the matrices of hidden dense layers; all other parameters go by `others`.

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+from chainrule.calls import constructor
 from chainrule.describe import initialisers
 from chainrule.describe.settings import keep, plain, refuse
 from chainrule.errors import FormulaError, expected, is_number, shorten
@@ -22,6 +23,7 @@ _LONGEST = 40
 """Characters of a parameter's name."""
 
 
+@constructor
 @dataclass(frozen=True, init=False)
 class Parameter:
     """A parameter of a formula: its shape, and its first value.

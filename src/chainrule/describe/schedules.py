@@ -22,6 +22,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule.calls import constructor
 from chainrule.errors import SpecError, expected, unknown_name
 
 Rates = NDArray[np.float64]
@@ -143,6 +144,7 @@ POSITIVE = "a finite number above 0"
 """What a learning rate is."""
 
 
+@constructor
 @dataclass(frozen=True)
 class Constant(Schedule):
     """η at every step."""
@@ -157,6 +159,7 @@ class Constant(Schedule):
         return np.full_like(step, self.rate)
 
 
+@constructor
 @dataclass(frozen=True)
 class StepDecay(Schedule):
     """η · factor^⌊e / every⌋ in epoch e = ⌊t / n⌋, from 0; `every` counts epochs."""
@@ -179,6 +182,7 @@ class StepDecay(Schedule):
         return self.rate * self.factor ** np.floor(np.floor(step / steps_per_epoch) / self.every)
 
 
+@constructor
 @dataclass(frozen=True)
 class ExponentialDecay(Schedule):
     """η · decay^(t / n): smoothly, times `decay` in an epoch."""
@@ -198,6 +202,7 @@ class ExponentialDecay(Schedule):
         return self.rate * self.decay ** (step / steps_per_epoch)
 
 
+@constructor
 @dataclass(frozen=True)
 class Cosine(Schedule):
     """Linear warm-up to η over the first `warmup` epochs (w = warmup · n steps), then half a cosine wave down.
@@ -229,6 +234,7 @@ class Cosine(Schedule):
         return np.where(step < warm, self.rate * (step + 1) / max(warm, 1), wave)
 
 
+@constructor
 @dataclass(frozen=True)
 class OneCycle(Schedule):
     """Up from η / divide_start to η over the first `rise` of all steps, then down to η / divide_start / divide_end.
@@ -266,6 +272,7 @@ class OneCycle(Schedule):
         return np.where(step < peak, rising, falling)
 
 
+@constructor
 @dataclass(frozen=True)
 class InverseScaling(Schedule):
     """η / (t + 1)^power; t counts steps."""
@@ -285,6 +292,7 @@ class InverseScaling(Schedule):
         return self.rate / (step + 1) ** self.power
 
 
+@constructor
 @dataclass(frozen=True)
 class OnPlateau(Schedule):
     """η, multiplied by `factor` whenever the cost has not improved for more than `patience` epochs in a row.

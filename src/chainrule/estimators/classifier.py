@@ -14,6 +14,7 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
 
+from chainrule.calls import says_arguments
 from chainrule.estimators import construct, heads
 from chainrule.estimators.base import BaseMLP
 from chainrule.estimators.classes import ClassTargets
@@ -57,6 +58,7 @@ class MLPClassifier(ClassTargets, ClassifierMixin, BaseMLP):  # type: ignore[mis
         "class_weight": [StrOptions({"balanced"}), dict, list, None],
     }
 
+    @says_arguments
     def __init__(
         self,
         hidden_layer_sizes: Any = (100,),

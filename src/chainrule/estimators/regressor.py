@@ -14,6 +14,7 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import validate_data
 
+from chainrule.calls import says_arguments
 from chainrule.estimators import construct, heads
 from chainrule.estimators.base import BaseMLP
 from chainrule.estimators.parameters import LOSS, OURS, REGRESSOR_LOSSES, THEIRS, keep
@@ -57,6 +58,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         "loss": [StrOptions(set(REGRESSOR_LOSSES)), *LOSS],
     }
 
+    @says_arguments
     def __init__(
         self,
         loss: Any = "squared_error",

@@ -99,6 +99,10 @@ _FUNCTIONS: dict[str, Callable[..., Expression]] = {
     "eq": lambda a, b: apply("eq", a, b),
     "ne": lambda a, b: apply("ne", a, b),
     "pow": lambda a, b: apply("pow", a, b),
+    "tan": lambda x: apply("sin", x) / apply("cos", x),
+    # e^x - e^-x keeps no digits near 0
+    "sinh": lambda x: (apply("expm1", x) - apply("expm1", -as_expression(x))) / 2,
+    "cosh": lambda x: (apply("exp", x) + apply("exp", -as_expression(x))) / 2,
 }
 
 _SIGNS = {"add": "+", "sub": "-", "mul": "*", "div": "/", "pow": "**", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
@@ -231,7 +235,7 @@ def parse(
         signs = "+ - * / ** @ .T" if products else "+ - * / **"
         raise FormulaError(
             f"The formula {_quoted(text)} may hold numbers, {', '.join(names)}, {signs} comparisons and calls. "
-            f"Got {_quoted(ast.unparse(node))} instead."
+            f"Got {_quoted(ast.unparse(node))} instead.{_hint(node)}"
         )
 
     def call(name: str, arguments: list[ast.expr], keywords: list[ast.keyword]) -> Expression:
@@ -256,8 +260,21 @@ def parse(
         result = _shallow(build(tree.body))
     except RecursionError:
         raise FormulaError(_TOO_DEEP) from None
-    # No function uses its argument twice: what is written out is a few times as long as what was read.
+    # Few functions use their argument twice: what is written out is a few times as long as what was read, or shared.
     return _writable(result) if len(text) > LONGEST // 20 else result
+
+
+def _hint(node: ast.expr) -> str:
+    """What to write instead of a construct that other languages have."""
+    match node:
+        case ast.BinOp(left, ast.BitXor(), right):
+            return f" A power is written {ast.unparse(left)} ** {ast.unparse(right)}."
+        case ast.Call(func=ast.Attribute(attr=name)) if name in _FUNCTIONS:
+            return f" Write {name}(...) alone."
+        case ast.IfExp(test, body, orelse):
+            return f" Write where({ast.unparse(test)}, {ast.unparse(body)}, {ast.unparse(orelse)})."
+        case _:
+            return ""
 
 
 _TOO_DEEP = f"The formula is nested more than {DEEPEST} levels deep (a sum of n terms has n levels)."

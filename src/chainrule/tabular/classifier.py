@@ -12,6 +12,7 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.multiclass import check_classification_targets
 
 from chainrule import metrics
+from chainrule.calls import says_arguments
 from chainrule.data.columns import label
 from chainrule.errors import DataError, shown
 from chainrule.estimators.tables import target_cells
@@ -53,6 +54,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):  # type: ignore[misc]
         "class_weight": [StrOptions({"balanced"}), dict, None],
     }
 
+    @says_arguments
     def __init__(
         self,
         preset: Literal["fast", "default", "best"] = "default",

@@ -11,6 +11,7 @@ from sklearn.utils import check_array
 from sklearn.utils._param_validation import StrOptions
 
 from chainrule import metrics
+from chainrule.calls import says_arguments
 from chainrule.describe.losses import LOSSES, Loss
 from chainrule.errors import DataError
 from chainrule.estimators.tables import target_cells
@@ -47,6 +48,7 @@ class TabularRegressor(RegressorMixin, BaseTabular):  # type: ignore[misc]
         "quantiles": ["array-like", None],
     }
 
+    @says_arguments
     def __init__(
         self,
         preset: Literal["fast", "default", "best"] = "default",

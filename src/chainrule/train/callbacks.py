@@ -15,6 +15,7 @@ from typing import Any, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule.calls import constructor
 from chainrule.errors import DataError, SpecError, expected, unknown_name
 from chainrule.files import describe_os_error
 from chainrule.train.history import COLUMNS, EpochRecord, csv_row, improves
@@ -73,6 +74,7 @@ def as_callbacks(given: object) -> tuple[Callback, ...]:
     return several
 
 
+@constructor
 class EarlyStopping(Callback):
     """Stops when a value has not improved by more than `min_delta` for `patience` epochs; keeps the best weights.
 
@@ -181,6 +183,7 @@ class EarlyStopping(Callback):
             self._snapshot.update(fit.network)
 
 
+@constructor
 class WeightAverage(Callback):
     """At the end of the fit the network gets the mean of its weights after each of the `last` epochs.
 
@@ -231,6 +234,7 @@ class WeightAverage(Callback):
             fit.network.overwrite(fill)
 
 
+@constructor
 class CSVLog(Callback):
     """Writes a line an epoch to a CSV file, each at once on the disk, so that an interrupt loses none.
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from chainrule.calls import constructor
 from chainrule.engines.base import Engine, sample_count
 from chainrule.engines.scalars import evaluator
 from chainrule.errors import DataError, SpecError, expected, unknown_name
@@ -33,6 +34,7 @@ SATURATED = 0.01
 """Of an activation's largest slope: below it hardly anything is learned through the unit."""
 
 
+@constructor
 class Monitor(Callback):
     """Records what goes on inside the network, before the first step and after every `every` batches.
 
