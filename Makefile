@@ -4,6 +4,7 @@
 #   make test      set up, then run the tests
 #   make long      set up, then run the long tests and some mutants (an hour and more)
 #   make lint      ruff and mypy
+#   make docs      the documents as a site, build/docs/index.html
 #   make bench     time the engines against each other and other libraries
 #   make clean     remove what the above have made
 #
@@ -23,7 +24,7 @@ WORKERS ?= 2
 MUTANTS ?= 60
 PYTEST ?=
 
-.PHONY: demo test long lint bench clean
+.PHONY: demo test long lint docs bench clean
 
 demo: $(VENV)/report
 	@$(RUN) -m chainrule train digits --report
@@ -40,6 +41,10 @@ lint: $(VENV)/lint
 	@$(RUN) -m ruff check .
 	@$(RUN) -m ruff format --check .
 	@$(RUN) -m mypy
+
+docs: $(VENV)/docs
+	@$(RUN) -m sphinx -q -W --keep-going -b html -d build/doctrees docs build/docs
+	@echo "the site is build/docs/index.html"
 
 bench: $(VENV)/installed
 	@$(RUN) -m chainrule bench
@@ -77,6 +82,11 @@ $(VENV)/tests: pyproject.toml $(VENV)/installed
 $(VENV)/oracle: pyproject.toml $(VENV)/tests
 	@echo "installing PyTorch, to compare gradients with"
 	@$(PIP) -e '.[oracle]' || echo "PyTorch was not installed; its tests are skipped (to try again: rm $@)"
+	@touch $@
+
+$(VENV)/docs: pyproject.toml $(VENV)/installed
+	@echo "installing what the documents are built with"
+	@$(PIP) -e '.[docs,report]'
 	@touch $@
 
 $(VENV)/lint: pyproject.toml $(VENV)/installed

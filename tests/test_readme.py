@@ -17,15 +17,27 @@ import pytest
 from chainrule.cli import main
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = sorted(page for page in (ROOT / "docs").rglob("*.md") if page.parent.name != "api")
+"""All but the reference, which is made of docstrings."""
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *PAGES]
 NAMES = ["emma", "olivia", "ava", "isabella", "sophia", "charlotte", "mia", "amelia", "harper", "evelyn", "joseph"] * 4
 NUMBER = re.compile(r"-?\d+\.\d+(?:e[+-]\d+)?")
 
-by_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-by_document_in_time = pytest.mark.parametrize(
-    "document",
-    [pytest.param(d, marks=[pytest.mark.long] if d.name == "report.md" else [], id=d.name) for d in DOCUMENTS],
-)
+
+def each(*, in_time: bool = False) -> pytest.MarkDecorator:
+    """Every document by its path; in_time: the report's in the long mode."""
+    late = [pytest.mark.long] if in_time else []
+    return pytest.mark.parametrize(
+        "document",
+        [
+            pytest.param(path, marks=late if path.name == "report.md" else [], id=path.relative_to(ROOT).as_posix())
+            for path in DOCUMENTS
+        ],
+    )
+
+
+by_document = each()
+by_document_in_time = each(in_time=True)
 """The report's sessions make reports, as those of README do."""
 
 

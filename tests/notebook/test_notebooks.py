@@ -42,3 +42,16 @@ def test_your_own_formula(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_backpropagation_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     html = shown(executed("backpropagation_by_hand.ipynb", monkeypatch))
     assert "every gradient agrees" in html and "<math" in html
+
+
+@pytest.mark.long
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("name", "shows"),
+    [("names.ipynb", ("<math", "<progress", "letter")), ("table_from_frame_to_deployment.ipynb", ("share", "between"))],
+)
+def test_tutorials(name: str, shows: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    """They run to the end, and show what they speak of."""
+    outputs = executed(name, monkeypatch)
+    texts = [shown(outputs), *(output.get("text", "") for output in outputs)]
+    assert all(any(word in text for text in texts) for word in shows), name
