@@ -3,80 +3,17 @@
 from __future__ import annotations
 
 import base64
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from in_browser import lines, press, run, size, theme
 from written import Written
-
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-FLAGS = (
-    "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--hide-scrollbars",
-)  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed (pip install -e .[test])")
-    program = next((found for name in BROWSERS if (found := shutil.which(name))), None)
-    driver = shutil.which("chromedriver")
-    if program is None or driver is None:
-        pytest.skip("no chromium and chromedriver here (apt-get install chromium chromium-driver)")
-    options = webdriver.ChromeOptions()
-    options.binary_location = program
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('browser')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    opened = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-    try:
-        yield opened
-    finally:
-        opened.quit()
-
-
-@pytest.fixture
-def page(browser: Any, written: Written) -> Any:
-    size(browser, 1280, 900)
-    theme(browser, "light")
-    browser.get("about:blank")
-    for log in ("browser", "performance"):
-        browser.get_log(log)
-    browser.get(written.path.as_uri())
-    run(browser, "localStorage.clear(); delete document.documentElement.dataset.theme")
-    return browser
-
-
-def size(browser: Any, width: int, height: int) -> None:
-    metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-
-
-def theme(browser: Any, name: str, media: str = "") -> None:
-    features = [{"name": "prefers-color-scheme", "value": name}, {"name": "prefers-reduced-motion", "value": "reduce"}]
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": media, "features": features})
-
-
-def run(browser: Any, script: str, *arguments: Any) -> Any:
-    return browser.execute_script(script, *arguments)
 
 
 def formulas(browser: Any) -> list[str]:
     texts: list[str] = run(browser, "return [...document.querySelectorAll('#lines .formula')].map(e => e.textContent)")
     return texts
-
-
-def lines(browser: Any) -> list[Any]:
-    found: list[Any] = browser.find_elements("css selector", "#lines button.line")
-    return found
-
-
-def press(element: Any, key: str) -> None:
-    from selenium.webdriver.common.keys import Keys
-
-    element.send_keys(getattr(Keys, key))
 
 
 def test_it_loads_without_errors_and_asks_for_nothing(page: Any) -> None:

@@ -17,7 +17,7 @@ from written import Written
 import chainrule as cr
 from chainrule.errors import DataError, MissingDependencyError, SpecError
 from chainrule.notation import notation_names, views
-from chainrule.report import html
+from chainrule.report import contents, html
 
 
 def told(text: str) -> dict[str, Any]:
@@ -59,18 +59,42 @@ def test_every_line_in_every_notation(written: Written) -> None:
         assert [(x["section"], x["text"], x["latex"], x["why"]) for x in notation["lines"]] == expected
 
 
+def pictured(node: Any) -> list[dict[str, Any]]:
+    """The arrays of a picture, from left to right."""
+    if isinstance(node, str):
+        return []
+    if "of" in node:
+        return [node]
+    inner = next((node[k] for k in ("row", "in", "over") if k in node), [node.get("root") or node.get("script") or ""])
+    return [one for part in inner for one in pictured(part)]
+
+
+def in_words(node: Any) -> str:
+    """A picture as text: names, T after what stands transposed (compared with the program), signs."""
+    if isinstance(node, str):
+        return node
+    if "of" in node:
+        return f"{node['of']}{'T' * node.get('flipped', False)}"
+    for key, between in (("row", " "), ("in", ""), ("over", " / ")):
+        if key in node:
+            return between.join(in_words(one) for one in node[key])
+    inner = node.get("root") or node.get("script")
+    return f"{{{in_words(inner)}}}" if inner is not None else re.sub("<[^>]+>", "", node["math"])
+
+
 def test_the_arrays_behind_a_line_are_those_of_the_step(written: Written) -> None:
     data = told(written.text)
     trace = written.net.trace(
         written.X[:32], written.y[:32], training=True, optimizer=written.optimizer, notation="row"
     )
     row = next(n for n in data["notations"] if n["name"] == "row")
-    shown = 0
+    shown = set()
     for line in row["lines"]:
-        for which in (*line.get("operands", []), *([line["result"]] if "result" in line else [])):
-            updated = line["section"] == "update" and which is line.get("result")
-            array = np.asarray(trace.updated[which["name"]] if updated else trace[which["name"]])
-            heat = data["arrays"][which["array"]]
+        for which in (*pictured(line.get("picture", "")), *([line["result"]] if "result" in line else [])):
+            after = bool(which.get("after")) or which["of"] in line.get("after", [])
+            about = row["symbols"][which["of"]]
+            array = np.asarray(trace.updated[which["of"]] if after else trace[which["of"]])
+            heat = data["arrays"][about["after" if after else "array"]]
             assert heat["shape"] == list(array.shape)
             assert heat["mean"] == pytest.approx(array.mean(dtype=np.float64), rel=1e-4, abs=1e-12)
             assert heat["zeros"] == pytest.approx((array == 0).mean(), abs=1e-4)
@@ -79,14 +103,46 @@ def test_the_arrays_behind_a_line_are_those_of_the_step(written: Written) -> Non
                 values = heat["low"] + codes * (heat["high"] - heat["low"]) / 255
                 inside = array[:: heat["every"][0], :: heat["every"][1]].clip(heat["low"], heat["high"])
                 assert np.abs(values - inside).max() <= 0.51 * (heat["high"] - heat["low"]) / 255 + 1e-4 * heat["high"]
-            shown += 1
-    assert shown > 40
+            shown.add((which["of"], after))
+    assert len(shown) > 20 and {("W1", True), ("W1", False)} <= shown
 
 
-def test_column_notation_stands_transposed(written: Written) -> None:
-    column = next(n for n in told(written.text)["notations"] if n["name"] == "column")
-    line = next(x for x in column["lines"] if x.get("result", {}).get("name") == "Z1")
-    assert line["shape"] == "(16, m)" and line["result"]["flipped"]
+PICTURES = {
+    ("row", "Z1"): "X × W1 + b1 = Z1",
+    ("column", "Z1"): "W1T × XT + b1T = Z1T",
+    ("batch", "Z1"): "X × W1 + b1 = Z1",
+    ("numpy", "Z1"): "X × W1 + b1 = Z1",
+    ("row", "A2"): "softmax (Z2) = A2",
+    ("row", "dW2"): "1 / m · A1T × dZ2 + lambda / m · W2 = dW2",
+    ("column", "dW2"): "1 / m · dZ2T × A1 + lambda / m · W2T = dW2T",
+    ("layer", "dW2"): "dZ2T × A1 + lambda / m · W2T = dW2T",
+    ("column", "dA1"): "W2 × dZ2T = dA1T",
+    ("row", "J"): "1 / m · ∑i L + lambda / 2 · m · ({‖W1‖} + {‖W2‖}) = J",
+    ("row", "W1"): "W1 − lr · dW1 = W1",
+}
+"""Program names; T where an array stands transposed, compared with the program: batch's own W is already, so that its
+(W)ᵀ is the program's."""
+
+
+def test_the_operands_of_an_opened_equation_stand_as_in_the_line(written: Written) -> None:
+    notations = {n["name"]: n for n in told(written.text)["notations"]}
+    for (notation, target), expected in PICTURES.items():
+        line = next(x for x in notations[notation]["lines"] if (x.get("targets") or [""])[-1] == target)
+        said = f"{in_words(line['picture'])} = {in_words(line['result'])}"
+        assert said == expected, notation
+    for arranged in notations.values():  # nothing is drawn that the line does not read
+        for line in arranged["lines"]:
+            drawn = {one["of"] for one in pictured(line.get("picture", ""))}
+            assert drawn <= set(line.get("reads", [])) or arranged["code"]
+
+
+def test_a_symbol_read_after_its_update_is_the_updated_one() -> None:
+    rng = np.random.default_rng(0)
+    net = cr.Network(3, [cr.Dense(2, "tanh")], "squared_error", engine="reference")
+    data = contents.derivations(net, rng.normal(size=(4, 3)), rng.normal(size=(4, 2)), "values", cr.Adam())
+    row = data["notations"][0]
+    after = {x["targets"][-1]: x.get("after") for x in row["lines"] if x["section"] == "update"}
+    assert after["W1"] == ["M_W1", "V_W1"] and after["M_W1"] is None
 
 
 def test_the_file_stands_alone(written: Written) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from chainrule.notation.typeset import Atom, Big, Fenced, Frac, Hat, Look, Root, Row, Scripts
+from chainrule.notation.typeset import Atom, Big, Fenced, Frac, Hat, Look, Named, Root, Row, Scripts, bare
 
 _SIGNS = {
     "σ": r"\sigma", "δ": r"\delta", "Δ": r"\Delta", "∇": r"\nabla", "∂": r"\partial", "λ": r"\lambda",
@@ -64,6 +64,8 @@ def _latex(look: Look) -> str:
         case Big(sign, below, body):
             head = _SIGNS.get(sign, rf"\{sign}")
             return f"{head}{'' if below is None else f'_{{{text(below)}}}'} {_latex(body)}"
+        case Named(_, inside):
+            return _latex(inside)
 
 
 def _number(letters: str) -> str:
@@ -78,6 +80,6 @@ def _number(letters: str) -> str:
 def _base(base: Look) -> str:
     """The base of a script: in braces where it is more than a letter."""
     inside = text(base)
-    if isinstance(base, Fenced | Hat) or len(inside) == 1:
+    if isinstance(bare(base), Fenced | Hat) or len(inside) == 1:
         return inside
     return f"{{{inside}}}"

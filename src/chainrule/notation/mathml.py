@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from html import escape
 
-from chainrule.notation.typeset import Atom, Big, Fenced, Frac, Hat, Look, Root, Row, Scripts
+from chainrule.notation.typeset import Atom, Big, Fenced, Frac, Hat, Look, Named, Root, Row, Scripts, bare
 
 
-def text(look: Look, *, display: bool = True) -> str:
-    """A whole <math> element."""
+def text(look: Look, *, display: bool = True, symbols: bool = False) -> str:
+    """A whole <math> element.  symbols: what stands for a symbol of the program has its name, `data-symbol`."""
     block = ' display="block"' if display else ""
-    return f'<math xmlns="http://www.w3.org/1998/Math/MathML"{block}>{_mathml(look)}</math>'
+    return f'<math xmlns="http://www.w3.org/1998/Math/MathML"{block}>{_mathml(look, symbols)}</math>'
 
 
-def _mathml(look: Look) -> str:
+def _mathml(look: Look, symbols: bool) -> str:
     match look:
         case Atom(letters, "number"):
             return _number(letters)
@@ -34,32 +34,35 @@ def _mathml(look: Look) -> str:
         case Atom(letters, _):
             return f"<mi>{escape(letters)}</mi>"
         case Row(items):
-            return f"<mrow>{''.join(_mathml(item) for item in items)}</mrow>"
+            return f"<mrow>{''.join(_mathml(item, symbols) for item in items)}</mrow>"
         case Scripts(base, None, None):
-            return _mathml(base)
+            return _mathml(base, symbols)
         case Scripts(base, sub, None) if sub is not None:
-            return f"<msub>{_mathml(base)}{_mathml(sub)}</msub>"
+            return f"<msub>{_mathml(base, symbols)}{_mathml(sub, symbols)}</msub>"
         case Scripts(base, None, sup) if sup is not None:
-            return f"<msup>{_mathml(base)}{_mathml(sup)}</msup>"
+            return f"<msup>{_mathml(base, symbols)}{_mathml(sup, symbols)}</msup>"
         case Scripts(base, sub, sup):
             assert sub is not None and sup is not None
-            return f"<msubsup>{_mathml(base)}{_mathml(sub)}{_mathml(sup)}</msubsup>"
+            return f"<msubsup>{_mathml(base, symbols)}{_mathml(sub, symbols)}{_mathml(sup, symbols)}</msubsup>"
         case Frac(top, bottom):
-            return f"<mfrac>{_mathml(top)}{_mathml(bottom)}</mfrac>"
+            return f"<mfrac>{_mathml(top, symbols)}{_mathml(bottom, symbols)}</mfrac>"
         case Root(inside):
-            return f"<msqrt>{_mathml(inside)}</msqrt>"
+            return f"<msqrt>{_mathml(inside, symbols)}</msqrt>"
         case Hat(base):
-            return f'<mover accent="true">{_mathml(base)}<mo stretchy="false">^</mo></mover>'
+            return f'<mover accent="true">{_mathml(base, symbols)}<mo stretchy="false">^</mo></mover>'
         case Fenced(left, inside, right):
-            size = ' stretchy="false"' if isinstance(inside, Atom) else ""
+            size = ' stretchy="false"' if isinstance(bare(inside), Atom) else ""
             opening = f'<mo form="prefix" fence="true"{size}>{escape(left)}</mo>'
             closing = f'<mo form="postfix" fence="true"{size}>{escape(right)}</mo>'
-            return f"<mrow>{opening}{_mathml(inside)}{closing}</mrow>"
+            return f"<mrow>{opening}{_mathml(inside, symbols)}{closing}</mrow>"
         case Big(sign, below, body):
             head = "<mo>∑</mo>" if sign == "Σ" else f"<mo>{escape(sign)}</mo>"
             if below is not None:
-                head = f"<munder>{head}{_mathml(below)}</munder>"
-            return f"<mrow>{head}{_mathml(body)}</mrow>"
+                head = f"<munder>{head}{_mathml(below, symbols)}</munder>"
+            return f"<mrow>{head}{_mathml(body, symbols)}</mrow>"
+        case Named(symbol, inside):
+            written = _mathml(inside, symbols)
+            return f'<mrow data-symbol="{escape(symbol)}">{written}</mrow>' if symbols else written
 
 
 def _number(letters: str) -> str:

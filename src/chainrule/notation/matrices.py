@@ -27,7 +27,7 @@ from chainrule.notation.tree import (
     Relation,
     Transpose,
 )
-from chainrule.notation.typeset import TIMES, Atom, Look, Row, Scripts, row
+from chainrule.notation.typeset import MATRIX_TIMES, Atom, Look, Row, Scripts, row
 from chainrule.program.equation import Equation, Program
 from chainrule.program.op import (
     AtRows,
@@ -239,7 +239,7 @@ class Matrices:
             turn = leaf.flipped != (turned != want)
             factors.append(Scripts(leaf.look, None, Atom("ᵀ")) if turn else leaf.look)
         first, second = reversed(factors) if want else factors
-        return row(first, TIMES, second)
+        return row(first, MATRIX_TIMES, second)
 
     def _reduced(self, kind: str, over: str, e: Expression, want: bool) -> Math:
         """Σ or max; the body in the orientation that gives the wanted one."""

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from chainrule.notation.tables import ArrayKind, GradientStyle, Notation
 from chainrule.notation.tree import Leaf
-from chainrule.notation.typeset import Atom, AtomKind, Fenced, Frac, Hat, Look, Row, Scripts, joined
+from chainrule.notation.typeset import Atom, AtomKind, Fenced, Frac, Hat, Look, Named, Row, Scripts, joined
 from chainrule.program.equation import Program
 from chainrule.program.op import Gather
 from chainrule.program.symbol import BATCH, Label, Symbol
@@ -66,13 +66,16 @@ class Names:
         """The symbol as a formula, with its indices in components."""
         look, compound = self._look(symbol, letters)
         array = symbol.shape != () and not self.notation.components
-        return Leaf(symbol.name, look, array, letters, self.flipped(symbol), compound)
+        flipped = self.flipped(symbol)
+        return Leaf(symbol.name, Named(symbol.name, look, flipped), array, letters, flipped, compound)
 
     def alias(self, symbol: Symbol, letter: str, letters: tuple[str, ...] = (), *, hat: bool = False) -> Leaf:
         """The symbol under another letter: X for A⁽⁰⁾, Ŷ for the last A."""
         base: Look = Hat(Atom(letter)) if hat else Atom(letter)
         look = _scripts(base, _indices(letters), None) if letters else base
-        return Leaf(symbol.name, look, not self.notation.components, letters, self.flipped(symbol))
+        flipped = self.flipped(symbol)
+        named = Named(symbol.name, look, flipped)
+        return Leaf(symbol.name, named, not self.notation.components, letters, flipped)
 
     def change(self, symbol: Symbol) -> Leaf:
         """dW = -(rate) ∂E/∂W, what an update adds."""

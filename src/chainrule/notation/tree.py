@@ -15,7 +15,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from chainrule.notation.typeset import TIMES, Atom, Big, Fenced, Frac, Look, Root, Row, Scripts, joined, row
+from chainrule.notation.typeset import (
+    MATRIX_TIMES,
+    TIMES,
+    Atom,
+    Big,
+    Fenced,
+    Frac,
+    Look,
+    Root,
+    Row,
+    Scripts,
+    bare,
+    joined,
+    row,
+)
 from chainrule.program.scalar import Expression
 from chainrule.program.text import ATOM, PRECEDENCE, number
 
@@ -224,10 +238,10 @@ class Typesetter:
             case Transpose(inside):
                 return Scripts(self._base(inside), None, Atom("ᵀ")), ATOM
             case Product(left, right):
-                return row(self._factor(left, matrix=True), TIMES, self._factor(right, matrix=True)), TERM
+                return row(self._factor(left, matrix=True), MATRIX_TIMES, self._factor(right, matrix=True)), TERM
             case Diagonal(rows, inside):
                 diagonal = Row((Atom("diag", "word"), Fenced("(", self._math(inside)[0], ")")))
-                return row(self._factor(rows, matrix=True), TIMES, diagonal), TERM
+                return row(self._factor(rows, matrix=True), MATRIX_TIMES, diagonal), TERM
             case Call(look, arguments):
                 return Row((look, Fenced("(", joined([self._math(a)[0] for a in arguments], ","), ")"))), ATOM
             case Fold():
@@ -261,8 +275,9 @@ class Typesetter:
     def _base(self, m: Math) -> Look:
         """m as the base of a script: in brackets unless it is one letter without a raised label."""
         look, level = self._math(m)
-        bare = isinstance(look, Atom) or (isinstance(look, Scripts) and look.sup is None) or isinstance(look, Fenced)
-        if isinstance(look, Root) or (level == ATOM and bare and not (isinstance(m, Leaf) and m.compound)):
+        form = bare(look)
+        single = isinstance(form, Atom | Fenced) or (isinstance(form, Scripts) and form.sup is None)
+        if isinstance(form, Root) or (level == ATOM and single and not (isinstance(m, Leaf) and m.compound)):
             return look
         return Fenced("(", look, ")")
 

@@ -6,6 +6,7 @@
            | Frac(top, bottom) | Root(inside) | Hat(base)
            | Fenced(left, inside, right)          brackets
            | Big(sign, below, body)               Σ or max with an index under it
+           | Named(symbol, inside)                what stands for a symbol of the program
 
 unicode.py, latex.py and mathml.py turn a look into text; nothing else knows about formats.
 """
@@ -99,9 +100,28 @@ class Big:
     """What it is of."""
 
 
-Look = Atom | Row | Scripts | Frac | Root | Hat | Fenced | Big
+@dataclass(frozen=True)
+class Named:
+    """What stands for a symbol: no format shows it, but what points at a symbol finds it by this."""
+
+    symbol: str
+    """Its name in the program."""
+    inside: Look
+    """How it is written."""
+    flipped: bool = False
+    """Whether it stands for the transpose of the program's array."""
+
+
+Look = Atom | Row | Scripts | Frac | Root | Hat | Fenced | Big | Named
 
 TIMES = Atom("", "times")
+MATRIX_TIMES = Atom("×", "times")
+"""The product of two matrices: written as nothing, too, but a picture of its factors has the sign."""
+
+
+def bare(look: Look) -> Look:
+    """The look itself, whatever it stands for."""
+    return look.inside if isinstance(look, Named) else look
 
 
 def row(*items: Look | str) -> Row:

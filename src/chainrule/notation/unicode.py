@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 
-from chainrule.notation.typeset import Atom, Big, Fenced, Frac, Hat, Look, Root, Row, Scripts
+from chainrule.notation.typeset import Atom, Big, Fenced, Frac, Hat, Look, Named, Root, Row, Scripts, bare
 
 _SUPERSCRIPT = dict(zip("0123456789()+-ᵀ′n", "⁰¹²³⁴⁵⁶⁷⁸⁹⁽⁾⁺⁻ᵀ′ⁿ", strict=True))
 _SUBSCRIPT = dict(zip("0123456789()+-", "₀₁₂₃₄₅₆₇₈₉₍₎₊₋", strict=True))
@@ -27,16 +27,16 @@ def text(look: Look) -> str:
             return text(base) + _script(sub, _SUBSCRIPT, "_") + _script(sup, _SUPERSCRIPT, "^")
         case Frac(top, bottom):
             return f"{text(top)}/{text(bottom)}"
-        case Root(Atom(letters, _)):
-            return f"√{letters}"
         case Root(inside):
-            return f"√({text(inside)})"
+            return f"√{text(inside)}" if isinstance(bare(inside), Atom) else f"√({text(inside)})"
         case Hat(base):
             return unicodedata.normalize("NFC", text(base) + "\u0302")
         case Fenced(left, inside, right):
             return f"{left}{text(inside)}{right}"
         case Big(sign, below, body):
             return f"{sign}{_script(below, _SUBSCRIPT, '_')} {text(body)}"
+        case Named(_, inside):
+            return text(inside)
 
 
 def _script(look: Look | None, letters: dict[str, str], sign: str) -> str:

@@ -9,7 +9,7 @@ from typing import Literal
 from chainrule.errors import SpecError, unknown_name
 from chainrule.notation import latex, mathml, unicode
 from chainrule.notation.components import Components
-from chainrule.notation.lines import lines
+from chainrule.notation.lines import Line, lines
 from chainrule.notation.matrices import Matrices
 from chainrule.notation.names import Names
 from chainrule.notation.reasons import Reasons
@@ -50,7 +50,7 @@ class EquationView:
     why: str
     """The rule and what it goes through."""
     relation: Relation | None = None
-    """The formula itself; None for source code."""
+    """The formula itself; of source code that of its row notation."""
 
 
 @dataclass(frozen=True)
@@ -171,14 +171,17 @@ def _source_views(program: Program) -> list[EquationView]:
     views = []
     reasons, texts = Reasons(program), dict[str, str]()
     by_target = {(section, e.target.name): e for section, part in program.sections() for e in part}
+    writer = Matrices(program, ROW)
     for line in source_lines(program):
         texts.update(dict.fromkeys(line.targets, line.code.split("\n")[0]))
         html = f"<pre>{line.code.replace('&', '&amp;').replace('<', '&lt;')}</pre>"
         latex_text = rf"\mathtt{{{line.code}}}"
         equation = by_target[line.section, line.targets[-1]]
         why = reasons.reason(line.section, equation, texts)
+        inside = tuple(by_target[line.section, name] for name in line.targets[:-1])
+        *_, own = writer.relations(Line(line.section, equation, inside))
         views.append(
-            EquationView(line.section, line.targets, line.operands, line.code, latex_text, html, line.shape, why)
+            EquationView(line.section, line.targets, line.operands, line.code, latex_text, html, line.shape, why, own)
         )
     return views
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -14,15 +14,13 @@ from chainrule.checks import Inputs
 from chainrule.describe.losses import Targets, losses_of
 from chainrule.describe.optimizers import Optimizer
 from chainrule.glass.check import CheckReport
-from chainrule.glass.trace import Trace
 from chainrule.network import Network
-from chainrule.notation import MATHEMATICAL, EquationView, derivation, mathml, notation_names, remarks
-from chainrule.notation.names import Names
-from chainrule.program.equation import Program
+from chainrule.notation import MATHEMATICAL, derivation, notation_names, remarks
 from chainrule.program.symbol import shape_text
 from chainrule.program.text import number
 from chainrule.report.heat import BYTES, CELLS, Heats
 from chainrule.report.network_pictures import diagram_columns
+from chainrule.report.opened import Opened
 from chainrule.report.outputs import outputs_of
 from chainrule.train.history import History
 from chainrule.train.monitor import Monitor
@@ -44,55 +42,16 @@ def derivations(net: Network, X: Inputs, y: Any, kinds: Targets, optimizer: Opti
         table = MATHEMATICAL.get(name)
         trace = net.trace(X, y, training=True, optimizer=optimizer, notation=name)
         arranged = derivation(program, name)
-        writer = _writer(name, arranged.program)
-        lines = [_line(view, trace, heats, writer) for view in arranged.views]
+        opened = Opened(name, arranged.program, trace, heats)
+        lines = [opened.line(view) for view in arranged.views]
         title, says = (table.title, table.says) if table else ("NumPy", "Executable source; samples are rows.")
         if more := remarks(program, arranged):
             says = f"{says} Here {'; '.join(more)}."
         notations.append(
-            {"name": name, "title": title, "says": f"{title}. {says}", "code": table is None, "lines": lines}
-        )
+            {"name": name, "title": title, "says": f"{title}. {says}", "code": table is None, "lines": lines,
+             "symbols": opened.symbols}
+        )  # fmt: skip
     return {"notations": notations, "arrays": heats.arrays}
-
-
-Writer = Callable[[str], tuple[str, bool]]
-"""A symbol's name -> (how the notation writes it, whether it stands transposed)."""
-
-
-def _writer(notation: str, program: Program) -> Writer:
-    if notation not in MATHEMATICAL:
-        return lambda name: (f"<code>{name}</code>", False)
-    names = Names(program, MATHEMATICAL[notation])
-
-    def write(name: str) -> tuple[str, bool]:
-        symbol = program.symbols[name]
-        leaf = names.leaf(symbol)
-        return mathml.text(leaf.look, display=False), names.flipped(symbol)
-
-    return write
-
-
-def _line(view: EquationView, trace: Trace, heats: Heats, writer: Writer) -> dict[str, Any]:
-    """One line: its texts, and the arrays behind it, operands first."""
-    line: dict[str, Any] = {
-        "section": view.section, "mathml": view.mathml, "latex": view.latex, "text": view.unicode,
-        "shape": view.shape, "why": view.why,
-    }  # fmt: skip
-    target = view.targets[-1] if view.targets else None
-    if target is not None:
-        result = trace.updated.get(target, trace.get(target)) if view.section == "update" else trace.get(target)
-        line["operands"] = [_shown(name, trace[name], heats, writer) for name in view.operands if name in trace]
-        if result is not None:
-            line["result"] = _shown(target, np.asarray(result), heats, writer)
-    elif view.operands and view.operands[-1] in trace:  # Ŷ = A, A = X: one array under two names
-        line["operands"] = []
-        line["result"] = _shown(view.operands[-1], trace[view.operands[-1]], heats, writer)
-    return line
-
-
-def _shown(name: str, array: Array, heats: Heats, writer: Writer) -> dict[str, Any]:
-    written, flipped = writer(name)
-    return {"name": name, "mathml": written, "array": heats.add(array), "flipped": flipped}
 
 
 def check_rows(report: CheckReport) -> dict[str, Any]:

@@ -46,6 +46,9 @@ CHECKED = 8
 DRAWN = 2000
 """Samples that the histograms and regions are drawn from."""
 DPI = 130
+STYLES = ("report.css", "opened.css")
+SCRIPTS = ("opened.js", "report.js")
+"""The assets of the page, in their order: what a script uses stands before it."""
 PER_INCH = 86
 """Pixels of the page for an inch of a figure: sharp on fine screens, and two figures side by side."""
 
@@ -169,8 +172,8 @@ def render(told: Mapping[str, Any]) -> str:
         **{k: v for k, v in told.items() if k != "data"},
         notations=told["data"]["notations"],
         curves=told["data"]["curves"],
-        css=(assets / "report.css").read_text(encoding="utf-8"),
-        js=(assets / "report.js").read_text(encoding="utf-8"),
+        css="".join((assets / name).read_text(encoding="utf-8") for name in STYLES),
+        js="".join((assets / name).read_text(encoding="utf-8") for name in SCRIPTS),
         data=script.replace("<", "\\u003c"),
     )
     return rendered

@@ -1,4 +1,3 @@
-"use strict";
 (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
   const $ = (id) => document.getElementById(id);
@@ -45,130 +44,13 @@
   });
   for (const change of [systemDark, printed]) change.addEventListener("change", redraw);
 
-  /* --- heat maps --- */
-  const hex = (text) => [1, 3, 5].map((k) => parseInt(text.slice(k, k + 2), 16));
-  const ramp = (stops) => {
-    const colours = stops.map(hex), table = new Uint8ClampedArray(256 * 3);
-    for (let k = 0; k < 256; k++) {
-      const at = (k / 255) * (colours.length - 1), i = Math.min(Math.floor(at), colours.length - 2), part = at - i;
-      for (let c = 0; c < 3; c++) table[3 * k + c] = colours[i][c] * (1 - part) + colours[i + 1][c] * part;
-    }
-    return table;
-  };
-  const ramps = {
-    signed: [ramp(["#08306b", "#3f8fc9", "#f7f7f5", "#e08a3c", "#7a2b00"]), ramp(["#b9e0ff", "#3d94d6", "#1d222b", "#dd7a1f", "#ffd9a8"])],
-    amounts: [ramp(["#f7f7f5", "#3f8fc9", "#08306b"]), ramp(["#1d222b", "#3d94d6", "#b9e0ff"])],
-  };
-  const bytes = (array) => array.bytes ??= Uint8Array.from(atob(array.data), (c) => c.charCodeAt(0));
-  const shapeOf = (array, flipped) => {
-    const shape = flipped && array.shape.length === 2 ? [...array.shape].reverse() : array.shape;
-    return shape.length === 0 ? "a number" : shape.length === 1 ? "(" + shape[0] + ",)" : "(" + shape.join(", ") + ")";
-  };
-  const sizes = (rows, columns) => {
-    const scale = Math.min(212 / columns, 200 / rows, 26);
-    return [Math.max(columns * scale, 40), Math.max(rows * scale, 28)];
-  };
-
-  const heat = (shown, result) => {
-    const array = data.arrays[shown.array];
-    const flipped = shown.flipped && array.shape.length === 2;
-    const figure = make("figure");
-    const name = make("span", { class: "name" });
-    name.append(typeset(shown.mathml));
-    const caption = make("figcaption", {}, name);
-    if (!shown.mathml.startsWith("<code>")) caption.append(" ", make("code", {}, shown.name));
-    if (result) caption.append(make("span", { class: "tag" }, "result"));
-    if (array.shape.length === 0) {
-      figure.append(make("div", { class: "value" }, number(array.mean)), caption);
-      return figure;
-    }
-    const said = "min " + number(array.min) + ", max " + number(array.max) + ", mean " + number(array.mean) + ", zeros " + +(100 * array.zeros).toFixed(1) + " %";
-    const [rows, columns] = flipped ? [array.columns, array.rows] : [array.rows, array.columns];
-    const canvas = make("canvas", { width: columns, height: rows, role: "img", "aria-label": shown.name + " " + shapeOf(array, flipped) + ": " + said });
-    const [width, height] = sizes(rows, columns);
-    canvas.style.width = width + "px";
-    canvas.style.height = height + "px";
-    const values = bytes(array);
-    const at = (i, j) => values[flipped ? j * array.columns + i : i * array.columns + j];
-    const bar = make("i");
-    const paint = () => {
-      const table = ramps[array.low < 0 ? "signed" : "amounts"][dark() ? 1 : 0];
-      const context = canvas.getContext("2d"), image = context.createImageData(columns, rows);
-      for (let i = 0; i < rows; i++) for (let j = 0; j < columns; j++) {
-        const k = 3 * at(i, j), p = 4 * (i * columns + j);
-        image.data[p] = table[k]; image.data[p + 1] = table[k + 1]; image.data[p + 2] = table[k + 2]; image.data[p + 3] = 255;
-      }
-      context.putImageData(image, 0, 0);
-      const stops = [0, 64, 128, 191, 255].map((k) => "rgb(" + [...table.slice(3 * k, 3 * k + 3)].join(",") + ")");
-      bar.style.background = "linear-gradient(90deg," + stops.join(",") + ")";
-    };
-    paint();
-    drawn.add(paint);
-    const reading = make("div", { class: "reading" });
-    const summary = [["min", number(array.min, 3)], ["max", number(array.max, 3)], ["mean", number(array.mean, 3)], ["zeros", +(100 * array.zeros).toFixed(1) + " %"]];
-    const rest = () => reading.replaceChildren(...summary.map(([what, value]) => make("span", {}, what + " ", make("b", {}, value))));
-    rest();
-    const [every, across] = flipped ? [array.every[1], array.every[0]] : array.every;
-    canvas.addEventListener("pointermove", (event) => {
-      const box = canvas.getBoundingClientRect();
-      const i = Math.min(rows - 1, Math.max(0, Math.floor(((event.clientY - box.top) / box.height) * rows)));
-      const j = Math.min(columns - 1, Math.max(0, Math.floor(((event.clientX - box.left) / box.width) * columns)));
-      const byte = at(i, j), value = array.low + (byte * (array.high - array.low)) / 255;
-      const beyond = (byte === 255 && array.max > array.high) || (byte === 0 && array.min < array.low);
-      const where = array.shape.length === 1 ? j * across : i * every + ", " + j * across;
-      reading.textContent = "[" + where + "]  " + (beyond ? "beyond " : "≈ ") + number(Math.abs(value) < (array.high - array.low) / 512 ? 0 : value);
-    });
-    canvas.addEventListener("pointerleave", rest);
-    caption.append(" ", shapeOf(array, flipped), reading);
-    if (array.every[0] * array.every[1] > 1) {
-      const kept = [[every, "row"], [across, "column"]].filter(([n]) => n > 1).map(([n, what]) => "every " + (n === 2 ? "2nd" : n === 3 ? "3rd" : n + "th") + " " + what);
-      caption.append(make("div", {}, kept.join(", ") + " is shown"));
-    }
-    caption.append(make("div", { class: "bar" }, number(array.low, 3), bar, number(array.high, 3)));
-    figure.append(canvas, caption);
-    return figure;
-  };
-
   /* --- the derivation --- */
-  const copy = async (text, what) => {
-    try {
-      await navigator.clipboard.writeText(text);
-    } catch {
-      const field = make("textarea");
-      field.value = text;
-      document.body.append(field);
-      field.select();
-      document.execCommand("copy");
-      field.remove();
-    }
-    say(what + " copied");
-  };
-  const copier = (label, text) => {
-    const button = make("button", { type: "button", class: "quiet" }, "Copy " + label);
-    button.addEventListener("click", async () => {
-      await copy(text, label);
-      button.textContent = "Copied";
-      setTimeout(() => { button.textContent = "Copy " + label; }, 1400);
-    });
-    return button;
-  };
-  const fill = (panel, line, code) => {
-    panel.append(make("p", { class: "why" }, line.why));
-    const arrays = make("div", { class: "arrays" });
-    line.operands.forEach((shown) => arrays.append(heat(shown, false)));
-    if (line.operands.length && line.result) {
-      arrays.append(make("div", { class: "result" }, make("div", { class: "becomes", "aria-hidden": "true" }, "→"), heat(line.result, true)));
-    } else if (line.result) arrays.append(heat(line.result, false));
-    panel.append(arrays);
-    const buttons = make("div", { class: "buttons" });
-    buttons.append(code ? copier("source", line.text) : copier("LaTeX", line.latex));
-    if (!code) buttons.append(copier("text", line.text));
-    panel.append(buttons);
-  };
+  const opened = openedEquations({ data, make, typeset, number, say, dark, drawn });
   const show = (name, open = []) => {
     const notation = data.notations.find((n) => n.name === name);
     $("notation-says").textContent = notation.says;
     drawn.clear();
+    opened.begin(notation);
     const all = document.createDocumentFragment();
     for (const [section, heading] of Object.entries(headings)) {
       const lines = notation.lines.filter((line) => line.section === section);
@@ -189,12 +71,12 @@
           const toggle = () => {
             panel.hidden = !panel.hidden;
             button.setAttribute("aria-expanded", String(!panel.hidden));
-            if (!panel.hidden && !panel.firstChild) fill(panel, line, notation.code);
+            if (!panel.hidden && !panel.firstChild) opened.fill(panel, line);
           };
           button.addEventListener("click", toggle);
-          button.dataset.target = line.result.name;
+          button.dataset.target = line.result.of;
           item.append(button, panel);
-          if (open.includes(section + line.result.name)) toggle();
+          if (open.includes(section + line.result.of)) toggle();
         } else {
           item.append(make("div", { class: "line" }, formula, shape));
         }
@@ -205,7 +87,7 @@
     $("lines").replaceChildren(all);
     charts.forEach((draw) => drawn.add(draw));
   };
-  const opened = () => [...document.querySelectorAll("#lines h3")].flatMap((h) =>
+  const openLines = () => [...document.querySelectorAll("#lines h3")].flatMap((h) =>
     [...h.nextElementSibling.querySelectorAll('button.line[aria-expanded="true"]')].map((b) => h.id.slice(5) + b.dataset.target));
 
   /* --- curves --- */
@@ -329,7 +211,7 @@
 
   if ($("charts")) data.curves.forEach(chart);
   for (const input of document.querySelectorAll('input[name="notation"]')) {
-    input.addEventListener("change", () => show(input.value, opened()));
+    input.addEventListener("change", () => show(input.value, openLines()));
   }
   show(document.querySelector('input[name="notation"]:checked').value);
 })();

@@ -1,0 +1,70 @@
+"""An opened equation in a real browser: the order of its operands, their sizes, where a symbol is made and used."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from in_browser import lines, press, run
+
+STOOD = """const picture = document.querySelector(`#${arguments[0]} .picture`);
+    return [...picture.querySelectorAll(".sign, figure")].map(e => e.tagName === "FIGURE"
+        ? [e.querySelector(".symbol").textContent, e.querySelector(".size").textContent,
+           ...["width", "height"].map(k => parseInt(e.querySelector("canvas")?.style[k] ?? 0))]
+        : e.textContent)"""
+
+
+def opened(page: Any, target: str, notation: str) -> list[Any]:
+    run(page, "document.querySelector(`input[value=${arguments[0]}]`).click()", notation)
+    line = next(x for x in lines(page) if x.get_dom_attribute("data-target") == target)
+    if line.get_dom_attribute("aria-expanded") != "true":
+        press(line, "ENTER")
+    stood: list[Any] = run(page, STOOD, line.get_dom_attribute("aria-controls"))
+    return stood
+
+
+@pytest.mark.parametrize(
+    ("notation", "target", "expected"),
+    [
+        ("row", "Z1", ["A(0)", "×", "W(1)", "+", "b(1)", "=", "Z(1)"]),
+        ("column", "Z1", ["W[1]", "×", "A[0]", "+", "b[1]", "=", "Z[1]"]),
+        ("row", "dA1", ["∂𝓛∂Z(2)", "×", "(W(2))⊤", "=", "∂𝓛∂A(1)"]),
+        ("column", "dA1", ["(W[2])⊤", "×", "Δ[2]", "=", "∇A[1]J"]),
+        ("numpy", "Z1", ["X", "×", "W1", "+", "b1", "=", "Z1"]),
+    ],
+)
+def test_operands_stand_in_the_order_of_the_equation(
+    page: Any, notation: str, target: str, expected: list[str]
+) -> None:
+    stood = opened(page, target, notation)
+    assert [one if isinstance(one, str) else one[0].replace("\u2061", "") for one in stood] == expected
+    arrays = [one for one in stood if not isinstance(one, str)]
+    (_, left, wide, high), (_, right, width, height) = arrays[:2]
+    _, whole, broad, tall = arrays[-1]
+    rows, inner = left.strip("()").split(", ")
+    depth, columns = right.strip("()").split(", ")
+    assert inner == depth and whole == f"({rows}, {columns})"
+    assert wide == height and high == tall and width == broad  # equal sizes have equal edges
+
+
+def test_a_bias_stands_as_the_notation_has_it(page: Any) -> None:
+    for notation, lies in (("row", True), ("column", False)):
+        (bias,) = [x for x in opened(page, "Z1", notation) if x[0].startswith("b")]
+        assert (bias[2] > bias[3]) == lies
+
+
+def test_a_symbol_shows_where_it_is_made_and_used(page: Any) -> None:
+    line = next(x for x in lines(page) if x.get_dom_attribute("data-target") == "dZ2")
+    press(line, "ENTER")
+    panel = page.find_element("id", line.get_dom_attribute("aria-controls"))
+    symbol = panel.find_element("css selector", ".symbol[data-symbol=A2]")
+    press(symbol, "ENTER")
+    assert page.switch_to.active_element == symbol
+    lit = run(page, "return [...document.querySelectorAll('#lines .lit')].map(e => e.dataset.symbol)")
+    assert len(lit) > 3 and set(lit) == {"A2"}
+    text = panel.find_element("css selector", ".chosen").text
+    assert "is made here" in text and "It is used in" in text
+    made, *_ = panel.find_elements("css selector", ".chosen .place")
+    press(made, "ENTER")
+    goal = page.switch_to.active_element
+    assert goal.get_dom_attribute("data-target") == "A2" and goal.get_dom_attribute("aria-expanded") == "true"
