@@ -20,7 +20,7 @@ LAYERS = [
     {"engines", "notation"},
     {"checks", "initialise", "model_file", "storage"},
     {"data", "train", "glass"},
-    {"fitting"},
+    {"evaluating", "fitting"},
     {"network"},
     {"estimators", "language", "report", "bench"},
     {"runs"},

@@ -82,6 +82,7 @@ def _instead(name: str, value: object, owner: str, known: list[str]) -> tuple[st
 
 def _owner(function: Callable[..., Any], given: tuple[Any, ...]) -> str:
     """What was called, as one writes it: Network.fit, Adam."""
-    if function.__name__ == "__init__":
-        return type(given[0]).__name__
-    return function.__qualname__
+    if not given or next(iter(inspect.signature(function).parameters), "") not in ("self", "cls"):
+        return function.__qualname__
+    kind = given[0] if isinstance(given[0], type) else type(given[0])
+    return kind.__name__ if function.__name__ == "__init__" else f"{kind.__name__}.{function.__name__}"
