@@ -143,7 +143,7 @@ def test_a_validation_error_in_the_targets_own_units(chainrule: Chainrule) -> No
 
 def test_one_target(chainrule: Chainrule) -> None:
     table()
-    err = chainrule.refuses("train", "t.csv", "--target", "y", "--target", "ok")
+    err = chainrule.refuses("train", "t.csv", "--target", "y", "--target", "ok", *SMALL)
     assert "--target was given 2 times ('y', 'ok')" in err and "--ignore" in err
     assert not Path("runs").exists()
 

@@ -76,16 +76,16 @@ def test_interrupt_while_a_large_table_is_read(number: int, code: int, line: str
 import sys
 sys.path.insert(0, {str(source)!r})
 from chainrule.cli import main
-from chainrule.data import readers
+from chainrule.tabular import files
 
-read = readers.read_table
+read = files.read_table
 
 def told(*arguments):
     print("reading", flush=True)
     read(*arguments)
     print("done", flush=True)
 
-readers.read_table = told
+files.read_table = told
 sys.exit(main(["train", "large.csv"]))
 """
     with subprocess.Popen(

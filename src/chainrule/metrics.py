@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -50,6 +50,10 @@ class Evaluation:
             "deviation": {self.main: self.deviation},
             "baseline": {"what": self.what, **self.baseline},
         }
+
+    def short(self) -> str:
+        """The metrics on one line."""
+        return str(self).partition("\n")[0]
 
     def __str__(self) -> str:
         name, *others = self.metrics
@@ -101,6 +105,22 @@ def of_numbers(predicted: Array, truth: Array) -> Evaluation:
     deviation = scatter / (2 * rmse) if rmse > 0 else math.nan
     what = f"the mean {shown(float(mean[0]))}" if len(mean) == 1 else "the means"
     return _evaluation(m, metrics, baseline, deviation, what)
+
+
+def over_folds(each: Sequence[Evaluation]) -> str:
+    """The mean of each metric over folds and its deviation between them; below, the means of the baselines."""
+    names = [name for name in each[0].metrics if all(name in e.metrics for e in each)]
+    values = {name: np.array([e.metrics[name] for e in each]) for name in names}
+    said = ", ".join(f"{name} {shown(float(v.mean()))} ± {shown(float(v.std(ddof=1)))}" for name, v in values.items())
+    without = ", ".join(
+        f"{name} {shown(float(np.mean([e.baseline[name] for e in each])))}"
+        for name in names
+        if all(name in e.baseline for e in each)
+    )
+    what = (
+        each[0].what if len({e.what for e in each}) == 1 else each[0].what.partition(" '")[0].rstrip("0123456789.,- ")
+    )
+    return f"{said}\nalways {what}: {without}"
 
 
 def area(scores: Array, positive: Array) -> float:

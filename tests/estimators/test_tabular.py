@@ -20,7 +20,6 @@ from sklearn.model_selection import cross_val_score
 from sklearn.utils.estimator_checks import check_estimator
 
 import chainrule as cr
-from chainrule.cli import main
 
 BOTH = pytest.mark.parametrize("name", ["TabularClassifier", "TabularRegressor"])
 QUICK: dict[str, Any] = {"preset": "fast", "random_state": 0, "engine": "reference"}
@@ -196,31 +195,6 @@ def test_with_scikit_learns_tools(fitted: dict[str, Any]) -> None:
     assert (np.diff(found["average"][0]) > 0).all()
 
 
-def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.chdir(tmp_path)
-    people(200).to_csv("people.csv", index=False)
-    new = people(30, seed=4)
-    new.loc[0, "job"] = "baker"
-    new.drop(columns="rich").to_csv("new.csv", index=False)
-    words = ["--target", "rich", "--ignore", "pay,id", "--preset", "fast", "--time-limit", "2", "--engine", "reference"]
-    assert main(["train", "people.csv", *words]) == 0
-    out = capsys.readouterr().out
-    assert "3 columns, 2 classes (rich); 160 rows to train, 40 to test" in out and "always the most frequent" in out
-    model: Any = cr.load_run("runs/people")
-    assert main(["predict", "runs/people", "new.csv"]) == 0
-    captured = capsys.readouterr()
-    lines = [line.split(",") for line in captured.out.splitlines()]
-    assert lines[0] == ["rich", "no", "yes"] and [line[0] for line in lines[1:]] == list(model.predict(new))
-    assert "'job': 1 row of unseen categories" in captured.err
-    assert main(["evaluate", "runs/people", "people.csv"]) == 0 and "accuracy" in capsys.readouterr().out
-    assert main(["info", "runs/people"]) == 0 and "predicts: rich" in capsys.readouterr().out
-    assert main(["train", "people.csv", *words, "--hidden", "9", "--epochs", "3"]) == 2
-    assert "--epochs, --hidden: goes with no --preset" in capsys.readouterr().err
-    assert main(["train", "people.csv", "--time-limit", "3"]) == 2 and "--preset" in capsys.readouterr().err
-    assert main(["train", "people.csv", *words, "--out", "runs/people"]) != 0
-    assert "holds a run already" in capsys.readouterr().err
-
-
 def test_fit_table(tmp_path: Path) -> None:
     people(60).to_csv(tmp_path / "people.csv", index=False)
     for data in (tmp_path / "people.csv",):
@@ -248,7 +222,7 @@ def test_bad_input(fitted: dict[str, Any]) -> None:
         (lambda: cr.TabularRegressor().fit(frame, frame["rich"]), ValueError, "y"),
         (lambda: cr.TabularRegressor().fit(sparse.dok_array((3, 3)), [1.0, 2, 3]), TypeError, "Sparse"),
         (lambda: cr.fit_table(frame, "wealth"), cr.DataError, "wealth"),
-        (lambda: cr.fit_table(gone, "rich"), cr.DataError, "no value in .row 4"),
+        (lambda: cr.fit_table(gone, "rich"), cr.DataError, "no value in row 4"),
         (lambda: cr.fit_table(frame, "pay", ignore="pay"), cr.DataError, "cannot both"),
     ):
         with warnings.catch_warnings():

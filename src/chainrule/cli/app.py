@@ -24,6 +24,7 @@ app = typer.Typer(
 
 _NETWORK = "Network"
 _TRAINING = "Training"
+_RECIPE = "Tables by the recipe"
 _DATA = "Data"
 _WRITING = "Writing"
 _MACHINE = "Machine"
@@ -37,31 +38,16 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-def _only(option: str, given: list[str] | None) -> str | None:
-    """The one value of an option.  Raises SpecError where it was given more than once."""
+def _only(given: list[str] | None) -> str | None:
+    """The one target of a network by options.  Raises SpecError where it was given more than once."""
     if given and len(given) > 1:
         several = ", ".join(map(repr, given))
         raise SpecError(
-            f"{option} was given {len(given)} times ({several}), and the others would be features that give the answer "
-            "away. Predict one, and leave out the others with --ignore."
+            f"--target was given {len(given)} times ({several}): several are for the recipe for tables, which takes no "
+            "options that choose the network. Predict one, and leave out the others with --ignore: they would be "
+            "features that give the answer away."
         )
     return given[0] if given else None
-
-
-_WITH_PRESET = frozenset(
-    ("data", "target", "task", "ignore", "test", "preset", "time_limit", "seed", "engine", "threads", "out", "force")
-)
-"""What `train --preset` takes."""
-
-
-def _check_preset(context: typer.Context, preset: str | None) -> None:
-    """Raises SpecError for options that would have no effect."""
-    given = {name for name in context.params if _is_given(context, name)}
-    if preset is None and "time_limit" in given:
-        raise SpecError("--time-limit goes with --preset.")
-    if preset is not None and (others := sorted(given - _WITH_PRESET)):
-        names = ", ".join("--" + name.replace("_", "-") for name in others)
-        raise SpecError(f"{names}: goes with no --preset, which chooses the networks itself. Leave one of them out.")
 
 
 def _is_given(context: typer.Context, name: str) -> bool:
@@ -106,10 +92,19 @@ DropoutRate = Annotated[
 def train(
     context: typer.Context,
     data: Annotated[
-        str, typer.Argument(metavar="DATA", help="'digits', a .csv or .npz file, or a folder with MNIST's files.")
+        str,
+        typer.Argument(
+            metavar="DATA",
+            help="A table (.csv, .csv.gz, .tsv, .parquet, .feather, .jsonl; '-' for standard input), 'digits', an .npz "
+            "file, or a folder with MNIST's files.",
+        ),
     ],
     target: Annotated[
-        list[str] | None, typer.Option(help="The column to predict; by default the last.", rich_help_panel=_DATA)
+        list[str] | None,
+        typer.Option(
+            help="The column to predict, by default the last; several of numbers are learned together.",
+            rich_help_panel=_DATA,
+        ),
     ] = None,
     task: Annotated[
         str | None,
@@ -180,35 +175,63 @@ def train(
     report: Annotated[
         bool, typer.Option("--report", help="Also write report.html there: derivation, numbers, curves, pictures.")
     ] = False,
-    preset: Annotated[
+    preset: Annotated[str, typer.Option(help="fast, default or best.", rich_help_panel=_RECIPE)] = "default",
+    time_limit: Annotated[
+        float | None, typer.Option(help="Seconds of training.", rich_help_panel=_RECIPE, show_default=False)
+    ] = None,
+    id: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="What rows are called: kept beside predictions.", rich_help_panel=_RECIPE),
+    ] = None,
+    group: Annotated[
         str | None,
         typer.Option(
-            help="fast, default or best: a table by the recipe for tables, which chooses the networks itself.",
-            show_default=False,
+            metavar="COLUMN", help="Rows that belong together are never divided by the test.", rich_help_panel=_RECIPE
         ),
     ] = None,
-    time_limit: Annotated[
-        float | None, typer.Option(help="Seconds of training, with --preset.", show_default=False)
+    time: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="The last rows by it are the test.", rich_help_panel=_RECIPE)
+    ] = None,
+    cv: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Test in N folds, then train on all rows.", rich_help_panel=_RECIPE),
+    ] = None,
+    class_weight: Annotated[
+        str | None, typer.Option(help="balanced: rare classes count as much.", rich_help_panel=_RECIPE)
     ] = None,
 ) -> None:
-    """Train a network and test it.
+    """Train networks and test them.
 
-    The last line is "test accuracy 0.9789", the part of the test samples that were classified rightly; for a regression
-    "test error 0.1234", the root of the mean squared error, in the target's own units.
+    A table is trained by the recipe for tables, which chooses everything about the networks: it is told what was found,
+    and at the end how good predictions of rows are that were not learned from, beside always the most frequent class,
+    or always the mean.
 
-    The run's folder gets model.safetensors, history.json, history.csv and settings.json. Ctrl-C keeps what has been
-    learned so far; with --checkpoint a training that was interrupted, or killed, goes on with --resume.
+    An option that chooses the network or its training (--hidden, --epochs, ...) trains that network instead, as do data
+    that are no table. The last line is then "test accuracy 0.9789", the part of the test samples that were classified
+    rightly; for a regression "test error 0.1234", the root of the mean squared error, in the target's own units.
+    Ctrl-C keeps what has been learned so far; with --checkpoint a training that was interrupted, or killed, goes on
+    with --resume.
+
+    The run's folder is what predict, evaluate and info take, and cr.load_run in Python.
     """
-    _check_preset(context, preset)
-    if preset is not None:
+    from chainrule.cli import ways
+
+    given = {name for name in context.params if _is_given(context, name)}
+    if ways.by_recipe(data, given):
         from chainrule.cli.train_table import TableOptions
         from chainrule.cli.train_table import run as run_table
 
         table = TableOptions(
             data=data,
-            target=_only("--target", target),
+            targets=tuple(target or ()),
             task=task,
             ignore=tuple(ignore or ()),
+            header=header,
+            id=id,
+            group=group,
+            time=time,
+            class_weight=class_weight,
+            cv=cv,
             test=test,
             preset=preset,
             time_limit=time_limit,
@@ -216,13 +239,13 @@ def train(
             engine=engine,
             threads=threads,
         )
-        raise typer.Exit(run_table(table, out=out, force=force))
+        raise typer.Exit(run_table(table, out=out, force=force, progress=progress, report=report))
     from chainrule.cli.choices import asked
     from chainrule.cli.train import TrainOptions, run
 
     options = TrainOptions(
         data=data,
-        target=_only("--target", target),
+        target=_only(target),
         task=task,
         ignore=tuple(ignore or ()),
         header=header,
@@ -246,7 +269,8 @@ def train(
         threads=threads,
         checkpoints=asked(checkpoint, checkpoint_every, resume),
     )
-    raise typer.Exit(run(options, out=out, force=force, progress=progress, report=report))
+    way = ways.by_options(data, given)
+    raise typer.Exit(run(options, out=out, force=force, progress=progress, report=report, way=way))
 
 
 @app.command()

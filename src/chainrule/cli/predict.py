@@ -5,21 +5,27 @@ from __future__ import annotations
 import csv
 import io
 import sys
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
 from chainrule.cli.scores import score, score_line, tell
 from chainrule.data import TargetEncoder
 from chainrule.data.readers import read_new
-from chainrule.errors import DataError
+from chainrule.errors import DataError, DataWarning, unknown_name
 from chainrule.files import replace_text
 from chainrule.files.folder import member
+from chainrule.metrics import Evaluation
 from chainrule.network import Network
 from chainrule.runs.decode import are_probabilities, decode, shares
 from chainrule.runs.folder import SETTINGS, TABLE, Settings, find_model
+
+if TYPE_CHECKING:
+    from chainrule.tabular.frame import Frame
+    from chainrule.tabular.saved import Fitted
 
 DELIMITERS = {".csv": ",", ".txt": ",", ".tsv": "\t"}
 """The endings of files that predictions are written to, and what stands between their cells."""
@@ -71,22 +77,31 @@ def run(model: Path, data: str, out: Path | None, probabilities: bool, engine: s
 def _table(folder: Path, data: str, out: Path | None, probabilities: bool, engine: str) -> None:
     """The same with an estimator of tables."""
     from chainrule.tabular.classifier import TabularClassifier  # slow to load, and other runs do without
+    from chainrule.tabular.files import STANDARD_INPUT, read_file
     from chainrule.tabular.frame import read_frame
     from chainrule.tabular.saved import load
 
     model = load(folder, engine=None if engine == "auto" else engine)
-    frame = read_frame(data)
-    novelty = str(model.novelty(frame))
-    name, delimiter = model.target_ or "prediction", "," if out is None else DELIMITERS[out.suffix.lower()]
-    text = io.StringIO()
-    writer = csv.writer(text, delimiter=delimiter, lineterminator="\n")
+    frame = read_frame(read_file(data, model.header_), "standard input" if data == STANDARD_INPUT else data)
+    if model.id_ is not None and model.id_ not in frame.names:
+        raise DataError(f"{frame.source}: {unknown_name('column', model.id_, frame.names)} It names the rows.")
+    notes = [str(model.novelty(frame))]
     predicted = model.predict(frame)
     labels = [[str(value) for value in row] for row in predicted.reshape(len(frame), -1)]
-    header = [name] if len(labels[0]) == 1 else [f"{name}{k}" for k in range(len(labels[0]))]
+    width, names = len(labels[0]), model.targets_
+    if len(names) != width:  # of quantiles
+        name = names[0] if names else "prediction"
+        names = (name,) if width == 1 else tuple(f"{name}{k}" for k in range(width))
+    header = list(names)
     if probabilities and isinstance(model, TabularClassifier):
         shares = _written(model.predict_proba(frame))
         header += map(str, model.classes_)
         labels = [[*label, *row] for label, row in zip(labels, shares, strict=True)]
+    if model.id_ is not None:
+        header.insert(0, model.id_)
+        labels = [[cell, *row] for cell, row in zip(frame.cells(model.id_), labels, strict=True)]
+    text = io.StringIO()
+    writer = csv.writer(text, delimiter="," if out is None else DELIMITERS[out.suffix.lower()], lineterminator="\n")
     writer.writerow(header)
     writer.writerows(labels)
     if out is None:
@@ -94,7 +109,23 @@ def _table(folder: Path, data: str, out: Path | None, probabilities: bool, engin
     else:
         replace_text(out, text.getvalue())
         print(f"{len(frame):,} predictions in {out}")
-    tell(data, [novelty] if novelty else [])
+    evaluation, odd = _beside_targets(model, frame)
+    tell(data, [note for note in (*notes, *odd) if note])
+    if evaluation is not None:
+        print(evaluation.short(), file=sys.stderr)
+
+
+def _beside_targets(model: Fitted, frame: Frame) -> tuple[Evaluation | None, list[str]]:
+    """How good predictions are, where the data hold targets, and what is odd about these."""
+    if not model.targets_ or any(name not in frame.names for name in model.targets_):
+        return None, []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", DataWarning)
+        try:
+            evaluation = model.evaluate(frame)
+        except DataError as fault:  # none, or none that can be compared with: that stops nothing
+            return None, [str(fault).partition(": ")[2].rstrip(".")]
+    return evaluation, [str(warning.message).partition(": ")[2].rstrip(".") for warning in caught]
 
 
 def _check_out(out: Path | None, force: bool) -> None:

@@ -123,10 +123,17 @@ class Prepared:
     """Of the targets of a regression."""
 
 
-def run(options: TrainOptions, out: Path | None, force: bool, progress: bool | None, report: bool = False) -> int:
+def run(
+    options: TrainOptions,
+    out: Path | None,
+    force: bool,
+    progress: bool | None,
+    report: bool = False,
+    way: str | None = None,
+) -> int:
     """Train, test and save; the exit code: 0, 130 after Ctrl-C, or 143 after SIGTERM.
 
-    report: also write report.html, on the test part.
+    report: also write report.html, on the test part.  way: what is said of tables, which have another one.
     Raises MissingDependencyError, SpecError and DataError before anything is trained or written; DivergedError after
     the last finite weights have been saved.
     """
@@ -163,6 +170,8 @@ def run(options: TrainOptions, out: Path | None, force: bool, progress: bool | N
     place = claim(out, data.name)
     folder = place.folder
     try:
+        if way is not None:
+            print(way)
         print(_describe(data, prepared))
         print(network.summary(), flush=True)
         failure = _fit(

@@ -1,21 +1,39 @@
-"""`chainrule train --preset`: a table by the recipe for tables."""
+"""`chainrule train` by the recipe for tables: what was found, training, a test that was not learned from, the run."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
+import sys
+import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, get_args
 
 import numpy as np
 
 from chainrule.cli.scores import tell
+from chainrule.cli.ways import recipe_line
 from chainrule.data.archives import stem
-from chainrule.data.dataset import split_rows
-from chainrule.errors import ChainruleError, SpecError, expected
-from chainrule.runs.folder import check_out, claim
-from chainrule.tabular.doors import read_table_target
-from chainrule.tabular.frame import read_frame
+from chainrule.data.columns import some
+from chainrule.errors import ChainruleError, DataWarning, SpecError, expected, unknown_name
+from chainrule.files import printable
+from chainrule.metrics import Evaluation, of_numbers, over_folds
+from chainrule.runs.folder import REPORT, check_out, claim, versions
+from chainrule.tabular.base import counted
+from chainrule.tabular.classifier import TabularClassifier
+from chainrule.tabular.files import STANDARD_INPUT, read_file
+from chainrule.tabular.frame import Frame, read_frame
+from chainrule.tabular.preparation import learn
+from chainrule.tabular.recipe import Preset
+from chainrule.tabular.roles import Roles, WithTarget, apart
+from chainrule.tabular.saved import Fitted
+from chainrule.tabular.splits import Rows, Split, folds, split
+from chainrule.tabular.told import doubts, kinds
 from chainrule.train.signals import Terminated, uninterrupted
+
+LEAST_FOLDS, MOST_FOLDS = 2, 100
 
 
 @dataclass(frozen=True)
@@ -23,13 +41,25 @@ class TableOptions:
     """The options of the command that decide the result."""
 
     data: str
-    """A file."""
-    target: str | None
-    """The column to be predicted; None for the last."""
+    """A file; "-" for standard input."""
+    targets: tuple[str, ...]
+    """The columns to be predicted; () for the last."""
     task: str | None
     """"classification" or "regression"; None to judge by the column."""
     ignore: tuple[str, ...]
     """Columns that are left out."""
+    header: bool
+    """Whether the first line names the columns."""
+    id: str | None
+    """What rows are called."""
+    group: str | None
+    """Rows that are not divided."""
+    time: str | None
+    """What comes last is tested on."""
+    class_weight: str | None
+    """"balanced", or None."""
+    cv: int | None
+    """Folds; None for one test part."""
     test: float
     """The part of the rows that is held out to test on."""
     preset: str
@@ -44,43 +74,183 @@ class TableOptions:
     """At most."""
 
 
-def run(options: TableOptions, out: Path | None, force: bool) -> int:
+def run(
+    options: TableOptions, out: Path | None, force: bool, progress: bool | None = None, report: bool = False
+) -> int:
     """Fit by the recipe, test and save; the exit code.
 
+    report: also write report.html, on the test part.
     Raises SpecError and DataError before anything is trained or written.
     """
-    if not 0 < options.test < 1:
-        raise SpecError(expected("--test", "above 0 and below 1", options.test))
-    if options.time_limit is not None and not (math.isfinite(options.time_limit) and options.time_limit > 0):
-        raise SpecError(expected("--time-limit", "seconds above 0", options.time_limit))
+    _check(options, report)
     check_out(out, force)
-    frame = read_frame(options.data)
-    table = read_table_target(frame, options.target, options.task, options.ignore)
-    y = table.y
-    codes = np.unique(y, return_inverse=True)[1] if table.is_classes else None
-    rows, held = split_rows(len(frame), options.test, options.seed, codes)
-    estimator = table.estimator(
-        preset=options.preset,
-        time_limit=options.time_limit,
-        random_state=options.seed,
-        engine=options.engine,
-        n_jobs=options.threads,
-    )
-    place = claim(out, stem(options.data))
+    if report:
+        from chainrule.report.html import check_packages
+
+        check_packages()
+    frame = _read(options)
+    table = apart(frame, Roles(options.targets, options.ignore, options.id, options.group, options.time), options.task)
+    if options.class_weight is not None and not table.is_classes:
+        raise SpecError("--class-weight is for classes, and the target is numbers to predict.")
+    splits = [split(table, options.test, options.seed)] if options.cv is None else []
+    several = [] if options.cv is None else folds(table, options.cv, options.seed)
+    verbose = sys.stderr.isatty() if progress is None else progress
+    learned = splits[0][0] if splits else np.arange(len(frame))
+    place = claim(out, "table" if options.data == STANDARD_INPUT else stem(options.data))
     try:
-        what = f"{len(np.unique(y))} classes" if table.is_classes else "a number to predict"
-        print(f"{options.data}: {len(table.features.names)} columns, {what} ({table.target}); {len(rows):,} rows to "
-              f"train, {len(held):,} to test", flush=True)  # fmt: skip
-        tell(options.data, frame.table.notes)
-        estimator.fit(table.features.take(rows), y[rows])
-        estimator.target_ = table.target
+        print(recipe_line(options.preset))
+        _tell_found(options, frame, table, learned, splits)
+        tested = []
+        for number, (rows, held) in enumerate(several, 1):
+            model = _fit(options, table, rows, verbose, 1 + len(several))
+            tested.append(_evaluated(options, model, table, held))
+            print(f"fold {number} of {len(several)}: {tested[-1][0].short()}", flush=True)
+        model = _fit(options, table, learned, verbose, 1 + len(several))
     except (ChainruleError, ValueError, KeyboardInterrupt, Terminated):
         place.give_up()
         raise
     with uninterrupted():
-        evaluation = estimator.evaluate(table.features.take(held), y[held])
-        estimator.save(place.folder)
-    tell(options.data, estimator.notes_)
-    print(f"{len(estimator.networks_)} networks, saved in {place.folder}")
-    print(f"test {evaluation}")
+        tested += [_evaluated(options, model, table, held) for _, held in splits]
+        model.record_ = _record(options, table, learned, splits, tested)
+        model.save(place.folder)
+    print(f"{_networks(model)}, saved in {place.folder}")
+    if report:
+        held = splits[0][1]
+        page: Any = model
+        path = page.report(table.features.take(held), table.y[held], place.folder / REPORT)
+        print(f"report in {path}", flush=True)
+    _tell_result(table, tested)
     return 0
+
+
+def _check(options: TableOptions, report: bool) -> None:
+    """All faults of the plain options at once, before the data are read."""
+    faults = []
+    if not 0 < options.test < 1:
+        faults.append(expected("--test", "above 0 and below 1", options.test))
+    limit = options.time_limit
+    if limit is not None and not (math.isfinite(limit) and limit > 0):
+        faults.append(expected("--time-limit", "seconds above 0", limit))
+    if options.seed < 0:
+        faults.append(expected("--seed", "at least 0", options.seed))
+    if options.threads is not None and options.threads < 1:
+        faults.append(expected("--threads", "at least 1", options.threads))
+    if options.preset not in get_args(Preset):
+        faults.append(unknown_name("preset", options.preset, get_args(Preset)))
+    if options.class_weight not in (None, "balanced"):
+        faults.append(expected("--class-weight", "balanced", options.class_weight))
+    if options.cv is not None and not LEAST_FOLDS <= options.cv <= MOST_FOLDS:
+        faults.append(expected("--cv", f"from {LEAST_FOLDS} to {MOST_FOLDS} folds", options.cv))
+    if options.cv is not None and report:
+        faults.append("--report shows a test part, and --cv tests on all rows: leave out one of them.")
+    if options.group is not None and options.time is not None:
+        faults.append("--group and --time are two ways to divide the rows: leave out one of them.")
+    if faults:
+        raise SpecError(faults)
+
+
+def _read(options: TableOptions) -> Frame:
+    source = "standard input" if options.data == STANDARD_INPUT else options.data
+    return read_frame(read_file(options.data, options.header), source)
+
+
+def _fit(options: TableOptions, table: WithTarget, rows: Rows, verbose: bool, fits: int) -> Fitted:
+    """An estimator that learned from these rows.  What it has to say of them was told already."""
+    model = table.estimator(
+        preset=options.preset,
+        time_limit=None if options.time_limit is None else options.time_limit / fits,
+        random_state=options.seed,
+        engine=options.engine,
+        n_jobs=options.threads,
+        verbose=verbose,
+        **({} if options.class_weight is None else {"class_weight": options.class_weight}),
+    )
+    groups = None if table.groups is None else table.groups[rows]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)
+        model.fit(table.features.take(rows), table.y[rows], groups=groups)
+    model.targets_, model.beside_, model.id_, model.header_ = table.targets, table.beside, options.id, options.header
+    return model
+
+
+def _evaluated(options: TableOptions, model: Fitted, table: WithTarget, held: Rows) -> list[Evaluation]:
+    """How good it is on these rows: one for each target.  Rows of classes that it had none of are told."""
+    y = table.y[held]
+    if isinstance(model, TabularClassifier):
+        known = np.isin(y, model.classes_)
+        if not known.all():
+            names = sorted({str(name) for name in y[~known]})
+            tell(options.data, [f"not tested: {counted(int((~known).sum()), 'row')} of classes that only the test part "
+                                f"has ({some(names)})"])  # fmt: skip
+        held, y = held[known], y[known]
+    features = table.features.take(held)
+    if y.ndim == 1:
+        return [model.evaluate(features, y)]
+    predicted = model.predict(features)
+    return [of_numbers(predicted[:, k : k + 1], y[:, k]) for k in range(y.shape[1])]
+
+
+def _tell_found(options: TableOptions, frame: Frame, table: WithTarget, learned: Rows, splits: Sequence[Split]) -> None:
+    """What the table holds, on standard output; what may not be meant so, on standard error, a line each."""
+    name = printable(options.data)
+    if table.is_classes:
+        what = f"{len(np.unique(table.y))} classes"
+    else:
+        what = "a number to predict" if len(table.targets) == 1 else f"{len(table.targets)} numbers to predict"
+    if splits:
+        how = " by group" if options.group else " by time" if options.time else ""
+        rows = f"{len(learned):,} rows to train, {len(splits[0][1]):,} to test{how}"
+    else:
+        rows = f"{len(learned):,} rows to train, tested in {options.cv} folds"
+    names = ", ".join(table.targets)
+    print(f"{name}: {len(table.features.names)} columns, {what} ({names}); {rows}")
+    features = table.features.take(learned)
+    preparation = learn(features)
+    for line in kinds(preparation, features):
+        print(f"  {line}")
+    sys.stdout.flush()
+    for note in (*frame.table.notes, *doubts(preparation, features, table.y[learned], table.is_classes)):
+        tell(options.data, [note])
+
+
+def _tell_result(table: WithTarget, tested: Sequence[Sequence[Evaluation]]) -> None:
+    """The metrics beside those of a prediction that looks at nothing; of folds their mean and deviation."""
+    for k, name in enumerate(table.targets):
+        each = [evaluations[k] for evaluations in tested]
+        of = f" {name}" if len(table.targets) > 1 else ""
+        print(f"test{of} {each[0]}" if len(each) == 1 else f"{len(each)} folds{of}: {over_folds(each)}")
+
+
+def _networks(model: Fitted) -> str:
+    """ "4 networks, 71,204 parameters, best epochs 12 to 31"."""
+    networks = model.networks_
+    if not networks:
+        return "no column says anything: always the same is predicted"
+    size = sum(array.size for network in networks for array in network.parameters.values())
+    epochs = () if model.trained_ is None else model.trained_.epochs
+    span = f"{min(epochs)}" if len(set(epochs)) == 1 else f"{min(epochs)} to {max(epochs)}"
+    return (
+        f"{counted(len(networks), 'network')}, {size:,} parameters, best epoch{'' if len(epochs) == 1 else 's'} {span}"
+    )
+
+
+def _record(
+    options: TableOptions,
+    table: WithTarget,
+    learned: Rows,
+    splits: Sequence[Split],
+    tested: Sequence[Sequence[Evaluation]],
+) -> dict[str, Any]:
+    """What the run says for people."""
+    path = Path(options.data)
+    return {
+        "options": {**dataclasses.asdict(options), "data": printable(options.data)},
+        "data": {
+            "name": printable(stem(options.data)),
+            "source": printable(path.resolve() if path.exists() else options.data),
+            "training": len(learned),
+            "test": len(splits[0][1]) if splits else 0,
+        },
+        "versions": versions(),
+        "result": {name: [evaluations[k].to_dict() for evaluations in tested] for k, name in enumerate(table.targets)},
+    }

@@ -11,6 +11,7 @@ from chainrule.cli.scores import tell
 from chainrule.errors import DataWarning
 from chainrule.runs import Run
 from chainrule.tabular.doors import load_run
+from chainrule.tabular.files import read_file
 from chainrule.tabular.frame import read_frame
 from chainrule.tabular.saved import Fitted
 from chainrule.train.history import describe_record
@@ -27,7 +28,7 @@ def evaluate(folder: Path, data: str, engine: str, as_json: bool) -> None:
         if isinstance(run, Run):
             evaluation = run.evaluate(data)
         else:
-            frame = read_frame(data)
+            frame = read_frame(read_file(data, run.header_), data)
             evaluation, novelty = run.evaluate(frame), str(run.novelty(frame))
             tell(data, [novelty] if novelty else [])
     for warning in caught:
@@ -70,7 +71,8 @@ def _table_info(model: Fitted, as_json: bool) -> None:
     trained = model.trained_
     facts = {
         "estimator": type(model).__name__,
-        "predicts": model.target_,
+        "predicts": ", ".join(model.targets_) or None,
+        "id": model.id_,
         "classes": [str(name) for name in getattr(model, "classes_", ())],
         "columns": list(names),
         "left out": dict(model.preparation_.left_out),
@@ -79,13 +81,20 @@ def _table_info(model: Fitted, as_json: bool) -> None:
         "error on rows held out": None if trained is None else trained.held_out,
         "best epochs": [] if trained is None else list(trained.epochs),
     }
+    record = dict(model.record_)
     if as_json:
-        print(json.dumps(facts, ensure_ascii=False, indent=1))
+        print(json.dumps({**facts, **record}, ensure_ascii=False, indent=1))
         return
+    result = record.pop("result", {})
+    facts |= {what: _pairs(said) for what, said in record.items()}
     for key, value in facts.items():
         shown = _some(tuple(map(str, value))) if isinstance(value, list) and value else _pairs(value)
         if shown not in (None, "", "[]"):
             print(f"{key}: {shown}")
+    for name, tests in result.items():
+        mean = {metric: sum(t["metrics"][metric] for t in tests) / len(tests) for metric in tests[0]["metrics"]}
+        of = f" of {name}" if len(result) > 1 else ""
+        print(f"test{of}: {', '.join(f'{metric} {value:.4g}' for metric, value in mean.items())}")
     if model.networks_:
         print(model.networks_[0].summary())
 

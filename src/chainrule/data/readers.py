@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 
 from chainrule import frames
 from chainrule.data.archives import read_new_npz, read_npz, row_of, stem
-from chainrule.data.columns import Survey, judge_columns
+from chainrule.data.columns import Survey, joined, judge_columns
 from chainrule.data.dataset import Dataset
 from chainrule.data.delimited import read_table
 from chainrule.data.encode import TableEncoder
 from chainrule.data.idx import images_to_rows, load_mnist, read_idx
 from chainrule.data.table import Table, frame_table
 from chainrule.data.targets import TargetEncoder, Values, Where, check_task
-from chainrule.errors import DataError, DataWarning, expected
+from chainrule.errors import DataError, DataWarning, expected, unknown_name
 from chainrule.files import read_text
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
@@ -153,8 +153,9 @@ def _names(given: str | Iterable[str]) -> tuple[str, ...]:
 def _left_out(table: Table, ignored: tuple[str, ...]) -> tuple[str, ...]:
     """The columns to leave out."""
     names = names_of(ignored, table.columns)
-    for name in names:
-        table.column(name)
+    faults = [unknown_name("column", name, table.columns) for name in names if name not in table.columns]
+    if faults:
+        raise DataError(f"{table.path}: {joined(faults)}")
     return names
 
 
@@ -162,8 +163,7 @@ def names_of(given: Iterable[str], columns: Collection[str]) -> tuple[str, ...]:
     """The columns that are meant; "a,b" is two of them where there is none of that name."""
     names: list[str] = []
     for name in given:
-        parts = [part.strip() for part in name.split(",")]
-        names += parts if name not in columns and all(part in columns for part in parts) else [name]
+        names += [name] if name in columns else [part.strip() for part in name.split(",")]
     return tuple(dict.fromkeys(names))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Mapping
 from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any, ClassVar
@@ -16,6 +17,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from chainrule.data.columns import some
 from chainrule.engines.table import can_compile
 from chainrule.errors import DataError, DataWarning, expected, unknown_name
 from chainrule.estimators.form import FittedForm
@@ -54,7 +56,11 @@ class BaseTabular(FittedForm, BaseEstimator):  # type: ignore[misc]
     preparation_: Preparation
     trained_: Trained | None
     n_features_in_: int
-    target_: str | None
+    targets_: tuple[str, ...]
+    id_: str | None
+    beside_: tuple[str, ...]
+    header_: bool
+    record_: Mapping[str, Any]
     engine: str
     verbose: bool | int
     monotonic_cst: Any
@@ -84,27 +90,29 @@ class BaseTabular(FittedForm, BaseEstimator):  # type: ignore[misc]
 
     # --- fitting -----------------------------------------------------------------------------------------------
 
-    def _fit(self, X: Any, y: Any, sample_weight: Any, class_weight: Any = None) -> None:
+    def _fit(self, X: Any, y: Any, sample_weight: Any, groups: Any = None, class_weight: Any = None) -> None:
         with alone(self, "estimator"):
             before = dict(self.__dict__)
             try:
-                self._fit_alone(X, y, sample_weight, class_weight)
+                self._fit_alone(X, y, sample_weight, groups, class_weight)
             except BaseException:  # whatever ended it, what was fitted before stays whole
                 self.__dict__.clear()
                 self.__dict__.update(before)
                 raise
 
-    def _fit_alone(self, X: Any, y: Any, sample_weight: Any, class_weight: Any) -> None:
+    def _fit_alone(self, X: Any, y: Any, sample_weight: Any, groups: Any, class_weight: Any) -> None:
         if y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
         frame = self._table(X, reset=True)
         targets = self._encode(y, len(frame))
-        name = getattr(y, "name", None)
+        targets_of = _names(y)
         weights = None
         if sample_weight is not None:
             weights = _check_sample_weight(sample_weight, np.empty((len(frame), 1)))
             if not weights.any():
                 raise ValueError("Sample weights must contain at least one non-zero number.")
+        if groups is not None and len(groups := np.asarray(groups)) != len(frame):
+            raise ValueError(f"X has {len(frame)} rows, but there are {len(groups)} groups.")
         preparation = learn(frame, self.categorical_features)
         lost = preparation.lost
         if lost:
@@ -125,6 +133,7 @@ class BaseTabular(FittedForm, BaseEstimator):  # type: ignore[misc]
                 shape=preparation.shape,
                 weights=weights,
                 class_weight=class_weight,
+                groups=groups,
                 rising=self._rising(preparation),
                 seed=seed,
                 time_limit=self.time_limit,
@@ -137,7 +146,7 @@ class BaseTabular(FittedForm, BaseEstimator):  # type: ignore[misc]
         self._constant = self._without_columns(targets, weights)
         self._seen = (inputs.of(rows), targets[rows])
         self._seed = seed
-        self.target_ = name if isinstance(name, str) else None
+        self.targets_, self.id_, self.beside_, self.header_, self.record_ = targets_of, None, (), True, {}
         self._importances: Array | None = None
 
     def _rising(self, preparation: Preparation) -> dict[str, int] | None:
@@ -202,30 +211,44 @@ class BaseTabular(FittedForm, BaseEstimator):  # type: ignore[misc]
         inputs, _ = self.preparation_.inputs(self._table(X))
         return np.zeros_like(self._of(inputs)) if self.trained_ is None else self.trained_.spread(inputs)
 
+    @property
+    def target_(self) -> str | None:
+        """The name of the target's column, where it has one and is the only one."""
+        return self.targets_[0] if len(self.targets_) == 1 else None
+
     def novelty(self, X: Any) -> Novelty:
         """What a table has that training had not: unseen categories, gaps, other columns.  Raises DataError."""
         check_is_fitted(self, "preparation_")
         novelty = self.preparation_.inputs(self._table(X))[1]
-        return replace(novelty, extra=tuple(name for name in novelty.extra if name != self.target_))
+        beside = (*self.targets_, *self.beside_)
+        return replace(novelty, extra=tuple(name for name in novelty.extra if name not in beside))
 
     def evaluate(self, X: Any, y: Any = None) -> Evaluation:
         """How good the predictions are: metrics beside always the most frequent class, or always the mean.
 
-        y: the targets; without, the column of X that has the name of the targets that were fitted.
+        y: the targets; without, the columns of X that have the names of the targets that were fitted: rows without a
+        value there, or of a class that training did not have, are left out then, and told in a DataWarning.
         Raises DataError as `predict`, and where there are no targets.
         """
         check_is_fitted(self, "preparation_")
         frame = self._table(X)
-        if y is None:
-            if self.target_ is None or self.target_ not in frame.names:
-                name = "" if self.target_ is None else f" {self.target_!r}"
-                raise DataError(f"{frame.source}: there is no target{name} to compare with. Give the column, or y.")
-            y = self._targets_in(frame, self.target_)
         inputs, _ = self.preparation_.inputs(frame)
-        return self._evaluation(self._of(inputs), self._known(y, len(frame)))
+        if y is not None:
+            return self._evaluation(self._of(inputs), self._known(y, len(frame)))
+        absent = [name for name in self.targets_ if name not in frame.names]
+        if absent or not self.targets_:
+            name = f" {some(absent)}" if absent else ""
+            raise DataError(f"{frame.source}: there is no target{name} to compare with. Give the column, or y.")
+        targets, judged, notes = self._judged(frame)
+        if not judged.any():
+            raise DataError(f"{frame.source}: no row can be compared with: {'; '.join(notes)}.")
+        if notes:
+            warnings.warn(f"{frame.source}: {'; '.join(notes)}.", DataWarning, stacklevel=2)
+        rows = np.flatnonzero(judged)
+        return self._evaluation(self._of(inputs.of(rows)), targets[rows])
 
-    def _targets_in(self, frame: Frame, name: str) -> Any:
-        """The targets that a column holds."""
+    def _judged(self, frame: Frame) -> tuple[Array, NDArray[np.bool_], list[str]]:
+        """The targets of a table's rows, as those that were fitted, which rows have one, and why others have none."""
         raise NotImplementedError
 
     def _evaluation(self, predicted: Array, targets: Array) -> Evaluation:
@@ -295,6 +318,25 @@ class BaseTabular(FittedForm, BaseEstimator):  # type: ignore[misc]
         tags.input_tags.categorical = True
         tags.non_deterministic = False
         return tags
+
+
+def counted(count: int, what: str) -> str:
+    """ "1 row", "1,200 rows"."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
+def without_target(missing: NDArray[np.bool_], targets: tuple[str, ...]) -> list[str]:
+    """The note on rows that have none."""
+    rows = int(missing.sum())
+    return [f"{counted(rows, 'row')} without a value of {some(targets)}"] if rows else []
+
+
+def _names(y: Any) -> tuple[str, ...]:
+    """Of the columns that targets come in, where they have names."""
+    columns = getattr(y, "column_names", getattr(y, "columns", None))  # of pyarrow, of others
+    names = [getattr(y, "name", None)] if columns is None else list(columns)
+    texts = [name for name in names if isinstance(name, str)]
+    return tuple(texts) if len(texts) == len(names) else ()
 
 
 def _rows(X: list[Any]) -> Any:

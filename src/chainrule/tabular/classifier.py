@@ -13,11 +13,11 @@ from sklearn.utils.multiclass import check_classification_targets
 
 from chainrule import metrics
 from chainrule.calls import says_arguments
-from chainrule.data.columns import label
-from chainrule.errors import DataError, shown
+from chainrule.data.columns import label, some
+from chainrule.errors import DataError
 from chainrule.estimators.tables import target_cells
 from chainrule.metrics import Evaluation
-from chainrule.tabular.base import BaseTabular
+from chainrule.tabular.base import BaseTabular, counted, without_target
 from chainrule.tabular.frame import Frame
 from chainrule.tabular.recipe import Aim
 
@@ -81,12 +81,13 @@ class TabularClassifier(ClassifierMixin, BaseTabular):  # type: ignore[misc]
         self.verbose = verbose
 
     @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> TabularClassifier:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, *, groups: Any = None) -> TabularClassifier:
         """Learns from a table X of m rows and their classes y (m,): texts, numbers or truth values.
 
+        groups: (m,), rows of one are held out together when members are judged.
         Raises DataError with all faults of the table; ValueError for classes that are none.
         """
-        self._fit(X, y, sample_weight, self._factors(y))
+        self._fit(X, y, sample_weight, groups, self._factors(y))
         return self
 
     def predict(self, X: Any) -> Array:
@@ -121,13 +122,16 @@ class TabularClassifier(ClassifierMixin, BaseTabular):  # type: ignore[misc]
             )
         return np.asarray(codes, np.int64)
 
-    def _targets_in(self, frame: Frame, name: str) -> Any:
-        texts = frame.texts(name)
-        by_text = {label(value): value for value in self.classes_.tolist()}
-        missing = [word for word in texts.words if word not in by_text]
-        if missing or (texts.codes < 0).any():
-            raise DataError(f"{frame.source}: {name!r} must hold classes of the training. Got {shown(missing)}.")
-        return np.array([by_text[word] for word in texts.words], dtype=self.classes_.dtype)[texts.codes]
+    def _judged(self, frame: Frame) -> tuple[Array, NDArray[np.bool_], list[str]]:
+        texts = frame.texts(self.targets_[0])
+        place = {label(value): k for k, value in enumerate(self.classes_.tolist())}
+        new = [word for word in texts.words if word not in place]
+        codes = np.array([*(place.get(word, -1) for word in texts.words), -1], np.int64)[texts.codes]
+        missing = texts.codes < 0
+        notes = without_target(missing, self.targets_)
+        if strange := int(((codes < 0) & ~missing).sum()):
+            notes.append(f"{counted(strange, 'row')} of classes that the training data did not have ({some(new)})")
+        return codes, codes >= 0, notes
 
     def _evaluation(self, predicted: Array, targets: Array) -> Evaluation:
         names = tuple(map(str, self.classes_.tolist()))

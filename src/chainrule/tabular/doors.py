@@ -28,8 +28,9 @@ def fit_table(
         model = cr.fit_table("adult.csv", target="income")
         print(model.evaluate("test.csv"))
 
-    target: the column to predict, or several of numbers, which are learned together.  task: "classification" or "regression"; by default texts are classes, and so are
-    whole numbers if there are few (up to 20, each 5 times or more, or two).  ignore: columns to leave out.
+    target: the column to predict, or several of numbers, which are learned together.  task: "classification" or
+    "regression"; by default texts are classes, and so are whole numbers if there are few (up to 20, each 5 times or
+    more, or two).  ignore: columns to leave out.
     options: of the estimator (preset="fast", random_state=0, ...).
     Raises DataError for columns that are not there, targets that are missing or all the same, and as the estimators do.
     """
@@ -37,7 +38,7 @@ def fit_table(
     table = apart(read_frame(data, "The data"), Roles(targets, left_out), task)
     estimator = table.estimator(**options)
     estimator.fit(table.features, table.y)
-    estimator.targets_ = table.targets
+    estimator.targets_, estimator.beside_ = table.targets, table.beside
     return estimator
 
 
@@ -51,4 +52,3 @@ def load_run(folder: str | os.PathLike[str], *, engine: str = "auto") -> Run | F
     if saved.is_table_run(folder):
         return saved.load(folder, engine=None if engine == "auto" else engine)
     return runs.load_run(folder, engine=engine)
-

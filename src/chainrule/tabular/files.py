@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from chainrule.data.delimited import read_table
+from chainrule.data.readers import TABLE_SUFFIXES
 from chainrule.errors import DataError, MissingDependencyError, expected
 from chainrule.files import open_binary
 from chainrule.files.strict_json import loads
@@ -18,6 +19,12 @@ from chainrule.files.strict_json import loads
 ARROW_SUFFIXES = (".parquet", ".pq", ".feather", ".arrow")
 JSON_SUFFIXES = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")
 STANDARD_INPUT = "-"
+
+
+def is_table_file(source: str) -> bool:
+    """Whether the name is that of a table, in whatever format."""
+    ends = (*TABLE_SUFFIXES, *ARROW_SUFFIXES, *JSON_SUFFIXES)
+    return source == STANDARD_INPUT or source.lower().endswith(ends)
 
 
 def read_file(path: str | os.PathLike[str], header: bool = True) -> Any:

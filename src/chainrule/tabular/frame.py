@@ -98,9 +98,15 @@ class Frame:
     def texts(self, name: str) -> Texts:
         """A column as texts; numbers as they print."""
         if name in self.times:
-            return as_texts(["" if value == "NaT" else value for value in self.times[name].astype(str).tolist()])
+            return as_texts(self.cells(name))
         cells = self.table.columns[name]
         return _coded_numbers(cells) if isinstance(cells, np.ndarray) else as_texts(cells)
+
+    def cells(self, name: str) -> Sequence[str]:
+        """A column as it prints, row by row; "" where there is nothing."""
+        if name in self.times:
+            return ["" if value == "NaT" else value for value in self.times[name].astype(str).tolist()]
+        return texts_of(self.table.columns[name])
 
     def time(self, name: str) -> Moments:
         """A column as dates and times.  Raises DataError where a cell is none."""

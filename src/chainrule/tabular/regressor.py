@@ -16,7 +16,7 @@ from chainrule.describe.losses import LOSSES, Loss
 from chainrule.errors import DataError
 from chainrule.estimators.tables import target_cells
 from chainrule.metrics import Evaluation
-from chainrule.tabular.base import BaseTabular
+from chainrule.tabular.base import BaseTabular, without_target
 from chainrule.tabular.frame import Frame
 from chainrule.tabular.recipe import Aim
 
@@ -77,12 +77,13 @@ class TabularRegressor(RegressorMixin, BaseTabular):  # type: ignore[misc]
         self.verbose = verbose
 
     @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> TabularRegressor:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, *, groups: Any = None) -> TabularRegressor:
         """Learns from a table X of m rows and their numbers y, (m,) or (m, targets).
 
+        groups: (m,), rows of one are held out together when members are judged.
         Raises DataError with all faults of the table; ValueError for targets that are no finite numbers.
         """
-        self._fit(X, y, sample_weight)
+        self._fit(X, y, sample_weight, groups)
         return self
 
     def predict(self, X: Any) -> Array:
@@ -107,8 +108,10 @@ class TabularRegressor(RegressorMixin, BaseTabular):  # type: ignore[misc]
             raise DataError(f"y must hold numbers of the shape {(m, self.n_outputs_)}. Got {numbers.shape} instead.")
         return numbers.reshape(m, -1)
 
-    def _targets_in(self, frame: Frame, name: str) -> Any:
-        return frame.numbers(name)
+    def _judged(self, frame: Frame) -> tuple[Array, NDArray[np.bool_], list[str]]:
+        targets = np.stack([frame.numbers(name) for name in self.targets_], axis=1)
+        judged: NDArray[np.bool_] = np.asarray(np.isfinite(targets).all(axis=1))
+        return targets, judged, without_target(~judged, self.targets_)
 
     def _evaluation(self, predicted: Array, targets: Array) -> Evaluation:
         if self.quantiles is not None:  # of the level next to the middle

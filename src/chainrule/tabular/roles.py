@@ -49,6 +49,8 @@ class WithTarget:
     """(m,) classes, or numbers (m,), several targets (m, targets)."""
     targets: tuple[str, ...]
     """The names of their columns."""
+    beside: tuple[str, ...]
+    """The columns that are neither: left out, the id, the group."""
     is_classes: bool
     """Whether it is classes."""
     groups: NDArray[np.int64] | None = None
@@ -73,13 +75,14 @@ def apart(frame: Frame, roles: Roles, task: str | None = None) -> WithTarget:
     if not faults:
         y, kind, faults = _targets(frame, roles.targets, task)
         groups, times = _groups(frame, roles.group, faults), _times(frame, roles.time, faults)
-        beside = {*roles.targets, *roles.ignore, roles.id, roles.group} - {None}
-        features = frame.without([name for name in frame.names if name in beside])
+        others = {*roles.ignore, roles.id, roles.group}
+        beside = tuple(name for name in frame.names if name in others)
+        features = frame.without((*roles.targets, *beside))
         if not features.names:
             faults.append("there is no column to learn from beside the target.")
     if faults:
         raise DataError(shorten(f"{frame.source}: {joined(faults)}"))
-    return WithTarget(features, y, roles.targets, kind == "classes", groups, times)
+    return WithTarget(features, y, roles.targets, beside, kind == "classes", groups, times)
 
 
 def _named(frame: Frame, roles: Roles) -> tuple[Roles, list[str]]:

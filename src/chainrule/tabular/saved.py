@@ -46,6 +46,11 @@ _FIELDS = Object(
         "version": Text(),
         "parameters": Each(AnyValue()),
         "target": Maybe(Text()),
+        "targets": Maybe(Listed(Text())),
+        "id": Maybe(Text()),
+        "beside": Listed(Text()),
+        "header": fields.Flag(),
+        "record": Maybe(Each(AnyValue())),
         "classes": Maybe(_CLASSES),
         "outputs": Whole(1),
         "single": fields.Flag(),
@@ -56,6 +61,7 @@ _FIELDS = Object(
         "members": Listed(Text(longest=64), most=MOST_MEMBERS),
         "seed": Whole(0),
     },
+    absent={"target": None, "targets": None, "id": None, "beside": (), "header": True, "record": None},
     others=True,
 )
 
@@ -118,7 +124,11 @@ def _said(estimator: BaseTabular) -> dict[str, Any]:
         "kind": type(estimator).__name__,
         "version": VERSION,
         "parameters": parameters,
-        "target": estimator.target_,
+        "targets": list(estimator.targets_),
+        "id": estimator.id_,
+        "beside": list(estimator.beside_),
+        "header": estimator.header_,
+        "record": dict(estimator.record_),
         "classes": None if classes is None else _classes(classes),
         "outputs": int(getattr(estimator, "n_outputs_", 1)),
         "single": bool(getattr(estimator, "_single", True)),
@@ -188,7 +198,10 @@ def _fill(estimator: BaseTabular, said: Mapping[str, Any]) -> None:
     """What a fit leaves beside the networks."""
     if (said["classes"] is None) == isinstance(estimator, TabularClassifier):
         raise DataError(f"{TABLE}: its classes are not those of a {said['kind']}.")
-    estimator.target_ = said["target"]
+    one = () if said["target"] is None else (said["target"],)  # as the first ones were written
+    estimator.targets_ = one if said["targets"] is None else tuple(said["targets"])
+    estimator.id_, estimator.beside_, estimator.header_ = said["id"], tuple(said["beside"]), said["header"]
+    estimator.record_ = dict(said["record"] or {})
     estimator._constant = np.array(said["constant"])
     estimator._seed = said["seed"]
     estimator._importances = None

@@ -1,0 +1,166 @@
+"""The command with tables: by the recipe, unless options choose a network; what it finds, tests, keeps and predicts."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import chainrule as cr
+from chainrule.cli import main
+
+
+class Command:
+    """Runs the command in an empty folder; what it printed, and what it said on standard error."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self.capsys = capsys
+
+    def __call__(self, *words: object, code: int = 0) -> tuple[str, str]:
+        self.capsys.readouterr()
+        got = main([str(word) for word in words])
+        out, err = self.capsys.readouterr()
+        assert got == code, err
+        return out, err
+
+    def refuses(self, *words: object) -> str:
+        out, err = self(*words, code=2)
+        assert out == "" and len(err.splitlines()) == 1 and not Path("runs").exists()
+        return err
+
+
+@pytest.fixture
+def chainrule(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    monkeypatch.chdir(tmp_path)
+    return Command(capsys)
+
+
+QUICK = ("--preset", "fast", "--engine", "reference", "--time-limit", 0.2)
+
+
+def people(rows: int = 120, name: str = "people.csv", seed: int = 0) -> None:
+    """Rich are those over 40, and some others; the pay rises with age."""
+    rng = np.random.default_rng(seed)
+    lines = ["id,ward,day,age,job,pay,tax,rich"]
+    for k in range(rows):
+        age, job = rng.integers(20, 80), ["cook", "smith", "clerk"][rng.integers(3)]
+        pay = 10 * age + rng.integers(100)
+        day = f"2024-{1 + k // 28 % 12:02}-{1 + k % 28:02}"
+        odd = age > 40 if rng.random() < 0.9 else age % 2 == 0
+        lines.append(f"p{k},w{k % 7},{day},{'' if k % 30 == 7 else age},{job},{pay},{pay / 5},{'yes' if odd else 'no'}")
+    Path(name).write_text("\n".join(lines) + "\n")
+
+
+def test_a_table_is_trained_by_the_recipe(chainrule: Command) -> None:
+    people()
+    out, err = chainrule("train", "people.csv", "--ignore", "pay,tax", "--id", "id", *QUICK)
+    assert out.startswith("by the recipe for tables, preset fast (--hidden, --epochs and such train a network of your")
+    assert "people.csv: 4 columns, 2 classes (rich); 96 rows to train, 24 to test" in out
+    for line in ("1 number: age", "2 categories: ward (7), job (3)", "1 date or time: day", r"gaps: age \(\d.\d %\)"):
+        assert re.search(f"^  {line if '%' in line else re.escape(line)}$", out, re.MULTILINE), line
+    assert "always the most frequent class 'yes'" in out.splitlines()[-1] and err == ""
+    assert re.match(r"test accuracy 0\.\d{4} ± 0\.\d{4} on 24 samples, balanced accuracy .* AUC", out.splitlines()[-2])
+
+    model: Any = cr.load_run("runs/people")
+    assert (model.id_, model.targets_, model.preset) == ("id", ("rich",), "fast")
+    people(30, "new.csv", seed=4)
+    text = Path("new.csv").read_text().replace("cook", "baker", 1)
+    Path("new.csv").write_text(text)
+    out, err = chainrule("predict", "runs/people", "new.csv")
+    rows = list(csv.reader(io.StringIO(out)))
+    assert rows[0] == ["id", "rich", "no", "yes"] and [row[0] for row in rows[1:]] == [f"p{k}" for k in range(30)]
+    assert [row[1] for row in rows[1:]] == list(model.predict("new.csv"))
+    assert "'job': 1 row of unseen categories" in err and "accuracy" in err.splitlines()[1]
+    assert len(err.splitlines()) == 2
+    Path("new.csv").write_text("\n".join(line.rsplit(",", 1)[0] + "," for line in text.splitlines()[1:3]))
+    Path("new.csv").write_text(text.splitlines()[0] + "\n" + Path("new.csv").read_text().replace("smith", "") + "\n")
+    assert "without a value of 'rich'" in chainrule("predict", "runs/people", "new.csv")[1]
+
+    out, _ = chainrule("info", "runs/people")
+    for words in ("predicts: rich", "id: id", "options: data people.csv", "test: accuracy 0.", "training 96, test 24"):
+        assert words in out
+    facts = json.loads(chainrule("info", "runs/people", "--json")[0])
+    assert facts["result"]["rich"][0]["samples"] == 24 and facts["versions"]["chainrule"]
+    assert "accuracy" in chainrule("evaluate", "runs/people", "people.csv")[0]
+    Path("new.csv").write_text("ward,day,age,job\nw1,2024-01-01,3,cook\n")
+    assert "Unknown column 'id'" in chainrule("predict", "runs/people", "new.csv", code=2)[1]
+
+
+def test_options_that_choose_the_network(chainrule: Command) -> None:
+    people()
+    out, _ = chainrule(
+        "train", "people.csv", "--ignore", "id,day", "--hidden", 4, "--engine", "reference", "--epochs", 2
+    )
+    assert out.startswith("a network by --epochs, --hidden (without such options: by the recipe for tables)\n")
+    assert out.splitlines()[-1].startswith("test accuracy ")
+    np.savez("a.npz", X=np.arange(40.0)[:, None], y=np.arange(40) % 2)
+    out, _ = chainrule("train", "a.npz", "--epochs", 1, "--hidden", 2)
+    assert "recipe" not in out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("people.csv", "--preset", "fast", "--hidden", "9", "--epochs", "3"), ("--preset", "--epochs, --hidden")),
+        (("people.csv", "--cv", "3", "--l2", "1"), ("--cv: for the recipe for tables", "--l2")),
+        (("digits", "--preset", "fast"), ("--preset: for tables by the recipe; digits is none",)),
+        (("people.parquet", "--hidden", "3"), (".csv, .tsv", "Save it so")),
+        (("people.csv", "--preset", "quick"), ("Unknown preset 'quick'",)),
+        (("people.csv", "--cv", "1", "--test", "2"), ("--cv", "--test")),
+        (("people.csv", "--group", "ward", "--time", "day"), ("--group and --time",)),
+        (("people.csv", "--ignore", "jobs,pays", "--id", "x", "--group", "g"), ("'jobs'", "'pays'", "'x'", "'g'")),
+        (("people.csv", "--target", "pay", "--target", "rich"), ("'rich' is classes", "Predict one")),
+        (("people.csv", "--target", "pay,job,rich"), ("'job', 'rich' are classes",)),
+        (("people.csv", "--target", "pay", "--id", "pay"), ("cannot both be the target and the id",)),
+        (("people.csv", "--target", "pay", "--class-weight", "balanced"), ("--class-weight is for classes",)),
+        (("people.csv", "--class-weight", "none"), ("--class-weight must be balanced",)),
+        (("people.csv", "--time", "job"), ("'job' holds texts", "2024-01-31")),
+        (("people.csv", "--group", "ward", "--cv", "9"), ("7 groups are too few for 9 folds",)),
+        (("one.csv",), ("'u' in all rows", "nothing to learn")),
+    ],
+)
+def test_what_is_refused(chainrule: Command, words: tuple[str, ...], said: tuple[str, ...]) -> None:
+    people()
+    Path("one.csv").write_text("a,y\n" + "".join(f"{k % 7},u\n" for k in range(30)))
+    err = chainrule.refuses("train", *words)
+    assert all(word in err for word in said), err
+
+
+def test_several_targets(chainrule: Command) -> None:
+    people()
+    out, _ = chainrule("train", "people.csv", "--target", "pay,tax", "--ignore", "id", *QUICK)
+    assert "5 columns, 2 numbers to predict (pay, tax)" in out
+    assert re.search(r"^test pay RMSE .*\nalways the mean .*\ntest tax RMSE", out, re.MULTILINE)
+    model: Any = cr.load_run("runs/people")
+    assert "pay" not in model.preparation_.names and "tax" not in model.preparation_.names
+    out, err = chainrule("predict", "runs/people", "people.csv")
+    assert out.startswith("pay,tax\n") and len(out.splitlines()) == 121 and err.startswith("RMSE")
+    assert "test of tax: RMSE" in chainrule("info", "runs/people")[0]
+
+
+def test_folds(chainrule: Command) -> None:
+    people()
+    out, _ = chainrule("train", "people.csv", "--ignore", "id,pay,tax", "--cv", 2, "--class-weight", "balanced", *QUICK)
+    assert "120 rows to train, tested in 2 folds" in out and out.count("\nfold ") == 2
+    means = [float(x) for x in re.findall(r"^fold .*?accuracy (0\.\d+)", out, re.MULTILINE)]
+    mean, deviation = re.search(r"^2 folds: accuracy (\S+) ± (\S+),", out, re.MULTILINE).groups()  # type: ignore[union-attr]
+    assert float(mean) == pytest.approx(np.mean(means), abs=1e-4)
+    assert float(deviation) == pytest.approx(np.std(means, ddof=1), abs=1e-4)
+    assert cr.load_run("runs/people").class_weight == "balanced"  # type: ignore[union-attr]
+
+
+def test_without_a_header_from_standard_input(chainrule: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    people()
+    rows = Path("people.csv").read_bytes().split(b"\n", 1)[1]
+    Path("rows.csv").write_bytes(rows)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(rows)))
+    out, _ = chainrule("train", "-", "--no-header", "--ignore", "1,6,7", *QUICK)
+    assert "-: 4 columns, 2 classes (8)" in out and "saved in runs/table" in out
+    assert chainrule("predict", "runs/table", "rows.csv")[0].startswith("8,no,yes\n")
