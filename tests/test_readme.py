@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.datasets import load_wine
 
 from chainrule.cli import main
 
@@ -105,8 +106,9 @@ def test_python(document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_sessions(
     document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Every `$ chainrule ...`, and what it printed, errors included."""
+    """Every `$ chainrule ...`, and what it printed, errors included; the folder holds scikit-learn's wine.csv."""
     monkeypatch.chdir(tmp_path)
+    load_wine(as_frame=True).frame.to_csv("wine.csv", index=False)
     for block in blocks(document):
         if block.language != "console":
             continue

@@ -82,7 +82,9 @@ def of_classes(predicted: Array, probabilities: Array | None, truth: Array, name
             ones = there if len(names) > 2 else there[1:]
             metrics["AUC"] = float(np.mean([area(probabilities[:, k], truth == k) for k in ones]))
             baseline["AUC"] = 0.5
-    deviation = math.sqrt(accuracy * (1 - accuracy) / (m - 1)) if m > 1 else math.nan
+    # Of the part of all samples that would be right, after so many of m were (Laplace): not 0 where all of a few were.
+    correct = int(right.sum())
+    deviation = math.sqrt((correct + 1) * (m - correct + 1) / (m + 3)) / (m + 2) if m > 1 else math.nan
     return _evaluation(m, metrics, baseline, deviation, f"the most frequent class {names[usual]!r}")
 
 

@@ -222,16 +222,12 @@ def _tell_result(table: WithTarget, tested: Sequence[Sequence[Evaluation]]) -> N
 
 
 def _networks(model: Fitted) -> str:
-    """ "4 networks, 71,204 parameters, best epochs 12 to 31"."""
+    """ "4 networks, 71,204 parameters"."""
     networks = model.networks_
     if not networks:
         return "no column says anything: always the same is predicted"
     size = sum(array.size for network in networks for array in network.parameters.values())
-    epochs = () if model.trained_ is None else model.trained_.epochs
-    span = f"{min(epochs)}" if len(set(epochs)) == 1 else f"{min(epochs)} to {max(epochs)}"
-    return (
-        f"{counted(len(networks), 'network')}, {size:,} parameters, best epoch{'' if len(epochs) == 1 else 's'} {span}"
-    )
+    return f"{counted(len(networks), 'network')}, {size:,} parameters"
 
 
 def _record(
