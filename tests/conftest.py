@@ -5,9 +5,15 @@ from __future__ import annotations
 import gc
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
+
+from chainrule import initialise
+from chainrule.engines import reference
+from chainrule.engines.table import can_compile
+from chainrule.rules import derive
 
 ENGINES = ["reference", "compiled"]
 """The engines that every problem is run on; each must give what the equations say."""
@@ -40,6 +46,39 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CHAINRULE_CACHE_DIR", str(place / "code"))
         yield
+
+
+@pytest.fixture
+def monkeypatch(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    """pytest's own; what was derived and compiled before something is exchanged is forgotten, and after the test."""
+
+    def forgetting(exchange: Any) -> Any:
+        def exchanged(*arguments: Any, **options: Any) -> None:
+            exchange(*arguments, **options)
+            forget()
+
+        return exchanged
+
+    for name in ("setattr", "setitem", "delattr", "delitem"):
+        vars(monkeypatch)[name] = forgetting(getattr(monkeypatch, name))
+    yield monkeypatch
+    forget()
+
+
+@pytest.fixture
+def forgetting() -> Callable[[], None]:
+    """A function that lets go of what is kept in memory."""
+    return forget
+
+
+def forget() -> None:
+    """Lets go of what is kept of derivations and of what engines made of programs."""
+    for kept in (derive._derived, derive._step, initialise._declared, reference._made_ready):
+        kept.cache_clear()
+    if can_compile():
+        from chainrule.engines.compiled import engine
+
+        engine._compiled_of_late.cache_clear()
 
 
 @pytest.fixture

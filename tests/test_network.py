@@ -8,6 +8,7 @@ import os
 import pickle
 import subprocess
 import sys
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ import pytest
 
 import chainrule as cr
 from chainrule.errors import DataError, DivergedError
+from chainrule.program.equation import Program
+from chainrule.rules.derive import derive_step
 from problems import PROBLEMS, Problem, classifier, in_turn, on_each_engine, table
 
 RNG = np.random.default_rng
@@ -459,3 +462,29 @@ def test_the_penalty_by_itself_is_what_the_cost_has_of_it() -> None:
         expected = 8 * (gradients[0][name] - gradients[1][name])
         np.testing.assert_allclose(slopes.get(name, np.zeros_like(expected)), expected, atol=1e-12)
     assert slopes.keys() == {"W1", "W2"} and nets[1].penalty() == (0, {})
+
+
+def test_networks_of_one_description_share_what_is_derived() -> None:
+    """The second of a shape begins at once; what differs, if only by a factor, is derived anew."""
+
+    def made(rate: float = 0.1, **options: Any) -> tuple[cr.Network, Program]:
+        net = cr.Network(3, [cr.Dense(4, "tanh"), cr.Dropout(rate), cr.Dense(2)], "squared_error", **options)
+        return net, net.training_program(cr.Adam(0.5))
+
+    (first, step), (second, same) = made(), made()
+    assert first.program is second.program and step is same
+    assert made(0.2)[1] is not step and made(l2=0.1)[1] is not step
+    assert made()[0].training_program(cr.Adam(beta1=0.8)) is not step
+    first.parameters["W1"][...] = 0
+    assert second.parameters["W1"].any()
+
+
+def test_an_optimizer_that_no_dict_can_hold_is_derived_each_time() -> None:
+    @dataclass(frozen=True)
+    class Listed(cr.SGD):
+        names: list[str] = field(default_factory=list)
+
+    net = cr.Network(2, [cr.Dense(1)], "squared_error")
+    programs = [cr.derive(net.spec, optimizer=Listed(0.1)) for _ in range(2)]
+    assert programs[0] == programs[1] and programs[0] is not programs[1]
+    assert derive_step(net.spec, Listed(0.1)) == derive_step(net.spec, cr.SGD(0.1))

@@ -30,7 +30,7 @@ from chainrule.glass.mixin import GlassBox
 from chainrule.initialise import initialise
 from chainrule.program.equation import Program
 from chainrule.program.layout import ParameterLayout
-from chainrule.rules.derive import Mode, derive, derive_constraints
+from chainrule.rules.derive import Mode, derive, derive_constraints, derive_step
 from chainrule.train.alone import alone
 from chainrule.train.callbacks import Callback
 from chainrule.train.history import History
@@ -212,8 +212,7 @@ class Network(Displayed, Evaluating, GlassBox):
         """One step of training, the cost and the update, without what neither of them needs; made once."""
         key = ("training step", rule_of(optimizer), targets, weighted)
         if key not in self._programs:
-            program = self.derive(optimizer=optimizer, targets=targets, weighted=weighted)
-            self._programs[key] = program.pruned([program.objective] if program.objective else [])
+            self._programs[key] = derive_step(self.spec, optimizer, targets=targets, weighted=weighted)
         return self._programs[key]
 
     @property

@@ -82,8 +82,9 @@ def test_another_process_compiles_nothing(place: Path) -> None:
     print(f"{first[2]:.2f} s compiled, {second[2]:.2f} s from the cache")
 
 
-def test_damaged_entries_are_made_anew(place: Path) -> None:
+def test_damaged_entries_are_made_anew(place: Path, forgetting: Callable[[], None]) -> None:
     truth = use()
+    forgetting()
     for number, entry in enumerate(sorted(place.iterdir())):
         content = bytearray(entry.read_bytes())
         match number % 4:

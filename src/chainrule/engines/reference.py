@@ -6,6 +6,7 @@ and as the result of any function.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -240,6 +241,12 @@ class Steps:
     """All others."""
 
 
+@functools.cache
+def _made_ready(dtype: np.dtype[Any]) -> Recent[str, Steps]:
+    """What programs were made ready of late, by their digests: all networks of a dtype share it."""
+    return Recent()
+
+
 class ReferenceEngine:
     """Runs a program's equations one after the other, each as one NumPy expression."""
 
@@ -247,8 +254,7 @@ class ReferenceEngine:
 
     def __init__(self, dtype: np.dtype[Any]) -> None:
         self.dtype = dtype
-        self._steps: Recent[str, Steps] = Recent()
-        """By the program's digest."""
+        self._steps = _made_ready(dtype)
 
     def run(self, program: Program, given: Values, wanted: tuple[str, ...]) -> dict[str, Array]:
         """The wanted symbols' values."""

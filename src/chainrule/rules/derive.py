@@ -8,6 +8,7 @@ update      the optimizer's formulas for every parameter, and the running statis
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Literal, get_args
 
 from chainrule.describe.activations import ACTIVATIONS
@@ -37,6 +38,8 @@ from chainrule.rules.forward import End, Forward, forward
 from chainrule.rules.update import write_average, write_update
 
 Mode = Literal["training", "inference"]
+DERIVED = 64
+"""Derivations that are kept: those asked for last."""
 
 
 def derive(
@@ -63,6 +66,47 @@ def derive(
     for one, kind in zip(_each_loss(spec), kinds, strict=True):
         if kind == "labels" and not (isinstance(one, Loss) and one.classes):
             raise SpecError(f"The loss {one.name} takes values, not labels.")
+    try:
+        return _derived(spec, optimizer, mode, targets, weighted, canonical, input_gradient)
+    except TypeError as error:
+        if "unhashable" not in str(error):
+            raise
+        return _derived.__wrapped__(spec, optimizer, mode, targets, weighted, canonical, input_gradient)
+
+
+def derive_step(
+    spec: NetworkSpec, optimizer: Optimizer, *, targets: Targets = "values", weighted: bool = False
+) -> Program:
+    """One step of training: the cost and the update, without what neither of them needs.  Raises as `derive`."""
+    program = derive(spec, optimizer=optimizer, targets=targets, weighted=weighted)
+    try:
+        return _step(spec, optimizer, targets, weighted)
+    except TypeError as error:
+        if "unhashable" not in str(error):
+            raise
+        return _pruned(program)
+
+
+@lru_cache(DERIVED)
+def _step(spec: NetworkSpec, optimizer: Optimizer, targets: Targets, weighted: bool) -> Program:
+    return _pruned(derive(spec, optimizer=optimizer, targets=targets, weighted=weighted))
+
+
+def _pruned(program: Program) -> Program:
+    return program.pruned([program.objective] if program.objective else [])
+
+
+@lru_cache(DERIVED)
+def _derived(
+    spec: NetworkSpec,
+    optimizer: Optimizer | None,
+    mode: Mode,
+    targets: Targets,
+    weighted: bool,
+    canonical: bool,
+    input_gradient: bool,
+) -> Program:
+    """The derivation itself: a program never changes, so that networks of one description share it."""
     builder = Builder()
     output = forward(spec, builder, training=mode == "training", keep_identity=not canonical)
     forward_end = len(builder.equations)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import weakref
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +23,7 @@ from chainrule.engines.compiled.plan.recipe import chunk_for
 from chainrule.engines.compiled.session import CompiledSession
 from chainrule.engines.compiled.table_rows import Lookup, named, touched_by_rows
 from chainrule.engines.cost import operations
-from chainrule.engines.llvm import jit, target
+from chainrule.engines.llvm import cache, dump, jit, target
 from chainrule.engines.llvm.target import Target
 from chainrule.engines.processors import allowed, present
 from chainrule.engines.recent import Recent
@@ -84,6 +86,15 @@ class Unit:
         return self.work[batch]
 
 
+@functools.cache
+def _compiled_of_late(machine: Target, dtype: np.dtype[Any], place: Path | None) -> Recent[tuple[str, Recipe], Unit]:
+    """What was compiled of late, by the program's digest and its recipe: all networks of a dtype share it.
+
+    place: of the cache on disk, which may be moved.
+    """
+    return Recent()
+
+
 class CompiledEngine:
     """Compiles each program once (or finds it in the cache on disk) and calls its machine code.
 
@@ -95,8 +106,8 @@ class CompiledEngine:
     def __init__(self, dtype: np.dtype[Any], machine: Target | None = None) -> None:
         self.dtype = dtype
         self.layout = PanelLayout(machine or target.host(), dtype.name)
-        self._units: Recent[tuple[str, Recipe], Unit] = Recent()
-        """By the program's digest and its recipe."""
+        shared = dump.folder() is None  # what is to be read is written for each
+        self._units = _compiled_of_late(self.layout.target, dtype, cache.folder()) if shared else Recent()
         self._looked_at: Recent[str, tuple[weakref.ref[Array], bool]] = Recent()
         """By the program's digest: the data it was last given, and whether it gains by passing over their zeros."""
         self._idle: list[Array] = []
