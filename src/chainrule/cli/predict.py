@@ -77,12 +77,11 @@ def run(model: Path, data: str, out: Path | None, probabilities: bool, engine: s
 def _table(folder: Path, data: str, out: Path | None, probabilities: bool, engine: str) -> None:
     """The same with an estimator of tables."""
     from chainrule.tabular.classifier import TabularClassifier  # slow to load, and other runs do without
-    from chainrule.tabular.files import STANDARD_INPUT, read_file
     from chainrule.tabular.frame import read_frame
     from chainrule.tabular.saved import load
 
     model = load(folder, engine=None if engine == "auto" else engine)
-    frame = read_frame(read_file(data, model.header_), "standard input" if data == STANDARD_INPUT else data)
+    frame = read_frame(data, header=model.header_)
     if model.id_ is not None and model.id_ not in frame.names:
         raise DataError(f"{frame.source}: {unknown_name('column', model.id_, frame.names)} It names the rows.")
     notes = [str(model.novelty(frame))]

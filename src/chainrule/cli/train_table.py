@@ -23,7 +23,7 @@ from chainrule.metrics import Evaluation, of_numbers, over_folds
 from chainrule.runs.folder import REPORT, check_out, claim, versions
 from chainrule.tabular.base import counted
 from chainrule.tabular.classifier import TabularClassifier
-from chainrule.tabular.files import STANDARD_INPUT, read_file
+from chainrule.tabular.files import STANDARD_INPUT
 from chainrule.tabular.frame import Frame, read_frame
 from chainrule.tabular.preparation import learn
 from chainrule.tabular.recipe import Preset
@@ -85,10 +85,12 @@ def run(
     _check(options, report)
     check_out(out, force)
     if report:
+        if not hasattr(TabularClassifier, "report"):
+            raise SpecError("--report goes with options that choose the network.")
         from chainrule.report.html import check_packages
 
         check_packages()
-    frame = _read(options)
+    frame = read_frame(options.data, header=options.header)
     table = apart(frame, Roles(options.targets, options.ignore, options.id, options.group, options.time), options.task)
     if options.class_weight is not None and not table.is_classes:
         raise SpecError("--class-weight is for classes, and the target is numbers to predict.")
@@ -115,9 +117,8 @@ def run(
         model.save(place.folder)
     print(f"{_networks(model)}, saved in {place.folder}")
     if report:
-        held = splits[0][1]
         page: Any = model
-        path = page.report(table.features.take(held), table.y[held], place.folder / REPORT)
+        path = page.report(frame.take(splits[0][1]), place.folder / REPORT)
         print(f"report in {path}", flush=True)
     _tell_result(table, tested)
     return 0
@@ -147,11 +148,6 @@ def _check(options: TableOptions, report: bool) -> None:
         faults.append("--group and --time are two ways to divide the rows: leave out one of them.")
     if faults:
         raise SpecError(faults)
-
-
-def _read(options: TableOptions) -> Frame:
-    source = "standard input" if options.data == STANDARD_INPUT else options.data
-    return read_frame(read_file(options.data, options.header), source)
 
 
 def _fit(options: TableOptions, table: WithTarget, rows: Rows, verbose: bool, fits: int) -> Fitted:
@@ -203,7 +199,7 @@ def _tell_found(options: TableOptions, frame: Frame, table: WithTarget, learned:
     else:
         rows = f"{len(learned):,} rows to train, tested in {options.cv} folds"
     names = ", ".join(table.targets)
-    print(f"{name}: {len(table.features.names)} columns, {what} ({names}); {rows}")
+    print(f"{name}: {counted(len(table.features.names), 'column')}, {what} ({names}); {rows}")
     features = table.features.take(learned)
     preparation = learn(features)
     for line in kinds(preparation, features):

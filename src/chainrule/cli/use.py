@@ -11,7 +11,6 @@ from chainrule.cli.scores import tell
 from chainrule.errors import DataWarning
 from chainrule.runs import Run
 from chainrule.tabular.doors import load_run
-from chainrule.tabular.files import read_file
 from chainrule.tabular.frame import read_frame
 from chainrule.tabular.saved import Fitted
 from chainrule.train.history import describe_record
@@ -28,7 +27,7 @@ def evaluate(folder: Path, data: str, engine: str, as_json: bool) -> None:
         if isinstance(run, Run):
             evaluation = run.evaluate(data)
         else:
-            frame = read_frame(read_file(data, run.header_), data)
+            frame = read_frame(data, header=run.header_)
             evaluation, novelty = run.evaluate(frame), str(run.novelty(frame))
             tell(data, [novelty] if novelty else [])
     for warning in caught:

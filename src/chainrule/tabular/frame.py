@@ -24,7 +24,7 @@ from chainrule.data.columns import Survey, joined, no_numbers, some, texts_of
 from chainrule.data.table import Cells, Table
 from chainrule.errors import DataError, expected, shorten
 from chainrule.tabular.contents import Content, Declared, Times, of_array, of_series
-from chainrule.tabular.files import read_file
+from chainrule.tabular.files import STANDARD_INPUT, read_file
 from chainrule.tabular.times import Moments, parse
 
 Array = NDArray[Any]
@@ -155,17 +155,19 @@ class Frame:
         return self.table.place(row)
 
 
-def read_frame(data: Any, source: str = "X") -> Frame:
+def read_frame(data: Any, source: str = "X", *, header: bool = True) -> Frame:
     """The columns of a data frame (pandas, polars, pyarrow), an array (m, n), lists of rows, a dictionary of columns, a
     table, or the file of that path.
 
+    header: whether a file's first line names the columns.
     Raises DataError for what is none of these, an empty table, names that are there twice, and cells that are neither
     numbers, texts, truth values nor times, all in one message.
     """
     if isinstance(data, Frame):
         return data
     if isinstance(data, str | os.PathLike):
-        data, source = read_file(data), str(data)
+        source = "standard input" if str(data) == STANDARD_INPUT else str(data)
+        data = read_file(data, header)
     if isinstance(data, Table):
         return Frame(data, names=tuple(data.columns))
     if isinstance(data, Mapping):

@@ -48,13 +48,14 @@ def kinds(preparation: Preparation, frame: Frame) -> list[str]:
     if gaps:
         shares = [f"{name} ({100 * share:.1f} %)" for name, share in sorted(gaps, key=lambda pair: -pair[1])]
         lines.append(f"gaps: {_listed(shares)}")
-    return [*lines, *preparation.notes]
+    return [*lines, *(note for note in preparation.notes if note not in preparation.lost)]
 
 
 def doubts(preparation: Preparation, frame: Frame, y: Array, is_classes: bool) -> list[str]:
-    """What may not be meant as it was taken, a sentence each: ways of writing numbers, dates that are kept as texts,
-    numbers that are rather names, columns that give the target away."""
-    notes = []
+    """What may not be meant as it was taken, a sentence each: columns that are left out though they hold something,
+    ways of writing numbers, dates kept as texts, numbers that are rather names, columns that give the target away.
+    """
+    notes = list(preparation.lost)
     for column in preparation.columns:
         if isinstance(column, NumberColumn):
             if column.style != PLAIN:
