@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -43,13 +43,26 @@ class Evaluating:
         def derive(self, *, mode: Mode = ..., targets: Targets = ..., weighted: bool = ...) -> Program: ...
 
     @says_arguments
-    def predict(self, X: checks.Inputs) -> Any:
-        """Ŷ (m, outputs) for X (m, inputs); the same call gives the same bits every time, however X is held.
+    def predict(self, X: checks.Inputs) -> Array:
+        """What the network says of each sample, without dropout.
 
-        Of several outputs a dict, by their names.
+        The same call gives the same bits every time, however X is held.  A single row has a way of its own: its last
+        bits may differ from those of the same row among others.
 
-        A single row has a way of its own: its last bits may differ from those of the same row among others.
-        Raises DataError.
+        Parameters
+        ----------
+        X
+            (m, inputs); of several inputs a dict of arrays.
+
+        Returns
+        -------
+        Array
+            Ŷ (m, outputs); of several outputs a dict of such arrays, by their names.
+
+        Raises
+        ------
+        DataError
+            For data that do not fit.
         """
         quick = self._one_row
         if quick is not None and type(X) is np.ndarray and X.shape == quick.shape:
@@ -79,7 +92,21 @@ class Evaluating:
     ) -> float:
         """J: the mean (or sum) of the losses plus the penalties.
 
-        training: with the dropout masks of that step and the batch's own statistics.  Raises DataError.
+        Parameters
+        ----------
+        X, y
+            As for `fit`.
+        sample_weight
+            (m,): the mean is then Σ w L / Σ w.
+        training
+            With the dropout masks of that step and the batch's own statistics.
+        step
+            Which step, from 1.
+
+        Raises
+        ------
+        DataError
+            For data that do not fit.
         """
         data, targets = self._data(X, y, sample_weight)
         program = self._pruned("cost", _mode(training), targets, sample_weight is not None, ("objective",))
@@ -97,7 +124,19 @@ class Evaluating:
         training: bool = False,
         step: int = 1,
     ) -> dict[str, Array]:
-        """The gradient of `cost(...)` by every parameter, by name, and by X (not for tokens).  Raises DataError."""
+        """The gradients of `cost`, with the same arguments.
+
+        Returns
+        -------
+        dict
+            dJ by every parameter, "W1" (n0, n1), and by "X" (m, n0) where X is no tokens: each in the shape of what it
+            is by.
+
+        Raises
+        ------
+        DataError
+            For data that do not fit.
+        """
         data, targets = self._data(X, y, sample_weight)
         program = self._pruned("gradients", _mode(training), targets, sample_weight is not None, ("gradients",))
         names = {s.name: g.name for s, g in program.gradients}
@@ -156,7 +195,7 @@ class Evaluating:
     @says_arguments
     def predict_and_cost(
         self, X: checks.Inputs, y: ArrayLike, *, sample_weight: ArrayLike | None = None
-    ) -> tuple[Any, float]:
+    ) -> tuple[Array, float]:
         """Ŷ (as `predict` gives it) and J in one run.  Raises DataError."""
         return self._outcome(*self._data(X, y, sample_weight))
 
@@ -164,8 +203,18 @@ class Evaluating:
     def evaluate(
         self, X: checks.Inputs, y: ArrayLike, *, sample_weight: ArrayLike | None = None
     ) -> tuple[float, str, float]:
-        """(J, the metric's name, its value): "accuracy" for classes and for outputs of yes and no, else "error", the
-        root of the mean squared error.
+        """The cost and a number for people.
+
+        Returns
+        -------
+        tuple
+            J, the metric's name, its value: "accuracy" for classes and for outputs of yes and no, else "error", the
+            root of the mean squared error; of several outputs the cost again.
+
+        Raises
+        ------
+        DataError
+            For data that do not fit.
         """
         data, targets = self._data(X, y, sample_weight)
         prediction, cost = self._outcome(data, targets)
@@ -195,7 +244,7 @@ class Evaluating:
             data["w"] = checks.weights(w, samples, self.dtype, relative=relative)
         return data, kind
 
-    def _outcome(self, data: dict[str, Array], targets: Targets) -> tuple[Any, float]:
+    def _outcome(self, data: dict[str, Array], targets: Targets) -> tuple[Array, float]:
         program = self._pruned("evaluate", "inference", targets, "w" in data, ("prediction", "objective"))
         assert program.objective is not None
         cost = program.objective.name
@@ -208,10 +257,10 @@ class Evaluating:
         outputs = self.derive(mode="inference").outputs
         return tuple(outputs[node].name for _, node in self.spec.ends)
 
-    def _predicted(self, values: Values) -> Any:
-        """The outputs as `predict` gives them."""
+    def _predicted(self, values: Values) -> Array:
+        """The outputs as `predict` gives them; type checkers hear of one alone, as few networks have several."""
         by_name = {name: values[symbol] for (name, _), symbol in zip(self.spec.ends, self._ends, strict=True)}
-        return by_name if isinstance(self.spec.loss, Losses) else by_name[""]
+        return cast(Array, by_name) if isinstance(self.spec.loss, Losses) else by_name[""]
 
     def _counters(self, step: int) -> dict[str, Any]:
         counters = {"seed": self.seed, "t": checks.positive_integer("step", step)}

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,12 +17,12 @@ from chainrule.describe.constraints import Constraint
 from chainrule.describe.layers import Layer
 from chainrule.describe.losses import Targets, usual_targets
 from chainrule.describe.network import GivenLoss, NetworkSpec, PenaltyPer, Reduction
-from chainrule.describe.optimizers import Optimizer, rule_of
+from chainrule.describe.optimizers import Optimizer, OptimizerName, rule_of
 from chainrule.display import Displayed
 from chainrule.engines.base import Engine, OneRow
 from chainrule.engines.choose import Engines
 from chainrule.engines.pinned import pinned
-from chainrule.engines.table import ENGINES, engine_names, listed
+from chainrule.engines.table import ENGINES, EngineName, engine_names, listed
 from chainrule.errors import SpecError, expected
 from chainrule.evaluating import Evaluating
 from chainrule.files import reading
@@ -40,12 +40,15 @@ if TYPE_CHECKING:
 
     from chainrule.fitting import Ended
     from chainrule.model_file import Saved
+    from chainrule.notation.tables import NotationName
     from chainrule.report.html import InlineReport
+    from chainrule.train.monitor import Monitor
 
 Array = NDArray[Any]
 _SEEDS = 10**1000
 """More than any has digits, and few enough for a file (`files/strict_json.py`)."""
-_DTYPES = ("float32", "float64")
+DTypeName = Literal["float32", "float64"]
+_DTYPES = get_args(DTypeName)
 
 
 @constructor
@@ -56,15 +59,37 @@ class Network(Displayed, Evaluating, GlassBox):
         net.fit(X, y, epochs=10)
         net.predict(X)
 
-    inputs: features a sample, or tokens if an Embedding reads them; or several by name (see `NetworkSpec`): X is then
-    a dict with an array for each. layers: in their order; `Residual` and `Branches` hold others. loss: a name, a Loss
-    of one sample or a Cost of the batch. l1, l2: λ₁/m Σ|W| and λ₂/(2m) Σ W² are added to the cost. reduction: "mean"
-    or "sum" of the losses. penalties: factors of l1 and l2 by parameter, {"W1": 0.5, "b": 1}. constraints: what
-    parameters are brought back to after each step, {"W": MaxNorm(3), "b": NonNegative()}; the name of a parameter, or
-    the letter of several. penalty_per: "sample", or "weight" for Σ w instead of m in the penalties. dtype: "float32"
-    or "float64". seed: of initial weights, shuffling and dropout; None draws one. engine: "auto", or a name of the
-    table of engines (`chainrule.engines.table.ENGINES`): "compiled", "reference".
-    Raises SpecError with all faults at once.
+    Parameters
+    ----------
+    inputs
+        Features a sample, or tokens if an `Embedding` reads them; or several inputs by name (see `NetworkSpec`): X is
+        then a dict with an array for each.
+    layers
+        In their order; `Residual` and `Branches` hold others.
+    loss
+        A name, a `Loss` of one sample or a `Cost` of the batch; a dict of these for several outputs.
+    l1, l2
+        λ₁/m Σ|W| and λ₂/(2m) Σ W² are added to the cost.
+    reduction
+        Whether the cost is the mean or the sum of the losses.
+    penalty_per
+        "weight" puts the sum of the sample weights, Σ w, in the place of m in the penalties.
+    penalties
+        Factors of l1 and l2 by parameter, {"W1": 0.5, "b": 1}.
+    constraints
+        What parameters are brought back to after each step, {"W": MaxNorm(3), "b": NonNegative()}: by the name of a
+        parameter, or by the letter of several.
+    dtype
+        Of all numbers.
+    seed
+        Of first weights, shuffling and dropout; None draws one.
+    engine
+        What runs it; "auto" takes the faster of the two for the work at hand.
+
+    Raises
+    ------
+    SpecError
+        With all faults at once.
     """
 
     def __init__(
@@ -79,9 +104,9 @@ class Network(Displayed, Evaluating, GlassBox):
         penalty_per: PenaltyPer = "sample",
         penalties: Mapping[str, float] | None = None,
         constraints: Mapping[str, Constraint | Sequence[Constraint]] | None = None,
-        dtype: str = "float32",
+        dtype: DTypeName | str = "float32",
         seed: int | None = 0,
-        engine: str = "auto",
+        engine: EngineName | str = "auto",
     ) -> None:
         try:
             spec = NetworkSpec(
@@ -103,7 +128,12 @@ class Network(Displayed, Evaluating, GlassBox):
     @classmethod
     @says_arguments
     def from_spec(
-        cls, spec: NetworkSpec, *, dtype: str = "float32", seed: int | None = 0, engine: str = "auto"
+        cls,
+        spec: NetworkSpec,
+        *,
+        dtype: DTypeName | str = "float32",
+        seed: int | None = 0,
+        engine: EngineName | str = "auto",
     ) -> Network:
         """The network that the spec describes, with first weights from the seed.  Raises SpecError."""
         net = cls.__new__(cls)
@@ -258,7 +288,7 @@ class Network(Displayed, Evaluating, GlassBox):
         *,
         epochs: int,
         batch_size: int = 32,
-        optimizer: str | Optimizer | None = None,
+        optimizer: OptimizerName | str | Optimizer | None = None,
         shuffle: bool = True,
         sample_weight: ArrayLike | None = None,
         validation_data: tuple[ArrayLike, ...] | None = None,
@@ -273,19 +303,56 @@ class Network(Displayed, Evaluating, GlassBox):
     ) -> History:
         """Trains by mini-batches and returns a record of every epoch.
 
-        epochs: passes over the samples.  batch_size: samples a step; the last batch may be smaller and has its own m.
-        optimizer: Adam() by default; a name ("sgd") is the optimizer with its own settings.  shuffle: a new order every
-        epoch, from the seed.  sample_weight (m,).  validation_data: (X, y) or (X, y, sample_weight), evaluated after
-        each epoch.  verbose: a progress bar; "auto" shows it on a terminal.  threads: at most so many (None: what is
-        worth it); the result does not depend on it.  time_limit: seconds after which the fit ends, between two batches.
-        checkpoint: a folder into which the fit is written down after `every` so many epochs, or seconds ("60s"), at an
-        interrupt and at the end.  resume: goes on from what the folder holds, to the same bits as a fit that was never
-        interrupted, or starts; without it a folder that holds checkpoints is refused.  continue_: goes on where the fit
-        before ended, with the optimizer's moments and counters, the history and the order of the epochs; else moments
-        begin at 0 anew.
-        Raises DataError, SpecError (also within a fit of the same network, as by a callback); DivergedError when the
-        cost is no longer finite (the last finite parameters are kept).  Ctrl-C and SIGTERM leave the network as of the
-        last finished batch.
+        Ctrl-C and SIGTERM leave the network as of the last finished batch.
+
+        Parameters
+        ----------
+        X
+            (m, inputs); of several inputs a dict of arrays.
+        y
+            Labels (m,), or numbers (m, outputs); of several outputs a dict.
+        epochs
+            Passes over the samples.
+        batch_size
+            Samples a step; the last batch may be smaller, and has its own m.
+        optimizer
+            Adam() by default; a name is that optimizer with its own settings.
+        shuffle
+            Whether every epoch has a new order, from the seed.
+        sample_weight
+            (m,): how much each sample counts.
+        validation_data
+            (X, y) or (X, y, sample_weight), evaluated after each epoch.
+        callbacks
+            What is called at the hooks of the fit, in this order.
+        verbose
+            Whether a bar shows the progress; "auto" shows it on a terminal and in a notebook.
+        threads
+            At most so many; the result does not depend on it.  None: what the network is worth.
+        time_limit
+            Seconds after which the fit ends, between two batches.
+        checkpoint
+            A folder into which the fit is written down, also at an interrupt and at the end.
+        every
+            After so many epochs, or seconds ("60s"), it is written down.
+        resume
+            Goes on from what the folder holds, to the same bits as a fit that was never interrupted, or starts;
+            without it a folder that holds checkpoints is refused.
+        continue_
+            Goes on where the fit before ended, with the optimizer's moments and counters, the history and the order of
+            the epochs; else moments begin at 0.
+
+        Returns
+        -------
+        History
+            A record of every epoch; also as `history` of the network.
+
+        Raises
+        ------
+        DataError, SpecError
+            For data and settings that cannot be, and for a fit within a fit of the same network.
+        DivergedError
+            When the cost is no longer finite; the last finite parameters are kept.
         """
         options: dict[str, Any] = {k: v for k, v in locals().items() if k != "self"}
         with alone(self, "network"):
@@ -298,16 +365,61 @@ class Network(Displayed, Evaluating, GlassBox):
             finally:
                 self._before = replace(before, epochs=len(fit.history), records=tuple(fit.history))
 
-    if TYPE_CHECKING:  # Reports read networks and lie above them: the package's top binds the two (readers.py).
+    _report: ClassVar[Callable[..., Path | InlineReport]]
+    """What writes reports.  It reads networks and lies above them: the package's top binds the two (readers.py)."""
 
-        def report(
-            self,
-            path: str | os.PathLike[str] | None = None,
-            X: checks.Inputs | None = None,
-            y: ArrayLike | None = None,
-            **options: Any,
-        ) -> Path | InlineReport:
-            """Writes an HTML page on this network and these data: see `chainrule.report.html.report`."""
+    @says_arguments
+    def report(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        X: checks.Inputs | None = None,
+        y: ArrayLike | None = None,
+        *,
+        monitor: Monitor | None = None,
+        history: History | None = None,
+        optimizer: Optimizer | None = None,
+        notation: NotationName | str = "row",
+        names: Sequence[str] | Mapping[str, Sequence[str]] | None = None,
+        shape: tuple[int, int] | None = None,
+        title: str | None = None,
+        settings: Mapping[str, object] | None = None,
+    ) -> Path | InlineReport:
+        """Writes an HTML page on this network and these data: derivation, numbers, check, curves and pictures.
+
+        The same input makes the same bytes.
+
+        Parameters
+        ----------
+        path
+            Of the page; without one, `net.report(X=X, y=y)`, a notebook shows it in its cell.
+        X, y
+            All are scored and drawn; the first 32 make the step whose numbers are shown.
+        monitor
+            What watched a fit.
+        history
+            Of a fit, by default the last one.
+        optimizer
+            The derivation has its update.
+        notation
+            The one shown first.
+        names
+            Of the classes; of several outputs a dict of those of each.
+        shape
+            Height and width of inputs that are images; square ones are found.
+        title
+            The heading.
+        settings
+            More lines for the table of settings.
+
+        Raises
+        ------
+        DataError
+            For a path that cannot be written, before any work, and for data that do not fit.
+        MissingDependencyError
+            Without matplotlib or jinja2: pip install 'chainrule[report]'.
+        """
+        options = {k: v for k, v in locals().items() if k not in ("self", "path", "X", "y")}
+        return type(self)._report(self, path, X, y, **options)
 
     # --- keeping it ----------------------------------------------------------------------------------------------
 
@@ -323,12 +435,27 @@ class Network(Displayed, Evaluating, GlassBox):
 
     @classmethod
     def load(
-        cls, path: str | os.PathLike[str], *, engine: str = "auto", own_layers: Iterable[type[Layer]] = ()
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        engine: EngineName | str = "auto",
+        own_layers: Iterable[type[Layer]] = (),
     ) -> Network:
         """The network that was saved there, the same bits; nothing in the file is run.
 
-        own_layers: classes of layers beside chainrule's that it may have.
-        Raises DataError if it is not one, or is damaged.
+        Parameters
+        ----------
+        path
+            What `save` wrote.
+        engine
+            What is to run it.
+        own_layers
+            Classes of layers beside chainrule's that it may have.
+
+        Raises
+        ------
+        DataError
+            If it is no network, or damaged.
         """
         from chainrule import model_file
 

@@ -79,13 +79,7 @@ def report(
     y: ArrayLike | None = None,
     **options: Any,
 ) -> Path | InlineReport:
-    """Writes an HTML page on this network and these data: derivation, numbers, check, curves and pictures.
-
-    Without a path, `net.report(X=X, y=y)`, a notebook shows it in its cell.
-
-    options: monitor, history, optimizer, notation, names, shape, title; see `chainrule.report.html.report`.
-    Raises DataError for a path that cannot be written or data that do not fit; MissingDependencyError.
-    """
+    """What `Network.report` does."""
     from chainrule.report import html  # loaded when it is asked for
 
     if X is None or y is None:
@@ -109,8 +103,9 @@ def latex_form(program: Program) -> str:
 
 def bind() -> None:
     """Makes them methods."""
-    for owner, method in ((Program, show), (Program, steps), (Program, exercise), (Network, report)):
-        setattr(owner, method.__name__, method)
+    for method in (show, steps, exercise):
+        setattr(Program, method.__name__, method)
+    Network._report = staticmethod(report)
     Displayed._repr_html_ = rich_form  # type: ignore[method-assign, assignment]
     Program._repr_latex_ = latex_form  # type: ignore[attr-defined]
     Program.from_json = staticmethod(from_json)  # type: ignore[method-assign]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from chainrule.calls import constructor, says_arguments
 from chainrule.describe import initialisers
@@ -179,6 +180,11 @@ _ALL = (
 )
 ACTIVATIONS: Mapping[str, Activation] = {a.name: a for a in _ALL}
 """By name."""
+ActivationName = Literal[
+    "identity", "sigmoid", "tanh", "relu", "leaky_relu", "elu", "selu", "gelu", "gelu_tanh", "silu", "mish",
+    "softplus", "softsign", "hard_sigmoid", "softmax", "log_softmax",
+]  # fmt: skip
+"""The same names, for editors and type checkers."""
 ALIASES: Mapping[str, str] = {alias: a.name for a in _ALL for alias in a.aliases}
 """Other names -> ours."""
 

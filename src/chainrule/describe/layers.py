@@ -13,7 +13,7 @@ from typing import ClassVar
 
 from chainrule.calls import constructor
 from chainrule.describe import initialisers
-from chainrule.describe.activations import ACTIVATIONS, Activation, activation
+from chainrule.describe.activations import ACTIVATIONS, Activation, ActivationName, activation
 from chainrule.describe.parameters import Named
 from chainrule.describe.schedules import Column, Schedule
 from chainrule.describe.settings import as_called, count, fraction, keep, positive, refuse
@@ -23,7 +23,7 @@ from chainrule.program.op import Gather, Mask, MatMul, Op
 from chainrule.program.scalar import Expression, Over, Reduction, Variable, apply
 from chainrule.program.symbol import Label, Symbol, product_of
 
-GivenActivation = str | Activation | Callable[..., object]
+GivenActivation = ActivationName | str | Activation | Callable[..., object]
 
 
 @dataclass(frozen=True)
@@ -216,7 +216,24 @@ class Dense(Layer):
     """Z = A_{l-1} W + b, A = g(Z): fully connected, `units` wide.
 
     W (n_{l-1}, n_l), b (n_l,).  Over tokens whose counts the inputs say, {"kinds": [16, 7]}, A_{l-1} is their one-hot
-    rows side by side, and the product the sum of the rows of W that they name.  Raises SpecError.
+    rows side by side, and the product the sum of the rows of W that they name.
+
+    Parameters
+    ----------
+    units
+        n_l, how many numbers leave it for each sample.
+    activation
+        g: a name, an `Activation`, a formula as text or as a function.
+    bias
+        Whether there is a b.
+    weights
+        How W begins: an initialiser's name, s for N(0, s²), None for what suits the activations around it.  A `Tied`:
+        W is another layer's.
+
+    Raises
+    ------
+    SpecError
+        For settings that cannot be.
     """
 
     numbered = True

@@ -359,6 +359,10 @@ _ALL = (
 )
 LOSSES: Mapping[str, Loss] = {loss.name: loss for loss in _ALL}
 """By name."""
+LossName = Literal[
+    "squared_error", "absolute_error", "huber", "binary_cross_entropy", "cross_entropy", "poisson", "hinge", "quantile"
+]
+"""The same names, for editors and type checkers."""
 
 
 def loss_for(activation: str) -> Loss:

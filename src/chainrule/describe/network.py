@@ -14,7 +14,7 @@ from chainrule.describe.combine import KINDS, sequence_of
 from chainrule.describe.constraints import Constraint, Pairs, constraints_of, pairs_of
 from chainrule.describe.graph import Graph, Input, counts_of, every, survey
 from chainrule.describe.layers import Layer
-from chainrule.describe.losses import Cost, Loss, Losses, loss, loss_for, loss_of, losses_of
+from chainrule.describe.losses import Cost, Loss, Losses, LossName, loss, loss_for, loss_of, losses_of
 from chainrule.describe.parameters import shape_in
 from chainrule.describe.schedules import Column, Schedule
 from chainrule.describe.settings import count, factors, keep, not_negative, of_parameters, plain
@@ -23,7 +23,7 @@ from chainrule.errors import DataError, FormulaError, SpecError, expected
 from chainrule.program.builder import Builder
 from chainrule.program.symbol import BATCH, Shape, Symbol, shape_text
 
-GivenLoss = str | Loss | Cost | Losses | Callable[..., object] | Mapping[str, Any]
+GivenLoss = LossName | str | Loss | Cost | Losses | Callable[..., object] | Mapping[str, Any]
 SMOOTHING = Symbol("smoothing", (), "rate")
 """The share of a label that is spread evenly, where a schedule says it."""
 MOST = 10_000_000

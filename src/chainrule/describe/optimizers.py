@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from chainrule.calls import constructor
 from chainrule.describe.schedules import Column
@@ -24,8 +24,8 @@ from chainrule.program.op import GroupedMatMul, MatMul
 from chainrule.program.scalar import Constant, Expression, Variable, apply
 
 __all__ = [
-    "OPTIMIZERS", "SGD", "Adafactor", "Adagrad", "Adam", "AdamW", "Lion", "Muon", "NAdam", "Optimizer", "RMSProp",
-    "UpdateRule", "as_optimizer", "rule_of", "update_rule",
+    "OPTIMIZERS", "SGD", "Adafactor", "Adagrad", "Adam", "AdamW", "Lion", "Muon", "NAdam", "Optimizer", "OptimizerName",
+    "RMSProp", "UpdateRule", "as_optimizer", "rule_of", "update_rule",
 ]  # fmt: skip
 
 _FRACTION = (0.0, 1.0, "at least 0 and less than 1")
@@ -452,6 +452,8 @@ OPTIMIZERS: Mapping[str, type[Optimizer]] = {
     "adafactor": Adafactor,
     "muon": Muon,
 }
+OptimizerName = Literal["sgd", "adagrad", "rmsprop", "adam", "adamw", "nadam", "lion", "adafactor", "muon"]
+"""The same names, for editors and type checkers."""
 
 
 def as_optimizer(given: str | Optimizer | None) -> Optimizer:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -40,6 +40,8 @@ def _reference(dtype: np.dtype[Any]) -> Engine:
 ENGINES: dict[str, EngineFactory] = {"compiled": _compiled, "reference": _reference}
 """Every engine.  One of your own is a line more, `ENGINES["mine"] = MyEngine`: then `Network(..., engine="mine")`."""
 
+EngineName = Literal["auto", "compiled", "reference"]
+"""What `engine=` may be, for editors and type checkers."""
 AUTO = "auto"
 """The name that stands for the faster of the two, "compiled" and "reference", for the work at hand (choose.py)."""
 

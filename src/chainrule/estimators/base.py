@@ -57,7 +57,7 @@ class BaseMLP(FittedForm, TableInput, TransformerMixin, BaseEstimator, auto_wrap
         """X and y checked, as scikit-learn does; classes found or compared."""
         raise NotImplementedError
 
-    def _decode(self, prediction: Array) -> Any:
+    def _decode(self, prediction: Array) -> Array:
         """Ŷ as what `predict` returns."""
         raise NotImplementedError
 

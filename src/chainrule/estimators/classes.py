@@ -153,7 +153,7 @@ class ClassTargets:
 
     # --- predictions ---------------------------------------------------------------------------------------------
 
-    def _decode(self, prediction: Array) -> Any:
+    def _decode(self, prediction: Array) -> Array:
         kind = self._kind()
         if kind == "multiclass-multioutput":
             starts = np.cumsum([0, *self._counts()])
@@ -161,13 +161,14 @@ class ClassTargets:
             return np.stack([c[k] for c, k in zip(self.classes_, parts, strict=True)], axis=1)
         if kind == "multilabel-indicator":
             threshold = 0.5 if self._head().threshold == 0.5 else 0.0
-            return self._label_binarizer.inverse_transform(prediction, threshold)
+            labels: Array = self._label_binarizer.inverse_transform(prediction, threshold)  # sparse where y was
+            return labels
         if prediction.shape[1] > 1:
-            return self.classes_[prediction.argmax(axis=1)]
+            return np.asarray(self.classes_[prediction.argmax(axis=1)])
         if len(self.classes_) == 1:
             return np.repeat(self.classes_, len(prediction))
         threshold = 0.5 if self.out_activation_ == "logistic" else self._head().threshold  # type: ignore[attr-defined]
-        return self.classes_[(prediction[:, 0] > threshold).astype(np.intp)]
+        return np.asarray(self.classes_[(prediction[:, 0] > threshold).astype(np.intp)])
 
     def _probabilities(self, prediction: Array) -> Any:
         if prediction.shape[1] == 1:

@@ -8,17 +8,25 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import issparse
-from sklearn.base import ClassifierMixin, _fit_context
+from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.class_weight import compute_sample_weight
-from sklearn.utils.metaestimators import available_if
 
 from chainrule.calls import says_arguments
 from chainrule.estimators import construct, heads
 from chainrule.estimators.base import BaseMLP
 from chainrule.estimators.classes import ClassTargets
-from chainrule.estimators.parameters import CLASSIFIER_LOSSES, LOSS, OURS, THEIRS, check_class_weight, keep
+from chainrule.estimators.parameters import (
+    CLASSIFIER_LOSSES,
+    LOSS,
+    OURS,
+    THEIRS,
+    check_class_weight,
+    keep,
+    parameters_checked,
+    there_if,
+)
 from chainrule.network import Network
 from chainrule.train.alone import alone
 from chainrule.train.checkpoint import Asked
@@ -103,7 +111,7 @@ class MLPClassifier(ClassTargets, ClassifierMixin, BaseMLP):  # type: ignore[mis
     ) -> None:
         keep(self, locals())
 
-    @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
+    @parameters_checked
     def fit(
         self,
         X: Any,
@@ -126,8 +134,8 @@ class MLPClassifier(ClassTargets, ClassifierMixin, BaseMLP):  # type: ignore[mis
             self._fit(X, y, sample_weight, validation_data, incremental=False, asked=asked)
         return self
 
-    @available_if(lambda self: self._check_solver())  # type: ignore[untyped-decorator]
-    @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
+    @there_if(lambda self: self._check_solver())
+    @parameters_checked
     def partial_fit(
         self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None, validation_data: Any = None
     ) -> MLPClassifier:
@@ -145,16 +153,16 @@ class MLPClassifier(ClassTargets, ClassifierMixin, BaseMLP):  # type: ignore[mis
             self._fit(X, y, sample_weight, validation_data, incremental=True)
         return self
 
-    def predict(self, X: Any) -> Any:
+    def predict(self, X: Any) -> Array:
         """The predicted classes, (m,), or (m, labels) of 0 and 1, or (m, outputs)."""
         return self._decode(self._forward(X))
 
-    @available_if(lambda self: self._check_probabilities())  # type: ignore[untyped-decorator]
+    @there_if(lambda self: self._check_probabilities())
     def predict_proba(self, X: Any) -> Any:
         """Probabilities of the classes in the order of classes_, (m, classes); for several outputs a list of these."""
         return self._probabilities(self._forward(X))
 
-    @available_if(lambda self: self._check_probabilities())  # type: ignore[untyped-decorator]
+    @there_if(lambda self: self._check_probabilities())
     def predict_log_proba(self, X: Any) -> Any:
         """The logarithms of predict_proba(X)."""
         probabilities = self.predict_proba(X)
@@ -162,7 +170,7 @@ class MLPClassifier(ClassTargets, ClassifierMixin, BaseMLP):  # type: ignore[mis
             return [np.log(p, out=p) for p in probabilities]
         return np.log(probabilities, out=probabilities)
 
-    @available_if(lambda self: not self._check_probabilities(raises=False))  # type: ignore[untyped-decorator]
+    @there_if(lambda self: not self._check_probabilities(raises=False))
     def decision_function(self, X: Any) -> Array:
         """The outputs of a network without probabilities (loss="hinge"): (m,), above 0 for classes_[1], or (m, K)."""
         values = self._forward(X)

@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
+from sklearn.base import _fit_context
 from sklearn.metrics import get_scorer_names
 from sklearn.utils._param_validation import Interval, InvalidParameterError, Options, StrOptions
+from sklearn.utils.metaestimators import available_if
 
 from chainrule.describe.activations import ACTIVATIONS, ALIASES, Activation
 from chainrule.describe.losses import LOSSES, Cost, Loss
 from chainrule.describe.optimizers import Optimizer
 from chainrule.engines.table import engine_names
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def parameters_checked(method: F) -> F:
+    """The method; parameters are checked first, as scikit-learn does, and type checkers still know its signature."""
+    return cast(F, _fit_context(prefer_skip_nested_validation=True)(method))
+
+
+def there_if(condition: Callable[[Any], bool]) -> Callable[[F], F]:
+    """Methods that an estimator has only where the condition holds; type checkers still know their signature."""
+    return cast("Callable[[F], F]", available_if(condition))
+
 
 _POSITIVE = Interval(Real, 0, None, closed="neither")
 _NOT_NEGATIVE = Interval(Real, 0, None, closed="left")

@@ -7,17 +7,16 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import RegressorMixin, _fit_context
+from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
 from sklearn.utils import column_or_1d
 from sklearn.utils._param_validation import StrOptions
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import validate_data
 
 from chainrule.calls import says_arguments
 from chainrule.estimators import construct, heads
 from chainrule.estimators.base import BaseMLP
-from chainrule.estimators.parameters import LOSS, OURS, REGRESSOR_LOSSES, THEIRS, keep
+from chainrule.estimators.parameters import LOSS, OURS, REGRESSOR_LOSSES, THEIRS, keep, parameters_checked, there_if
 from chainrule.network import Network
 from chainrule.train.alone import alone
 from chainrule.train.checkpoint import Asked
@@ -101,7 +100,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
     ) -> None:
         keep(self, locals())
 
-    @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
+    @parameters_checked
     def fit(
         self,
         X: Any,
@@ -124,8 +123,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
             self._fit(X, y, sample_weight, validation_data, incremental=False, asked=asked)
         return self
 
-    @available_if(lambda self: self._check_solver())  # type: ignore[untyped-decorator]
-    @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
+    @there_if(lambda self: self._check_solver())
+    @parameters_checked
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, validation_data: Any = None) -> MLPRegressor:
         """One epoch over the samples, from where the last call ended; with early stopping give validation_data."""
         with alone(self, "estimator"):

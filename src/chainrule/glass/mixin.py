@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from chainrule.glass.beyond import Case
     from chainrule.glass.check import CheckReport
     from chainrule.glass.trace import Trace
+    from chainrule.notation.tables import FormatName, NotationName
     from chainrule.notation.views import Mean
 
 Array = NDArray[Any]
@@ -66,18 +67,35 @@ class GlassBox:
 
     def show(
         self,
-        notation: str = "row",
-        format: str = "unicode",
+        notation: NotationName | str = "row",
+        format: FormatName | str = "unicode",
         *,
         optimizer: Optimizer | None = None,
         canonical: bool = True,
         why: bool = False,
         mean_at: Mean | None = None,
     ) -> str:
-        """The derivation of this network as a text writes it (see `chainrule.notation.show`).
+        """The derivation of this network as a text writes it.
 
-        notation: row, column, index, layer, batch, numpy.  format: unicode, latex, markdown, mathml.  optimizer: with
-        its update.  canonical: False for the long way round.  Raises SpecError with the known names.
+        Parameters
+        ----------
+        notation
+            Whose way of writing; "numpy" is source code that runs.
+        format
+            As what kind of text.
+        optimizer
+            With its update.
+        canonical
+            False goes the long way round where a pair of activation and loss has a short gradient.
+        why
+            With the rule behind each line.
+        mean_at
+            Where 1/m stands; None: where the notation has it.
+
+        Raises
+        ------
+        SpecError
+            With the names that are known.
         """
         from chainrule.notation import show
 
@@ -95,14 +113,35 @@ class GlassBox:
         training: bool = False,
         optimizer: Optimizer | None = None,
         step: int = 1,
-        notation: str | None = None,
+        notation: NotationName | str | None = None,
         mean_at: Mean | None = None,
     ) -> Trace:
         """Every symbol of one step on these data, with its array, a summary and the equation that made it.
 
-        training: with the dropout masks of that step and the batch's own statistics.  optimizer: with the update's
-        values, from slots of 0; the network itself is not changed.  notation, mean_at: the values of the lines as that
-        notation has them (1/m at the weights, say).  Raises DataError, SpecError.
+        Parameters
+        ----------
+        X, y
+            As for `fit`.
+        sample_weight
+            (m,).
+        training
+            With the dropout masks of that step and the batch's own statistics.
+        optimizer
+            With the update's values, from slots of 0; the network itself is not changed.
+        step
+            Which step, from 1.
+        notation, mean_at
+            The values of the lines as that notation has them, 1/m at the weights, say.
+
+        Returns
+        -------
+        Trace
+            Its arrays by name, `trace["dW1"]`; `print` shows a line for each.
+
+        Raises
+        ------
+        DataError, SpecError
+            For data that do not fit, and names that are not known.
         """
         from chainrule.glass.trace import trace
         from chainrule.notation import derivation
@@ -160,9 +199,36 @@ class GlassBox:
         Arrays of up to 600 elements are compared element by element, larger ones along random directions.  Where the
         cost has a corner at the very value (relu's at 0), there is no slope, and that element is passed by.  Where one
         is wrong the report shows the equation with its neighbours and says what is wrong: a factor, a sign, a
-        transpose, a missing term.  program: another derivation for the same data, to be checked instead of this
-        network's own.
-        Raises DataError, SpecError; ProgramError for a program that breaks its laws.
+        transpose, a missing term.
+
+        Parameters
+        ----------
+        X, y
+            As for `fit`; a few samples are enough.
+        sample_weight
+            (m,).
+        training
+            With dropout masks and the batch's own statistics, which are held fast.
+        step
+            Which step, from 1.
+        canonical
+            False checks the long way round.
+        program
+            Another derivation for the same data, to be checked instead of this network's own.
+        seed
+            Of the random directions.
+
+        Returns
+        -------
+        CheckReport
+            True if every gradient agrees; `print` shows what was compared.
+
+        Raises
+        ------
+        DataError, SpecError
+            For data that do not fit.
+        ProgramError
+            For a program that breaks its laws.
         """
         from chainrule.glass.check import check
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 ArrayKind = Literal["data", "data gradient", "weights", "vector", "table", "scalar"]
 """data: (m, n) values; weights: (n, n') and their gradients; vector: (n,); table: an embedding."""
@@ -137,7 +137,10 @@ MATHEMATICAL: dict[str, Notation] = {n.name: n for n in (ROW, COLUMN, INDEX, LAY
 """Every table by name.  One of your own is a line more, `MATHEMATICAL["mine"] = Notation("mine", ...)`."""
 SOURCE = "numpy"
 """The name of executable source instead."""
-FORMATS: tuple[str, ...] = ("unicode", "latex", "markdown", "mathml")
+NotationName = Literal["row", "column", "index", "layer", "batch", "numpy"]
+"""What `notation=` may be, for editors and type checkers."""
+FormatName = Literal["unicode", "latex", "markdown", "mathml"]
+FORMATS: tuple[str, ...] = get_args(FormatName)
 
 
 def notation_names() -> tuple[str, ...]:

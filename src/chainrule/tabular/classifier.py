@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import ClassifierMixin, _fit_context
+from sklearn.base import ClassifierMixin
 from sklearn.utils import column_or_1d
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.multiclass import check_classification_targets
@@ -15,6 +15,7 @@ from chainrule import metrics
 from chainrule.calls import says_arguments
 from chainrule.data.columns import label, some
 from chainrule.errors import DataError
+from chainrule.estimators.parameters import parameters_checked
 from chainrule.estimators.tables import target_cells
 from chainrule.metrics import Evaluation
 from chainrule.tabular.base import BaseTabular, counted, without_target
@@ -80,7 +81,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):  # type: ignore[misc]
         self.engine = engine
         self.verbose = verbose
 
-    @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
+    @parameters_checked
     def fit(self, X: Any, y: Any, sample_weight: Any = None, *, groups: Any = None) -> TabularClassifier:
         """Learns from a table X of m rows and their classes y (m,): texts, numbers or truth values.
 

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import RegressorMixin, _fit_context
+from sklearn.base import RegressorMixin
 from sklearn.utils import check_array
 from sklearn.utils._param_validation import StrOptions
 
@@ -14,6 +14,7 @@ from chainrule import metrics
 from chainrule.calls import says_arguments
 from chainrule.describe.losses import LOSSES, Loss
 from chainrule.errors import DataError
+from chainrule.estimators.parameters import parameters_checked
 from chainrule.estimators.tables import target_cells
 from chainrule.metrics import Evaluation
 from chainrule.tabular.base import BaseTabular, without_target
@@ -76,7 +77,7 @@ class TabularRegressor(RegressorMixin, BaseTabular):  # type: ignore[misc]
         self.engine = engine
         self.verbose = verbose
 
-    @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
+    @parameters_checked
     def fit(self, X: Any, y: Any, sample_weight: Any = None, *, groups: Any = None) -> TabularRegressor:
         """Learns from a table X of m rows and their numbers y, (m,) or (m, targets).
 
