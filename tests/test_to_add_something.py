@@ -247,10 +247,17 @@ WITNESSES: dict[str, tuple[str, set[str]]] = {
     "a schedule": ("InverseScaling", set()),
     "a scalar function": ("log1p", set()),
     "an operation": ("ScatterAdd", {"glass/beyond.py"}),
-    "a notation": ("COLUMN", set()),
+    "a notation": ("LAYER", set()),
     "an engine": (
         "reference",
-        {"engines/reference.py", "engines/choose.py", "cli/network_options.py", "train/callbacks.py", "network.py"},
+        {
+            "engines/reference.py",
+            "engines/choose.py",
+            "cli/network_options.py",
+            "train/callbacks.py",
+            "evaluating.py",
+            "network.py",
+        },
     ),
     "a kind of data": ("read_idx", set()),
 }
