@@ -25,7 +25,10 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Written:
     watched = {"callbacks": [monitor], "validation_data": (X, y), "verbose": False}
     net.fit(data.X, data.y, epochs=3, optimizer=optimizer, **watched)
     path = tmp_path_factory.mktemp("report") / "report.html"
-    assert net.report(path, X, y, monitor=monitor, optimizer=optimizer, title="<Digits> & more") == path
+    assert (
+        net.report(path, X, y, monitor=monitor, optimizer=optimizer, title="<Digits> & more", shape=(8, 8), part="test")
+        == path
+    )
     return Written(path, net, X, y, monitor, optimizer)
 
 

@@ -80,7 +80,7 @@ def test_focus_is_seen_and_nothing_is_out_of_the_keyboards_reach(page: Any) -> N
 
     reached = set()
     outline = "return (e => [e.tagName, getComputedStyle(e).outlineStyle])(document.activeElement)"
-    for _ in range(14):
+    for _ in range(24):
         ActionChains(page).send_keys(Keys.TAB).perform()
         tag, style = run(page, outline)
         reached.add(tag)
@@ -147,7 +147,7 @@ def test_nothing_is_wider_than_the_screen(page: Any, width: int) -> None:
             run(page, "arguments[0].click()", line)
         assert run(page, "return document.documentElement.scrollWidth") <= width
         # Broad pictures are scrolled within a frame of their own.
-        seen = "main section, canvas, .chart svg, .pictures .broad, .pictures figure > img"
+        seen = "main section, canvas, .chart svg, .chart .scroll, .picture .broad, .picture > img, .command code"
         wide = run(page, f"return [...document.querySelectorAll('{seen}')]"
                          ".filter(e => e.getBoundingClientRect().right > innerWidth + 1).length")  # fmt: skip
         assert wide == 0
@@ -159,7 +159,7 @@ def test_dark_and_light(page: Any) -> None:
 
     def picture() -> str:
         return str(
-            run(page, "return [...document.querySelectorAll('.pictures img')].find(e => e.offsetWidth).className")
+            run(page, "return [...document.querySelectorAll('.picture img')].find(e => e.offsetWidth).className")
         )
 
     assert paper() == "rgb(255, 255, 255)" and picture() == "for-light"
@@ -173,7 +173,7 @@ def test_dark_and_light(page: Any) -> None:
 
 
 CONTRAST = """
-const parse = c => (c.match(/[\\d.]+/g) || []).map(Number);
+const parse = c => (c.match(/[\\d.]+/g) || []).map(v => c.startsWith("color(srgb") ? 255 * v : +v);
 const light = ([r, g, b]) => { const f = v => (v /= 255) <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
   return 0.2126 * f(r) + 0.7152 * f(g) + 0.0722 * f(b); };
 const behind = e => { for (; e; e = e.parentElement) { const c = parse(getComputedStyle(e).backgroundColor);

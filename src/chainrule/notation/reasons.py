@@ -22,7 +22,7 @@ RULES: Mapping[str, str] = {
     "penalty": "penalty: the size of the weights",
     "cost": "the cost: what is minimised",
     "slope": "chain rule: the gradient by the result times the slope of the result",
-    "product rule": "product rule: for T = L R it is dL = dT Rᵀ and dR = Lᵀ dT",
+    "product rule": "product rule: of a product T = P Q, with dT the gradient by T, it is dP = dT Qᵀ and dQ = Pᵀ dT",
     "parts of a whole": "side by side: each part gets its own columns of the gradient",
     "part of a whole": "some columns: their gradient in its place, and 0 beside it",
     "lookup rule": "lookup: each row of the table gathers the gradients of the places it was used at",

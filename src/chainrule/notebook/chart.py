@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.notebook.elements import Html, tag
+from chainrule.report.markup import Html, tag
 
 Array = NDArray[np.float64]
 WIDTH, HEIGHT = 380, 220

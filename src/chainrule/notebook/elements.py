@@ -1,4 +1,4 @@
-"""HTML that cannot be broken out of: what is not marked as HTML is text, and is escaped.
+"""The elements of a form, and how they look.
 
 Colours are those of the page: text and lines take its own, and the few that carry a meaning stand out on light and on
 dark ground alike.  So a form needs not know its theme.
@@ -7,22 +7,8 @@ dark ground alike.  So a form needs not know its theme.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from html import escape
 
-
-class Html(str):
-    """Text that is HTML already."""
-
-
-def tag(name: str, *content: str, **attributes: str) -> Html:
-    """An element; `class_` and `data_x` are the attributes class and data-x."""
-    said = "".join(f' {key.rstrip("_").replace("_", "-")}="{escape(value)}"' for key, value in attributes.items())
-    return Html(f"<{name}{said}>{joined(content)}</{name}>")
-
-
-def joined(parts: Iterable[str]) -> Html:
-    """One after the other: HTML as it is, other text escaped."""
-    return Html("".join(part if isinstance(part, Html) else escape(part) for part in parts))
+from chainrule.report.markup import Html, tag
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], numbers: Sequence[int] = ()) -> Html:

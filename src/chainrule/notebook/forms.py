@@ -15,11 +15,12 @@ from chainrule.network import Network
 from chainrule.notation import MATHEMATICAL, derivation, notation_names, remarks
 from chainrule.notation.views import HEADINGS, EquationView
 from chainrule.notebook.chart import chart
-from chainrule.notebook.elements import Html, page, table, tag
+from chainrule.notebook.elements import page, table
 from chainrule.notebook.graph import graph
 from chainrule.program.equation import Program
 from chainrule.program.symbol import shape_text
 from chainrule.program.text import number
+from chainrule.report.markup import Html, tag
 from chainrule.runs.run import Run
 from chainrule.train.history import History
 

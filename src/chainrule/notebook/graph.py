@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from chainrule.describe.network import NetworkSpec
-from chainrule.notebook.elements import Html, tag
 from chainrule.report.graph_picture import Box, curve, picture
 from chainrule.report.layered import Point, layered
+from chainrule.report.markup import Html, tag
 
 INCH = 96
 """Pixels."""

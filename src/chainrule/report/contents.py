@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from chainrule import storage
 from chainrule.checks import Inputs
 from chainrule.describe.losses import Targets, losses_of
 from chainrule.describe.optimizers import Optimizer
 from chainrule.glass.check import CheckReport
 from chainrule.network import Network
-from chainrule.notation import MATHEMATICAL, derivation, notation_names, remarks
+from chainrule.notation import MATHEMATICAL, EquationView, derivation, notation_names, remarks
+from chainrule.program.equation import Program
 from chainrule.program.symbol import shape_text
 from chainrule.program.text import number
+from chainrule.report.about import About
+from chainrule.report.folding import folds
 from chainrule.report.heat import BYTES, CELLS, Heats
 from chainrule.report.network_pictures import diagram_columns
 from chainrule.report.opened import Opened
-from chainrule.report.outputs import outputs_of
+from chainrule.report.scales import short
+from chainrule.report.words import Explained, prose
 from chainrule.train.history import History
-from chainrule.train.monitor import Monitor
+from chainrule.version import VERSION
 
 Array = NDArray[Any]
 STEP = 32
@@ -42,16 +43,26 @@ def derivations(net: Network, X: Inputs, y: Any, kinds: Targets, optimizer: Opti
         table = MATHEMATICAL.get(name)
         trace = net.trace(X, y, training=True, optimizer=optimizer, notation=name)
         arranged = derivation(program, name)
-        opened = Opened(name, arranged.program, trace, heats)
-        lines = [opened.line(view) for view in arranged.views]
+        opened, explained = Opened(name, arranged.program, trace, heats), Explained(name, arranged.program)
+        lines = [opened.line(view) | {"reason": explained.line(view)} for view in arranged.views]
         title, says = (table.title, table.says) if table else ("NumPy", "Executable source; samples are rows.")
         if more := remarks(program, arranged):
             says = f"{says} Here {'; '.join(more)}."
         notations.append(
-            {"name": name, "title": title, "says": f"{title}. {says}", "code": table is None, "lines": lines,
-             "symbols": opened.symbols}
+            {"name": name, "title": title, "says": prose(f"{title}. {says}"), "code": table is None, "lines": lines,
+             "symbols": opened.symbols, "folds": _folds(arranged.views, arranged.program, opened)}
         )  # fmt: skip
     return {"notations": notations, "arrays": heats.arrays}
+
+
+def _folds(views: Sequence[EquationView], program: Program, opened: Opened) -> list[dict[str, Any]]:
+    """Runs of lines that repeat others: the first, the one after the last, and whose they are."""
+    folded = []
+    for fold in folds(views, program):
+        update = views[fold.lines[0]].section == "update"
+        of = [opened.written(symbol.name) if update else f"layer {symbol.layer}" for symbol in fold.of]
+        folded.append({"from": fold.lines.start, "to": fold.lines.stop, "of": of})
+    return folded
 
 
 def check_rows(report: CheckReport) -> dict[str, Any]:
@@ -70,65 +81,15 @@ def check_rows(report: CheckReport) -> dict[str, Any]:
     return {"ok": bool(report), "rows": rows, "faults": [str(f) for f in report.faults]}
 
 
-def curves(history: History | None, monitor: Monitor | None) -> list[dict[str, Any]]:
-    """The charts: title, name of the horizontal axis and its values, whether logarithmic, and named series."""
-    charts = []
+def facts(net: Network, cost: float, history: History | None, about: About) -> list[str]:
+    """What the page is of, in a few words each."""
+    said = [about.on(), f"chainrule {VERSION}"]
+    said.append(f"{sum(v.size for v in net.parameters.values()):,} parameters")
     if history is not None and len(history):
-        metric = history[-1].metric_name
-        # Of several outputs the cost is the metric.
-        pairs = [("cost", "Cost")] + ([("metric", metric.capitalize())] if metric not in (None, "cost") else [])
-        for column, title in pairs:
-            series = [
-                (part, history.column(c)) for part, c in (("training", column), ("validation", f"validation_{column}"))
-            ]
-            charts.append(_chart(title, "epoch", history.column("epoch"), series))
-        rates = history.column("learning_rate")
-        if len(set(rates.tolist())) > 1:
-            charts.append(_chart("Learning rate", "epoch", history.column("epoch"), [("learning rate", rates)]))
-    if monitor is not None and monitor.records:
-        steps = monitor.column("step")
-        weights = monitor.matrices
-        plans = [
-            ("Cost of each output, of the samples watched", [f"{output}.cost" for output in monitor.outputs], False),
-            ("Gradients: ‖∂J/∂W‖", [f"{w}.gradient" for w in weights], True),
-            ("Update to weight, a batch", [f"{w}.update" for w in weights], True),
-            ("Activations: mean", [f"{a}.mean" for a in monitor.layers], False),
-            ("Activations: standard deviation", [f"{a}.std" for a in monitor.layers], False),
-            ("Saturated values, share", [f"{a}.saturated" for a in monitor.layers], False),
-            ("Dead units, share", [f"{a}.dead" for a in monitor.layers], False),
-        ]
-        for title, names, log in plans:
-            there = [(n.partition(".")[0], monitor.column(n)) for n in names if n in monitor.names]
-            if there:
-                charts.append(_chart(title, "batch", steps, there, log))
-    return [chart for chart in charts if chart["series"]]
-
-
-def _chart(title: str, over: str, x: Array, series: list[tuple[str, Array]], log: bool = False) -> dict[str, Any]:
-    curves = [
-        {"name": name, "values": [_value(v) for v in values]} for name, values in series if np.isfinite(values).any()
-    ]
-    return {"title": title, "over": over, "x": [int(v) for v in x], "log": log, "series": curves}
-
-
-def _value(value: float) -> float | None:
-    return float(f"{value:.5g}") if math.isfinite(value) else None
-
-
-def facts(net: Network, X: Inputs, y: Any, history: History | None) -> list[tuple[str, str]]:
-    """The few numbers at the top: (value, what it is)."""
-    predicted, cost = net.predict_and_cost(X, y)
-    outputs = outputs_of(net.spec)
-    scores = [storage.metric(one.loss, one.part(predicted), one.part(y), None) for one in outputs]
-    figures = [
-        (f"{value:.2%}" if what == "accuracy" else number(float(f"{value:.4g}")), f"{what} {one.name}".rstrip())
-        for (what, value), one in zip(scores, outputs, strict=True)
-    ]
-    figures += [(number(float(f"{cost:.4g}")), "cost J"), (f"{len(outputs[0].part(y)):,}", "samples")]
-    figures.append((f"{sum(v.size for v in net.parameters.values()):,}", "parameters"))
-    if history is not None and len(history):
-        figures.append((str(len(history)), "epoch" if len(history) == 1 else "epochs"))
-    return figures
+        epochs = f"{len(history)} epoch{'' if len(history) == 1 else 's'}"
+        said.append(epochs if about.kept is None else f"{epochs}, number {about.kept} is kept")
+    said.append(f"cost J {short(cost)}")
+    return [fact for fact in said if fact]
 
 
 def settings(net: Network, optimizer: Optimizer | None, more: Mapping[str, object]) -> list[tuple[str, str]]:

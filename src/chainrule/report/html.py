@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import json
-import math
 import os
 import tempfile
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Mapping, Sequence
 from html import escape
 from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from chainrule import checks
-from chainrule.describe.losses import Loss, Losses
+from chainrule.data import Standardizer
 from chainrule.describe.optimizers import Optimizer
 from chainrule.engines.base import sample_count
 from chainrule.errors import DataError, MissingDependencyError
@@ -28,16 +24,16 @@ from chainrule.files import describe_os_error, replace_text
 from chainrule.network import Network
 from chainrule.notation import check_notation
 from chainrule.notation.views import HEADINGS
-from chainrule.report import contents, plots
+from chainrule.report import contents, importance, pictures, results, words
+from chainrule.report.about import About
+from chainrule.report.judged import headline, outcomes
+from chainrule.report.markup import Html
 from chainrule.report.network_pictures import image_shape
-from chainrule.report.outcomes import MOST_CLASSES
-from chainrule.report.outputs import Names, check_names, outputs_of
-from chainrule.report.style import THEMES
+from chainrule.report.number_charts import importance_chart
+from chainrule.report.outputs import Names, check_names
+from chainrule.report.training import learning_charts, watched_charts
 from chainrule.train.history import History
 from chainrule.train.monitor import Monitor
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 Array = NDArray[Any]
 
@@ -45,12 +41,11 @@ CHECKED = 8
 """Samples that the gradients are checked on."""
 DRAWN = 2000
 """Samples that the histograms and regions are drawn from."""
-DPI = 130
-STYLES = ("report.css", "opened.css")
-SCRIPTS = ("opened.js", "report.js")
+FEW_COLUMNS = 30
+"""Columns without names whose importance is told."""
+STYLES = ("report.css", "results.css", "opened.css")
+SCRIPTS = ("opened.js", "charts.js", "report.js")
 """The assets of the page, in their order: what a script uses stands before it."""
-PER_INCH = 86
-"""Pixels of the page for an inch of a figure: sharp on fine screens, and two figures side by side."""
 
 
 def report(net: Network, path: str | os.PathLike[str], X: checks.Inputs, y: Any, **options: Any) -> Path:
@@ -76,16 +71,28 @@ def page(
     shape: tuple[int, int] | None = None,
     title: str | None = None,
     settings: Mapping[str, object] | None = None,
+    part: str = "",
+    target: str = "",
+    target_scale: Standardizer | None = None,
+    columns: Sequence[str] | None = None,
+    kept: int | None = None,
+    command: str = "",
+    date: str | None = None,
 ) -> str:
     """The report on a network and these data, as one HTML page.
 
     X (m, inputs), y: all are scored and drawn; the first 32 make the step whose numbers are shown.  Several inputs or
     outputs are given by name, as to `fit`.  monitor, history: what a fit left behind (history: by default of the last
     fit).  optimizer: with its update.  notation: the one shown first.  names: of the classes; of several outputs a
-    dict of those of each.  shape: (height, width) of an input that is an image; by default square.  settings: more
+    dict of those of each.  shape: (height, width) of inputs that are images; None where they are none.  settings: more
     lines for the table of settings.
 
-    The same input makes the same bytes.  Raises DataError for data that do not fit, SpecError,
+    part: of the data, which the samples are, "test" say.  target: the name of what is predicted.  target_scale: of a
+    target that is predicted standardised, to show numbers in its own unit.  columns: for each input the column that it
+    was made of.  kept: the epoch whose weights the network has.  command: what makes the network again.  date: when it
+    was trained; None for today, "" for none.
+
+    The same input makes the same bytes on the same day.  Raises DataError for data that do not fit, SpecError,
     MissingDependencyError without matplotlib or jinja2.
     """
     check_packages()
@@ -94,31 +101,74 @@ def page(
     samples = sample_count(checked)
     kinds, arrays = checks.targets(net.spec, y, samples, net.dtype)
 
-    def target(rows: slice | Array = slice(None)) -> Any:
-        part = {name: array[rows] for name, array in arrays.items()}
-        return checks.targets_as_given(net.spec, part, kinds)
+    def targets(rows: slice | Array = slice(None)) -> Any:
+        return checks.targets_as_given(net.spec, {name: array[rows] for name, array in arrays.items()}, kinds)
+
+    def inputs(rows: slice | Array | None = None) -> Any:
+        return checks.as_given(net.spec, checked, *(() if rows is None else (rows,)))
 
     check_names(net.spec, names)
     if shape is not None:
         image_shape(net.spec.inputs, shape)
+    about = About(part, target, target_scale, columns, kept, command, date)
+    about.check(net.spec)
     history = net.history if history is None else history
-    first, few = slice(0, contents.STEP), slice(0, CHECKED)
-    data = contents.derivations(net, checks.as_given(net.spec, checked, first), target(first), kinds, optimizer)
-    data["curves"] = contents.curves(history, monitor)
+    step, few = slice(0, contents.STEP), slice(0, CHECKED)
+    some = np.linspace(0, samples - 1, min(DRAWN, samples)).astype(np.int64)
+    data = contents.derivations(net, inputs(step), targets(step), kinds, optimizer)
+    predicted, cost = net.predict_and_cost(inputs(), targets())
+    judged = outcomes(net.spec, predicted, targets(), names, about.target_scale, about.target)
+    learning = learning_charts(history, about.kept, standardised=target_scale is not None)
+    watched = watched_charts(history, monitor)
+    data["glosses"] = words.sections(optimizer)
+    data["curves"] = [chart.to_dict() for chart in (*learning, *watched)]
+    charts = [chart.html(k) for k, chart in enumerate((*learning, *watched))]
+    importances = _importances(net, inputs(some), targets(some), about, shape)
     told: dict[str, Any] = {
         "title": title or repr(net),
-        "facts": contents.facts(net, checks.as_given(net.spec, checked), target(), history),
+        "headlines": [headline(outcome, about.part) for outcome in judged],
+        "facts": contents.facts(net, cost, history, about),
+        "command": about.command,
+        "first": [
+            *charts[: len(learning)],
+            *(chart for outcome in judged for chart in results.first(outcome)),
+            *pictures.of_predictions(net, inputs(some), targets(some), names, shape),
+            pictures.network(net),
+        ],
+        "more": [
+            *importances,
+            *(chart for outcome in judged for chart in results.more(outcome, images=shape is not None)),
+        ],
+        "charts": charts[len(learning) :],
+        "inside": pictures.inside(net, inputs(some), shape),
         "settings": contents.settings(net, optimizer, settings or {}),
-        "check": contents.check_rows(net.check(checks.as_given(net.spec, checked, few), target(few))),
+        "check": contents.check_rows(net.check(inputs(few), targets(few))),
         "checked": min(CHECKED, samples),
         "step": min(contents.STEP, samples),
-        "pictures": _pictures(net, checked, target, names, shape),
         "history": _history_rows(history),
         "notation": notation,
         "sections": HEADINGS,
+        "glosses": data["glosses"],
         "data": data,
     }
     return render(told)
+
+
+def _importances(net: Network, X: Any, y: Any, about: About, shape: tuple[int, int] | None) -> list[Html]:
+    """What the predictions rest on, where the inputs are columns that have names or are few."""
+    columns = about.columns or net.feature_names
+    if net.spec.tokens or net.spec.named or shape is not None:
+        return []
+    if columns is None:
+        columns = tuple(f"column {k + 1}" for k in range(net.spec.inputs)) if net.spec.inputs <= FEW_COLUMNS else ()
+    if not 1 < len(set(columns)) <= importance.MOST:
+        return []
+    rows = np.linspace(0, len(X) - 1, min(importance.ROWS, len(X))).astype(np.int64)
+    few_y = {name: part[rows] for name, part in y.items()} if isinstance(y, dict) else y[rows]
+    rises = importance.by_column(net, X[rows], few_y, columns)
+    chart = importance_chart(rises, "rise of the cost J", f"How much the cost of {len(rows):,} samples rises where the "
+                             "values of a column are mixed between them.")  # fmt: skip
+    return [] if chart is None else [chart]
 
 
 class InlineReport:
@@ -171,76 +221,11 @@ def render(told: Mapping[str, Any]) -> str:
     rendered: str = environment.from_string(page).render(
         **{k: v for k, v in told.items() if k != "data"},
         notations=told["data"]["notations"],
-        curves=told["data"]["curves"],
         css="".join((assets / name).read_text(encoding="utf-8") for name in STYLES),
         js="".join((assets / name).read_text(encoding="utf-8") for name in SCRIPTS),
         data=script.replace("<", "\\u003c"),
     )
     return rendered
-
-
-def _pictures(
-    net: Network,
-    data: Mapping[str, Any],
-    target: Callable[..., Any],
-    names: Names | None,
-    shape: tuple[int, int] | None,
-) -> list[dict[str, str]]:
-    """Every picture that this network and these data allow, in both themes, as PNG in base64."""
-    samples = sample_count(data)
-    some = np.linspace(0, samples - 1, min(DRAWN, samples)).astype(np.int64)
-    X, few = checks.as_given(net.spec, data), checks.as_given(net.spec, data, some)
-    y, few_y = target(), target(some)
-    numbers = not net.spec.tokens and not net.spec.named
-    image = numbers and net.spec.inputs > 3 and _is_image(net.spec.inputs, shape)
-    plane = numbers and net.spec.inputs == 2
-    words = "a column of units for each layer" if net.spec.chain else "a box for each value, lines to where it is used"
-    plans: list[tuple[str, bool, Callable[[str], Figure]]] = [
-        (f"The network, {words}", True, lambda theme: plots.network(net, theme=theme)),
-        ("How the values that leave each layer are spread", True,
-         lambda theme: plots.activation_histograms(net, few, theme=theme)),
-    ]  # fmt: skip
-    for output in outputs_of(net.spec):
-        given: dict[str, Any] = {"output": output.name or None}
-        named = {**given, "names": names}
-        decides = isinstance(output.loss, Loss) and output.loss.decides
-        plans += [
-            (output.said("How often each class was taken for each"),
-             output.classifies and output.classes <= MOST_CLASSES,
-             partial(_drawn, plots.confusion_matrix, net, X, y, named)),
-            (output.said("The predicted numbers over the true ones"),
-             not output.classifies and not decides and bool(net.spec.named or isinstance(net.spec.loss, Losses)),
-             partial(_drawn, plots.numbers_beside_truth, net, few, few_y, given)),
-            (output.said("Decision regions over the two inputs"), plane and output.width <= 12,
-             partial(_drawn, plots.decision_regions, net, few, few_y, named)),
-            (output.said("The worst mistakes, as images"), image and output.classifies,
-             partial(_drawn, plots.worst_mistakes, net, X, y, {**named, "shape": shape})),
-        ]  # fmt: skip
-    first = ("Weights of the first layer as images: blue negative, orange positive", image and "W1" in net.parameters,
-             lambda theme: plots.weights(net, shape=shape, theme=theme))  # fmt: skip
-    return [_picture(says, draw) for says, possible, draw in (*plans, first) if possible]
-
-
-def _drawn(draw: Callable[..., Figure], net: Network, X: Any, y: Any, options: Mapping[str, Any], theme: str) -> Figure:
-    return draw(net, X, y, **options, theme=theme)
-
-
-def _is_image(inputs: int, shape: tuple[int, int] | None) -> bool:
-    if shape is not None:
-        return True
-    return math.isqrt(inputs) ** 2 == inputs
-
-
-def _picture(says: str, draw: Callable[[str], Figure]) -> dict[str, str]:
-    figures = {theme: draw(theme) for theme in THEMES}
-    width = round(max(figure.get_size_inches()[0] for figure in figures.values()) * PER_INCH)
-    return {"says": says, "width": str(width), **{theme: _png(figure) for theme, figure in figures.items()}}
-
-
-def _png(figure: Figure) -> str:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None}, facecolor=figure.get_facecolor())
-    return base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
 def _history_rows(history: History | None) -> list[list[str]]:

@@ -93,7 +93,7 @@ class Opened:
         if name not in self.trace and name not in self.trace.updated:
             return False
         symbol = self.program.symbols[name]
-        about: dict[str, Any] = {"mathml": self._written(name), "samples": symbol.batched}
+        about: dict[str, Any] = {"mathml": self.written(name), "samples": symbol.batched}
         if name in self.trace:
             about["array"] = self.heats.add(self.trace[name])
         if name in self.trace.updated:
@@ -101,7 +101,8 @@ class Opened:
         self.symbols[name] = about
         return True
 
-    def _written(self, name: str) -> str:
+    def written(self, name: str) -> str:
+        """A symbol as the notation has it, as HTML."""
         if self.code:
             return f"<code>{name}</code>"
         return mathml.text(self.names.leaf(self.program.symbols[name]).look, display=False, symbols=True)

@@ -77,6 +77,13 @@ class Output:
         values = np.exp(predicted) if self.activation.logarithms else predicted
         return values.argmax(axis=1), values.max(axis=1)
 
+    def probabilities(self, predicted: Array) -> Array | None:
+        """Of the classes, (m, classes); None where the outputs are none, as the margins of a hinge."""
+        if self.activation.identity or (isinstance(self.loss, Loss) and self.loss.kind == "signs"):
+            return None
+        shares = np.exp(predicted) if self.activation.logarithms else predicted
+        return np.hstack([1 - shares, shares]) if shares.shape[1] == 1 else shares
+
     def truth(self, target: Array) -> NDArray[np.int64]:
         """The classes (m,) of checked targets."""
         if target.ndim == 1:

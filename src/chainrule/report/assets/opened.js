@@ -207,6 +207,7 @@ const openedEquations = ({ data, make, typeset, number, say, dark, drawn }) => {
     if (!button) return;
     for (let e = button.closest("details"); e; e = e.parentElement.closest("details")) e.open = true;
     if (button.getAttribute("aria-expanded") !== "true") button.click();
+    for (let e = button.closest("details"); e; e = e.parentElement.closest("details")) e.open = true;
     button.scrollIntoView({ block: "center" });
     button.focus();
   };
@@ -258,7 +259,7 @@ const openedEquations = ({ data, make, typeset, number, say, dark, drawn }) => {
     return button;
   };
   const fill = (panel, line) => {
-    panel.append(make("p", { class: "why" }, line.why));
+    panel.append(typeset(line.reason, "p", "why"));
     panel.reading = make("p", { class: "reading" });
     const after = line.after ?? [];
     const row = make("div", { class: "picture row" });
@@ -281,7 +282,7 @@ const openedEquations = ({ data, make, typeset, number, say, dark, drawn }) => {
     panel.append(buttons);
   };
   return {
-    fill,
+    fill, copy,
     begin: (chosen) => { notation = chosen; lines = chosen.lines; },
     show: (values) => { live = values; drawn.forEach((draw) => draw()); },
   };
