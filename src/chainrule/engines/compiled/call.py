@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 
 POLL = 0.005
 """Seconds between two questions whether to stop."""
+AT_ONCE = 10_000_000
+"""Operations up to which the caller runs the code itself: a millisecond or some, in which Ctrl-C is not heard.  What
+takes longer is handed to another thread, which costs some 50 microseconds."""
+PER_NUMBER = 20
+"""Operations that stand for a stored number's update."""
 
 
 class Call:
@@ -112,9 +117,14 @@ class Call:
         workspace = self.engine.borrow(self.workspace_size)
         w[Word.WORKSPACE] = workspace.ctypes.data
         with _watching(stop, self.stop):
-            team.run(self.unit.address, w.ctypes.data, self.threads, self._interrupt)
+            at_once = self.threads == 1 and stop is None and self._work(steps) <= AT_ONCE
+            team.run(self.unit.address, w.ctypes.data, self.threads, None if at_once else self._interrupt)
         self.engine.give_back(workspace)
         return self.costs_done
+
+    def _work(self, steps: int) -> int:
+        """Operations of so many steps, counting some for each number that is stored."""
+        return steps * (self.unit.operations(self.batch) + self.unit.memory.stored_size * PER_NUMBER)
 
     def forget(self) -> None:
         """Nothing is done of the call that comes."""
