@@ -80,6 +80,10 @@ class BaseTabular(FittedForm, BaseEstimator):  # type: ignore[misc]
         """What is to be predicted."""
         raise NotImplementedError
 
+    def _can_learn(self) -> bool:
+        """Whether the targets leave something to learn."""
+        return True
+
     def _without_columns(self, targets: Array, weights: Array | None) -> Array:
         """What is predicted where there is nothing to learn from, (outputs,)."""
         raise NotImplementedError
@@ -120,7 +124,7 @@ class BaseTabular(FittedForm, BaseEstimator):  # type: ignore[misc]
         inputs, _ = preparation.inputs(frame)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         trained = None
-        if preparation.columns:
+        if preparation.columns and self._can_learn():
             aim = self._aim()
             recipe = recipe_for(self.preset, aim, len(frame), preparation.shape)
             if self.ensemble is not None:

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin
 from sklearn.utils import column_or_1d
 from sklearn.utils._param_validation import StrOptions
-from sklearn.utils.multiclass import check_classification_targets
 
 from chainrule import metrics
 from chainrule.calls import says_arguments
@@ -21,6 +20,7 @@ from chainrule.metrics import Evaluation
 from chainrule.tabular.base import BaseTabular, counted, without_target
 from chainrule.tabular.frame import Frame
 from chainrule.tabular.recipe import Aim
+from chainrule.tabular.targets import classes_of
 
 Array = NDArray[Any]
 
@@ -105,16 +105,14 @@ class TabularClassifier(ClassifierMixin, BaseTabular):  # type: ignore[misc]
         return np.log(np.maximum(self.predict_proba(X), np.finfo(np.float64).tiny))
 
     def _encode(self, y: Any, m: int) -> Array:
-        y = target_cells(y)
-        check_classification_targets(y)
-        y = column_or_1d(y, warn=True)
-        if len(y) != m:
-            raise ValueError(f"X has {m} rows, but y has {len(y)}.")
-        self.classes_, codes = np.unique(y, return_inverse=True)
+        self.classes_, codes = np.unique(classes_of(y, m), return_inverse=True)
         return np.asarray(codes, np.int64)
 
+    def _can_learn(self) -> bool:
+        return len(self.classes_) > 1
+
     def _known(self, y: Any, m: int) -> Array:
-        y = column_or_1d(target_cells(y))
+        y = classes_of(y, m)
         codes = np.searchsorted(self.classes_, y)
         unknown = [value for value in np.unique(y) if value not in self.classes_]
         if unknown or len(y) != m:
@@ -149,7 +147,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):  # type: ignore[misc]
         return {k: float(self.class_weight[value]) for k, value in enumerate(classes) if value in self.class_weight}
 
     def _aim(self) -> Aim:
-        return Aim("classes", max(2, len(self.classes_)))
+        return Aim("classes", len(self.classes_))
 
     def _without_columns(self, targets: Array, weights: Array | None) -> Array:
         counts = np.bincount(targets, weights=weights, minlength=len(self.classes_)).astype(np.float64)

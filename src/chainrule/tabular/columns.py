@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.data.cells import PLAIN, Style
+from chainrule.data.cells import PLAIN, SURE_DIGITS, Style
 from chainrule.tabular.frame import TRUTH, Frame
 
 Array = NDArray[Any]
@@ -58,7 +58,8 @@ class Scaling:
         finite = values[np.isfinite(values)]
         if not len(finite):  # infinities of both signs
             return cls(0.0, 1.0)
-        low, median, high = (float(q) for q in np.quantile(finite, [0.25, 0.5, 0.75]))
+        unit = 4.0 if np.abs(finite).max() > _HUGE / 4 else 1.0  # between quantiles lie differences, which may overflow
+        low, median, high = (unit * float(q) for q in np.quantile(finite / unit, [0.25, 0.5, 0.75]))
         with np.errstate(over="ignore"):
             scale = high - low or float(finite.max()) / 2 - float(finite.min()) / 2 or 1.0
         return cls(median, min(scale, _HUGE))
@@ -276,8 +277,11 @@ def learn_number(frame: Frame, name: str) -> NumberColumn | str:
     return NumberColumn(name, scaling, edges_of(scaling.apply(there)), gaps, frame.style(name))
 
 
-def learn_category(frame: Frame, name: str, *, chosen: bool) -> CategoryColumn | str:
-    """The column, or why there is nothing in it to learn from; chosen: whether the user says that it is one."""
+def learn_category(frame: Frame, name: str, *, chosen: bool) -> CategoryColumn | NumberColumn | str:
+    """The column, or why there is nothing in it to learn from; chosen: whether the user says that it is one.
+
+    Long whole numbers that only a clock tells apart are numbers.
+    """
     texts = frame.texts(name)
     there = texts.codes >= 0
     counts = np.bincount(texts.codes[there], minlength=len(texts.words))
@@ -291,6 +295,8 @@ def learn_category(frame: Frame, name: str, *, chosen: bool) -> CategoryColumn |
         if not chosen and 2 * len(words) > there.sum():
             if frame.dated(name):
                 return "dates"
+            if _count_time([word for word, _ in words]):
+                return learn_number(frame, name)
             return "identifier" if len(words) == there.sum() else "texts"
         often = sorted(((w, n) for w, n in words if n >= OFTEN), key=lambda pair: (-pair[1], pair[0]))[:MOST_LEVELS]
         if not often:
@@ -317,6 +323,16 @@ def learn_time(frame: Frame, name: str) -> TimeColumn | str:
         cycles.remove("week")
     edges = edges_of(scaling.apply(moments))
     return TimeColumn(name, scaling, edges, tuple(cycles), bool(missing.any()))
+
+
+def _count_time(words: Sequence[str]) -> bool:
+    """Whether whole numbers, too long for a float, lie close together, as the microseconds of some years do."""
+    if not all(word.isdigit() and word.isascii() and word[0] != "0" for word in words):
+        return False
+    low, high = min(map(int, words)), max(map(int, words))
+    return (
+        high >= 10**SURE_DIGITS and 2 * (high - low) < high and len({float(int(word)) for word in words}) > FEW_LEVELS
+    )
 
 
 def _counts_rows(values: NDArray[np.float64]) -> bool:

@@ -6,6 +6,7 @@ import datetime
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import narwhals as nw
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule import frames
-from chainrule.data.cells import CodedCells
+from chainrule.data.cells import SURE_DIGITS, CodedCells
 from chainrule.data.columns import label
 from chainrule.errors import DataError, shown
 from chainrule.tabular.times import Moments, naive
@@ -45,6 +46,8 @@ Content = NDArray[np.float64] | CodedCells | Times | Declared
 def of_series(series: nw.Series[Any]) -> Content:
     """A column of a data frame.  Raises DataError, of which the column is the subject."""
     dtype = series.dtype
+    if dtype.is_integer() and _beyond(series.min(), series.max()):
+        return _of_codes(series.to_list())
     if dtype.is_numeric():
         return np.array(series.cast(nw.Float64).to_numpy(), dtype=np.float64)
     if dtype == nw.Boolean:
@@ -68,6 +71,8 @@ def of_series(series: nw.Series[Any]) -> Content:
 def of_array(column: Array) -> Content:
     """A column of an array.  Raises DataError, of which the column is the subject."""
     kind = column.dtype.kind
+    if kind in "iu" and len(column) and _beyond(column.min(), column.max()):
+        return _of_codes(column.tolist())
     if kind in "iuf":
         return column.astype(np.float64)
     if kind == "b":
@@ -88,6 +93,10 @@ def of_objects(cells: list[Any]) -> Content:
     """A column of Python's objects.  Raises DataError, of which the column is the subject."""
     objects = np.empty(len(cells), dtype=object)
     objects[:] = cells
+    present = [cell for cell in cells if not frames.is_missing(cell)]
+    whole = bool(present) and all(isinstance(cell, Integral) and not isinstance(cell, bool) for cell in present)
+    if whole and _beyond(min(present), max(present)):
+        return _of_codes(cells)
     numbers = frames.cells(objects)
     if isinstance(numbers, np.ndarray):
         return numbers.astype(np.float64)
@@ -102,9 +111,23 @@ def of_objects(cells: list[Any]) -> Content:
             return Times(np.array([naive(cell) for cell in numbers], dtype="datetime64[us]"))
         except (ValueError, OverflowError):
             raise DataError(f"holds dates that are out of range ({shown(present[0])})") from None
-    if any(isinstance(cell, Mapping | Sequence | np.ndarray) and not isinstance(cell, str | bytes) for cell in present):
-        raise DataError("holds lists, arrays or mappings")
-    return CodedCells.of(_composed([_printed(cell) for cell in numbers]))
+    words: list[str] = []
+    for row, cell in enumerate(numbers):
+        try:
+            words.append(_printed(cell))
+        except DataError as fault:
+            raise DataError(f"{fault} in row {row:,}") from None
+    return CodedCells.of(_composed(words))
+
+
+def _beyond(low: Any, high: Any) -> bool:
+    """Whether whole numbers between these are as long as codes: not every float64 keeps them, and files read texts."""
+    return not frames.is_missing(low) and max(-int(low), int(high)) >= 10**SURE_DIGITS
+
+
+def _of_codes(cells: Sequence[Any]) -> CodedCells:
+    """Whole numbers with all their digits."""
+    return CodedCells.of(["" if frames.is_missing(cell) else str(int(cell)) for cell in cells])
 
 
 def _truth(values: NDArray[np.float64]) -> CodedCells:
@@ -149,6 +172,8 @@ def _printed(cell: Any) -> str:
     """A cell as a file would have it; "" for a missing one."""
     if isinstance(cell, str):
         return cell.strip()
+    if isinstance(cell, Mapping | Sequence | np.ndarray) and not isinstance(cell, bytes):
+        raise DataError(f"holds lists, arrays or mappings, such as {shown(cell)}")
     if frames.is_missing(cell):
         return ""
     if frames.is_number(cell):

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from chainrule.data.cells import FEW_NUMBERS, CodedCells, Style, Texts, Verdict, as_texts
 from chainrule.data.columns import Survey, joined, no_numbers, some, texts_of
 from chainrule.data.table import Cells, Table
-from chainrule.errors import DataError, expected, shorten
+from chainrule.errors import DataError, expected, shorten, shown
 from chainrule.tabular.contents import Content, Declared, Times, of_array, of_series
 from chainrule.tabular.files import STANDARD_INPUT, read_file
 from chainrule.tabular.times import Moments, parse
@@ -77,17 +77,32 @@ class Frame:
     def numbers(self, name: str, style: Style | None = None) -> NDArray[np.float64]:
         """A column as numbers, NaN where there is none; True is 1.  Raises DataError where a cell is none."""
         if name in self.times:
-            raise DataError(f"the column {name!r} holds dates or times, and numbers in the data that were fitted.")
+            raise DataError(
+                f"{self.first(name)} in the column {name!r} is a time; the data that were fitted had numbers."
+            )
         numbers = self.survey.numbers(name, style)
         if numbers is not None:
             return numbers.values
         texts = self.texts(name)
-        if {word.lower() for word in texts.words} <= TRUTH:
+        if self.is_truth(name):
             return np.array([*(float(word.lower() == "true") for word in texts.words), np.nan])[texts.codes]
         verdict: Verdict = self.survey.verdict(name)
         if not verdict.others:
-            raise DataError(f"the column {name!r} holds texts, and numbers in the data that were fitted.")
+            raise DataError(
+                f"{self.first(name)} in the column {name!r} is a text; the data that were fitted had numbers."
+            )
         raise DataError(no_numbers(self.survey, name, verdict))
+
+    def is_truth(self, name: str) -> bool:
+        """Whether all texts of a column are truth values."""
+        return name not in self.times and {word.lower() for word in self.texts(name).words} <= TRUTH
+
+    def first(self, name: str, words: Sequence[str] = ()) -> str:
+        """The first cell of a column that is one of these words, or holds something, and where: "'x' (row 7)"."""
+        texts = self.texts(name)
+        wanted = [k for k, word in enumerate(texts.words) if not words or word in words]
+        row = int(np.flatnonzero(np.isin(texts.codes, wanted))[0]) if wanted else 0
+        return f"{shown(texts.words[texts.codes[row]] if wanted else '')} ({self.place(row)})"
 
     def style(self, name: str) -> Style:
         """How a column of numbers is written."""
@@ -112,7 +127,12 @@ class Frame:
         """A column as dates and times.  Raises DataError where a cell is none."""
         values = self.times[name] if name in self.times else self.parsed(name)
         if values is None:
-            raise DataError(f"the column {name!r} holds no dates or times, as the data that were fitted do.")
+            words = () if isinstance(self.table.columns[name], np.ndarray) else self.texts(name).words
+            wrong = [word for word in words if parse([word]) is None]
+            raise DataError(
+                f"{self.first(name, wrong[:1])} in the column {name!r} is no date or time; the data that were fitted "
+                "had dates or times."
+            )
         return values
 
     def parsed(self, name: str) -> Moments | None:

@@ -51,9 +51,11 @@ class Units:
         """Of the training rows: targets (m, outputs), or (m,) of classes."""
         if aim.kind == "classes":
             return cls((), (), (), ())
-        with np.errstate(over="ignore"):
-            mean = np.average(targets, axis=0, weights=weights)
-            spread = np.sqrt(np.average(np.square(targets - mean), axis=0, weights=weights))
+        unit = np.abs(targets).max(axis=0)
+        unit = np.where(unit > 1e150, unit, 1.0)  # squares of such numbers, and their sums, would overflow
+        mean = np.average(targets / unit, axis=0, weights=weights)
+        spread = unit * np.sqrt(np.average(np.square(targets / unit - mean), axis=0, weights=weights))
+        mean = unit * mean
         if aim.kind == "counts":
             mean, spread = np.zeros_like(mean), mean
         spread = np.where((spread > 0) & np.isfinite(spread), spread, 1.0)

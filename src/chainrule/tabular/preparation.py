@@ -113,7 +113,7 @@ class Preparation:
 
         Raises DataError for columns that are not there, and cells that are not as in training; all in one message.
         """
-        frame = self._matched(frame)
+        frame, absent = self._matched(frame)
         faults: list[str] = []
         numbers: list[Any] = []
         flags: list[Any] = []
@@ -121,6 +121,8 @@ class Preparation:
         unseen: list[tuple[str, int]] = []
         gaps: list[tuple[str, int]] = []
         for column in self.columns:
+            if column.name in absent:
+                continue
             try:
                 parts = column.parts(frame)
             except DataError as fault:
@@ -131,6 +133,12 @@ class Preparation:
             categories += parts.categories
             unseen += [(column.name, parts.unseen)] if parts.unseen else []
             gaps += [(column.name, parts.gaps)] if parts.gaps else []
+        if absent:
+            also = f" Also: {joined(faults)}" if faults else ""
+            raise DataError(
+                f"{frame.source} lacks the column{'s' if len(absent) > 1 else ''} {some(absent)} of the data that were "
+                f"fitted. There are: {some(frame.names)}.{also}"
+            )
         if faults:
             raise DataError(shorten(f"{frame.source}: {joined(faults)}"))
         m = len(frame)
@@ -139,19 +147,13 @@ class Preparation:
         extra = tuple(name for name in frame.names if name not in self.names) if self.named and frame.named else ()
         return inputs, Novelty(tuple(unseen), tuple(gaps), extra)
 
-    def _matched(self, frame: Frame) -> Frame:
-        """The frame with the names that were learned."""
+    def _matched(self, frame: Frame) -> tuple[Frame, list[str]]:
+        """The frame with the names that were learned, and those that it lacks."""
         if frame.named and self.named:
-            absent = [c.name for c in self.columns if c.name not in frame.names]
-            if absent:
-                raise DataError(
-                    f"{frame.source} lacks the column{'s' if len(absent) > 1 else ''} {some(absent)} of the data that "
-                    f"were fitted. There are: {some(frame.names)}."
-                )
-            return frame
+            return frame, [c.name for c in self.columns if c.name not in frame.names]
         if len(frame.names) != len(self.names):
             raise DataError(expected(frame.source, f"a table of {len(self.names)} columns", f"{len(frame.names)}"))
-        return frame.renamed(self.names)
+        return frame.renamed(self.names), []
 
 
 def learn(frame: Frame, categorical_features: Any = "from_dtype") -> Preparation:

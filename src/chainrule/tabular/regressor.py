@@ -7,7 +7,6 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import RegressorMixin
-from sklearn.utils import check_array
 from sklearn.utils._param_validation import StrOptions
 
 from chainrule import metrics
@@ -15,11 +14,11 @@ from chainrule.calls import says_arguments
 from chainrule.describe.losses import LOSSES, Loss
 from chainrule.errors import DataError
 from chainrule.estimators.parameters import parameters_checked
-from chainrule.estimators.tables import target_cells
 from chainrule.metrics import Evaluation
 from chainrule.tabular.base import BaseTabular, without_target
 from chainrule.tabular.frame import Frame
 from chainrule.tabular.recipe import Aim
+from chainrule.tabular.targets import numbers_of
 
 Array = NDArray[Any]
 _LOSSES = tuple(name for name, usual in LOSSES.items() if usual.kind in ("values", "counts"))
@@ -96,15 +95,13 @@ class TabularRegressor(RegressorMixin, BaseTabular):  # type: ignore[misc]
         return values[:, 0] if self._single and self.quantiles is None else values
 
     def _encode(self, y: Any, m: int) -> Array:
-        y = check_array(_numbers(y), ensure_2d=False, dtype=np.float64, input_name="y", estimator=self)
-        if y.ndim > 2 or len(y) != m:
-            raise ValueError(f"X has {m} rows, but y is of shape {y.shape}.")
+        y = numbers_of(y, m)
         self._single = y.ndim == 1
         self.n_outputs_ = 1 if y.ndim == 1 else int(y.shape[1])
         return np.asarray(y.reshape(m, -1))
 
     def _known(self, y: Any, m: int) -> Array:
-        numbers = np.asarray(_numbers(y), np.float64)
+        numbers = numbers_of(y, m)
         if numbers.size != m * self.n_outputs_:
             raise DataError(f"y must hold numbers of the shape {(m, self.n_outputs_)}. Got {numbers.shape} instead.")
         return numbers.reshape(m, -1)
@@ -143,8 +140,3 @@ class TabularRegressor(RegressorMixin, BaseTabular):  # type: ignore[misc]
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
-
-
-def _numbers(y: Any) -> Any:
-    """Of a frame or series the array."""
-    return y.to_numpy() if hasattr(y, "to_numpy") and getattr(y, "ndim", 1) == 2 else target_cells(y)
