@@ -339,7 +339,7 @@ def _names(y: Any) -> tuple[str, ...]:
     """Of the columns that targets come in, where they have names."""
     columns = getattr(y, "column_names", getattr(y, "columns", None))  # of pyarrow, of others
     names = [getattr(y, "name", None)] if columns is None else list(columns)
-    texts = [name for name in names if isinstance(name, str)]
+    texts = [name for name in names if isinstance(name, str) and name]
     return tuple(texts) if len(texts) == len(names) else ()
 
 
