@@ -20,6 +20,8 @@ USAGE_ERROR = 2
 INTERRUPTED = starting.INTERRUPTED
 CLOSED_PIPE = 141
 TERMINATED = 143
+COMPLETING = "_CHAINRULE_COMPLETE"
+"""What a shell sets that asks what a word may become."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -58,6 +60,8 @@ def _run(words: list[str]) -> int:
     from chainrule.errors import ChainruleError
 
     starting.loaded()
+    if words[:1] == ["help"]:
+        words = [*words[1:], "--help"]
     command = typer.main.get_command(app)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A terminal that cannot show Σ shows ? instead of failing.
@@ -68,6 +72,8 @@ def _run(words: list[str]) -> int:
     try:
         code = 0
         try:
+            if COMPLETING in os.environ:
+                command(prog_name="chainrule")  # ends the process with what a shell may complete
             # Not `command.main`, which has its own ways with a closed pipe and Ctrl-C.
             with command.make_context("chainrule", words) as context:
                 command.invoke(context)
@@ -96,7 +102,9 @@ def _run(words: list[str]) -> int:
                 # The help, which some versions have printed already.
                 print(message, file=sys.stderr, end="" if not message else "\n")
                 return USAGE_ERROR
-            return _fail(f"{message if message.endswith('?') else message.rstrip('.') + '.'} Try 'chainrule --help'.")
+            from chainrule.cli.usage import explain
+
+            return _fail(explain(error, command, words))
         if os.environ.get("CHAINRULE_TRACEBACK"):
             raise
         print(

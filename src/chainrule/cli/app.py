@@ -9,25 +9,53 @@ import typer
 
 from chainrule.cli.bench import bench
 from chainrule.cli.checkpoint_options import CheckpointEvery, CheckpointFolder, Resume
+from chainrule.cli.commands_look import CHECKING, DERIVING, check, derive
+from chainrule.cli.commands_use import EVALUATING, PREDICTING, TELLING, evaluate, info, predict
+from chainrule.cli.help import HelpCommand, HelpGroup
 from chainrule.cli.names import names
-from chainrule.engines.table import listed
+from chainrule.cli.options import (
+    DATA,
+    L1,
+    L2,
+    MACHINE,
+    SHORT,
+    TRAINING,
+    WRITING,
+    ActivationName,
+    AsJson,
+    DropoutRate,
+    EngineName,
+    Hidden,
+    LabelSmoothing,
+    LossName,
+    Normalisation,
+    OptimizerName,
+    OutputActivation,
+    Progress,
+    Quiet,
+    Threads,
+    completing,
+)
 from chainrule.errors import SpecError
+
+EXAMPLES = """
+chainrule train digits
+chainrule train iris.csv -t species -H 64,64 -e 200
+chainrule train digits -a 'z*sigmoid(z)' -O adamw -r 0.002
+chainrule train house.csv -L quantile:0.9 --report
+"""
 
 app = typer.Typer(
     name="chainrule",
     help="Fully connected neural networks whose forward and backward propagation are derived as a program.",
+    cls=HelpGroup,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
+    rich_markup_mode=None,
+    context_settings=SHORT,
 )
 
-_NETWORK = "Network"
-_TRAINING = "Training"
 _RECIPE = "Tables by the recipe"
-_DATA = "Data"
-_WRITING = "Writing"
-_MACHINE = "Machine"
 
 
 def _version(wanted: bool) -> None:
@@ -64,31 +92,7 @@ def _options(
     """Fully connected neural networks whose forward and backward propagation are derived as a program."""
 
 
-Hidden = Annotated[
-    str,
-    typer.Option(help="Units of the hidden layers, 256,128 say; 'none' for none.", rich_help_panel=_NETWORK),
-]
-ActivationName = Annotated[
-    str,
-    typer.Option(help="Of the hidden layers: one name, or one for each, relu,tanh say.", rich_help_panel=_NETWORK),
-]
-LossName = Annotated[
-    str | None,
-    typer.Option(help="By default cross_entropy for classes and squared_error for numbers.", rich_help_panel=_NETWORK),
-]
-OptimizerName = Annotated[
-    str,
-    typer.Option(help="sgd, adam, adamw, nadam, rmsprop, adagrad, adafactor, lion or muon.", rich_help_panel=_TRAINING),
-]
-L2 = Annotated[
-    float, typer.Option("--l2", help="λ of the penalty λ/(2m) Σ W² on the weights.", rich_help_panel=_NETWORK)
-]
-DropoutRate = Annotated[
-    float, typer.Option(help="The part of each hidden layer that is dropped in training.", rich_help_panel=_NETWORK)
-]
-
-
-@app.command()
+@app.command(cls=HelpCommand, epilog=EXAMPLES)
 def train(
     context: typer.Context,
     data: Annotated[
@@ -102,83 +106,142 @@ def train(
     target: Annotated[
         list[str] | None,
         typer.Option(
+            "--target",
+            "-t",
+            metavar="COLUMN",
             help="The column to predict, by default the last; several of numbers are learned together.",
-            rich_help_panel=_DATA,
+            rich_help_panel=DATA,
         ),
     ] = None,
     task: Annotated[
         str | None,
-        typer.Option(help="classification or regression; by default as the target is.", rich_help_panel=_DATA),
+        typer.Option(
+            metavar="KIND", help="classification or regression; by default as the target is.", rich_help_panel=DATA
+        ),
     ] = None,
     ignore: Annotated[
         list[str] | None,
-        typer.Option(help="A column to leave out, or several with commas; may be given again.", rich_help_panel=_DATA),
+        typer.Option(
+            "--ignore",
+            "-i",
+            metavar="COLUMNS",
+            help="A column to leave out, or several with commas; may be given again.",
+            rich_help_panel=DATA,
+        ),
     ] = None,
     header: Annotated[
         bool,
         typer.Option(
-            help="Whether a table's first line names the columns; else they are 1, 2, ....", rich_help_panel=_DATA
+            help="Whether a table's first line names the columns; else they are 1, 2, ....", rich_help_panel=DATA
         ),
     ] = True,
     test: Annotated[
-        float, typer.Option(help="The part to test on, where the data bring none.", rich_help_panel=_DATA)
+        float, typer.Option(help="The part to test on, where the data bring none.", rich_help_panel=DATA)
     ] = 0.2,
     validation: Annotated[
         float,
-        typer.Option(help="The part of the rest to validate on after each epoch; 0: none.", rich_help_panel=_DATA),
+        typer.Option(help="The part of the rest to validate on after each epoch; 0: none.", rich_help_panel=DATA),
     ] = 0.1,
     standardize: Annotated[
-        bool, typer.Option(help="Bring columns of numbers to mean 0 and deviation 1.", rich_help_panel=_DATA)
+        bool, typer.Option(help="Bring columns of numbers to mean 0 and deviation 1.", rich_help_panel=DATA)
     ] = True,
     hidden: Hidden = "256",
     activation: ActivationName = "relu",
-    loss: LossName = None,
-    l2: L2 = 0.0,
+    output_activation: OutputActivation = None,
+    normalisation: Normalisation = "none",
     dropout: DropoutRate = 0.0,
+    loss: LossName = None,
+    label_smoothing: LabelSmoothing = 0.0,
+    l1: L1 = 0.0,
+    l2: L2 = 0.0,
+    time_limit: Annotated[
+        float | None, typer.Option(help="Seconds of training at most.", rich_help_panel=TRAINING)
+    ] = None,
+    class_weight: Annotated[
+        str | None,
+        typer.Option(metavar="balanced", help="Rare classes count as much as frequent ones.", rich_help_panel=TRAINING),
+    ] = None,
     optimizer: OptimizerName = "adam",
     learning_rate: Annotated[
-        float | None, typer.Option(help="By default the optimizer's own.", rich_help_panel=_TRAINING)
+        float | None,
+        typer.Option("--learning-rate", "-r", help="By default the optimizer's own.", rich_help_panel=TRAINING),
+    ] = None,
+    momentum: Annotated[float | None, typer.Option(help="Of sgd, rmsprop and muon.", rich_help_panel=TRAINING)] = None,
+    weight_decay: Annotated[
+        float | None, typer.Option(help="Of adamw, lion, adafactor and muon.", rich_help_panel=TRAINING)
+    ] = None,
+    clip_norm: Annotated[
+        float | None, typer.Option(help="Scale gradients down to this norm.", rich_help_panel=TRAINING)
     ] = None,
     schedule: Annotated[
-        str, typer.Option(help="Of the learning rate: constant, cosine or one-cycle.", rich_help_panel=_TRAINING)
+        str,
+        typer.Option(
+            metavar="KIND", help="Of the learning rate: constant, cosine or one-cycle.", rich_help_panel=TRAINING
+        ),
     ] = "constant",
     epochs: Annotated[
         int | None,
         typer.Option(
-            help="Times through the training data; by default 40 for small data to 10 for large.",
-            rich_help_panel=_TRAINING,
+            "--epochs",
+            "-e",
+            help="Times through the training data; by default 40 for small data to 10 for large, and at least 2,000 "
+            "steps.",
+            rich_help_panel=TRAINING,
         ),
     ] = None,
-    batch_size: Annotated[int, typer.Option(help="Samples a step.", rich_help_panel=_TRAINING)] = 32,
+    batch_size: Annotated[
+        int, typer.Option("--batch-size", "-b", help="Samples a step.", rich_help_panel=TRAINING)
+    ] = 32,
     early_stopping: Annotated[
         int | None,
         typer.Option(
-            metavar="N", help="Stop after N epochs without gain, and keep the best.", rich_help_panel=_TRAINING
+            "--early-stopping",
+            "--patience",
+            "-p",
+            help="Stop after so many epochs without gain; the best epoch is kept in any case.",
+            rich_help_panel=TRAINING,
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same result.", rich_help_panel=_TRAINING)] = 0,
-    dtype: Annotated[str, typer.Option(help="float32 or float64.", rich_help_panel=_MACHINE)] = "float32",
-    engine: Annotated[str, typer.Option(help=f"{listed()}.", rich_help_panel=_MACHINE)] = "auto",
-    threads: Annotated[
-        int | None, typer.Option(help="By default as many as are useful.", rich_help_panel=_MACHINE)
-    ] = None,
-    progress: Annotated[
-        bool | None, typer.Option(help="By default on a terminal only.", rich_help_panel=_MACHINE)
-    ] = None,
+    seed: Annotated[
+        int, typer.Option("--seed", "-s", help="The same seed gives the same result.", rich_help_panel=TRAINING)
+    ] = 0,
+    dtype: Annotated[
+        str, typer.Option(metavar="KIND", help="float32 or float64.", rich_help_panel=MACHINE)
+    ] = "float32",
+    engine: EngineName = "auto",
+    threads: Threads = None,
+    progress: Progress = None,
     checkpoint: CheckpointFolder = None,
     checkpoint_every: CheckpointEvery = "1",
     resume: Resume = False,
     out: Annotated[
-        Path | None, typer.Option(help="The folder for the run; by default runs/NAME, numbered.", show_default=False)
+        Path | None,
+        typer.Option(
+            "--out", "-o", help="The folder for the run; by default runs/NAME, numbered.", rich_help_panel=WRITING
+        ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite the run in the folder of --out.")] = False,
-    report: Annotated[
-        bool, typer.Option("--report", help="Also write report.html there: derivation, numbers, curves, pictures.")
+    force: Annotated[
+        bool, typer.Option("--force", "-f", help="Overwrite the run in the folder of --out.", rich_help_panel=WRITING)
     ] = False,
-    preset: Annotated[str, typer.Option(help="fast, default or best.", rich_help_panel=_RECIPE)] = "default",
-    time_limit: Annotated[
-        float | None, typer.Option(help="Seconds of training.", rich_help_panel=_RECIPE, show_default=False)
-    ] = None,
+    report: Annotated[
+        bool,
+        typer.Option(
+            "--report",
+            help="Also write report.html there: derivation, numbers, curves, pictures.",
+            rich_help_panel=WRITING,
+        ),
+    ] = False,
+    quiet: Quiet = False,
+    json: AsJson = False,
+    preset: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="fast, default or best.",
+            rich_help_panel=_RECIPE,
+            autocompletion=completing(lambda: ("fast", "default", "best")),
+        ),
+    ] = "default",
     id: Annotated[
         str | None,
         typer.Option(metavar="COLUMN", help="What rows are called: kept beside predictions.", rich_help_panel=_RECIPE),
@@ -195,9 +258,6 @@ def train(
     cv: Annotated[
         int | None,
         typer.Option(metavar="N", help="Test in N folds, then train on all rows.", rich_help_panel=_RECIPE),
-    ] = None,
-    class_weight: Annotated[
-        str | None, typer.Option(help="balanced: rare classes count as much.", rich_help_panel=_RECIPE)
     ] = None,
 ) -> None:
     """Train networks and test them.
@@ -239,9 +299,12 @@ def train(
             engine=engine,
             threads=threads,
         )
-        raise typer.Exit(run_table(table, out=out, force=force, progress=progress, report=report))
+        raise typer.Exit(
+            run_table(table, out=out, force=force, progress=progress, report=report, quiet=quiet, as_json=json)
+        )
     from chainrule.cli.choices import asked
-    from chainrule.cli.train import TrainOptions, run
+    from chainrule.cli.train import run
+    from chainrule.cli.train_options import TrainOptions
 
     options = TrainOptions(
         data=data,
@@ -254,15 +317,24 @@ def train(
         standardize=standardize,
         hidden=hidden,
         activation=activation,
+        output_activation=output_activation,
+        normalisation=normalisation,
         loss=loss,
+        label_smoothing=label_smoothing,
+        class_weight=class_weight,
+        l1=l1,
         l2=l2,
         dropout=dropout,
         optimizer=optimizer,
         learning_rate=learning_rate,
+        momentum=momentum,
+        weight_decay=weight_decay,
+        clip_norm=clip_norm,
         schedule=schedule,
         epochs=epochs,
         batch_size=batch_size,
         early_stopping=early_stopping,
+        time_limit=time_limit,
         seed=seed,
         dtype=dtype,
         engine=engine,
@@ -270,217 +342,15 @@ def train(
         checkpoints=asked(checkpoint, checkpoint_every, resume),
     )
     way = ways.by_options(data, given)
-    raise typer.Exit(run(options, out=out, force=force, progress=progress, report=report, way=way))
-
-
-@app.command()
-def predict(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="The folder of a run, or its model.safetensors.")],
-    data: Annotated[str, typer.Argument(metavar="DATA", help="Data of the same kind as the model was trained on.")],
-    out: Annotated[
-        Path | None, typer.Option(help="Write the predictions to this .csv file.", show_default=False)
-    ] = None,
-    probabilities: Annotated[bool, typer.Option(help="With a column for each class.")] = True,
-    engine: Annotated[str, typer.Option(help=f"{listed()}.")] = "auto",
-    force: Annotated[bool, typer.Option("--force", help="Overwrite the file of --out.")] = False,
-) -> None:
-    """Predict with a trained network: a line of CSV for each sample, in UTF-8, numbers with all their digits.
-
-    Where the data hold the targets too, the accuracy or the error is told on standard error, and so is what differs
-    from the training data: categories that were not there, missing values, other columns.
-    """
-    from chainrule.cli.predict import run
-
-    run(model, data, out=out, probabilities=probabilities, engine=engine, force=force)
-
-
-RunOf = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.")]
-AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
-
-
-@app.command()
-def evaluate(
-    run: RunOf,
-    data: Annotated[str, typer.Argument(metavar="DATA", help="Data with the targets, as in training.")],
-    engine: Annotated[str, typer.Option(help=f"{listed()}.")] = "auto",
-    json: AsJson = False,
-) -> None:
-    """Say how good a trained network is on data with targets, beside a prediction that looks at nothing.
-
-    Classes: accuracy, balanced accuracy, log-loss and AUC, beside always the most frequent class. Numbers: RMSE, MAE
-    and R², beside always the mean. ± is the deviation of the first by chance, of as many samples.
-    """
-    from chainrule.cli.use import evaluate
-
-    evaluate(run, data, engine, json)
-
-
-@app.command()
-def info(run: RunOf, json: AsJson = False) -> None:
-    """Say what a run is: data, columns, network, epochs, result, and the versions that made it."""
-    from chainrule.cli.use import info
-
-    info(run, json)
-
-
-Inputs = Annotated[
-    int | None,
-    typer.Option(help="Features of a sample.", show_default="784, or as the data have", rich_help_panel=_NETWORK),
-]
-Outputs = Annotated[
-    int | None,
-    typer.Option(help="Units of the last layer.", show_default="10, or as the data have", rich_help_panel=_NETWORK),
-]
-OutputActivation = Annotated[
-    str | None, typer.Option(help="By default the one that the loss is meant for.", rich_help_panel=_NETWORK)
-]
-L1 = Annotated[float, typer.Option("--l1", help="λ of the penalty λ/m Σ |W|.", rich_help_panel=_NETWORK)]
-ReductionName = Annotated[str, typer.Option(help="mean or sum over the samples.", rich_help_panel=_NETWORK)]
-Long = Annotated[bool, typer.Option("--long", help="The long way round, without the short forms of known pairs.")]
-
-
-@app.command()
-def derive(
-    model: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="[MODEL]",
-            help="A saved network, or a .toml or .json file that describes one; else the options do.",
-            show_default=False,
-        ),
-    ] = None,
-    inputs: Inputs = None,
-    hidden: Hidden = "256",
-    outputs: Outputs = None,
-    activation: ActivationName = "sigmoid",
-    output_activation: OutputActivation = None,
-    loss: LossName = None,
-    l1: L1 = 0.0,
-    l2: L2 = 0.0,
-    dropout: DropoutRate = 0.0,
-    reduction: ReductionName = "mean",
-    optimizer: Annotated[
-        str | None,
-        typer.Option(
-            help="With its updates: sgd, adam, adamw, ... as in train; 'none'.", show_default="sgd, or the file's"
-        ),
-    ] = None,
-    weighted: Annotated[bool, typer.Option("--weighted", help="With sample weights.")] = False,
-    long: Long = False,
-    notation: Annotated[
-        str | None, typer.Option(help="row, column, index, layer, batch or numpy.", rich_help_panel=_WRITING)
-    ] = None,
-    format: Annotated[
-        str | None, typer.Option(help="unicode, latex, markdown or mathml.", rich_help_panel=_WRITING)
-    ] = None,
-    why: Annotated[
-        bool,
-        typer.Option("--why", help="The rule behind each line, and what it goes through.", rich_help_panel=_WRITING),
-    ] = False,
-    mean_at: Annotated[
-        str | None, typer.Option(help="Where 1/m stands: weights or cost.", rich_help_panel=_WRITING)
-    ] = None,
-    with_numbers: Annotated[
-        str | None,
-        typer.Option(metavar="DATA", help="Each line with its values on these data.", rich_help_panel=_WRITING),
-    ] = None,
-    samples: Annotated[int, typer.Option(help="How many of the data.", rich_help_panel=_WRITING)] = 8,
-    plan: Annotated[
-        bool, typer.Option("--plan", help="The stages that the compiled engine makes of it.", rich_help_panel=_WRITING)
-    ] = False,
-    json: Annotated[
-        bool, typer.Option("--json", help="The equations as data, for Program.from_json.", rich_help_panel=_WRITING)
-    ] = False,
-    steps: Annotated[
-        str | None,
-        typer.Option(
-            metavar="GRADIENT", help="How this gradient comes about, dW1 say, step by step.", rich_help_panel=_WRITING
-        ),
-    ] = None,
-    exercise: Annotated[
-        str | None,
-        typer.Option(
-            metavar="GRADIENT", help="The same with lines left out, to be answered.", rich_help_panel=_WRITING
-        ),
-    ] = None,
-    answer: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="STEP=FORMULA",
-            help="An answer to --exercise, checked by numbers; may be repeated.",
-            rich_help_panel=_WRITING,
-        ),
-    ] = None,
-    describe: Annotated[
-        bool,
-        typer.Option(
-            "--describe", help="The network's description instead, to begin a file from.", rich_help_panel=_WRITING
-        ),
-    ] = False,
-) -> None:
-    """Print the program of a network: its forward propagation, cost, backward propagation and updates."""
-    from chainrule.cli.derive import DeriveOptions, run
-    from chainrule.cli.network_options import SpecOptions
-
-    spec = SpecOptions(inputs, hidden, outputs, activation, output_activation, loss, l1, l2, dropout, reduction)
-    run(
-        DeriveOptions(
-            spec,
-            optimizer=optimizer,
-            weighted=weighted,
-            long=long,
-            model=model,
-            notation=notation,
-            format=format,
-            why=why,
-            mean_at=mean_at,
-            with_numbers=with_numbers,
-            samples=samples,
-            plan=plan,
-            json=json,
-            steps=steps,
-            exercise=exercise,
-            answers=tuple(answer or ()),
-            describe=describe,
-        )
+    raise typer.Exit(
+        run(options, out=out, force=force, progress=progress, report=report, way=way, quiet=quiet, as_json=json)
     )
 
 
-@app.command()
-def check(
-    words: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[MODEL] [DATA]",
-            help="A network, saved or described (.toml, .json), else by the options; data, else they are random.",
-            show_default=False,
-        ),
-    ] = None,
-    inputs: Inputs = None,
-    hidden: Hidden = "256",
-    outputs: Outputs = None,
-    activation: ActivationName = "sigmoid",
-    output_activation: OutputActivation = None,
-    loss: LossName = None,
-    l1: L1 = 0.0,
-    l2: L2 = 0.0,
-    dropout: DropoutRate = 0.0,
-    reduction: ReductionName = "mean",
-    long: Long = False,
-    samples: Annotated[int, typer.Option(help="How many of the data.")] = 8,
-) -> None:
-    """Compare every gradient of a network with finite differences.
-
-    Arrays of up to 600 elements element by element, larger ones along random directions.
-
-    Exit code 1 where one is wrong.
-    """
-    from chainrule.cli.check import run
-    from chainrule.cli.network_options import SpecOptions, sort_words
-
-    spec = SpecOptions(inputs, hidden, outputs, activation, output_activation, loss, l1, l2, dropout, reduction)
-    raise typer.Exit(run(spec, *sort_words(words or []), samples, long))
-
-
+app.command(cls=HelpCommand, epilog=PREDICTING)(predict)
+app.command(cls=HelpCommand, epilog=EVALUATING)(evaluate)
+app.command(cls=HelpCommand, epilog=TELLING)(info)
+app.command(cls=HelpCommand, epilog=DERIVING)(derive)
+app.command(cls=HelpCommand, epilog=CHECKING)(check)
 app.add_typer(names)
-app.command()(bench)
+app.command(cls=HelpCommand, epilog="chainrule bench --quick\nchainrule bench --workloads digits --peers numpy")(bench)

@@ -8,18 +8,19 @@ from typing import Annotated
 import typer
 
 from chainrule.cli.checkpoint_options import CheckpointEvery, CheckpointFolder, Resume
-from chainrule.engines.table import listed
+from chainrule.cli.help import HelpCommand, HelpGroup
+from chainrule.cli.options import MACHINE, EngineName, Progress, Threads
 
 names = typer.Typer(
     name="names",
     help="Learn to spell from a file with a name (a word, a product, a place) per line, and invent new ones.",
+    cls=HelpGroup,
     no_args_is_help=True,
-    rich_markup_mode="markdown",
+    rich_markup_mode=None,
 )
 
 _NETWORK = "Network (by default as the preset has it)"
 _TRAINING = "Training (by default as the preset has it)"
-_MACHINE = "Machine"
 
 File = Annotated[
     Path | None,
@@ -40,7 +41,7 @@ Prefixes = Annotated[
 ]
 
 
-@names.command()
+@names.command(cls=HelpCommand, epilog="chainrule names train names.txt\nchainrule names train --preset quick")
 def train(
     file: File = None,
     preset: Annotated[
@@ -77,21 +78,19 @@ def train(
         typer.Option(metavar="N", help="Average the weights of the last N epochs.", rich_help_panel=_TRAINING),
     ] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same result.", rich_help_panel=_TRAINING)] = 0,
-    dtype: Annotated[str, typer.Option(help="float32 or float64.", rich_help_panel=_MACHINE)] = "float32",
-    engine: Annotated[str, typer.Option(help=f"{listed()}.", rich_help_panel=_MACHINE)] = "auto",
-    threads: Annotated[
-        int | None, typer.Option(help="By default as many as are useful.", rich_help_panel=_MACHINE)
-    ] = None,
-    progress: Annotated[
-        bool | None, typer.Option(help="By default on a terminal only.", rich_help_panel=_MACHINE)
-    ] = None,
+    dtype: Annotated[
+        str, typer.Option(metavar="KIND", help="float32 or float64.", rich_help_panel=MACHINE)
+    ] = "float32",
+    engine: EngineName = "auto",
+    threads: Threads = None,
+    progress: Progress = None,
     checkpoint: CheckpointFolder = None,
     checkpoint_every: CheckpointEvery = "1",
     resume: Resume = False,
     out: Annotated[
-        Path | None, typer.Option(help="The folder for the run; by default runs/NAME, numbered.", show_default=False)
+        Path | None, typer.Option("--out", "-o", help="The folder for the run; by default runs/NAME, numbered.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite the run in the folder of --out.")] = False,
+    force: Annotated[bool, typer.Option("--force", "-f", help="Overwrite the run in the folder of --out.")] = False,
 ) -> None:
     """Train on 80 % of the names, and tell what the next 10 % (dev) cost; the last 10 % are left for `score`.
 
@@ -128,7 +127,7 @@ def train(
     raise typer.Exit(run(options, out=out, force=force, progress=progress))
 
 
-@names.command()
+@names.command(cls=HelpCommand, epilog="chainrule names sample runs/names -n 5 --prefix Ma")
 def sample(
     model: Model,
     number: Annotated[int, typer.Option("--number", "-n", help="How many.")] = 20,
@@ -149,7 +148,7 @@ def sample(
     run(model, number, prefix, temperature, top_k, longest, seed, unknown)
 
 
-@names.command()
+@names.command(cls=HelpCommand, epilog="chainrule names score runs/names names.txt --each")
 def score(
     model: Model,
     file: File = None,
@@ -167,7 +166,7 @@ def score(
     run(model, file, part, each, unknown)
 
 
-@names.command()
+@names.command(cls=HelpCommand, epilog="chainrule names plot runs/names --prefix Ma")
 def plot(
     model: Model,
     prefix: Prefixes = None,

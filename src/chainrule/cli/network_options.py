@@ -10,14 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.checks import as_given
-from chainrule.cli.choices import DEFAULT_LOSS, class_outputs, hidden_layers, output_activation
+from chainrule.cli.choices import DEFAULT_LOSS, activation_of, class_outputs, hidden_layers, loss_of, output_activation
 from chainrule.cli.scores import tell
 from chainrule.data import Dataset, Standardizer
 from chainrule.data.readers import read, read_new
 from chainrule.describe.file import is_description, read_description
 from chainrule.describe.layers import Dense
 from chainrule.describe.losses import Cost, Loss, Losses
-from chainrule.describe.losses import loss as loss_named
 from chainrule.describe.network import NetworkSpec
 from chainrule.errors import DataError, SpecError, expected
 from chainrule.network import Network
@@ -44,7 +43,7 @@ class SpecOptions:
     output_activation: str | None
     """Of the last layer; None for the one that fits the loss."""
     loss: str | None
-    """By name; None for the one that fits."""
+    """By name, with a number (quantile:0.9) or as a formula; None for the one that fits."""
     l1: float
     """λ of λ/m Σ|W|."""
     l2: float
@@ -53,17 +52,24 @@ class SpecOptions:
     """The part of the hidden units that is dropped."""
     reduction: str
     """"mean" or "sum" of the losses."""
+    normalisation: str = "none"
+    """Of the hidden layers: "layer", "batch" or "none"."""
+    label_smoothing: float = 0.0
+    """ε of cross_entropy."""
 
     def spec(self) -> NetworkSpec:
         """The network they describe.  Raises SpecError where it cannot be."""
-        loss = self.loss or "cross_entropy"
+        text = self.loss or "cross_entropy"
+        loss = loss_of(text, self.label_smoothing)
+        chosen = self.output_activation
+        last = output_activation(text) if chosen is None else activation_of(chosen)
         reduction: Any = self.reduction
         outputs = OUTPUTS if self.outputs is None else self.outputs
         return NetworkSpec(
             INPUTS if self.inputs is None else self.inputs,
             [
-                *hidden_layers(self.hidden, self.activation, self.dropout),
-                Dense(outputs, self.output_activation or output_activation(loss)),
+                *hidden_layers(self.hidden, self.activation, self.dropout, self.normalisation),
+                Dense(outputs, last),
             ],
             loss,
             l1=self.l1,
@@ -131,7 +137,7 @@ def _fitted(options: SpecOptions, data: Dataset) -> SpecOptions:
     if data.target_names is None:
         outputs = 1 if data.y.ndim == 1 else data.y.shape[1]
     else:
-        outputs = class_outputs(loss_named(loss), len(data.target_names))
+        outputs = class_outputs(loss_of(loss), len(data.target_names))
     sizes = (("--inputs", options.inputs, data.X.shape[1]), ("--outputs", options.outputs, outputs))
     for option, chosen, needed in sizes:
         if chosen not in (None, needed):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,14 +21,21 @@ def score(target: TargetEncoder, predicted: NDArray[Any], truth: NDArray[Any]) -
     return math.sqrt(float(np.mean(np.square(truth.reshape(predicted.shape) - predicted.astype(np.float64)))))
 
 
-def beside_the_mean(error: float, truth: NDArray[Any], training: NDArray[Any]) -> str:
-    """What the error of a regression is worth: that of guessing the training part's mean, and R² on the test part."""
-    columns, mean = truth.reshape(len(truth), -1), training.reshape(len(training), -1).mean(axis=0)
-    guess = math.sqrt(float(np.mean(np.square(columns - mean))))
-    spread = float(np.mean(np.square(columns - columns.mean(axis=0))))
-    share = f"; R² {1 - error**2 / spread:.4f}" if spread > 0 else ""
-    line = score_line("guessing the mean: an", TargetEncoder("regression"), guess).replace("error ", "error of ")
-    return line + share
+@contextlib.contextmanager
+def waiting(text: str, progress: bool | None = None) -> Iterator[None]:
+    """A word on standard error while something takes its time; on a terminal it goes again.
+
+    progress: as of the command: None for a terminal only, where False nowhere.
+    """
+    terminal = sys.stderr is not None and sys.stderr.isatty()
+    if progress is False or not terminal:
+        yield
+        return
+    print(f"{text} ...", end="\r", file=sys.stderr, flush=True)
+    try:
+        yield
+    finally:
+        print("\x1b[K", end="", file=sys.stderr, flush=True)
 
 
 def tell(name: str, notes: Sequence[str]) -> None:

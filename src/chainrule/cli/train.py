@@ -3,124 +3,44 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.cli.choices import (
-    DEFAULT_LOSS,
-    class_outputs,
-    hidden_layers,
-    make_optimizer,
-    output_activation,
-)
-from chainrule.cli.scores import beside_the_mean, score, score_line, tell
-from chainrule.data import Dataset, Standardizer, TargetEncoder
-from chainrule.data.dataset import split_rows
+from chainrule import metrics
+from chainrule.cli.choices import DEFAULT_LOSS, activation_of, hidden_layers, loss_of, make_optimizer, output_activation
+from chainrule.cli.prepared import Prepared, outputs_of, prepare
+from chainrule.cli.scores import score, score_line, tell, waiting
+from chainrule.cli.train_options import TrainOptions, check, default_epochs
+from chainrule.data import Dataset, TargetEncoder
 from chainrule.data.readers import read
 from chainrule.describe.layers import Dense
-from chainrule.describe.losses import LOSSES
+from chainrule.describe.losses import Loss
 from chainrule.describe.optimizers import Optimizer
-from chainrule.errors import ChainruleError, DivergedError, SpecError, expected
+from chainrule.errors import ChainruleError, DivergedError
 from chainrule.files import printable
+from chainrule.metrics import Evaluation
 from chainrule.network import Network
-from chainrule.runs.decode import decode, encode_classes
-from chainrule.runs.folder import (
-    REPORT,
-    Settings,
-    check_out,
-    claim,
-    versions,
-)
+from chainrule.runs.decode import are_probabilities, decode, shares
+from chainrule.runs.folder import REPORT, Settings, check_out, claim, versions
 from chainrule.train.callbacks import Callback, CSVLog, EarlyStopping
-from chainrule.train.checkpoint import Asked, kept
+from chainrule.train.checkpoint import kept
 from chainrule.train.history import History, describe_record
 from chainrule.train.monitor import Monitor
 from chainrule.train.signals import Terminated, exit_code, uninterrupted
 
 RECORDS = 200
 """Of the monitor over a whole fit, for a report."""
-
-
-@dataclass(frozen=True)
-class TrainOptions:
-    """The options of the command that decide the result."""
-
-    data: str
-    """A file, or the name of data that are built in."""
-    target: str | None
-    """The column to be predicted; None for the last."""
-    task: str | None
-    """"classification" or "regression"; None to judge by the column."""
-    ignore: tuple[str, ...]
-    """Columns that are left out."""
-    header: bool
-    """Whether the first line names the columns."""
-    test: float
-    """The part of the rows that is held out to test on."""
-    validation: float
-    """The part of what is left that each epoch is judged by."""
-    standardize: bool
-    """Whether features become numbers of mean 0 and deviation 1."""
-    hidden: str
-    """Units of the hidden layers, "256" or "128,64"."""
-    activation: str
-    """Of the hidden layers."""
-    loss: str | None
-    """By name; None for the one that fits the task."""
-    l2: float
-    """λ of λ/(2m) Σ W²."""
-    dropout: float
-    """The part of the hidden units that is dropped."""
-    optimizer: str
-    """Its name."""
-    learning_rate: float | None
-    """At the beginning; None for the optimizer's own."""
-    schedule: str
-    """How it falls."""
-    epochs: int | None
-    """How often the data are gone through."""
-    batch_size: int
-    """Samples a batch."""
-    early_stopping: int | None
-    """Epochs without an improvement that end the fit; None for no such end."""
-    seed: int
-    """Of the split, weights, order and masks."""
-    dtype: str
-    """What is computed in."""
-    engine: str
-    """By name."""
-    threads: int | None
-    """At most; None for as many as are worth it."""
-    checkpoints: Asked | None = None
-    """Where the fit is kept while it runs, if it is."""
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """The data as the network takes them, in parts, and what was learned to bring them there."""
-
-    X: NDArray[Any]
-    """What is trained on."""
-    y: NDArray[Any]
-    """Its targets, as the network takes them."""
-    validation: tuple[NDArray[Any], NDArray[Any]] | None
-    """X and y of what each epoch is judged by, if anything is."""
-    X_test: NDArray[Any]
-    """What is held out to test on."""
-    y_test: NDArray[Any]
-    """Its targets."""
-    targets_test: NDArray[Any]
-    """The same as the network takes them."""
-    standardizer: Standardizer | None
-    """Of the inputs; None where they stay as they are."""
-    target_standardizer: Standardizer | None
-    """Of the targets of a regression."""
+NEVER = sys.maxsize
+"""Epochs without gain that end no training: the best is kept all the same."""
+MEANINGLESS = 1e3
+"""A mean cost above it is looked at: of classes, and of numbers brought to deviation 1, none is so large that is of
+use."""
 
 
 def run(
@@ -130,53 +50,73 @@ def run(
     progress: bool | None,
     report: bool = False,
     way: str | None = None,
+    *,
+    quiet: bool = False,
+    as_json: bool = False,
 ) -> int:
     """Train, test and save; the exit code: 0, 130 after Ctrl-C, or 143 after SIGTERM.
 
-    report: also write report.html, on the test part.  way: what is said of tables, which have another one.
+    report: also write report.html, on the test part.  way: what is said of tables, which have another one.  quiet: only the last line is printed; as_json: one object in its
+    place.
     Raises MissingDependencyError, SpecError and DataError before anything is trained or written; DivergedError after
     the last finite weights have been saved.
     """
-    _check(options)
+
+    def say(text: object) -> None:
+        if not (quiet or as_json):
+            print(text, flush=True)
+
+    check(options)
     check_out(out, force)
     if report:
         from chainrule.report.html import check_packages
 
         check_packages()
-    optimizer = make_optimizer(options.optimizer, options.learning_rate, options.schedule)
-    stopping = [] if options.early_stopping is None else [EarlyStopping(options.early_stopping)]
-    hidden = hidden_layers(options.hidden, options.activation, options.dropout)
-    data = read(options.data, options.target, options.task, options.ignore, options.header)
+    given = {name: getattr(options, name) for name in ("momentum", "weight_decay", "clip_norm")}
+    optimizer = make_optimizer(options.optimizer, options.learning_rate, options.schedule, **given)
+    hidden = hidden_layers(options.hidden, options.activation, options.dropout, options.normalisation)
+    if options.loss is not None:
+        loss_of(options.loss, options.label_smoothing)
+    progress = False if quiet or as_json else progress
+    with waiting(f"reading {options.data}", progress):
+        data = read(options.data, options.target, options.task, options.ignore, options.header)
     tell(options.data, data.notes)
-    loss = options.loss or DEFAULT_LOSS[data.task]
-    last = output_activation(loss, data.task)
-    units = _outputs(data, loss)
-    data = data.split(options.test, options.seed) if data.X_test is None else data
-    prepared = _prepare(data, options, loss, units)
-    epochs = default_epochs(len(prepared.X)) if options.epochs is None else options.epochs
-    options = dataclasses.replace(options, epochs=epochs, loss=loss)
+    text = options.loss or DEFAULT_LOSS[data.task]
+    chosen = options.output_activation
+    last = output_activation(text, data.task) if chosen is None else activation_of(chosen)
+    loss = loss_of(text, options.label_smoothing)
+    units = outputs_of(data, loss)
+    with waiting("dividing and standardising", progress):
+        data = data.split(options.test, options.seed) if data.X_test is None else data
+        prepared = prepare(data, options, loss, units)
+    samples = len(prepared.X)
+    epochs = default_epochs(samples, options.batch_size) if options.epochs is None else options.epochs
+    options = dataclasses.replace(options, epochs=epochs, loss=text)
     network = Network(
         inputs=prepared.X.shape[1],
         layers=[*hidden, Dense(units, last)],
         loss=loss,
+        l1=options.l1,
         l2=options.l2,
         dtype=options.dtype,
         seed=options.seed,
         engine=options.engine,
     )
-    steps = epochs * -(-len(prepared.X) // options.batch_size)
+    stopping = None
+    if options.early_stopping is not None or prepared.validation is not None:
+        stopping = EarlyStopping(options.early_stopping or NEVER)
+    steps = epochs * -(-samples // options.batch_size)
     watching = [Monitor(every=max(1, steps // RECORDS))] if report else []
     first = {name: array.copy() for name, array in network.parameters.items()}
     place = claim(out, data.name)
     folder = place.folder
     try:
         if way is not None:
-            print(way)
-        print(_describe(data, prepared))
-        print(network.summary(), flush=True)
-        failure = _fit(
-            network, prepared, options, epochs, optimizer, [CSVLog(place.log), *stopping, *watching], progress
-        )
+            say(way)
+        say(_describe(data, prepared))
+        say(network.summary())
+        callbacks = [CSVLog(place.log), *([] if stopping is None else [stopping]), *watching]
+        failure = _fit(network, prepared, options, epochs, optimizer, callbacks, progress)
         # Ctrl-C within the first epoch leaves a network that has learned something; before it, while compiling, none.
         # A part of an epoch does not take the place of a run that was trained.
         same = all(np.array_equal(array, first[name]) for name, array in network.parameters.items())
@@ -188,31 +128,74 @@ def run(
         raise
     del first
     history = History() if network.history is None else network.history  # one without epochs still says why
+    best = None if stopping is None else stopping.best_epoch
     with uninterrupted():
         outputs = network.predict(prepared.X_test)
         predicted = decode(outputs, data.target, prepared.target_standardizer, network.spec)
         result = score(data.target, predicted, prepared.y_test)
+        evaluation = _evaluated(network, data.target, outputs, predicted, prepared.y_test)
         settings = Settings(
             data.encoder,
             prepared.standardizer,
             data.target,
             prepared.target_standardizer,
-            _record(options, data, prepared, history, result),
+            _record(options, data, prepared, history, result, best),
         )
         place.save(network.save, history, settings)
     if isinstance(failure, DivergedError):
-        print(f"What was learned before is in {folder}.")
+        say(f"What was learned before is in {folder}.")
         raise failure
-    print(_tell(history, stopping[0].best_epoch if stopping else None, _validation_error(network, prepared, history)))
+    say(_tell(history, best, _validation_error(network, prepared, history)))
+    _warn_of_cost(network, prepared, history, loss, options)
     if failure is not None:
         print(f"chainrule: interrupted; what was learned until then is in {folder}", file=sys.stderr)
-    print(f"saved in {folder}")
+    say(f"saved in {folder}")
+    page = None
     if report and failure is None:
-        print(f"report in {_report(folder, network, data, prepared, options, optimizer, watching[0])}", flush=True)
-    if data.target_names is None:
-        print(beside_the_mean(result, prepared.y_test, data.y))
-    print(score_line("test", data.target, result))
+        page = _report(folder, network, data, prepared, options, optimizer, watching[0])
+        say(f"report in {page}")
+    if evaluation is not None:
+        say(evaluation)
+    if as_json:
+        print(json.dumps(_as_json(folder, page, settings.record, evaluation), ensure_ascii=False))
+    else:
+        print(score_line("test", data.target, result))
     return exit_code(failure)
+
+
+def _evaluated(
+    network: Network, target: TargetEncoder, outputs: NDArray[Any], predicted: NDArray[Any], truth: NDArray[Any]
+) -> Evaluation | None:
+    """How good predictions are beside those that look at nothing; None where some are no numbers."""
+    if not np.isfinite(outputs).all():
+        return None
+    if target.names is None:
+        return metrics.of_numbers(predicted, truth)
+    probabilities = shares(outputs) if are_probabilities(network.spec) else None
+    return metrics.of_classes(predicted, probabilities, truth, target.names)
+
+
+def _warn_of_cost(network: Network, prepared: Prepared, history: History, loss: Loss, options: TrainOptions) -> None:
+    """One line on standard error where the last epoch's cost is above that of the network before it was trained."""
+    if not history or loss.kind == "counts" or not history[-1].cost > MEANINGLESS:
+        return
+    untrained = Network.from_spec(network.spec, dtype="float64", seed=network.seed, engine="reference")
+    before = untrained.cost(prepared.X[:1000], prepared.y[:1000])
+    if history[-1].cost > before:
+        rate = "" if options.learning_rate is None else f" ({options.learning_rate:g})"
+        print(
+            f"chainrule: the cost of the last epoch, {history[-1].cost:.4g}, is above that of the network before it "
+            f"was trained, {before:.4g}: such a training means nothing. Lower --learning-rate{rate}.",
+            file=sys.stderr,
+        )
+
+
+def _as_json(folder: Path, page: Path | None, record: dict[str, Any], evaluation: Evaluation | None) -> dict[str, Any]:
+    """What a program asks of a training."""
+    made: dict[str, Any] = {"run": str(folder), "data": record["data"]["name"], **record["result"]}
+    if page is not None:
+        made["report"] = str(page)
+    return {**made, "test": None if evaluation is None else evaluation.to_dict()}
 
 
 def _report(
@@ -247,83 +230,6 @@ def _plain(options: TrainOptions) -> dict[str, Any]:
     return {name: value for name, value in dataclasses.asdict(options).items() if name != "checkpoints"}
 
 
-def default_epochs(samples: int) -> int:
-    """From 40 for small data down to 10 for large: about 600,000 samples in all."""
-    return min(40, max(10, 600_000 // samples))
-
-
-def _check(options: TrainOptions) -> None:
-    """All faults of the plain options at once, before the data are read."""
-    faults = []
-    for name, part in (("--test", options.test), ("--validation", options.validation)):
-        least = "above 0" if name == "--test" else "0 or more"
-        if not (0 < part < 1 or (part == 0 and name == "--validation")):
-            faults.append(expected(name, f"{least} and below 1", part))
-    for name, count in (
-        ("--epochs", options.epochs),
-        ("--batch-size", options.batch_size),
-        ("--early-stopping", options.early_stopping),
-        ("--threads", options.threads),
-    ):
-        if count is not None and count < 1:
-            faults.append(expected(name, "at least 1", count))
-    if options.seed < 0:
-        faults.append(expected("--seed", "at least 0", options.seed))
-    rate = options.learning_rate
-    if rate is not None and not (math.isfinite(rate) and rate > 0):
-        faults.append(expected("--learning-rate", "a finite number above 0", rate))
-    if not (math.isfinite(options.l2) and options.l2 >= 0):
-        faults.append(expected("--l2", "a finite number, 0 or more", options.l2))
-    if faults:
-        raise SpecError(faults)
-
-
-def _outputs(data: Dataset, loss: str) -> int:
-    """The width of the last layer."""
-    if data.target_names is None:
-        return 1 if data.y.ndim == 1 else int(data.y.shape[1])
-    return class_outputs(LOSSES[loss], len(data.target_names))
-
-
-def _prepare(data: Dataset, options: TrainOptions, loss: str, outputs: int) -> Prepared:
-    """Standardise, encode the targets, and set the validation part apart."""
-    assert data.X_test is not None and data.y_test is not None
-    X, y, X_test = data.X, data.y, data.X_test
-    validation = None
-    if options.validation > 0:
-        rows, held_out = split_rows(len(X), options.validation, options.seed, y if data.target_names else None)
-        X, y, held_X, held_y = X[rows], y[rows], X[held_out], y[held_out]
-    else:
-        held_X, held_y = X[:0], y[:0]
-    standardizer = Standardizer.fit(X, data.measured) if options.standardize and data.measured.any() else None
-    target_standardizer = None
-    # Counts stay counts; other numbers are brought to the size that the initial weights are made for.
-    if data.target_names is None and LOSSES[loss].kind != "counts":
-        target_standardizer = Standardizer.fit(y.reshape(len(y), -1))
-
-    def inputs(values: NDArray[Any]) -> NDArray[Any]:
-        return values if standardizer is None else standardizer.transform(values)
-
-    def targets(values: NDArray[Any]) -> NDArray[Any]:
-        if data.target_names is None:
-            columns = values.reshape(len(values), -1)
-            return columns if target_standardizer is None else target_standardizer.transform(columns)
-        return encode_classes(values, LOSSES[loss], outputs)
-
-    if options.validation > 0:
-        validation = (inputs(held_X), targets(held_y))
-    return Prepared(
-        inputs(X),
-        targets(y),
-        validation,
-        inputs(X_test),
-        data.y_test,
-        targets(data.y_test),
-        standardizer,
-        target_standardizer,
-    )
-
-
 def _fit(
     network: Network,
     prepared: Prepared,
@@ -342,6 +248,8 @@ def _fit(
             batch_size=options.batch_size,
             optimizer=optimizer,
             validation_data=prepared.validation,
+            sample_weight=prepared.weights,
+            time_limit=options.time_limit,
             callbacks=callbacks,
             verbose="auto" if progress is None else progress,
             threads=options.threads,
@@ -377,7 +285,9 @@ def _tell(history: History, best_epoch: int | None, error: float | None) -> str:
         *(word for record in last for word in describe_record(record)),
     ]
     stopped = f"; stopped: {history.stopped}" if history.stopped else ""
-    best = f"; the best, epoch {best_epoch}, is kept" if best_epoch is not None else ""
+    best = ""
+    if best_epoch is not None:
+        best = "; the last was the best" if best_epoch == len(history) else f"; the best, epoch {best_epoch}, is kept"
     validation = "" if error is None else f", {score_line('validation', TargetEncoder('regression'), error)}"
     return ", ".join(parts) + (stopped + best + validation if best else validation + stopped)
 
@@ -386,13 +296,13 @@ def _validation_error(network: Network, prepared: Prepared, history: History) ->
     """The saved network's error on the validation part in the target's own units; None where the record's is that."""
     if prepared.validation is None or prepared.target_standardizer is None or not history:
         return None
-    X, standardized = prepared.validation
+    X, standardized, *_ = prepared.validation
     back = prepared.target_standardizer.inverse
     return score(TargetEncoder("regression"), back(network.predict(X)), back(standardized))
 
 
 def _record(
-    options: TrainOptions, data: Dataset, prepared: Prepared, history: History, result: float
+    options: TrainOptions, data: Dataset, prepared: Prepared, history: History, result: float, best: int | None
 ) -> dict[str, Any]:
     """The part of settings.json that is for people."""
     return {
@@ -408,6 +318,7 @@ def _record(
         "versions": versions(),
         "result": {
             "epochs": len(history),
+            "best epoch": best,
             "stopped": history.stopped,
             "test accuracy" if data.target_names else "test error": result if math.isfinite(result) else str(result),
         },

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
 
-from chainrule.cli.scores import tell
+from chainrule.cli.scores import tell, waiting
 from chainrule.cli.ways import recipe_line
 from chainrule.data.archives import stem
 from chainrule.data.columns import some
@@ -75,13 +76,27 @@ class TableOptions:
 
 
 def run(
-    options: TableOptions, out: Path | None, force: bool, progress: bool | None = None, report: bool = False
+    options: TableOptions,
+    out: Path | None,
+    force: bool,
+    progress: bool | None = None,
+    report: bool = False,
+    *,
+    quiet: bool = False,
+    as_json: bool = False,
 ) -> int:
     """Fit by the recipe, test and save; the exit code.
 
-    report: also write report.html, on the test part.
+    report: also write report.html, on the test part.  quiet: only the result is printed; as_json: one object in its
+    place.
     Raises SpecError and DataError before anything is trained or written.
     """
+    silent = quiet or as_json
+
+    def say(text: object) -> None:
+        if not silent:
+            print(text, flush=True)
+
     _check(options, report)
     check_out(out, force)
     if report:
@@ -90,7 +105,9 @@ def run(
         from chainrule.report.html import check_packages
 
         check_packages()
-    frame = read_frame(options.data, header=options.header)
+    progress = False if silent else progress
+    with waiting(f"reading {options.data}", progress):
+        frame = read_frame(options.data, header=options.header)
     table = apart(frame, Roles(options.targets, options.ignore, options.id, options.group, options.time), options.task)
     if options.class_weight is not None and not table.is_classes:
         raise SpecError("--class-weight is for classes, and the target is numbers to predict.")
@@ -100,13 +117,13 @@ def run(
     learned = splits[0][0] if splits else np.arange(len(frame))
     place = claim(out, "table" if options.data == STANDARD_INPUT else stem(options.data))
     try:
-        print(recipe_line(options.preset))
-        _tell_found(options, frame, table, learned, splits)
+        say(recipe_line(options.preset))
+        _tell_found(options, frame, table, learned, splits, say)
         tested = []
         for number, (rows, held) in enumerate(several, 1):
             model = _fit(options, table, rows, verbose, 1 + len(several))
             tested.append(_evaluated(options, model, table, held))
-            print(f"fold {number} of {len(several)}: {tested[-1][0].short()}", flush=True)
+            say(f"fold {number} of {len(several)}: {tested[-1][0].short()}")
         model = _fit(options, table, learned, verbose, 1 + len(several))
     except (ChainruleError, ValueError, KeyboardInterrupt, Terminated):
         place.give_up()
@@ -115,12 +132,16 @@ def run(
         tested += [_evaluated(options, model, table, held) for _, held in splits]
         model.record_ = _record(options, table, learned, splits, tested)
         model.save(place.folder)
-    print(f"{_networks(model)}, saved in {place.folder}")
+    say(f"{_networks(model)}, saved in {place.folder}")
     if report:
         page: Any = model
         path = page.report(frame.take(splits[0][1]), place.folder / REPORT)
-        print(f"report in {path}", flush=True)
-    _tell_result(table, tested)
+        say(f"report in {path}")
+    if as_json:
+        record = model.record_
+        print(json.dumps({"run": str(place.folder), "data": record["data"]["name"], "test": record["result"]}))
+    else:
+        _tell_result(table, tested)
     return 0
 
 
@@ -186,7 +207,14 @@ def _evaluated(options: TableOptions, model: Fitted, table: WithTarget, held: Ro
     return [of_numbers(predicted[:, k : k + 1], y[:, k]) for k in range(y.shape[1])]
 
 
-def _tell_found(options: TableOptions, frame: Frame, table: WithTarget, learned: Rows, splits: Sequence[Split]) -> None:
+def _tell_found(
+    options: TableOptions,
+    frame: Frame,
+    table: WithTarget,
+    learned: Rows,
+    splits: Sequence[Split],
+    say: Callable[[object], None],
+) -> None:
     """What the table holds, on standard output; what may not be meant so, on standard error, a line each."""
     name = printable(options.data)
     if table.is_classes:
@@ -199,12 +227,11 @@ def _tell_found(options: TableOptions, frame: Frame, table: WithTarget, learned:
     else:
         rows = f"{len(learned):,} rows to train, tested in {options.cv} folds"
     names = ", ".join(table.targets)
-    print(f"{name}: {counted(len(table.features.names), 'column')}, {what} ({names}); {rows}")
+    say(f"{name}: {counted(len(table.features.names), 'column')}, {what} ({names}); {rows}")
     features = table.features.take(learned)
     preparation = learn(features)
     for line in kinds(preparation, features):
-        print(f"  {line}")
-    sys.stdout.flush()
+        say(f"  {line}")
     for note in (*frame.table.notes, *doubts(preparation, features, table.y[learned], table.is_classes)):
         tell(options.data, [note])
 

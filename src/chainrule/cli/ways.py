@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from chainrule.errors import SpecError
 
-RECIPE_ONLY = frozenset(("preset", "time_limit", "id", "group", "time", "cv", "class_weight"))
+RECIPE_ONLY = frozenset(("preset", "id", "group", "time", "cv"))
 """Options of the recipe for tables."""
 EITHER = frozenset(
     (
@@ -23,6 +23,10 @@ EITHER = frozenset(
         "out",
         "force",
         "report",
+        "time_limit",
+        "class_weight",
+        "quiet",
+        "json",
     )
 )
 """Options of both ways.  All others choose the network or its training."""
