@@ -193,9 +193,13 @@ class TestTrain:
         ("words", "message"),
         [
             (["digit"], "digit: there is no such file"),
-            ([], "Missing argument 'DATA'"),
-            (["digits", "--epoch", "3"], "No such option"),
-            (["digits", "--epochs", "three"], "--epochs"),
+            ([], "chainrule train needs DATA: A table"),
+            (["digits", "--epoch", "3"], "no option --epoch. Did you mean --epochs? Try 'chainrule train --help'."),
+            (["digits", "--lr", "3"], "no option --lr. Did you mean --learning-rate?"),
+            (["digits", "--epochs", "three"], "--epochs must be a whole number. Got 'three' instead. Try"),
+            (["digits", "--epochs"], "--epochs needs a value, N: Times through"),
+            (["digits", "--report=3"], "--report takes no value"),
+            (["digits", "more"], "takes no further word: more."),
             (["digits", "--epochs", "0"], "--epochs must be at least 1. Got 0"),
             (["digits", "--batch-size", "-1"], "--batch-size must be at least 1"),
             (["digits", "--early-stopping", "0"], "--early-stopping must be at least 1"),
@@ -470,7 +474,8 @@ class TestCommand:
     def test_nothing_to_do(self, chainrule: Command) -> None:
         result = chainrule()
         assert result.code == 2 and "train" in result.out + result.err
-        refused(chainrule("trian"), "Did you mean 'train'? Try 'chainrule --help'.")
+        refused(chainrule("trian"), "Unknown command 'trian'. Did you mean 'train'?", "Try 'chainrule --help'.")
+        refused(chainrule("names", "trian"), "Unknown command 'trian'.", "Try 'chainrule names --help'.")
 
     def test_a_reader_that_goes_away(self) -> None:
         code = "import sys; from chainrule.cli import main; sys.exit(main(['derive', '--hidden', '9,' * 200 + '9']))"

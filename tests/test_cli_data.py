@@ -131,8 +131,8 @@ def test_a_validation_error_in_the_targets_own_units(chainrule: Chainrule) -> No
     Path("t.csv").write_text("x,price\n" + "".join(rows))
     out, _ = chainrule("train", "t.csv", "--out", "m", "--hidden", 16, "--learning-rate", 0.01)
     validation, mean, test = (
-        float(re.search(pattern, out)[1])  # type: ignore[index]
-        for pattern in (r"validation error ([\d.]+)", r"an error of ([\d.]+)", r"test error ([\d.]+)")
+        float(re.search(pattern, out)[1].replace(",", ""))  # type: ignore[index]
+        for pattern in (r"validation error ([\d.]+)", r"the mean .*: RMSE ([\d,]+)", r"test error ([\d.]+)")
     )
     assert 3000 < test < 8000 and 3000 < validation < 8000 and mean > 30000
     share = float(re.search(r"R² (0\.\d+)", out)[1])  # type: ignore[index]

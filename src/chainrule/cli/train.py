@@ -56,8 +56,8 @@ def run(
 ) -> int:
     """Train, test and save; the exit code: 0, 130 after Ctrl-C, or 143 after SIGTERM.
 
-    report: also write report.html, on the test part.  way: what is said of tables, which have another one.  quiet: only the last line is printed; as_json: one object in its
-    place.
+    report: also write report.html, on the test part.  way: what is said of tables, which have another one.
+    quiet: only the last line is printed; as_json: one object in its place.
     Raises MissingDependencyError, SpecError and DataError before anything is trained or written; DivergedError after
     the last finite weights have been saved.
     """
