@@ -33,7 +33,7 @@ demo: $(VENV)/report
 test: $(VENV)/tests $(if $(filter yes,$(ORACLE)),$(VENV)/oracle)
 	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(RUN) -m pytest -n $(WORKERS) $(PYTEST)
 
-long: $(VENV)/tests $(if $(filter yes,$(ORACLE)),$(VENV)/oracle)
+long: $(VENV)/tests $(VENV)/trackers $(if $(filter yes,$(ORACLE)),$(VENV)/oracle)
 	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(RUN) -m pytest -n $(WORKERS) -m long $(PYTEST)
 	@$(RUN) tests/mutants.py --sample $(MUTANTS) --jobs $(WORKERS)
 
@@ -82,6 +82,12 @@ $(VENV)/tests: pyproject.toml $(VENV)/installed
 $(VENV)/oracle: pyproject.toml $(VENV)/tests
 	@echo "installing PyTorch, to compare gradients with"
 	@$(PIP) -e '.[oracle]' || echo "PyTorch was not installed; its tests are skipped (to try again: rm $@)"
+	@touch $@
+
+# Programs that a fit may be followed in; their tests are skipped without.  MLflow alone is as large as all the rest.
+$(VENV)/trackers: pyproject.toml $(VENV)/tests
+	@echo "installing TensorBoard, Optuna and the site's Sphinx, for their tests"
+	@$(PIP) -e '.[tensorboard,optuna,docs]' || echo "they were not installed; their tests are skipped"
 	@touch $@
 
 $(VENV)/docs: pyproject.toml $(VENV)/installed

@@ -78,6 +78,7 @@ if TYPE_CHECKING:
     from chainrule.tabular.doors import fit_table, load_run
     from chainrule.tabular.regressor import TabularRegressor
     from chainrule.train.monitor import Monitor
+    from chainrule.train.trackers import MLflowLog, OptunaPruning, TensorBoardLog, WandbLog
 
 bind()
 __version__ = VERSION
@@ -124,6 +125,7 @@ __all__ = [
     "Loss",
     "MLPClassifier",
     "MLPRegressor",
+    "MLflowLog",
     "MaxNorm",
     "MeanOfMembers",
     "Members",
@@ -138,6 +140,7 @@ __all__ = [
     "OnPlateau",
     "OneCycle",
     "Optimizer",
+    "OptunaPruning",
     "Parameter",
     "Periodic",
     "Piecewise",
@@ -154,8 +157,10 @@ __all__ = [
     "TabularClassifier",
     "TabularRegressor",
     "Take",
+    "TensorBoardLog",
     "Tied",
     "UnitNorm",
+    "WandbLog",
     "WeightAverage",
     "batch_ensemble",
     "cross_entropy",
@@ -175,10 +180,14 @@ __all__ = [
 _LAZY = {
     "MLPClassifier": "chainrule.estimators",
     "MLPRegressor": "chainrule.estimators",
+    "MLflowLog": "chainrule.train.trackers",
     "Monitor": "chainrule.train.monitor",
+    "OptunaPruning": "chainrule.train.trackers",
     "Run": "chainrule.runs",
     "TabularClassifier": "chainrule.tabular.classifier",
     "TabularRegressor": "chainrule.tabular.regressor",
+    "TensorBoardLog": "chainrule.train.trackers",
+    "WandbLog": "chainrule.train.trackers",
     "data": "chainrule.data",
     "fit_table": "chainrule.tabular.doors",
     "load_run": "chainrule.tabular.doors",
