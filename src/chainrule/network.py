@@ -38,6 +38,7 @@ from chainrule.train.history import History
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from chainrule.data import Standardizer
     from chainrule.fitting import Ended
     from chainrule.model_file import Saved
     from chainrule.notation.tables import NotationName
@@ -383,10 +384,17 @@ class Network(Displayed, Evaluating, GlassBox):
         shape: tuple[int, int] | None = None,
         title: str | None = None,
         settings: Mapping[str, object] | None = None,
+        part: str = "",
+        target: str = "",
+        target_scale: Standardizer | None = None,
+        columns: Sequence[str] | None = None,
+        kept: int | None = None,
+        command: str = "",
+        date: str | None = None,
     ) -> Path | InlineReport:
-        """Writes an HTML page on this network and these data: derivation, numbers, check, curves and pictures.
+        """Writes an HTML page on this network and these data: results, curves, derivation, numbers, check.
 
-        The same input makes the same bytes.
+        The same input makes the same bytes on the same day.
 
         Parameters
         ----------
@@ -405,11 +413,25 @@ class Network(Displayed, Evaluating, GlassBox):
         names
             Of the classes; of several outputs a dict of those of each.
         shape
-            Height and width of inputs that are images; square ones are found.
+            Height and width of inputs that are images; None where they are none.
         title
             The heading.
         settings
             More lines for the table of settings.
+        part
+            Of the data, which the samples are, "test" say.
+        target
+            The name of what is predicted.
+        target_scale
+            Of a target that is predicted standardised: numbers are shown in its own unit.
+        columns
+            For each input the column that it was made of.
+        kept
+            The epoch whose weights the network has.
+        command
+            What makes the network again.
+        date
+            When it was trained; None for today, "" for none.
 
         Raises
         ------
