@@ -79,7 +79,7 @@ def derive(
             "--notation",
             "-n",
             metavar="NAME",
-            help="row, column, index, layer, batch or numpy; by default the program's own plain text.",
+            help="row, column, index, layer, batch, numpy or javascript; by default the program's own plain text.",
             rich_help_panel=WRITING,
             autocompletion=completing(notation_names),
         ),

@@ -11,7 +11,7 @@ from chainrule.describe.file import describe_as_json, is_description, read_descr
 from chainrule.describe.losses import usual_targets
 from chainrule.describe.optimizers import Optimizer
 from chainrule.errors import SpecError, expected
-from chainrule.notation import check_format, check_notation, derivation, remarks, show
+from chainrule.notation import SCRIPT, check_format, check_notation, derivation, remarks, show
 from chainrule.notation.views import Mean
 from chainrule.program.equation import Program
 from chainrule.rules.derive import derive
@@ -64,7 +64,7 @@ class DeriveOptions:
 def run(options: DeriveOptions) -> None:
     """Derive the program and print it.  Raises SpecError where the network, a notation or a format cannot be."""
     notation, form = options.notation or "row", options.format or "unicode"
-    check_notation(notation)
+    check_notation(notation, (SCRIPT,))
     check_format(form)
     mean: Any = options.mean_at
     chosen = {"--plan": options.plan, "--json": options.json, "--with-numbers": options.with_numbers is not None,

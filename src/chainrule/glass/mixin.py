@@ -80,7 +80,7 @@ class GlassBox:
         Parameters
         ----------
         notation
-            Whose way of writing; "numpy" is source code that runs.
+            Whose way of writing; "numpy" and "javascript" are source code that runs.
         format
             As what kind of text.
         optimizer

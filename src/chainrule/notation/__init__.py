@@ -3,12 +3,14 @@
     show(program, "column", "latex")        the whole, as text
     views(program, "column")                line by line, with the names of the symbols behind each
     source(program)                         executable NumPy
+    javascript(program)                     the same for a page
 
 A notation is a table (tables.py).  `Program.show` and `Network.show` call `show`.
 """
 
+from chainrule.notation.javascript import javascript
 from chainrule.notation.source import source
-from chainrule.notation.tables import FORMATS, MATHEMATICAL, Notation, notation_names
+from chainrule.notation.tables import FORMATS, MATHEMATICAL, SCRIPT, Notation, notation_names
 from chainrule.notation.views import (
     Derivation,
     EquationView,
@@ -23,12 +25,14 @@ from chainrule.notation.views import (
 __all__ = [
     "FORMATS",
     "MATHEMATICAL",
+    "SCRIPT",
     "Derivation",
     "EquationView",
     "Notation",
     "check_format",
     "check_notation",
     "derivation",
+    "javascript",
     "notation_names",
     "remarks",
     "show",

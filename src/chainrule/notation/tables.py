@@ -137,12 +137,14 @@ MATHEMATICAL: dict[str, Notation] = {n.name: n for n in (ROW, COLUMN, INDEX, LAY
 """Every table by name.  One of your own is a line more, `MATHEMATICAL["mine"] = Notation("mine", ...)`."""
 SOURCE = "numpy"
 """The name of executable source instead."""
-NotationName = Literal["row", "column", "index", "layer", "batch", "numpy"]
+SCRIPT = "javascript"
+"""The name of source for a page: a whole, not a line at a time."""
+NotationName = Literal["row", "column", "index", "layer", "batch", "numpy", "javascript"]
 """What `notation=` may be, for editors and type checkers."""
 FormatName = Literal["unicode", "latex", "markdown", "mathml"]
 FORMATS: tuple[str, ...] = get_args(FormatName)
 
 
 def notation_names() -> tuple[str, ...]:
-    """All that `notation=` may be."""
+    """All that are written line by line."""
     return (*MATHEMATICAL, SOURCE)

@@ -9,6 +9,7 @@ from typing import Literal
 from chainrule.errors import SpecError, unknown_name
 from chainrule.notation import latex, mathml, unicode
 from chainrule.notation.components import Components
+from chainrule.notation.javascript import javascript
 from chainrule.notation.lines import Line, lines
 from chainrule.notation.matrices import Matrices
 from chainrule.notation.names import Names
@@ -16,7 +17,7 @@ from chainrule.notation.reasons import Reasons
 from chainrule.notation.rewrite import named_penalties
 from chainrule.notation.size import writable
 from chainrule.notation.source import source, source_lines
-from chainrule.notation.tables import FORMATS, MATHEMATICAL, ROW, SOURCE, Notation, notation_names
+from chainrule.notation.tables import FORMATS, MATHEMATICAL, ROW, SCRIPT, SOURCE, Notation, notation_names
 from chainrule.notation.tree import Relation, Typesetter
 from chainrule.notation.typeset import Look
 from chainrule.program.equation import Program
@@ -65,10 +66,11 @@ class Derivation:
     """The lines."""
 
 
-def check_notation(name: str) -> str:
-    """The name itself.  Raises SpecError with the known ones."""
-    if name not in notation_names():
-        raise SpecError(unknown_name("notation", str(name), notation_names()))
+def check_notation(name: str, more: tuple[str, ...] = ()) -> str:
+    """The name itself.  more: of what is not written line by line.  Raises SpecError with the known ones."""
+    known = (*notation_names(), *more)
+    if name not in known:
+        raise SpecError(unknown_name("notation", str(name), known))
     return name
 
 
@@ -199,15 +201,15 @@ def show(
 ) -> str:
     """The whole derivation as text: forward propagation, cost, backward propagation, update.
 
-    notation: row, column, index, layer, batch, numpy.  format: unicode, latex, markdown, mathml.  why: with the rule
-    behind each line.  mean_at: "weights" or "cost", where 1/m stands.  Raises SpecError with what is known,
-    FormulaError for a program too large to be written.
+    notation: row, column, index, layer, batch, or source: numpy, javascript.  format: unicode, latex, markdown, mathml.
+    why: with the rule behind each line.  mean_at: "weights" or "cost", where 1/m stands.  Raises SpecError with what is
+    known, FormulaError for a program too large to be written.
     """
-    check_notation(notation)
+    check_notation(notation, (SCRIPT,))
     check_format(format)
-    if notation == SOURCE:
-        code = source(program)
-        return f"```python\n{code}```\n" if format == "markdown" else code
+    if notation in (SOURCE, SCRIPT):
+        language, code = ("python", source(program)) if notation == SOURCE else (SCRIPT, javascript(program))
+        return f"```{language}\n{code}```\n" if format == "markdown" else code
     arranged = derivation(program, notation, mean_at=mean_at)
     write = {"unicode": _unicode, "latex": _latex, "markdown": _markdown, "mathml": _mathml}[format]
     return write(MATHEMATICAL[notation], arranged.views, remarks(program, arranged), why)
