@@ -17,7 +17,7 @@ from written import Written
 import chainrule as cr
 from chainrule.errors import DataError, MissingDependencyError, SpecError
 from chainrule.notation import notation_names, views
-from chainrule.report import contents, html
+from chainrule.report import contents, html, playing
 
 
 def told(text: str) -> dict[str, Any]:
@@ -82,8 +82,13 @@ def in_words(node: Any) -> str:
     return f"{{{in_words(inner)}}}" if inner is not None else re.sub("<[^>]+>", "", node["math"])
 
 
-def test_the_arrays_behind_a_line_are_those_of_the_step(written: Written) -> None:
-    data = told(written.text)
+def test_arrays_that_the_page_does_not_compute_are_those_of_the_step(
+    written: Written, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(playing, "LONGEST", 100)
+    few = written.X[:32], written.y[:32]
+    data = contents.derivations(written.net, *few, "labels", written.optimizer)
+    assert data["live"] is None and not data["programs"]
     trace = written.net.trace(
         written.X[:32], written.y[:32], training=True, optimizer=written.optimizer, notation="row"
     )

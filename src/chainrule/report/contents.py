@@ -21,9 +21,11 @@ from chainrule.report.folding import folds
 from chainrule.report.heat import BYTES, CELLS, Heats
 from chainrule.report.network_pictures import diagram_columns
 from chainrule.report.opened import Opened
+from chainrule.report.playing import Player
 from chainrule.report.scales import short
 from chainrule.report.words import Explained, prose
 from chainrule.train.history import History
+from chainrule.train.monitor import Monitor
 from chainrule.version import VERSION
 
 Array = NDArray[Any]
@@ -31,17 +33,21 @@ STEP = 32
 """Samples of the step whose numbers are shown."""
 
 
-def derivations(net: Network, X: Inputs, y: Any, kinds: Targets, optimizer: Optimizer | None) -> dict[str, Any]:
-    """{"notations": [...], "arrays": [...]}: every line in every notation, and the arrays that the lines refer to.
+def derivations(
+    net: Network, X: Inputs, y: Any, kinds: Targets, optimizer: Optimizer | None, monitor: Monitor | None = None
+) -> dict[str, Any]:
+    """{"notations": [...], "arrays": [...], "live": ..., "programs": ...}: every line in every notation, and either
+    the program that computes the arrays that the lines refer to (see playing.py), or these.
 
     The numbers are of one training step on these samples; a notation that writes 1/m at the weights has other ones.
     """
     program = net.derive(optimizer=optimizer, targets=kinds)
-    heats = Heats(min(CELLS, BYTES // max(1, 2 * len(program.equations))))
+    traces = {n: net.trace(X, y, training=True, optimizer=optimizer, notation=n) for n in notation_names()}
+    player = Player.of(net, traces, monitor)
+    heats = Heats(min(CELLS, BYTES // max(1, 2 * len(program.equations)))) if player is None else None
     notations = []
-    for name in notation_names():
+    for name, trace in traces.items():
         table = MATHEMATICAL.get(name)
-        trace = net.trace(X, y, training=True, optimizer=optimizer, notation=name)
         arranged = derivation(program, name)
         opened, explained = Opened(name, arranged.program, trace, heats), Explained(name, arranged.program)
         lines = [opened.line(view) | {"reason": explained.line(view)} for view in arranged.views]
@@ -50,9 +56,14 @@ def derivations(net: Network, X: Inputs, y: Any, kinds: Targets, optimizer: Opti
             says = f"{says} Here {'; '.join(more)}."
         notations.append(
             {"name": name, "title": title, "says": prose(f"{title}. {says}"), "code": table is None, "lines": lines,
-             "symbols": opened.symbols, "folds": _folds(arranged.views, arranged.program, opened)}
+             "symbols": opened.symbols, "folds": _folds(arranged.views, arranged.program, opened),
+             "program": None if player is None else player.place[name]}
         )  # fmt: skip
-    return {"notations": notations, "arrays": heats.arrays}
+    told: dict[str, Any] = {"notations": notations, "arrays": [] if heats is None else heats.arrays}
+    return told | {
+        "live": None if player is None else player.told(),
+        "programs": "" if player is None else player.code,
+    }
 
 
 def _folds(views: Sequence[EquationView], program: Program, opened: Opened) -> list[dict[str, Any]]:

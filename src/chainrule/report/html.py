@@ -24,7 +24,7 @@ from chainrule.files import describe_os_error, replace_text
 from chainrule.network import Network
 from chainrule.notation import check_notation
 from chainrule.notation.views import HEADINGS
-from chainrule.report import contents, importance, pictures, results, words
+from chainrule.report import contents, importance, pictures, playing, results, words
 from chainrule.report.about import About
 from chainrule.report.judged import headline, outcomes
 from chainrule.report.markup import Html
@@ -43,8 +43,8 @@ DRAWN = 2000
 """Samples that the histograms and regions are drawn from."""
 FEW_COLUMNS = 30
 """Columns without names whose importance is told."""
-STYLES = ("report.css", "results.css", "opened.css")
-SCRIPTS = ("opened.js", "charts.js", "report.js")
+STYLES = ("report.css", "results.css", "opened.css", "playing.css")
+SCRIPTS = ("opened.js", "playing.js", "charts.js", "report.js")
 """The assets of the page, in their order: what a script uses stands before it."""
 
 
@@ -115,7 +115,9 @@ def page(
     history = net.history if history is None else history
     step, few = slice(0, contents.STEP), slice(0, CHECKED)
     some = np.linspace(0, samples - 1, min(DRAWN, samples)).astype(np.int64)
-    data = contents.derivations(net, inputs(step), targets(step), kinds, optimizer)
+    data = contents.derivations(net, inputs(step), targets(step), kinds, optimizer, monitor)
+    if data["live"] is not None:
+        data["live"] |= playing.visuals(net, inputs(), targets(), shape, names)
     predicted, cost = net.predict_and_cost(inputs(), targets())
     judged = outcomes(net.spec, predicted, targets(), names, about.target_scale, about.target)
     learning = learning_charts(history, about.kept, standardised=target_scale is not None)
@@ -217,12 +219,14 @@ def render(told: Mapping[str, Any]) -> str:
     assets = files("chainrule.report") / "assets"
     page = (assets / "report.html.j2").read_text(encoding="utf-8")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    programs = told["data"].pop("programs")
     script = json.dumps(told["data"], ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     rendered: str = environment.from_string(page).render(
         **{k: v for k, v in told.items() if k != "data"},
         notations=told["data"]["notations"],
         css="".join((assets / name).read_text(encoding="utf-8") for name in STYLES),
-        js="".join((assets / name).read_text(encoding="utf-8") for name in SCRIPTS),
+        js=programs + "".join((assets / name).read_text(encoding="utf-8") for name in SCRIPTS),
+        live=told["data"]["live"],
         data=script.replace("<", "\\u003c"),
     )
     return rendered

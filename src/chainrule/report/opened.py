@@ -48,7 +48,7 @@ _TRANSPOSED = Atom("ᵀ")
 class Opened:
     """The lines of one notation with the arrays behind them."""
 
-    def __init__(self, notation: str, program: Program, trace: Trace, heats: Heats) -> None:
+    def __init__(self, notation: str, program: Program, trace: Trace, heats: Heats | None) -> None:
         self.code = notation not in MATHEMATICAL
         self.table = MATHEMATICAL.get(notation, ROW)
         self.names = Names(program, self.table)
@@ -56,7 +56,8 @@ class Opened:
         self._after: set[str] = set()
         """What lines so far have overwritten."""
         self.symbols: dict[str, dict[str, Any]] = {}
-        """By name: how it is written, the number of its array, and of the array after the step if it is stored."""
+        """By name: how it is written, its shape; where the page does not compute it, the number of its array, and of
+        that after the step if it is stored."""
 
     def line(self, view: EquationView) -> dict[str, Any]:
         """One line: its texts; the picture of its right side; what it defines, reads, and reads `after` its update."""
@@ -94,10 +95,11 @@ class Opened:
             return False
         symbol = self.program.symbols[name]
         about: dict[str, Any] = {"mathml": self.written(name), "samples": symbol.batched}
-        if name in self.trace:
-            about["array"] = self.heats.add(self.trace[name])
-        if name in self.trace.updated:
-            about["after"] = self.heats.add(np.asarray(self.trace.updated[name]))
+        arrays = {"array": self.trace.get(name), "after": self.trace.updated.get(name)}
+        there = {which: np.asarray(array) for which, array in arrays.items() if array is not None}
+        about["shape"] = list(next(iter(there.values())).shape)
+        if self.heats is not None:
+            about |= {which: self.heats.add(array) for which, array in there.items()}
         self.symbols[name] = about
         return True
 

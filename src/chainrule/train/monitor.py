@@ -30,6 +30,8 @@ Array = NDArray[Any]
 
 PROBE = 32
 """Samples of the training data that are looked at where none are given: few enough to cost less than 5 %."""
+SNAPSHOTS, SNAPSHOT_BYTES = 24, 32_000_000
+"""Records whose weights are kept, and how large they may be together."""
 SATURATED = 0.01
 """Of an activation's largest slope: below it hardly anything is learned through the unit."""
 
@@ -52,6 +54,9 @@ class Monitor(Callback):
                                    batches ago, a batch, relative to their size; with every=1 each update to its weight
     Vector-valued activations (softmax) have no slope of their own: neither saturated nor dead is told.
 
+    `snapshots` has the parameters and statistics at some of the records, the first among them, spread over the fit: for
+    the report, which shows the numbers of a step at each.  A fit that goes on from a checkpoint begins anew with them.
+
     Each look is at a copy of the network, on a thread of its own while training goes on; `records` is complete at the
     end of every epoch.
 
@@ -70,6 +75,10 @@ class Monitor(Callback):
             raise SpecError(faults)
         self.every: int = int(every)
         self.records: list[dict[str, float]] = []
+        self.snapshots: list[tuple[int, dict[str, Array]]] = []
+        """(steps taken, arrays by name), at most 24 and of 32 MB together."""
+        self._apart = 1
+        """Every so many records there is a snapshot."""
         self.layers: tuple[str, ...] = ()
         self.parameters: tuple[str, ...] = ()
         self.matrices: tuple[str, ...] = ()
@@ -106,7 +115,7 @@ class Monitor(Callback):
         self.layers, self.parameters = tuple(self._probe.layers), tuple(self._probe.gradients)
         self.matrices = self._probe.matrices
         self.outputs = tuple(self._probe.outputs)
-        self.records = []
+        self.records, self.snapshots, self._apart = [], [], 1
         self._worker = ThreadPoolExecutor(1, "chainrule monitor")
         self._submit(fit)
         self._finish()
@@ -163,8 +172,19 @@ class Monitor(Callback):
                 size = self.records[-1][f"{name}.norm"]
                 moved = _norm(np.subtract(arrays[name], self._before[name], out=self._before[name]))
                 record[f"{name}.update"] = moved / (steps * size) if size else math.nan
+        self._keep(step, arrays)
         self._before = arrays
         return record
+
+    def _keep(self, step: int, arrays: Mapping[str, Array]) -> None:
+        """A snapshot, every so many records; where there are too many, every second goes."""
+        if len(self.records) % self._apart:
+            return
+        self.snapshots.append((step, {name: array.copy() for name, array in arrays.items()}))
+        size = sum(array.nbytes for array in arrays.values())
+        while len(self.snapshots) > max(1, min(SNAPSHOTS, SNAPSHOT_BYTES // max(1, size))):
+            self.snapshots = self.snapshots[::2] if len(self.snapshots) > 2 else self.snapshots[:1]
+            self._apart *= 2
 
 
 class _Probe:

@@ -3,7 +3,10 @@
    A symbol that is chosen shows where it is made and where it is used. */
 const openedEquations = ({ data, make, typeset, number, say, dark, drawn }) => {
   let notation, lines;
-  let live = null; // values that take the place of the page's own arrays: name -> {shape, values}; after the step as well
+  let live = null; // (name, after the step or before) -> its values, where the page computes them
+  const paints = new Set();
+  const paintAll = () => paints.forEach((paint) => paint());
+  const painted = (paint) => { paint(); paints.add(paint); };
 
   /* --- numbers --- */
   const hex = (text) => [1, 3, 5].map((k) => parseInt(text.slice(k, k + 2), 16));
@@ -24,7 +27,8 @@ const openedEquations = ({ data, make, typeset, number, say, dark, drawn }) => {
     const unit = (array.high - array.low) / 255;
     return { ...array, value: (k) => { const v = array.low + array.bytes[k] * unit; return Math.abs(v) < unit / 2 ? 0 : v; }, byte: (k) => array.bytes[k] };
   };
-  const living = ({ shape, values }) => {
+  const living = (shape, values) => {
+    if (typeof values === "number") values = [values];
     const rows = shape.length === 2 ? shape[0] : 1, columns = shape.length ? shape[shape.length - 1] : 1;
     const every = [Math.ceil(rows / 256), Math.ceil(columns / 256)];
     let min = Infinity, max = -Infinity, sum = 0, zeros = 0;
@@ -39,10 +43,14 @@ const openedEquations = ({ data, make, typeset, number, say, dark, drawn }) => {
     return { shape, rows: height, columns: width, every, min, max, mean: sum / values.length, zeros: zeros / values.length, low, high, value, byte };
   };
   const numbersOf = (shown) => {
-    const now = live && live(shown.of, shown.after);
     const about = notation.symbols[shown.of];
-    return now ? living(now) : stored(data.arrays[(shown.after ? about.after : about.array) ?? about.after]);
+    if (!live) return stored(data.arrays[(shown.after ? about.after : about.array) ?? about.after]);
+    const values = live(shown.of, Boolean(shown.after));
+    const known = computed.get(values) ?? living(about.shape, values);
+    if (typeof values !== "number") computed.set(values, known);
+    return known;
   };
+  const computed = new WeakMap();
   /* A vector lies down or stands; a matrix may be transposed. */
   const upright = (shown, shape) => {
     if (shape.length === 2) return Boolean(shown.flipped);
@@ -73,9 +81,7 @@ const openedEquations = ({ data, make, typeset, number, say, dark, drawn }) => {
     if (first.shape.length === 0) {
       const value = make("output", { class: "value" });
       figure.append(make("div", { class: "stage" }, value), caption);
-      const paint = () => { value.textContent = number(numbersOf(shown).mean); };
-      paint();
-      drawn.add(paint);
+      painted(() => { value.textContent = number(numbersOf(shown).mean); });
       return figure;
     }
     const turned = upright(shown, first.shape);
@@ -90,7 +96,7 @@ const openedEquations = ({ data, make, typeset, number, say, dark, drawn }) => {
     const stage = make("div", { class: "stage" }, make("div", { class: "frame" }, canvas, cross));
     panel.tallest = Math.max(panel.tallest ?? 0, tall);
     const place = (i, j) => (turned ? j * first.columns + i : i * first.columns + j);
-    const paint = () => {
+    painted(() => {
       const numbers = numbersOf(shown);
       const table = ramps[numbers.low < 0 ? "signed" : "amounts"][dark() ? 1 : 0];
       const context = canvas.getContext("2d"), image = context.createImageData(columns, rows);
@@ -101,9 +107,7 @@ const openedEquations = ({ data, make, typeset, number, say, dark, drawn }) => {
       context.putImageData(image, 0, 0);
       const said = "min " + number(numbers.min) + ", max " + number(numbers.max) + ", mean " + number(numbers.mean) + ", zeros " + +(100 * numbers.zeros).toFixed(1) + " %";
       canvas.setAttribute("aria-label", shown.of + " " + shapeOf(shown, numbers.shape) + ": " + said);
-    };
-    paint();
-    drawn.add(paint);
+    });
     size.textContent = shapeOf(shown, first.shape);
     const band = (i, j) => { // a row, a column, or both: one cell
       cross.hidden = false;
@@ -117,7 +121,7 @@ const openedEquations = ({ data, make, typeset, number, say, dark, drawn }) => {
       const numbers = numbersOf(shown), k = place(i, j), byte = numbers.byte(k), value = numbers.value(k);
       const beyond = !live && ((byte === 255 && numbers.max > numbers.high) || (byte === 0 && numbers.min < numbers.low));
       const where = numbers.shape.length === 1 ? Math.max(i * every, j * across) : i * every + ", " + j * across;
-      panel.reading.replaceChildren(typeset(shown.math ?? notation.symbols[shown.of].mathml), "[" + where + "]  " + (beyond ? "beyond " : "≈ ") + number(value));
+      panel.reading.replaceChildren(typeset(shown.math ?? notation.symbols[shown.of].mathml), "[" + where + "]  " + (beyond ? "beyond " : live ? "= " : "≈ ") + number(value));
     };
     canvas.addEventListener("pointermove", (event) => {
       const box = canvas.getBoundingClientRect();
@@ -177,7 +181,7 @@ const openedEquations = ({ data, make, typeset, number, say, dark, drawn }) => {
       const kept = numbersOf(one).every.map((n, k) => (n > 1 ? ordinal(n) + ["row", "column"][one.flipped ? 1 - k : k] : "")).filter(Boolean);
       const note = kept.length ? make("div", { class: "kept" }, kept.join(", ") + " is shown") : "";
       body.append(make("tr", {}, name, make("td", {}, shapeOf(one, numbersOf(one).shape), note), ...cells, make("td", {}, make("div", { class: "bar" }, ends[0], bar, ends[1]))));
-      const paint = () => {
+      painted(() => {
         const numbers = numbersOf(one);
         ["min", "max", "mean"].forEach((what, k) => { cells[k].textContent = number(numbers[what], 3); });
         cells[3].textContent = +(100 * numbers.zeros).toFixed(1) + " %";
@@ -185,9 +189,7 @@ const openedEquations = ({ data, make, typeset, number, say, dark, drawn }) => {
         ends[1].textContent = number(numbers.high, 3);
         const colours = ramps[numbers.low < 0 ? "signed" : "amounts"][dark() ? 1 : 0];
         bar.style.background = "linear-gradient(90deg," + [0, 64, 128, 191, 255].map((k) => "rgb(" + [...colours.slice(3 * k, 3 * k + 3)].join(",") + ")").join(",") + ")";
-      };
-      paint();
-      drawn.add(paint);
+      });
     }
     if (!body.children.length) return "";
     const all = make("table", {}, make("thead", {}, make("tr", {}, ...head, make("th", { scope: "col" }, "colours"))), body);
@@ -283,7 +285,7 @@ const openedEquations = ({ data, make, typeset, number, say, dark, drawn }) => {
   };
   return {
     fill, copy,
-    begin: (chosen) => { notation = chosen; lines = chosen.lines; },
-    show: (values) => { live = values; drawn.forEach((draw) => draw()); },
+    begin: (chosen) => { notation = chosen; lines = chosen.lines; paints.clear(); drawn.add(paintAll); },
+    compute: (values) => { live = values; paintAll(); },
   };
 };

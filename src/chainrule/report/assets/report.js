@@ -50,6 +50,7 @@
 
   /* --- the derivation --- */
   const opened = openedEquations({ data, make, typeset, number, say, dark, drawn });
+  const player = data.live ? livePlayer({ data, make, svg, number, say, dark, drawn, opened }) : null;
   /* Lines that repeat others: the list in which they are hidden until somebody asks. */
   const folded = (list, fold, place) => {
     if (place > fold.from) return list.lastElementChild.querySelector("ol");
@@ -64,6 +65,7 @@
     $("notation-says").innerHTML = notation.says;
     drawn.clear();
     opened.begin(notation);
+    player?.begin(notation);
     const all = document.createDocumentFragment();
     for (const [section, heading] of Object.entries(headings)) {
       const lines = notation.lines.filter((line) => line.section === section);
@@ -116,4 +118,5 @@
     input.addEventListener("change", () => show(input.value, openLines()));
   }
   show(document.querySelector('input[name="notation"]:checked').value);
+  globalThis.report = { player }; // for those who look with the console
 })();
