@@ -51,13 +51,20 @@ class Evaluation:
             "baseline": {"what": self.what, **self.baseline},
         }
 
+    @property
+    def is_better(self) -> bool:
+        """Whether the predictions say more than the baseline: by the log-loss where there is one, else the first."""
+        name = "log-loss" if "log-loss" in self.metrics else self.main
+        gain = self.metrics[name] - self.baseline[name]
+        return gain > 0 if name == "accuracy" else gain < 0
+
     def short(self) -> str:
         """The metrics on one line."""
         return str(self).partition("\n")[0]
 
     def __str__(self) -> str:
         name, *others = self.metrics
-        sure = "" if math.isnan(self.deviation) else f" ± {shown(self.deviation)}"
+        sure = "" if math.isnan(self.deviation) else f" ± {shown(self.deviation, beside=self.metrics[name])}"
         many = f"{self.samples:,} sample{'' if self.samples == 1 else 's'}"
         rest = "".join(f", {other} {shown(self.metrics[other])}" for other in others)
         without = ", ".join(f"{key} {shown(value)}" for key, value in self.baseline.items())
@@ -113,7 +120,10 @@ def over_folds(each: Sequence[Evaluation]) -> str:
     """The mean of each metric over folds and its deviation between them; below, the means of the baselines."""
     names = [name for name in each[0].metrics if all(name in e.metrics for e in each)]
     values = {name: np.array([e.metrics[name] for e in each]) for name in names}
-    said = ", ".join(f"{name} {shown(float(v.mean()))} ± {shown(float(v.std(ddof=1)))}" for name, v in values.items())
+    said = ", ".join(
+        f"{name} {shown(float(v.mean()))} ± {shown(float(v.std(ddof=1)), beside=float(v.mean()))}"
+        for name, v in values.items()
+    )
     without = ", ".join(
         f"{name} {shown(float(np.mean([e.baseline[name] for e in each])))}"
         for name in names
@@ -135,10 +145,14 @@ def area(scores: Array, positive: Array) -> float:
     return above / (ones * (len(positive) - ones))
 
 
-def shown(value: float) -> str:
-    """Four digits after the point, or four in all where that shows more or less than there is."""
-    plain = value == 0 or 1e-3 <= abs(value) < 1e4
-    return f"{value:.4f}" if plain else f"{value:,.0f}" if 1e4 <= abs(value) < 1e15 else f"{value:.4g}"
+def shown(value: float, *, beside: float | None = None) -> str:
+    """Four digits after the point, or four in all where that shows more or less than there is.
+
+    beside: the number that it stands beside, whose digits it has.
+    """
+    size = abs(value if beside is None else beside)
+    plain = size == 0 or 1e-3 <= size < 1e4
+    return f"{value:.4f}" if plain else f"{value:,.0f}" if 1e4 <= size < 1e15 else f"{value:.4g}"
 
 
 def _evaluation(

@@ -141,7 +141,7 @@ def run(
         record = model.record_
         print(json.dumps({"run": str(place.folder), "data": record["data"]["name"], "test": record["result"]}))
     else:
-        _tell_result(table, tested)
+        _tell_result(options, table, tested)
     return 0
 
 
@@ -236,12 +236,16 @@ def _tell_found(
         tell(options.data, [note])
 
 
-def _tell_result(table: WithTarget, tested: Sequence[Sequence[Evaluation]]) -> None:
+def _tell_result(options: TableOptions, table: WithTarget, tested: Sequence[Sequence[Evaluation]]) -> None:
     """The metrics beside those of a prediction that looks at nothing; of folds their mean and deviation."""
     for k, name in enumerate(table.targets):
         each = [evaluations[k] for evaluations in tested]
         of = f" {name}" if len(table.targets) > 1 else ""
         print(f"test{of} {each[0]}" if len(each) == 1 else f"{len(each)} folds{of}: {over_folds(each)}")
+        if not any(evaluation.is_better for evaluation in each):
+            longer = "" if options.time_limit is None else ", or a longer --time-limit"
+            what = f"the predictions of {name!r} are no better than always {each[0].what}"
+            tell(options.data, [f"{what}: nothing was learned that helps. Other columns may, more rows{longer}"])
 
 
 def _networks(model: Fitted) -> str:

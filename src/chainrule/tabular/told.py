@@ -46,7 +46,7 @@ def kinds(preparation: Preparation, frame: Frame) -> list[str]:
             lines.append(f"{_plural(what, len(names))}: {_listed(names)}")
     gaps = [(c.name, float(_missing(frame, c).mean())) for c in preparation.columns if c.gaps]
     if gaps:
-        shares = [f"{name} ({100 * share:.1f} %)" for name, share in sorted(gaps, key=lambda pair: -pair[1])]
+        shares = [f"{name} ({_percent(share)})" for name, share in sorted(gaps, key=lambda pair: -pair[1])]
         lines.append(f"gaps: {_listed(shares)}")
     return [*lines, *(note for note in preparation.notes if note not in preparation.lost)]
 
@@ -146,6 +146,10 @@ def _missing(frame: Frame, column: Column) -> NDArray[np.bool_]:
 
 def _all_different(values: NDArray[np.float64]) -> bool:
     return bool(len(values) >= _ENOUGH and (values == np.floor(values)).all()) and len(np.unique(values)) == len(values)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %" if share >= 0.0005 else "< 0.1 %"
 
 
 def _plural(what: str, count: int) -> str:
