@@ -274,6 +274,13 @@ class BaseTabular(FittedForm, BaseEstimator):  # type: ignore[misc]
         return () if self.trained_ is None else self.trained_.networks
 
     @property
+    def network(self) -> Network:
+        """The first of the members.  Raises DataError where no column was of use, and there is none."""
+        if not self.networks_:
+            raise DataError("There is no network: no column was of use, and the same is predicted for every row.")
+        return self.networks_[0]
+
+    @property
     def notes_(self) -> tuple[str, ...]:
         """What was left out of the table, and why, a line each."""
         check_is_fitted(self, "preparation_")
