@@ -89,6 +89,14 @@ def test_a_table_is_trained_by_the_recipe(chainrule: Command) -> None:
     facts = json.loads(chainrule("info", "runs/people", "--json")[0])
     assert facts["result"]["rich"][0]["samples"] == 24 and facts["versions"]["chainrule"]
     assert "accuracy" in chainrule("evaluate", "runs/people", "people.csv")[0]
+    said = json.loads(Path("runs/people/table.json").read_text())
+    for name in ("targets", "id", "beside", "header", "record"):  # as the first ones were written
+        del said[name]
+    Path("runs/people/table.json").write_text(json.dumps({**said, "target": "rich"}))
+    old: Any = cr.load_run("runs/people")
+    assert (old.targets_, old.target_, old.id_) == (("rich",), "rich", None)
+    assert list(old.predict("people.csv")) == list(model.predict("people.csv"))
+    model.save("runs/people")
     Path("new.csv").write_text("ward,day,age,job\nw1,2024-01-01,3,cook\n")
     assert "Unknown column 'id'" in chainrule("predict", "runs/people", "new.csv", code=2)[1]
 
@@ -163,4 +171,6 @@ def test_without_a_header_from_standard_input(chainrule: Command, monkeypatch: p
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(rows)))
     out, _ = chainrule("train", "-", "--no-header", "--ignore", "1,6,7", *QUICK)
     assert "-: 4 columns, 2 classes (8)" in out and "saved in runs/table" in out
-    assert chainrule("predict", "runs/table", "rows.csv")[0].startswith("8,no,yes\n")
+    out, _ = chainrule("predict", "runs/table", "rows.csv")
+    model: Any = cr.load_run("runs/table")
+    assert out.startswith("8,no,yes\n") and len(model.predict("rows.csv")) == 120 == len(out.splitlines()) - 1

@@ -59,6 +59,18 @@ def test_groups_are_no_features_and_times_are_unless_they_are_left_out() -> None
     assert table(Roles(time="t", ignore=("t",))).features.names == ("x", "g")
 
 
+def test_words_of_a_target_are_names_of_classes() -> None:
+    words = np.array(["None", "some", "all"])[np.arange(M) % 3]
+    data = table(Roles(), y=list(words))
+    assert list(data.y) == list(words) and data.notes == ("the target 'y': 'None' is read as the name of a class",)
+    numbers = table(Roles(), y=[f"{k % 50},5" for k in range(M)])
+    assert not numbers.is_classes and "'y' is read as numbers with a decimal comma" in numbers.notes[0]
+    mixed = table(Roles(), y=["3+" if k == 7 else str(k % 3) for k in range(M)])
+    assert mixed.is_classes and "'3+' (row 7) among numbers" in mixed.notes[0]
+    with pytest.raises(cr.DataError, match="'y' has no value in row 3"):
+        table(Roles(), y=[None if k == 3 else "u" if k % 2 else "v" for k in range(M)])
+
+
 def test_all_faults_of_columns_come_in_one_message() -> None:
     columns = {"x": np.arange(M), "y": np.where(np.arange(M) % 9, 1.5, np.nan), "z": ["a"] * M}
     with pytest.raises(cr.DataError) as fault:

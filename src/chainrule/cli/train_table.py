@@ -232,7 +232,7 @@ def _tell_found(
     preparation = learn(features)
     for line in kinds(preparation, features):
         say(f"  {line}")
-    for note in (*frame.table.notes, *doubts(preparation, features, table.y[learned], table.is_classes)):
+    for note in (*frame.table.notes, *table.notes, *doubts(preparation, features, table.y[learned], table.is_classes)):
         tell(options.data, [note])
 
 

@@ -183,7 +183,7 @@ class BaseTabular(FittedForm, BaseEstimator):  # type: ignore[misc]
     def _table(self, X: Any, *, reset: bool = False) -> Frame:
         """X as a frame; what has no columns is checked as scikit-learn does."""
         if not issparse(X) and has_columns(X):
-            frame = read_frame(X)
+            frame = read_frame(X, header=reset or getattr(self, "header_", True))
             if reset:
                 self.n_features_in_ = len(frame.names)
                 self.feature_names_in_ = np.array(frame.names, dtype=object)

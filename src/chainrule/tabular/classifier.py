@@ -12,6 +12,7 @@ from sklearn.utils._param_validation import StrOptions
 
 from chainrule import metrics
 from chainrule.calls import says_arguments
+from chainrule.data.cells import MISSING
 from chainrule.data.columns import label, some
 from chainrule.errors import DataError
 from chainrule.estimators.parameters import parameters_checked
@@ -122,11 +123,11 @@ class TabularClassifier(ClassifierMixin, BaseTabular):  # type: ignore[misc]
         return np.asarray(codes, np.int64)
 
     def _judged(self, frame: Frame) -> tuple[Array, NDArray[np.bool_], list[str]]:
-        texts = frame.texts(self.targets_[0])
+        cells = frame.coded(self.targets_[0])
         place = {label(value): k for k, value in enumerate(self.classes_.tolist())}
-        new = [word for word in texts.words if word not in place]
-        codes = np.array([*(place.get(word, -1) for word in texts.words), -1], np.int64)[texts.codes]
-        missing = texts.codes < 0
+        new = [word for word in cells.words if word not in place and word not in MISSING]
+        codes = np.array([place.get(word, -1) for word in cells.words], np.int64)[cells.codes]
+        missing = np.array([word in MISSING and word not in place for word in cells.words], bool)[cells.codes]
         notes = without_target(missing, self.targets_)
         if strange := int(((codes < 0) & ~missing).sum()):
             notes.append(f"{counted(strange, 'row')} of classes that the training data did not have ({some(new)})")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
 from chainrule.data.targets import Task
+from chainrule.errors import DataWarning
 from chainrule.runs import run as runs
 from chainrule.runs.run import Run
 from chainrule.tabular import saved
@@ -36,6 +38,8 @@ def fit_table(
     """
     targets, left_out = ((names,) if isinstance(names, str) else tuple(names) for names in (target, ignore))
     table = apart(read_frame(data, "The data"), Roles(targets, left_out), task)
+    if table.notes:
+        warnings.warn(f"{table.features.source}: {'; '.join(table.notes)}.", DataWarning, stacklevel=2)
     estimator = table.estimator(**options)
     estimator.fit(table.features, table.y)
     estimator.targets_, estimator.beside_ = table.targets, table.beside

@@ -115,7 +115,14 @@ class Frame:
         if name in self.times:
             return as_texts(self.cells(name))
         cells = self.table.columns[name]
-        return _coded_numbers(cells) if isinstance(cells, np.ndarray) else as_texts(cells)
+        return as_texts(_coded_numbers(cells) if isinstance(cells, np.ndarray) else cells)
+
+    def coded(self, name: str) -> CodedCells:
+        """A column as it prints, each different cell once; what is missing too, by whatever word."""
+        cells = self.table.columns.get(name)
+        if isinstance(cells, np.ndarray):
+            return _coded_numbers(cells)
+        return cells if isinstance(cells, CodedCells) else CodedCells.of(self.cells(name))
 
     def cells(self, name: str) -> Sequence[str]:
         """A column as it prints, row by row; "" where there is nothing."""
@@ -315,7 +322,7 @@ def _twice(source: str, names: Sequence[str]) -> str:
     return f"{source} has {some(twice)} more than once among its columns. Name each once."
 
 
-def _coded_numbers(values: Array) -> Texts:
+def _coded_numbers(values: Array) -> CodedCells:
     """Numbers as they print, each different one once."""
     different, codes = np.unique(values, return_inverse=True)
-    return as_texts(CodedCells(codes.astype(np.int64), texts_of(different)))
+    return CodedCells(codes.astype(np.int64), texts_of(different))

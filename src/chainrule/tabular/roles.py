@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule.data.cells import MISSING, MISSING_SIGNS, MISSING_WORDS, PLAIN
 from chainrule.data.columns import joined, label, some
 from chainrule.data.readers import names_of
 from chainrule.data.targets import check_task, is_classes
@@ -57,6 +58,8 @@ class WithTarget:
     """(m,) the number of each row's group."""
     times: NDArray[np.float64] | None = None
     """(m,) when each row was, in whatever unit."""
+    notes: tuple[str, ...] = ()
+    """What not everybody would expect of how targets are read, a sentence each."""
 
     def estimator(self, **options: Any) -> TabularClassifier | TabularRegressor:
         """One that fits the target, not yet fitted."""
@@ -82,7 +85,8 @@ def apart(frame: Frame, roles: Roles, task: str | None = None) -> WithTarget:
             faults.append("there is no column to learn from beside the target.")
     if faults:
         raise DataError(shorten(f"{frame.source}: {joined(faults)}"))
-    return WithTarget(features, y, roles.targets, beside, kind == "classes", groups, times)
+    notes = tuple(note for name in roles.targets for note in _told(frame, name, kind))
+    return WithTarget(features, y, roles.targets, beside, kind == "classes", groups, times, notes)
 
 
 def _named(frame: Frame, roles: Roles) -> tuple[Roles, list[str]]:
@@ -140,11 +144,12 @@ def _target(frame: Frame, name: str, task: str | None) -> tuple[Any, str]:
     if kind == "time":
         raise DataError(f"the target {name!r} holds dates or times; make numbers or classes of them.")
     if kind == "text" and task != "regression":
-        texts = frame.texts(name)
-        _check_present(frame, f"the target {name!r}", texts.codes < 0)
-        if len(texts.words) == 1:
-            raise DataError(_same(name, texts.words[0]))
-        return np.array(texts.words, dtype=object)[texts.codes], "classes"
+        cells = frame.coded(name)
+        signs = MISSING_SIGNS if _are_words(frame, name) else MISSING
+        _check_present(frame, f"the target {name!r}", np.array([word in signs for word in cells.words])[cells.codes])
+        if len(cells.words) == 1:
+            raise DataError(_same(name, cells.words[0]))
+        return np.array(cells.words, dtype=object)[cells.codes], "classes"
     values = frame.numbers(name)
     _check_present(frame, f"the target {name!r}", np.isnan(values))
     if rows := np.flatnonzero(~np.isfinite(values)).tolist():
@@ -155,6 +160,30 @@ def _target(frame: Frame, name: str, task: str | None) -> tuple[Any, str]:
     if task is None and is_classes(values, len(different)):
         return values.astype(np.int64), "classes"
     return values, "numbers"
+
+
+def _are_words(frame: Frame, name: str) -> bool:
+    """Whether no cell is a number or a date, so that words such as NA and None may be names of classes as well."""
+    if name in frame.times:
+        return False
+    verdict = frame.survey.verdict(name)
+    return verdict.kind == "text" and not verdict.because
+
+
+def _told(frame: Frame, name: str, kind: str) -> list[str]:
+    """What not everybody would expect of how a target is read, a sentence each."""
+    if name in frame.times:
+        return []
+    what = f"the target {name!r}"
+    if kind == "numbers":
+        style = frame.style(name) if frame.survey.numbers(name) is not None else PLAIN
+        return [f"{what} is read as numbers with {style}"] if style != PLAIN else []
+    verdict = frame.survey.verdict(name)
+    words = [word for word in frame.coded(name).words if word in MISSING_WORDS]
+    notes = [f"{what}: {some(words)} is read as the name of a class"] if words else []
+    if verdict.because == "mixed":
+        notes.append(f"{what}: {frame.survey.where(name, verdict.others)} among numbers, so that it is read as classes")
+    return notes
 
 
 def _same(name: str, value: str) -> str:
