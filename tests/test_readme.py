@@ -137,3 +137,13 @@ def test_the_comparison_can_fail() -> None:
     assert not agrees("cost 0.50\n", "cost 0.50\nmore\n")
     assert not agrees("a\n...\nend\n", "a\n")
     assert not agrees("m = 3\n", "m = 4\n")
+
+
+def test_the_figures_of_readme_are_those_that_were_measured() -> None:
+    text = DOCUMENTS[0].read_text(encoding="utf-8")
+    claims = re.findall(r"^- ((?:(?!^- ).)*?)\(\[measured\]\((docs/[\w-]+\.md)\)\)", text, re.MULTILINE | re.DOTALL)
+    assert len(claims) == 2
+    for claim, page in claims:
+        measured = (ROOT / page).read_text(encoding="utf-8")
+        numbers = re.findall(r"\d+\.\d+", claim)
+        assert numbers and all(re.search(rf"(?<![\d.]){re.escape(n)}(?!\d)", measured) for n in numbers), claim

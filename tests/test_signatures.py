@@ -10,7 +10,7 @@ from chainrule.describe.activations import ACTIVATIONS, ActivationName
 from chainrule.describe.losses import LOSSES, LossName
 from chainrule.describe.optimizers import OPTIMIZERS, OptimizerName
 from chainrule.engines.table import EngineName, engine_names
-from chainrule.notation.tables import NotationName, notation_names
+from chainrule.notation.tables import SCRIPT, NotationName, notation_names
 from chainrule.report import html
 
 
@@ -19,7 +19,7 @@ def test_literals_are_the_tables_names() -> None:
     assert get_args(LossName) == tuple(LOSSES)
     assert get_args(OptimizerName) == tuple(OPTIMIZERS)
     assert get_args(EngineName) == engine_names()
-    assert get_args(NotationName) == notation_names()
+    assert get_args(NotationName) == (*notation_names(), SCRIPT)
 
 
 def test_a_reports_options_are_those_of_its_page() -> None:

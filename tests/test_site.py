@@ -12,6 +12,7 @@ from types import ModuleType
 import pytest
 
 import chainrule as cr
+from chainrule.cli.app import app
 
 DOCS = Path(__file__).parents[1] / "docs"
 API = sorted((DOCS / "api").glob("*.md"))
@@ -40,16 +41,29 @@ def test_every_public_name_is_in_the_reference_once() -> None:
     assert listed_names == set(cr.__all__), "name what is public on a page of docs/api"
 
 
-def docstrings() -> ModuleType:
-    pytest.importorskip("sphinx", reason="Sphinx is not installed (pip install -e '.[docs]')")
-    spec = importlib.util.spec_from_file_location("docstrings", DOCS / "_ext" / "docstrings.py")
+def extension(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, DOCS / "_ext" / f"{name}.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
+def test_the_cheat_sheet_is_what_the_package_says() -> None:
+    sheet = extension("cheatsheet")
+    commands = {c.name or getattr(c.callback, "__name__", None) for c in app.registered_commands}
+    commands |= {group.typer_instance.info.name or group.name for group in app.registered_groups}
+    assert sheet.PAGE.read_text(encoding="utf-8") == sheet.svg(), "run python docs/_ext/cheatsheet.py"
+    for line in sheet.COMMANDS.splitlines():
+        program, command, *_ = line.split()
+        assert program == "chainrule" and command in commands, line
+    for name in re.findall(r"(net|model)\.(\w+)", sheet.NETWORK + sheet.TABLE):
+        assert hasattr(cr.Network if name[0] == "net" else cr.TabularRegressor, name[1]), name
+
+
 def test_docstrings_as_markup() -> None:
+    pytest.importorskip("sphinx", reason="Sphinx is not installed (pip install -e '.[docs]')")
+    as_markup = extension("docstrings").as_markup
     before = [
         "Of `Network.fit` and `a + b`: |W|, classes_ and **options.",
         "",
@@ -57,11 +71,11 @@ def test_docstrings_as_markup() -> None:
         "",
         "So.",
     ]
-    text = "\n".join(docstrings().as_markup(before))
+    text = "\n".join(as_markup(before))
     assert r"`Network.fit` and ``a + b``: \|W\|, classes\_ and \*\*options." in text
     assert "::\n\n    net = cr.Network(*parts)\n\n" in text
     section = ["What.", "", "Parameters", "----------", "X", "    (m, *inputs).", "", "    More."]
-    assert docstrings().as_markup(section) == [*section[:5], r"    (m, \*inputs).", *section[6:]]
+    assert as_markup(section) == [*section[:5], r"    (m, \*inputs).", *section[6:]]
 
 
 @pytest.mark.long

@@ -13,9 +13,9 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 def executed(name: str, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """The outputs of every cell of code, in order."""
-    nbformat = pytest.importorskip("nbformat", reason="nbformat is not installed (pip install -e .[test])")
-    nbclient = pytest.importorskip("nbclient", reason="nbclient is not installed (pip install -e .[test])")
-    pytest.importorskip("ipykernel", reason="ipykernel is not installed (pip install -e .[test])")
+    nbformat = pytest.importorskip("nbformat", reason="nbformat is not installed (pip install -e '.[test]')")
+    nbclient = pytest.importorskip("nbclient", reason="nbclient is not installed (pip install -e '.[test]')")
+    pytest.importorskip("ipykernel", reason="ipykernel is not installed (pip install -e '.[test]')")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(EXAMPLES.parent / "src"), os.environ.get("PYTHONPATH", "")]))
     notebook = nbformat.read(EXAMPLES / name, as_version=4)
     nbclient.NotebookClient(notebook, timeout=120, kernel_name="python3").execute()

@@ -87,7 +87,7 @@ def test_the_worst_mistakes_are_mistakes_the_surest_first(digits: dict[str, Any]
     wrong = np.flatnonzero(p.argmax(axis=1) != y)
     worst = wrong[np.argsort(-p.max(axis=1)[wrong], kind="stable")]
     said = [text.get_text() for text in cr.plot.worst_mistakes(net, X, y, most=4).axes[0].texts]
-    assert said == [f"took {p[k].argmax()} ({p[k].max():.0%})\nis {y[k]}" for k in worst[:4]]
+    assert said == [f"said {p[k].argmax()} ({p[k].max():.0%})\nis {y[k]}" for k in worst[:4]]
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -135,7 +135,7 @@ def test_without_matplotlib_it_says_what_to_install(digits: dict[str, Any], monk
         return real(name, *others, **options)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(MissingDependencyError, match=r"pip install chainrule\[report\]"):
+    with pytest.raises(MissingDependencyError, match=r"pip install 'chainrule\[report\]'"):
         cr.plot.network(digits["net"])
 
 

@@ -176,7 +176,7 @@ def plot(
 ) -> None:
     """Draw the embedding, the learning curve, and the next character after some beginnings, as .png pictures.
 
-    Needs matplotlib: `pip install chainrule[plot]`.
+    Needs matplotlib: `pip install 'chainrule[plot]'`.
     """
     from chainrule.cli.names_use import plot as run
 

@@ -342,4 +342,4 @@ def _refuse(source: str | os.PathLike[str]) -> NoReturn:
     if not Path(source).exists():
         raise DataError(f"{source}: there is no such file or folder (and the only embedded data set is 'digits').")
     kinds = "a .csv, .tsv (also .gz) or .npz file, a folder with MNIST's files, or 'digits'"
-    raise DataError(f"{source}: is no kind of data that can be read. Use {kinds}.")
+    raise DataError(f"{source}: cannot be read: it is none of the kinds of data that are known. Use {kinds}.")

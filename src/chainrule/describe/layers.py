@@ -239,8 +239,8 @@ class Dense(Layer):
     numbered = True
     categories = True
     reasons: ClassVar[Mapping[str, str]] = {
-        "dense": "dense layer: the values below times the weights, plus the bias",
-        "dense without bias": "dense layer without a bias: the values below times the weights",
+        "dense": "dense layer: the values of the layer before times the weights, plus the bias",
+        "dense without bias": "dense layer without a bias: the values of the layer before times the weights",
         "one-hot product": "one-hot rows times the weights: the rows of the weights that the tokens name, added up",
     }
 

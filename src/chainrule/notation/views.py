@@ -222,7 +222,7 @@ def remarks(program: Program, arranged: Derivation) -> list[str]:
     names, symbols = Names(arranged.program, ROW), arranged.program.symbols  # λ is λ in every notation
     said = [f"{unicode.text(names.leaf(symbols[n]).look)} = {number(value)}" for n, value in arranged.penalties.items()]
     if program.backward and arranged.program.gradients != program.gradients:
-        said.append("gradients on the way are of the sum of the losses; the mean is taken at the parameters")
+        said.append("gradients by values are of the sum of the losses; 1/m comes in with those by parameters")
     return said
 
 

@@ -76,7 +76,7 @@ def gradient_flow(monitor: Monitor, *, theme: str = "light") -> Figure:
     names = monitor.matrices or monitor.parameters
     for axes, kind, title in (
         (left, "gradient", "Gradient of each layer: ‖∂J/∂W‖"),
-        (right, "update", "Update to weight, a batch"),
+        (right, "update", "Size of an update beside its weight"),
     ):
         for k, name in enumerate(names):
             column = f"{name}.{kind}"

@@ -193,7 +193,7 @@ def check_packages() -> None:
         try:
             import_module(name)
         except ImportError:
-            raise MissingDependencyError(f"The report needs {name}: pip install chainrule[report]") from None
+            raise MissingDependencyError(f"The report needs {name}: pip install 'chainrule[report]'") from None
 
 
 def check_report(path: str | os.PathLike[str]) -> None:

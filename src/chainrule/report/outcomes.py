@@ -96,7 +96,7 @@ def worst_mistakes(
     labels = one.names(names)
     wrong = np.flatnonzero(truth != guess)
     order = wrong[np.argsort(-sure[wrong], kind="stable")[:most]]
-    said = [f"took {short(labels[guess[k]])} ({sure[k]:.0%})\nis {short(labels[truth[k]])}" for k in order]
+    said = [f"said {short(labels[guess[k]])} ({sure[k]:.0%})\nis {short(labels[truth[k]])}" for k in order]
     columns = 5
     rows = max(1, -(-len(order) // columns))
     # An image is 0.86 inches wide; the next begins where what is said above it cannot touch.

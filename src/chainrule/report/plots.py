@@ -3,7 +3,7 @@
     import chainrule as cr
     cr.plot.learning_curves(history).savefig("curves.png", dpi=200)
 
-theme="dark" is for dark paper.  Needs matplotlib: pip install chainrule[report].
+theme="dark" is for dark paper.  Needs matplotlib: pip install 'chainrule[report]'.
 """
 
 from chainrule.report.curves import gradient_flow, learning_curves

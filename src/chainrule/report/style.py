@@ -83,7 +83,7 @@ def new_figure(width: float, height: float, theme: Theme) -> Figure:
 
         from chainrule.report.shown_figure import ShownFigure
     except ImportError:
-        raise MissingDependencyError("Pictures need matplotlib: pip install chainrule[report]") from None
+        raise MissingDependencyError("Pictures need matplotlib: pip install 'chainrule[report]'") from None
     return ShownFigure(figsize=(width, height), facecolor=theme.paper, layout="constrained", dpi=100)
 
 
