@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+import chainrule as cr
 from chainrule.errors import DataError, SpecError
 from chainrule.train.callbacks import Callback, CSVLog, EarlyStopping, LearningRateLog, WeightAverage
 from chainrule.train.history import EpochRecord, History
@@ -329,6 +330,23 @@ class TestProgress:
         stream = Terminal()
         fit([Progress(verbose, stream)], self.rows, epochs=2)
         assert "epoch 2/2" in stream.getvalue() and "accuracy 0.9000" in stream.getvalue()
+
+    def test_the_bar_goes_on_within_an_epoch(self) -> None:
+        """And changes no number of the training."""
+        seen: list[str] = []
+
+        class Watched(Progress):
+            def on_batches_end(self, fit: FitState) -> None:
+                super().on_batches_end(fit)
+                assert self._bar is not None
+                seen.append(self._bar.tasks[0].description)
+
+        X, y = np.random.default_rng(0).normal(size=(90, 2)), np.arange(90) % 2
+        nets = [cr.Network(2, [cr.Dense(2, "softmax")], "cross_entropy", engine="reference") for _ in range(2)]
+        nets[0].fit(X, y, epochs=2, batch_size=10, callbacks=[Watched(True, Terminal())], verbose=False)
+        nets[1].fit(X, y, epochs=2, batch_size=10, verbose=False)
+        assert seen[0].startswith("10 of 90 samples") and seen[0].endswith("left") and len(seen) > 1
+        np.testing.assert_array_equal(nets[0].parameters["W1"], nets[1].parameters["W1"])
 
     def test_false_is_silent_on_a_terminal(self) -> None:
         stream = Terminal()

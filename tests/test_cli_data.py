@@ -171,8 +171,8 @@ def test_what_is_odd_is_told(chainrule: Chainrule) -> None:
 def test_where_predictions_go(chainrule: Chainrule) -> None:
     table()
     chainrule("train", "t.csv", "--out", "m", *SMALL)
-    for name in ("p.parquet", "p.xlsx", "p", "p.npz"):
-        assert "written as CSV" in chainrule.refuses("predict", "m", "t.csv", "--out", name)
+    for name in ("p.xlsx", "p", "p.npz"):
+        assert "must say the format: .csv" in chainrule.refuses("predict", "m", "t.csv", "--out", name)
     chainrule("predict", "m", "t.csv", "--out", "p.csv")
     before = Path("p.csv").read_bytes()
     assert "is there already" in chainrule.refuses("predict", "m", "t.csv", "--out", "p.csv")

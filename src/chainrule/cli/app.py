@@ -10,7 +10,7 @@ import typer
 from chainrule.cli.bench import bench
 from chainrule.cli.checkpoint_options import CheckpointEvery, CheckpointFolder, Resume
 from chainrule.cli.commands_look import CHECKING, DERIVING, check, derive
-from chainrule.cli.commands_use import EVALUATING, PREDICTING, TELLING, evaluate, info, predict
+from chainrule.cli.commands_use import EVALUATING, LISTING, PREDICTING, TELLING, evaluate, info, predict, runs
 from chainrule.cli.help import HelpCommand, HelpGroup
 from chainrule.cli.names import names
 from chainrule.cli.options import (
@@ -350,6 +350,7 @@ def train(
 app.command(cls=HelpCommand, epilog=PREDICTING)(predict)
 app.command(cls=HelpCommand, epilog=EVALUATING)(evaluate)
 app.command(cls=HelpCommand, epilog=TELLING)(info)
+app.command(cls=HelpCommand, epilog=LISTING)(runs)
 app.command(cls=HelpCommand, epilog=DERIVING)(derive)
 app.command(cls=HelpCommand, epilog=CHECKING)(check)
 app.add_typer(names)

@@ -1,4 +1,4 @@
-"""The commands for runs that are there: predict, evaluate, info; what they do is in the module of each."""
+"""The commands for runs that are there: predict, evaluate, info, runs; what they do is in the module of each."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from chainrule.cli.options import AsJson, EngineName, RunOf
 
 PREDICTING = """
 chainrule predict runs/iris new.csv
-chainrule predict runs/iris new.csv -o predicted.csv
+chainrule predict runs/iris new.csv -o predicted.parquet
+chainrule predict runs/iris new.csv --json
 """
 EVALUATING = """
 chainrule evaluate runs/iris test.csv
@@ -19,25 +20,40 @@ chainrule evaluate runs/iris test.csv --json
 """
 TELLING = """
 chainrule info runs/iris
+chainrule info runs/iris --json
+"""
+LISTING = """
+chainrule runs
+chainrule runs runs/iris runs/iris-2
 """
 
 
 def predict(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="The folder of a run, or its model.safetensors.")],
     data: Annotated[str, typer.Argument(metavar="DATA", help="Data of the same kind as the model was trained on.")],
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write the predictions to this .csv file.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="FILE",
+            help="Write them there, in the format that its name says: .csv, .tsv, .jsonl, .parquet or .feather.",
+        ),
+    ] = None,
     probabilities: Annotated[bool, typer.Option(help="With a column for each class.")] = True,
     engine: EngineName = "auto",
     force: Annotated[bool, typer.Option("--force", "-f", help="Overwrite the file of --out.")] = False,
+    json: Annotated[bool, typer.Option("--json", "-j", help="A JSON object for each sample, a line each.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Nothing but the predictions.")] = False,
 ) -> None:
     """Predict with a trained network: a line of CSV for each sample, in UTF-8, numbers with all their digits.
 
     Where the data hold the targets too, the accuracy or the error is told on standard error, and so is what differs
     from the training data: categories that were not there, missing values, other columns.
     """
-    from chainrule.cli.predict import run
+    from chainrule.cli.predict import Where, run
 
-    run(model, data, out=out, probabilities=probabilities, engine=engine, force=force)
+    run(model, data, probabilities, engine, Where(out, force, json, quiet))
 
 
 def evaluate(
@@ -45,6 +61,7 @@ def evaluate(
     data: Annotated[str, typer.Argument(metavar="DATA", help="Data with the targets, as in training.")],
     engine: EngineName = "auto",
     json: AsJson = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only the metric that counts first.")] = False,
 ) -> None:
     """Say how good a trained network is on data with targets, beside a prediction that looks at nothing.
 
@@ -53,11 +70,31 @@ def evaluate(
     """
     from chainrule.cli.use import evaluate
 
-    evaluate(run, data, engine, json)
+    evaluate(run, data, engine, json, quiet)
 
 
-def info(run: RunOf, json: AsJson = False) -> None:
+def info(
+    run: RunOf,
+    json: AsJson = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only the result of its test.")] = False,
+) -> None:
     """Say what a run is: data, columns, network, epochs, result, and the versions that made it."""
     from chainrule.cli.use import info
 
-    info(run, json)
+    info(run, json, quiet)
+
+
+def runs(
+    folders: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[FOLDER]...", help="Runs, or folders that hold some; by default runs."),
+    ] = None,
+    json: AsJson = False,
+) -> None:
+    """List the runs in a folder, or compare some: data, test, epochs, and the options in which they differ.
+
+    The epochs are that of the network that was kept, and how many there were.
+    """
+    from chainrule.cli.list_runs import run
+
+    run(folders or [Path("runs")], json)

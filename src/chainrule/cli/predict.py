@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
+from chainrule.cli.columns import Columns, check_file, of_numbers
 from chainrule.cli.scores import score, score_line, tell
 from chainrule.data import TargetEncoder
 from chainrule.data.readers import read_new
 from chainrule.errors import DataError, DataWarning, unknown_name
-from chainrule.files import replace_text
 from chainrule.files.folder import member
 from chainrule.metrics import Evaluation
 from chainrule.network import Network
@@ -27,21 +26,51 @@ if TYPE_CHECKING:
     from chainrule.tabular.frame import Frame
     from chainrule.tabular.saved import Fitted
 
-DELIMITERS = {".csv": ",", ".txt": ",", ".tsv": "\t"}
-"""The endings of files that predictions are written to, and what stands between their cells."""
+
+@dataclass(frozen=True)
+class Where:
+    """Where predictions go, and how much is told beside them."""
+
+    out: Path | None = None
+    """A file; None for standard output."""
+    force: bool = False
+    """Whether a file that is there already may be overwritten."""
+    as_json: bool = False
+    """A JSON object for each sample on standard output, in the place of CSV."""
+    quiet: bool = False
+    """Nothing but the predictions."""
 
 
-def run(model: Path, data: str, out: Path | None, probabilities: bool, engine: str, force: bool = False) -> None:
-    """Predict, and write a line of CSV for each sample, to `out` or to standard output, in UTF-8.
+def run(model: Path, data: str, probabilities: bool, engine: str, where: Where) -> None:
+    """Predict, and write a line for each sample to standard output, in UTF-8, or a file of the format its name says.
 
     Where the data differ from those of the training, or hold targets, that is told on standard error.
     Raises DataError where the model or the data cannot be read, or do not belong together, and for a file to write to
-    that is there already (unless `force`) or whose name is not that of a CSV file.
+    that is there already (unless `force`) or whose name says no format; MissingDependencyError.
     """
-    _check_out(out, force)
+    _check_out(where)
     if member(model, TABLE).is_file():
-        _table(model, data, out, probabilities, engine)
-        return
+        columns, name, notes, result = _table(model, data, probabilities, engine)
+    else:
+        columns, name, notes, result = _network(model, data, probabilities, engine)
+    if where.out is None:
+        _print(columns.lines() if where.as_json else columns.delimited())
+    else:
+        columns.write(where.out)
+        if not where.quiet:
+            print(f"{len(columns.values[0]):,} predictions in {where.out}")
+    if not where.quiet:
+        tell(name, notes)
+        if result is not None:
+            print(result, file=sys.stderr)
+
+
+Predicted = tuple[Columns, str, Sequence[str], str | None]
+"""The predictions, what the data are called, what is odd about them, how good the predictions are if that is known."""
+
+
+def _network(model: Path, data: str, probabilities: bool, engine: str) -> Predicted:
+    """By a network that was trained by options."""
     path, settings = find_model(model)
     network = Network.load(path, engine=engine)
     settings = settings or _bare(network)
@@ -54,28 +83,27 @@ def run(model: Path, data: str, out: Path | None, probabilities: bool, engine: s
         raise DataError(f"{data}: has {X.shape[1]} features; the model was trained on {network.spec.inputs}.")
     outputs = network.predict(X if settings.standardizer is None else settings.standardizer.transform(X))
     predicted = decode(outputs, settings.target, settings.target_standardizer, network.spec)
-    text = _lines(
-        settings.target,
-        outputs,
-        predicted,
-        probabilities and are_probabilities(network.spec),
-        "," if out is None else DELIMITERS[out.suffix.lower()],
-    )
-    if out is None:
-        _print(text)
-    else:
-        replace_text(out, text)
-        print(f"{len(X):,} predictions in {out}")
-    tell(new.name, new.notes)
-    if new.y is not None:
-        whole = f"{len(X):,} sample{'' if len(X) == 1 else 's'}"
-        rows = whole if new.judged.all() else f"{len(new.y):,} of {whole}"
-        value = score(settings.target, predicted[new.judged], new.y)
-        print(score_line(f"{rows},", settings.target, value), file=sys.stderr)
+    columns = _columns(settings.target, outputs, predicted, probabilities and are_probabilities(network.spec))
+    if new.y is None:
+        return columns, new.name, new.notes, None
+    whole = f"{len(X):,} sample{'' if len(X) == 1 else 's'}"
+    rows = whole if new.judged.all() else f"{len(new.y):,} of {whole}"
+    value = score(settings.target, predicted[new.judged], new.y)
+    return columns, new.name, new.notes, score_line(f"{rows},", settings.target, value)
 
 
-def _table(folder: Path, data: str, out: Path | None, probabilities: bool, engine: str) -> None:
-    """The same with an estimator of tables."""
+def _columns(target: TargetEncoder, outputs: NDArray[Any], predicted: NDArray[Any], probabilities: bool) -> Columns:
+    """The class of each sample and (if wanted) all probabilities, or the numbers."""
+    name = target.name or "prediction"
+    if target.names is None:
+        width = predicted.shape[1]
+        return of_numbers([name] if width == 1 else [f"{name}{number}" for number in range(width)], predicted)
+    labels = Columns((name,), (target.decode(predicted),))
+    return labels.beside(of_numbers(target.names, shares(outputs))) if probabilities else labels
+
+
+def _table(folder: Path, data: str, probabilities: bool, engine: str) -> Predicted:
+    """By an estimator of tables."""
     from chainrule.tabular.classifier import TabularClassifier  # slow to load, and other runs do without
     from chainrule.tabular.frame import read_frame
     from chainrule.tabular.saved import load
@@ -85,33 +113,19 @@ def _table(folder: Path, data: str, out: Path | None, probabilities: bool, engin
     if model.id_ is not None and model.id_ not in frame.names:
         raise DataError(f"{frame.source}: {unknown_name('column', model.id_, frame.names)} It names the rows.")
     notes = [str(model.novelty(frame))]
-    predicted = model.predict(frame)
-    labels = [[str(value) for value in row] for row in predicted.reshape(len(frame), -1)]
-    width, names = len(labels[0]), model.targets_
+    predicted = model.predict(frame).reshape(len(frame), -1)
+    width, names = predicted.shape[1], model.targets_
     if len(names) != width:  # of quantiles
         name = names[0] if names else "prediction"
         names = (name,) if width == 1 else tuple(f"{name}{k}" for k in range(width))
-    header = list(names)
+    columns = of_numbers(names, predicted)
     if probabilities and isinstance(model, TabularClassifier):
-        shares = _written(model.predict_proba(frame))
-        header += map(str, model.classes_)
-        labels = [[*label, *row] for label, row in zip(labels, shares, strict=True)]
+        columns = columns.beside(of_numbers(map(str, model.classes_), model.predict_proba(frame)))
     if model.id_ is not None:
-        header.insert(0, model.id_)
-        labels = [[cell, *row] for cell, row in zip(frame.cells(model.id_), labels, strict=True)]
-    text = io.StringIO()
-    writer = csv.writer(text, delimiter="," if out is None else DELIMITERS[out.suffix.lower()], lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(labels)
-    if out is None:
-        _print(text.getvalue())
-    else:
-        replace_text(out, text.getvalue())
-        print(f"{len(frame):,} predictions in {out}")
+        columns = Columns((model.id_,), (frame.cells(model.id_),)).beside(columns)
     evaluation, odd = _beside_targets(model, frame)
-    tell(data, [note for note in (*notes, *odd) if note])
-    if evaluation is not None:
-        print(evaluation.short(), file=sys.stderr)
+    result = None if evaluation is None else evaluation.short()
+    return columns, data, [note for note in (*notes, *odd) if note], result
 
 
 def _beside_targets(model: Fitted, frame: Frame) -> tuple[Evaluation | None, list[str]]:
@@ -127,16 +141,18 @@ def _beside_targets(model: Fitted, frame: Frame) -> tuple[Evaluation | None, lis
     return evaluation, [str(warning.message).partition(": ")[2].rstrip(".") for warning in caught]
 
 
-def _check_out(out: Path | None, force: bool) -> None:
+def _check_out(where: Where) -> None:
+    out = where.out
     if out is None:
-        if force:
+        if where.force:
             raise DataError("--force overwrites the file of --out; give that too.")
         return
-    if out.suffix.lower() not in DELIMITERS:
-        raise DataError(f"{out}: predictions are written as CSV; give a name that ends in {', '.join(DELIMITERS)}.")
+    if where.as_json:
+        raise DataError("--json writes to standard output; with --out give the file a name that ends in .jsonl.")
+    check_file(out)
     if out.is_dir():
         raise DataError(f"{out}: is a folder, not a file.")
-    if out.exists() and not force:
+    if out.exists() and not where.force:
         raise DataError(f"{out}: is there already. Choose another name, or overwrite it with --force.")
 
 
@@ -158,30 +174,3 @@ def _bare(network: Network) -> Settings:
     names = tuple(str(number) for number in range(max(outputs, 2)))
     target = TargetEncoder("classification", names) if classes else TargetEncoder("regression")
     return Settings(None, None, target, None, {})
-
-
-def _lines(
-    target: TargetEncoder, outputs: NDArray[Any], predicted: NDArray[Any], probabilities: bool, delimiter: str = ","
-) -> str:
-    """The CSV text: a header, and for each sample the class and (if wanted) all probabilities, or the numbers."""
-    text = io.StringIO()
-    writer = csv.writer(text, delimiter=delimiter, lineterminator="\n")
-    name = target.name or "prediction"
-    if target.names is None:
-        several = predicted.shape[1] > 1
-        writer.writerow([f"{name}{number}" for number in range(predicted.shape[1])] if several else [name])
-        writer.writerows(_written(predicted))
-        return text.getvalue()
-    shown = shares(outputs)
-    writer.writerow([name, *target.names] if probabilities else [name])
-    labels = target.decode(predicted)
-    if probabilities:
-        writer.writerows([label, *row] for label, row in zip(labels, _written(shown), strict=True))
-    else:
-        writer.writerows([label] for label in labels)
-    return text.getvalue()
-
-
-def _written(numbers: NDArray[Any]) -> Iterable[list[str]]:
-    """Rows of numbers, each with as many digits as read back as the same number of its type, and no more."""
-    return ([str(value) for value in row] for row in numbers)

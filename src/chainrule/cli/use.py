@@ -9,7 +9,9 @@ from typing import Any
 
 from chainrule.cli.scores import tell
 from chainrule.errors import DataWarning
+from chainrule.metrics import shown
 from chainrule.runs import Run
+from chainrule.runs.listing import record_of
 from chainrule.tabular.doors import load_run
 from chainrule.tabular.frame import read_frame
 from chainrule.tabular.saved import Fitted
@@ -19,8 +21,11 @@ MOST_NAMES = 8
 """Of columns or classes that one line shows."""
 
 
-def evaluate(folder: Path, data: str, engine: str, as_json: bool) -> None:
-    """Prints the metrics; what differs from the training data is told on standard error.  Raises DataError."""
+def evaluate(folder: Path, data: str, engine: str, as_json: bool, quiet: bool = False) -> None:
+    """Prints the metrics, or quietly the one that counts first.
+
+    What differs from the training data is told on standard error.  Raises DataError.
+    """
     run = load_run(folder, engine=engine)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", DataWarning)
@@ -33,11 +38,17 @@ def evaluate(folder: Path, data: str, engine: str, as_json: bool) -> None:
     for warning in caught:
         name, _, notes = str(warning.message).partition(": ")
         tell(name, [notes.rstrip(".")])
-    print(json.dumps(evaluation.to_dict(), ensure_ascii=False) if as_json else evaluation)
+    if quiet and not as_json:
+        print(f"{evaluation.main} {shown(evaluation.metrics[evaluation.main])}")
+    else:
+        print(json.dumps(evaluation.to_dict(), ensure_ascii=False) if as_json else evaluation)
 
 
-def info(folder: Path, as_json: bool) -> None:
-    """Prints what is known of the run.  Raises DataError."""
+def info(folder: Path, as_json: bool, quiet: bool = False) -> None:
+    """Prints what is known of the run, or quietly the result of its test.  Raises DataError."""
+    if quiet and not as_json and (told := record_of(folder)) is not None:
+        print(told.test_words)
+        return
     run = load_run(folder)
     if not isinstance(run, Run):
         _table_info(run, as_json)

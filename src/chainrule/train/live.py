@@ -20,13 +20,13 @@ class LiveBar:
         from IPython.display import display  # there, where a notebook is
 
         self._epochs = epochs
-        self._done, self._text = 0, "begins"
+        self._done, self._text, self._value = 0, "begins", 0.0
         self._shown = time.perf_counter()
         self._handle: DisplayHandle | None = display(self._form(), raw=True, display_id=True)  # type: ignore[no-untyped-call]
 
-    def update(self, done: int, text: str) -> None:
-        """So many are done; shown unless it was just now."""
-        self._done, self._text = done, text
+    def update(self, done: int, text: str, value: float | None = None) -> None:
+        """So many are done; shown unless it was just now.  value: where the bar stands, within an epoch."""
+        self._done, self._text, self._value = done, text, done if value is None else value
         if time.perf_counter() - self._shown >= BETWEEN:
             self._show()
 
@@ -42,7 +42,7 @@ class LiveBar:
     def _form(self) -> dict[str, str]:
         """As text, and as HTML."""
         said = f"epoch {self._done}/{self._epochs}"
-        bar = f'<progress value="{self._done}" max="{self._epochs}" style="vertical-align: middle"></progress>'
+        bar = f'<progress value="{self._value:g}" max="{self._epochs}" style="vertical-align: middle"></progress>'
         numbers = '<span style="font-variant-numeric: tabular-nums">'
         html = f"<div>{bar} {numbers}{escape(said)}&#160;&#160;{escape(self._text)}</span></div>"
         return {"text/plain": f"{said}  {self._text}", "text/html": html}

@@ -25,6 +25,8 @@ Verbose = bool | Literal["auto"]
 class Progress(Callback):
     """Shows epoch, cost, metric, validation, samples a second and the time left; to standard error.
 
+    A bar goes on within an epoch as well, from the first step.
+
     verbose: "auto" shows a bar on a terminal and in a notebook, and nothing elsewhere; True also elsewhere (there, a
     line an epoch); False never.  stream: where to, instead of standard error.
     Raises SpecError for another `verbose`.
@@ -41,9 +43,12 @@ class Progress(Callback):
         self._lines: TextIO | None = None
         self._live: LiveBar | None = None
         self._began = 0.0
+        self._pace = _Pace()
+        self._first = 0
 
     def on_fit_begin(self, fit: FitState) -> None:
         self._stop()
+        self._pace, self._first = _Pace(), fit.step - fit.step % fit.steps_per_epoch
         if self.verbose and self.stream is None and in_notebook():
             from chainrule.train.live import LiveBar  # loaded when it is shown
 
@@ -69,14 +74,40 @@ class Progress(Callback):
         width = len(f"epoch {fit.epochs}/{fit.epochs}")
         self._bar = RichProgress(
             TextColumn(
-                "epoch {task.completed:.0f}/{task.total:.0f}", table_column=Column(min_width=width, no_wrap=True)
+                f"epoch {{task.fields[epoch]}}/{fit.epochs}", table_column=Column(min_width=width, no_wrap=True)
             ),
             *bar,
             TextColumn("{task.description}", table_column=Column(no_wrap=True, overflow="ellipsis")),
             console=console,
         )
-        self._bar.add_task("", total=fit.epochs)
+        self._bar.add_task("begins", total=fit.epochs, epoch=0)
         self._bar.start()
+
+    def on_epoch_begin(self, fit: FitState) -> None:
+        """Steps are counted from here."""
+        self._first = fit.step
+
+    def next_stop(self, step: int) -> int | None:
+        """A look at the bar about every half second, however long the epochs are."""
+        return None if self._bar is None and self._live is None else step + self._pace.steps
+
+    def on_batches_end(self, fit: FitState) -> None:
+        """Shows how much of the epoch is done."""
+        self._pace.stopped()
+        within = fit.step - self._first
+        if not 0 < within < fit.steps_per_epoch or (self._bar is None and self._live is None):
+            return
+        text = f"{min(within * fit.batch_size, fit.samples):,} of {fit.samples:,} samples"
+        taken = time.perf_counter() - self._began
+        done = fit.epoch - 1 + within / fit.steps_per_epoch
+        text += f"  {_clock((fit.epochs - done) * taken / done)} left"
+        if self._live is not None:
+            self._live.update(fit.epoch - 1, f"epoch {fit.epoch}: {text}", done)
+        try:
+            if self._bar is not None:
+                self._bar.update(self._bar.task_ids[0], completed=done, description=text, epoch=fit.epoch)
+        except OSError:
+            self._stop()
 
     def on_epoch_end(self, fit: FitState, record: EpochRecord) -> None:
         if self._bar is None and self._lines is None and self._live is None:
@@ -89,7 +120,7 @@ class Progress(Callback):
                 short = (
                     text.replace("validation cost", "val.").replace("validation", "val.").replace(" samples/s", "/s")
                 )
-                self._bar.update(self._bar.task_ids[0], completed=record.epoch, description=short)
+                self._bar.update(self._bar.task_ids[0], completed=record.epoch, description=short, epoch=record.epoch)
             elif self._lines is not None:
                 print(f"epoch {record.epoch}/{fit.epochs}  {text}", file=self._lines, flush=True)
         except OSError:
@@ -119,6 +150,25 @@ class Progress(Callback):
             except OSError:
                 # Nothing is left to show it on.
                 return
+
+
+class _Pace:
+    """Steps between two looks at the bar: more where they are quick, so that nobody waits for the bar."""
+
+    SECONDS = 0.5
+
+    def __init__(self) -> None:
+        self.steps = 1
+        self._last = time.perf_counter()
+
+    def stopped(self) -> None:
+        """So many steps have been taken."""
+        now = time.perf_counter()
+        taken, self._last = now - self._last, now
+        if taken < self.SECONDS / 2:
+            self.steps *= 2
+        elif taken > 2 * self.SECONDS:
+            self.steps = max(1, self.steps // 2)
 
 
 def _clock(seconds: float) -> str:
