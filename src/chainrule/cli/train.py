@@ -179,7 +179,7 @@ def _warn_of_cost(network: Network, prepared: Prepared, history: History, loss: 
     """One line on standard error where the last epoch's cost is above that of the network before it was trained."""
     if not history or loss.kind == "counts" or not history[-1].cost > MEANINGLESS:
         return
-    untrained = Network.from_spec(network.spec, dtype="float64", seed=network.seed, engine="reference")
+    untrained = Network.from_spec(network.spec, dtype="float64", seed=network.seed)
     before = untrained.cost(prepared.X[:1000], prepared.y[:1000])
     if history[-1].cost > before:
         rate = "" if options.learning_rate is None else f" ({options.learning_rate:g})"
