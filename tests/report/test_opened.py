@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 from in_browser import lines, press, run
+from written import Written
 
 STOOD = """const picture = document.querySelector(`#${arguments[0]} .picture`);
     return [...picture.querySelectorAll(".sign, figure")].map(e => e.tagName === "FIGURE"
-        ? [e.querySelector(".symbol").textContent, e.querySelector(".size").textContent,
+        ? [e.querySelector(".symbol").textContent, e.querySelector(".sizes").textContent,
            ...["width", "height"].map(k => parseInt(e.querySelector("canvas")?.style[k] ?? 0))]
         : e.textContent)"""
 
@@ -68,3 +69,15 @@ def test_a_symbol_shows_where_it_is_made_and_used(page: Any) -> None:
     press(made, "ENTER")
     goal = page.switch_to.active_element
     assert goal.get_dom_attribute("data-target") == "A2" and goal.get_dom_attribute("aria-expanded") == "true"
+
+
+def test_the_steps_of_a_gradient_unfold_under_it(page: Any, written: Written) -> None:
+    opened(page, "dW1", "column")
+    line = next(x for x in lines(page) if x.get_dom_attribute("data-target") == "dW1")
+    panel = page.find_element("id", line.get_dom_attribute("aria-controls"))
+    press(panel.find_element("tag name", "summary"), "ENTER")
+    views = written.net.derive(targets="labels").steps("dW1", "column").views
+    said = run(page, "return [...arguments[0].querySelectorAll('.unfolded .reason')].map(e => e.textContent)", panel)
+    assert len(said) == len(views) > 10 and said[-1] == views[-1].why
+    last = run(page, "return [...arguments[0].querySelectorAll('.unfolded math')].at(-1).textContent", panel)
+    assert last.startswith("=Δ[1](A[0])⊤")

@@ -23,6 +23,7 @@ from chainrule.report.network_pictures import diagram_columns
 from chainrule.report.opened import Opened
 from chainrule.report.playing import Player
 from chainrule.report.scales import short
+from chainrule.report.unfolded import unfolded
 from chainrule.report.words import Explained, prose
 from chainrule.train.history import History
 from chainrule.train.monitor import Monitor
@@ -36,8 +37,9 @@ STEP = 32
 def derivations(
     net: Network, X: Inputs, y: Any, kinds: Targets, optimizer: Optimizer | None, monitor: Monitor | None = None
 ) -> dict[str, Any]:
-    """{"notations": [...], "arrays": [...], "live": ..., "programs": ...}: every line in every notation, and either
-    the program that computes the arrays that the lines refer to (see playing.py), or these.
+    """{"notations": [...], "arrays": [...], "unfolded": ..., "live": ..., "programs": ...}: every line in every
+    notation, the steps of the gradients, and the program that computes the arrays that the lines refer to (playing.py);
+    where a page cannot run it, the arrays.
 
     The numbers are of one training step on these samples; a notation that writes 1/m at the weights has other ones.
     """
@@ -61,6 +63,7 @@ def derivations(
         )  # fmt: skip
     told: dict[str, Any] = {"notations": notations, "arrays": [] if heats is None else heats.arrays}
     return told | {
+        "unfolded": unfolded(program),
         "live": None if player is None else player.told(),
         "programs": "" if player is None else player.code,
     }

@@ -43,6 +43,8 @@ DRAWN = 2000
 """Samples that the histograms and regions are drawn from."""
 FEW_COLUMNS = 30
 """Columns without names whose importance is told."""
+_MATHML = ' xmlns="http://www.w3.org/1998/Math/MathML"'
+"""What HTML knows of <math>."""
 STYLES = ("report.css", "results.css", "opened.css", "playing.css")
 SCRIPTS = ("opened.js", "playing.js", "charts.js", "report.js")
 """The assets of the page, in their order: what a script uses stands before it."""
@@ -227,9 +229,9 @@ def render(told: Mapping[str, Any]) -> str:
         css="".join((assets / name).read_text(encoding="utf-8") for name in STYLES),
         js=programs + "".join((assets / name).read_text(encoding="utf-8") for name in SCRIPTS),
         live=told["data"]["live"],
-        data=script.replace("<", "\\u003c"),
+        data=script.replace("</", "<\\/").replace("<!--", "\\u003c!--"),  # nothing in it ends the script
     )
-    return rendered
+    return rendered.replace(_MATHML, "").replace(_MATHML.replace('"', '\\"'), "")
 
 
 def _history_rows(history: History | None) -> list[list[str]]:

@@ -1,7 +1,7 @@
 """What moves on the page: the program as JavaScript, the data of its step, and the weights at some steps of the fit.
 
-An array is {"shape", "type", "data"}: its elements in base64, as u1, i4 or f4, little-endian; i2 times "scale" where
-there would be too much of it.
+An array is {"shape", "type", "data"}: its elements in base64, as u1, i4 or f4, little-endian; where there would be too
+much of it, as i2 or i1 times "scale".
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Array = NDArray[Any]
 STOPS_BYTES = 400_000
 """Of the weights at all stops of the slider, before base64 makes four of three; two are there in any case."""
 EXACT = 60_000
-"""Parameters up to which each has its four bytes."""
+"""Parameters up to which each has its four bytes; of more the last weights have two, those before one."""
 POINTS = 400
 """Samples that the map of two inputs shows."""
 LONGEST = 60_000
@@ -101,11 +101,12 @@ class Player:
             fresh = Network.from_spec(self.net.spec, dtype=self.net.dtype.name, seed=self.net.seed)
             fits = [(0, {**fresh.parameters, **fresh.state})]
         size = sum(a.size for a in last)
-        short = size > EXACT
-        most = max(1, STOPS_BYTES // max(1, size * (2 if short else 4)) - 1)
+        large = size > EXACT
+        most = max(1, (STOPS_BYTES - size * (2 if large else 4)) // max(1, size * (1 if large else 4)))
+        first, end = (1, 2) if large else (4, 4)
         chosen = sorted({round(x) for x in np.linspace(0, len(fits) - 1, min(most, len(fits)))})
-        stops = [{"step": fits[k][0], "arrays": {n: encoded(fits[k][1][n], short) for n in names}} for k in chosen]
-        return [*stops, {"step": None, "arrays": {n: encoded(own[n], short) for n in names}}]
+        stops = [{"step": fits[k][0], "arrays": {n: encoded(fits[k][1][n], first) for n in names}} for k in chosen]
+        return [*stops, {"step": None, "arrays": {n: encoded(own[n], end) for n in names}}]
 
 
 def visuals(
@@ -151,17 +152,17 @@ def pad(net: Network, X: Array, shape: tuple[int, int] | None, names: Sequence[s
     return {"shape": list(shape), "low": encoded(low), "high": encoded(high), "names": said}
 
 
-def encoded(array: Array, short: bool = False) -> dict[str, Any]:
-    """An array as plain data."""
+def encoded(array: Array, width: int = 4) -> dict[str, Any]:
+    """An array as plain data.  width: bytes of a number; with fewer than 4 it is rounded, but of small arrays."""
     values = np.asarray(array)
     about: dict[str, Any] = {"shape": list(values.shape)}
     whole = values.dtype.kind in "iu" or bool(
         np.all(values == np.floor(values)) and np.abs(values).max(initial=0) < 256
     )
-    if short and values.size > 256:
-        scale = float(np.abs(values).max()) / 32767 or 1.0
-        about |= {"type": "i2", "scale": scale}
-        values = np.rint(values / scale).astype("<i2")
+    if width < 4 and values.size > 256:
+        scale = float(np.abs(values).max()) / (2 ** (8 * width - 1) - 1) or 1.0
+        about |= {"type": f"i{width}", "scale": scale}
+        values = np.rint(values / scale).astype(f"<i{width}")
     elif whole and values.min(initial=0) >= 0 and values.max(initial=0) < 256:
         about["type"], values = "u1", values.astype(np.uint8)
     elif whole:

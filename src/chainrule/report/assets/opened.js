@@ -74,7 +74,7 @@ const openedEquations = ({ data, make, typeset, number, say, dark, drawn }) => {
   const array = (shown, panel, result) => {
     const figure = make("figure", { class: "array" + (result ? " result" : "") });
     const caption = make("figcaption", {}, chip(shown.of, shown.math));
-    const size = make("span", { class: "size" });
+    const size = make("span", { class: "sizes" });
     caption.append(size);
     if (result) caption.append(make("span", { class: "tag" }, shown.after ? "after" : "result"));
     const first = numbersOf(shown);
@@ -267,7 +267,7 @@ const openedEquations = ({ data, make, typeset, number, say, dark, drawn }) => {
     const row = make("div", { class: "picture row" });
     const parts = line.picture ? picture(line.picture, panel, after) : [];
     const whole = array(line.result, panel, true);
-    row.append(...parts, make("div", { class: "end" }, ...(line.picture ? [sign(line.result.after ? "→" : "=")] : []), whole));
+    row.append(...parts, make("div", { class: "equals" }, ...(line.picture ? [sign(line.result.after ? "→" : "=")] : []), whole));
     row.style.setProperty("--tall", Math.max(32, panel.tallest ?? 0) + "px");
     panel.follow = (i, j) => {
       const [a, b] = panel.factors ?? [];
@@ -281,7 +281,23 @@ const openedEquations = ({ data, make, typeset, number, say, dark, drawn }) => {
     const buttons = make("div", { class: "buttons" });
     buttons.append(notation.code ? copier("source", line.text) : copier("LaTeX", line.latex));
     if (!notation.code) buttons.append(copier("text", line.text));
-    panel.append(buttons);
+    panel.append(buttons, unfolding(line));
+  };
+  /* How the line is reached: the steps from the chain rule on. */
+  const unfolding = (line) => {
+    const steps = line.section === "backward" ? data.unfolded.steps[notation.name]?.[line.result.of] : null;
+    if (!steps) return "";
+    const list = make("ol", { class: "unfolded" }), details = make("details", {}, make("summary", {}, "From the chain rule to this line, in " + steps.length + " lines"), list);
+    details.addEventListener("toggle", () => {
+      if (list.firstChild) return;
+      for (const [formula, reason] of steps) {
+        const [what, why] = [make("div", { class: "formula" }), make("div", { class: "reason" })];
+        what.innerHTML = data.unfolded.texts[formula];
+        why.innerHTML = data.unfolded.texts[reason];
+        list.append(make("li", {}, what, why));
+      }
+    });
+    return details;
   };
   return {
     fill, copy,

@@ -2,7 +2,7 @@
 const livePlayer = ({ data, make, svg, number, say, dark, drawn, opened }) => {
   const { live } = data;
   const $ = (id) => document.getElementById(id);
-  const TYPES = { u1: Uint8Array, i2: Int16Array, i4: Int32Array, f4: Float32Array };
+  const TYPES = { u1: Uint8Array, i1: Int8Array, i2: Int16Array, i4: Int32Array, f4: Float32Array };
   const decoded = (told) => {
     const bytes = Uint8Array.from(atob(told.data), (c) => c.charCodeAt(0)), scale = told.scale ?? 1;
     return Float64Array.from(new TYPES[told.type](bytes.buffer), (v) => v * scale);
@@ -46,7 +46,8 @@ const livePlayer = ({ data, make, svg, number, say, dark, drawn, opened }) => {
   const where = () => {
     const at = live.stops[stop].step;
     const base = at === null ? "the trained weights" : at === 0 ? "before the first step" : "after " + at.toLocaleString("en") + " steps";
-    return base + (extra ? ", and " + extra.toLocaleString("en") + " played here" : "");
+    const rounded = Object.values(live.stops[stop].arrays).some((told) => told.type === "i1");
+    return base + (rounded ? " (rounded to 8 bits)" : "") + (extra ? ", and " + extra.toLocaleString("en") + " played here" : "");
   };
   const cost = () => (live.cost ? "J of these samples " + number(compute()[live.cost]) : "");
 
