@@ -15,6 +15,7 @@ import pytest
 
 import chainrule as cr
 from chainrule.cli import main
+from chainrule.train.callbacks import EarlyStopping
 
 
 class Command:
@@ -174,3 +175,22 @@ def test_without_a_header_from_standard_input(chainrule: Command, monkeypatch: p
     out, _ = chainrule("predict", "runs/table", "rows.csv")
     model: Any = cr.load_run("runs/table")
     assert out.startswith("8,no,yes\n") and len(model.predict("rows.csv")) == 120 == len(out.splitlines()) - 1
+
+
+@pytest.mark.parametrize("epoch", [0, 3])
+def test_an_interrupt_keeps_what_was_learned(chainrule: Command, monkeypatch: pytest.MonkeyPatch, epoch: int) -> None:
+    people()
+    usual, epochs = EarlyStopping.on_epoch_end, []
+
+    def interrupted(self: EarlyStopping, *told: Any) -> None:
+        if len(epochs) == epoch:
+            raise KeyboardInterrupt
+        epochs.append(usual(self, *told))
+
+    monkeypatch.setattr(EarlyStopping, "on_epoch_end", interrupted)
+    out, err = chainrule("train", "people.csv", "--ignore", "id", "--engine", "reference", code=130)
+    if epoch == 0:
+        assert err == "chainrule: interrupted\n" and not list(Path("runs").iterdir())
+    else:
+        assert "interrupted; what was learned until then is in runs/people" in err and "test accuracy" in out
+        assert len(cr.load_run("runs/people").networks_) == 1  # type: ignore[union-attr]

@@ -32,7 +32,7 @@ from chainrule.tabular.roles import Roles, WithTarget, apart
 from chainrule.tabular.saved import Fitted
 from chainrule.tabular.splits import Rows, Split, folds, split
 from chainrule.tabular.told import doubts, kinds
-from chainrule.train.signals import Terminated, uninterrupted
+from chainrule.train.signals import Terminated, exit_code, uninterrupted
 
 LEAST_FOLDS, MOST_FOLDS = 2, 100
 
@@ -85,7 +85,9 @@ def run(
     quiet: bool = False,
     as_json: bool = False,
 ) -> int:
-    """Fit by the recipe, test and save; the exit code.
+    """Fit by the recipe, test and save; the exit code: 0, 130 after Ctrl-C, or 143 after SIGTERM.
+
+    An interrupt keeps what has an epoch behind it.
 
     report: also write report.html, on the test part.  quiet: only the result is printed; as_json: one object in its
     place.
@@ -124,7 +126,8 @@ def run(
             model = _fit(options, table, rows, verbose, 1 + len(several))
             tested.append(_evaluated(options, model, table, held))
             say(f"fold {number} of {len(several)}: {tested[-1][0].short()}")
-        model = _fit(options, table, learned, verbose, 1 + len(several))
+        ended: list[BaseException] = []
+        model = _fit(options, table, learned, verbose, 1 + len(several), ended)
     except (ChainruleError, ValueError, KeyboardInterrupt, Terminated):
         place.give_up()
         raise
@@ -132,8 +135,10 @@ def run(
         tested += [_evaluated(options, model, table, held) for _, held in splits]
         model.record_ = _record(options, table, learned, splits, tested)
         model.save(place.folder)
+    if ended:
+        print(f"chainrule: interrupted; what was learned until then is in {place.folder}", file=sys.stderr)
     say(f"{_networks(model)}, saved in {place.folder}")
-    if report:
+    if report and not ended:
         page: Any = model
         path = page.report(frame.take(splits[0][1]), place.folder / REPORT)
         say(f"report in {path}")
@@ -142,7 +147,7 @@ def run(
         print(json.dumps({"run": str(place.folder), "data": record["data"]["name"], "test": record["result"]}))
     else:
         _tell_result(options, table, tested)
-    return 0
+    return exit_code(ended[0] if ended else None)
 
 
 def _check(options: TableOptions, report: bool) -> None:
@@ -171,8 +176,18 @@ def _check(options: TableOptions, report: bool) -> None:
         raise SpecError(faults)
 
 
-def _fit(options: TableOptions, table: WithTarget, rows: Rows, verbose: bool, fits: int) -> Fitted:
-    """An estimator that learned from these rows.  What it has to say of them was told already."""
+def _fit(
+    options: TableOptions,
+    table: WithTarget,
+    rows: Rows,
+    verbose: bool,
+    fits: int,
+    ended: list[BaseException] | None = None,
+) -> Fitted:
+    """An estimator that learned from these rows.  What it has to say of them was told already.
+
+    ended: gets the interrupt that ended the training after its first epoch; None: it is raised.
+    """
     model = table.estimator(
         preset=options.preset,
         time_limit=None if options.time_limit is None else options.time_limit / fits,
@@ -183,9 +198,11 @@ def _fit(options: TableOptions, table: WithTarget, rows: Rows, verbose: bool, fi
         **({} if options.class_weight is None else {"class_weight": options.class_weight}),
     )
     groups = None if table.groups is None else table.groups[rows]
+    model._ended = ended
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)
         model.fit(table.features.take(rows), table.y[rows], groups=groups)
+    model._ended = None
     model.targets_, model.beside_, model.id_, model.header_ = table.targets, table.beside, options.id, options.header
     return model
 

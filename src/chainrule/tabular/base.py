@@ -65,6 +65,8 @@ class BaseTabular(FittedForm, BaseEstimator):  # type: ignore[misc]
     verbose: bool | int
     monotonic_cst: Any
     preset: Any
+    _ended: list[BaseException] | None = None
+    """Where the command has an interrupt put that ends the training; of others it is raised."""
     _seen: tuple[TableInputs, Array]
     _constant: Array
     _seed: int
@@ -144,6 +146,7 @@ class BaseTabular(FittedForm, BaseEstimator):  # type: ignore[misc]
                 engine=self._engine(),
                 callbacks=(lambda _: [Progress(True)]) if self.verbose else None,
                 threads=self.n_jobs if self.n_jobs is None or self.n_jobs > 0 else None,
+                ended=self._ended,
             )
         rows = np.sort(np.random.default_rng(seed).permutation(len(frame))[:MOST_HELD])
         self.preparation_, self.trained_ = preparation, trained

@@ -22,6 +22,7 @@ from chainrule.tabular.description import arrays, describe, optimizer
 from chainrule.tabular.inputs import InputShape, TableInputs
 from chainrule.tabular.recipe import Aim, Recipe
 from chainrule.train.callbacks import Callback, EarlyStopping
+from chainrule.train.signals import Terminated
 
 Array = NDArray[Any]
 _TEMPERATURES = np.exp(np.linspace(math.log(0.2), math.log(5.0), 65))
@@ -194,13 +195,15 @@ def train(
     engine: str = "auto",
     threads: int | None = None,
     callbacks: Callable[[int], Sequence[Callback]] | None = None,
+    ended: list[BaseException] | None = None,
 ) -> Trained:
     """Members by the recipe.
 
     targets: classes (m,) from 0, or numbers (m,) or (m, targets).  weights (m,) of the rows.  class_weight: a factor
     for each class, or "balanced".  groups (m,): rows of one number are held out together.  rising: numbers by name that
     predictions rise in (1) or fall in (-1), as `describe` takes them.  time_limit: seconds in all; there is always one
-    member.  callbacks: for each member by its number, what hangs in its fit.
+    member.  callbacks: for each member by its number, what hangs in its fit.  ended: gets the interrupt (Ctrl-C,
+    SIGTERM) that ends the training, and the members that have an epoch behind them are kept; None: it is raised.
     Raises DataError, SpecError; DivergedError where every member diverged.
     """
     end = None if time_limit is None else time.monotonic() + time_limit
@@ -222,10 +225,17 @@ def train(
         hooks = () if callbacks is None else callbacks(k)
         rows = np.flatnonzero(part == k % recipe.parts)
         try:
-            fits.append(_fit(network, shape, signs, inputs, wanted, counted, rows, aim, recipe, share, threads, hooks))
+            fits.append(_fit(network, shape, signs, inputs, wanted, counted, rows, aim, recipe, share, threads, hooks,
+                             ended))  # fmt: skip
         except DivergedError:
             if not fits and k == recipe.members - 1:
                 raise
+        except (KeyboardInterrupt, Terminated) as end_of_all:
+            if not fits or ended is None:
+                raise
+            ended.append(end_of_all)
+        if ended:
+            break
     trained = Trained(
         tuple(f.network for f in fits),
         aim,
@@ -280,6 +290,7 @@ def _fit(
     time_limit: float | None,
     threads: int | None,
     callbacks: Sequence[Callback],
+    ended: list[BaseException] | None,
 ) -> _Fitted:
     """A member that learned from all rows but those.  Raises DivergedError where there was no good epoch."""
     began = time.monotonic()
@@ -314,6 +325,10 @@ def _fit(
     except DivergedError:
         if stop.best_epoch is None:
             raise
+    except (KeyboardInterrupt, Terminated) as interrupt:
+        if stop.best_epoch is None or ended is None:
+            raise
+        ended.append(interrupt)
     outputs = _outputs(network, given)
     return _Fitted(network, held, outputs, passes * (stop.best_epoch or 0), time.monotonic() - began)
 
