@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from chainrule.cli.columns import Columns, check_file, of_numbers
-from chainrule.cli.scores import score, score_line, tell
+from chainrule.cli.scores import main_line, score, score_line, tell
 from chainrule.data import TargetEncoder
 from chainrule.data.readers import read_new
 from chainrule.errors import DataError, DataWarning, unknown_name
@@ -124,7 +124,11 @@ def _table(folder: Path, data: str, probabilities: bool, engine: str) -> Predict
     if model.id_ is not None:
         columns = Columns((model.id_,), (frame.cells(model.id_),)).beside(columns)
     evaluation, odd = _beside_targets(model, frame)
-    result = None if evaluation is None else evaluation.short()
+    result = None
+    if evaluation is not None:
+        rows = f"{evaluation.samples:,} sample{'' if evaluation.samples == 1 else 's'},"
+        value = evaluation.metrics[evaluation.main]
+        result = f"{evaluation.short()}\n{main_line(rows, isinstance(model, TabularClassifier), value)}"
     return columns, data, [note for note in (*notes, *odd) if note], result
 
 

@@ -46,6 +46,11 @@ def tell(name: str, notes: Sequence[str]) -> None:
 
 def score_line(part: str, target: TargetEncoder, value: float) -> str:
     """ "test accuracy 0.9789" or "test error 0.1234"."""
-    if target.names is not None:
+    return main_line(part, target.names is not None, value)
+
+
+def main_line(part: str, is_classes: bool, value: float) -> str:
+    """The same of an accuracy, or of an error in the target's unit, in digits that programs read."""
+    if is_classes:
         return f"{part} accuracy {value:.4f}"
     return f"{part} error {value:.4f}" if value >= 1e-3 or value == 0 else f"{part} error {value:.4g}"

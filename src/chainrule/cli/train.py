@@ -111,9 +111,9 @@ def run(
     place = claim(out, data.name)
     folder = place.folder
     try:
+        say(_describe(data, prepared))
         if way is not None:
             say(way)
-        say(_describe(data, prepared))
         say(network.summary())
         callbacks = [CSVLog(place.log), *([] if stopping is None else [stopping]), *watching]
         failure = _fit(network, prepared, options, epochs, optimizer, callbacks, progress)

@@ -14,7 +14,7 @@ from typing import Any, get_args
 
 import numpy as np
 
-from chainrule.cli.scores import tell, waiting
+from chainrule.cli.scores import main_line, tell, waiting
 from chainrule.cli.ways import recipe_line
 from chainrule.data.archives import stem
 from chainrule.data.columns import some
@@ -119,8 +119,8 @@ def run(
     learned = splits[0][0] if splits else np.arange(len(frame))
     place = claim(out, "table" if options.data == STANDARD_INPUT else stem(options.data))
     try:
-        say(recipe_line(options.preset))
         _tell_found(options, frame, table, learned, splits, say)
+        say(recipe_line(options.preset))
         tested = []
         for number, (rows, held) in enumerate(several, 1):
             model = _fit(options, table, rows, verbose, 1 + len(several))
@@ -137,7 +137,7 @@ def run(
         model.save(place.folder)
     if ended:
         print(f"chainrule: interrupted; what was learned until then is in {place.folder}", file=sys.stderr)
-    say(f"{_networks(model)}, saved in {place.folder}")
+    say(f"{_networks(model)}{_held_out(model)}, saved in {place.folder}")
     if report and not ended:
         page: Any = model
         path = page.report(frame.take(splits[0][1]), place.folder / REPORT)
@@ -257,12 +257,15 @@ def _tell_result(options: TableOptions, table: WithTarget, tested: Sequence[Sequ
     """The metrics beside those of a prediction that looks at nothing; of folds their mean and deviation."""
     for k, name in enumerate(table.targets):
         each = [evaluations[k] for evaluations in tested]
-        of = f" {name}" if len(table.targets) > 1 else ""
-        print(f"test{of} {each[0]}" if len(each) == 1 else f"{len(each)} folds{of}: {over_folds(each)}")
+        of = f" of {name}" if len(table.targets) > 1 else ""
+        print(
+            f"{f'{name}: ' if of else ''}{each[0]}" if len(each) == 1 else f"{len(each)} folds{of}: {over_folds(each)}"
+        )
         if not any(evaluation.is_better for evaluation in each):
             longer = "" if options.time_limit is None else ", or a longer --time-limit"
             what = f"the predictions of {name!r} are no better than always {each[0].what}"
             tell(options.data, [f"{what}: nothing was learned that helps. Other columns may, more rows{longer}"])
+        print(main_line(f"test{of}", table.is_classes, float(np.mean([e.metrics[e.main] for e in each]))))
 
 
 def _networks(model: Fitted) -> str:
@@ -272,6 +275,18 @@ def _networks(model: Fitted) -> str:
         return "no column says anything: always the same is predicted"
     size = sum(array.size for network in networks for array in network.parameters.values())
     return f"{counted(len(networks), 'network')}, {size:,} parameters"
+
+
+def _held_out(model: Fitted) -> str:
+    """ ", validation error 12.3", of rows that members held out; of classes the log-loss."""
+    trained = model.trained_
+    if trained is None or math.isnan(trained.held_out):
+        return ""
+    if trained.aim.kind == "classes":
+        return f", validation log-loss {trained.held_out:.4f}"
+    if trained.aim.kind == "values" and len(trained.units.scale) == 1:
+        return f", {main_line('validation', False, trained.held_out * trained.units.scale[0])}"
+    return ""
 
 
 def _record(

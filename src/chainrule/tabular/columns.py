@@ -10,6 +10,7 @@ Sources: Holzmüller et al. 2024 (RealMLP) for the scaling.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -27,6 +28,8 @@ ROWS_A_PIECE = 20
 """Training rows that a piece has at least."""
 MOST_LEVELS = 1000
 """Levels of a category that are told apart, the commonest."""
+NAMES_OF_ROWS = re.compile(r"(?i:(?:^|[\W_])(?:id|idx|index|key|uuid|guid|row|nr|no|number))$|[a-z]I[dD]$")
+"""How columns are called that tell rows apart.  Another one that counts rows may say something: a day, a place."""
 FEW_LEVELS = 50
 """Up to so many are all told apart; of more only those that occur `OFTEN`."""
 OFTEN = 3
@@ -272,7 +275,7 @@ def learn_number(frame: Frame, name: str) -> NumberColumn | str:
         if not gaps:
             return "constant"
         scaling = Scaling(float(np.clip(there[0], -_HUGE, _HUGE)), 1.0)
-    if len(there) > FEW_LEVELS and not gaps and _counts_rows(there):
+    if len(there) > FEW_LEVELS and not gaps and NAMES_OF_ROWS.search(name) and counts_rows(there):
         return "identifier"
     return NumberColumn(name, scaling, edges_of(scaling.apply(there)), gaps, frame.style(name))
 
@@ -335,7 +338,7 @@ def _count_time(words: Sequence[str]) -> bool:
     )
 
 
-def _counts_rows(values: NDArray[np.float64]) -> bool:
+def counts_rows(values: NDArray[np.float64]) -> bool:
     """Whether whole numbers, all different, only count the rows, in whatever order."""
     low, high = float(values.min()), float(values.max())
     if not (np.isfinite(low) and np.isfinite(high) and high - low < len(values) / DENSE):

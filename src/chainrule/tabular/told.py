@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.data.cells import PLAIN
-from chainrule.tabular.columns import CategoryColumn, Column, NumberColumn, TimeColumn, microseconds
+from chainrule.tabular.columns import (
+    FEW_LEVELS,
+    NAMES_OF_ROWS,
+    CategoryColumn,
+    Column,
+    NumberColumn,
+    TimeColumn,
+    counts_rows,
+    microseconds,
+)
 from chainrule.tabular.frame import Frame
 from chainrule.tabular.preparation import Preparation
 
@@ -27,7 +35,6 @@ _OF_USUAL = 0.05
 """And if its errors are no more than this part of those of always saying the most frequent class."""
 _SURE_R2 = 0.995
 """A column gives numbers away from this R² on."""
-_NAMES = re.compile(r"(?i:(?:^|[\W_])(?:id|key|uuid|guid|nr|no|number))$|[a-z]I[dD]$")
 
 
 def kinds(preparation: Preparation, frame: Frame) -> list[str]:
@@ -61,10 +68,16 @@ def doubts(preparation: Preparation, frame: Frame, y: Array, is_classes: bool) -
             if column.style != PLAIN:
                 example = next(cell for cell in frame.table.columns[column.name] if cell)
                 notes.append(f"the column {column.name!r} is read as numbers with {column.style} ({example!r})")
-            if _NAMES.search(column.name) and _all_different(frame.numbers(column.name, column.style)):
+            values = frame.numbers(column.name, column.style)
+            known = values[~np.isnan(values)]
+            if NAMES_OF_ROWS.search(column.name) and _all_different(values):
                 notes.append(
                     f"the column {column.name!r} is another whole number in every row; if that is a name and no "
                     f"quantity, --id or --ignore leaves it out"
+                )
+            elif len(known) > FEW_LEVELS and counts_rows(known):
+                notes.append(
+                    f"the column {column.name!r} counts the rows; if that is all, --id or --ignore leaves it out"
                 )
         if isinstance(column, CategoryColumn) and frame.dated(column.name):
             notes.append(
