@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any, ClassVar
@@ -25,6 +25,7 @@ from chainrule.metrics import Evaluation
 from chainrule.network import Network
 from chainrule.runs.folder import MOST_MEMBERS
 from chainrule.tabular import importances
+from chainrule.tabular.contributions import Contributions, contributions
 from chainrule.tabular.frame import Frame, filled, has_columns, read_frame
 from chainrule.tabular.inputs import TableInputs
 from chainrule.tabular.members import Trained, train
@@ -34,8 +35,6 @@ from chainrule.train.alone import alone
 from chainrule.train.progress import Progress
 
 Array = NDArray[Any]
-MOST_HELD = 2000
-"""Rows that importances are told by."""
 
 
 class BaseTabular(FittedForm, BaseEstimator):  # type: ignore[misc]
@@ -67,7 +66,7 @@ class BaseTabular(FittedForm, BaseEstimator):  # type: ignore[misc]
     preset: Any
     _ended: list[BaseException] | None = None
     """Where the command has an interrupt put that ends the training; of others it is raised."""
-    _seen: tuple[TableInputs, Array]
+    _seen: importances.Seen
     _constant: Array
     _seed: int
     _importances: Array | None
@@ -148,10 +147,9 @@ class BaseTabular(FittedForm, BaseEstimator):  # type: ignore[misc]
                 threads=self.n_jobs if self.n_jobs is None or self.n_jobs > 0 else None,
                 ended=self._ended,
             )
-        rows = np.sort(np.random.default_rng(seed).permutation(len(frame))[:MOST_HELD])
         self.preparation_, self.trained_ = preparation, trained
         self._constant = self._without_columns(targets, weights)
-        self._seen = (inputs.of(rows), targets[rows])
+        self._seen = importances.Seen.of(inputs, targets, groups, trained, seed)
         self._seed = seed
         self.targets_, self.id_, self.beside_, self.header_, self.record_ = targets_of, None, (), True, {}
         self._importances: Array | None = None
@@ -291,14 +289,19 @@ class BaseTabular(FittedForm, BaseEstimator):  # type: ignore[misc]
 
     @property
     def feature_importances_(self) -> Array:
-        """How much worse predictions of rows of the training become where a column's values are mixed between the rows.
+        """How much worse predictions of rows held out become where a column's values are mixed between the rows.
 
-        (n_features_in_,), shares of all; 0 for columns that are left out.  For rows of your own see `importances`.
+        Each row is predicted by the member that did not learn from it.  (n_features_in_,), shares of all; 0 for columns
+        that are left out.  For rows of your own see `importances`.
         """
         check_is_fitted(self, "preparation_")
         if self._importances is None:
-            inputs, targets = self._seen
-            worse = np.maximum(self._worse(inputs, targets), 0)
+            seen, trained = self._seen, self.trained_
+            worse = np.zeros(len(self.preparation_.names))
+            if trained is not None:
+                repeats = int(np.clip(importances.MOST // seen.inputs.rows, 3, 20))
+                rises = self._worse(lambda mixed: seen.predicted(trained, mixed), seen.inputs, seen.targets, repeats)
+                worse = np.maximum(rises, 0)
             self._importances = worse / worse.sum() if worse.sum() > 0 else worse
         return self._importances
 
@@ -310,18 +313,38 @@ class BaseTabular(FittedForm, BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self, "preparation_")
         frame = self._table(X)
         inputs, _ = self.preparation_.inputs(frame)
-        worse = self._worse(inputs, self._known(y, len(frame)), repeats)
+        worse = self._worse(self._of, inputs, self._known(y, len(frame)), repeats)
         return dict(zip(self.preparation_.names, map(float, worse), strict=True))
+
+    def contributions(self, X: Any, *, base: Any = None) -> Contributions:
+        """What each column adds to each prediction, by integrated gradients: they add up to it, less the base's.
+
+        Of classes to every probability, else to what `predict` says.  base: a table whose rows, on average, are where
+        the way to each row begins; by default rows of the training.  Raises DataError as `predict`.
+        """
+        check_is_fitted(self, "preparation_")
+        frame = self._table(X)
+        start = self._seen.inputs if base is None else self.preparation_.inputs(self._table(base))[0]
+        return contributions(frame, start, self.preparation_, self.trained_, self._constant, self._outputs())
+
+    def _outputs(self) -> tuple[str, ...] | None:
+        """The names of what is predicted, where it is several."""
+        return None
 
     def _known(self, y: Any, m: int) -> Array:
         """Targets of new rows, as those that were fitted."""
         raise NotImplementedError
 
-    def _worse(self, inputs: TableInputs, targets: Array, repeats: int = 3) -> Array:
-        if self.trained_ is None:
-            return np.zeros(len(self.preparation_.names))
+    def _worse(
+        self, predicted: Callable[[TableInputs], Array], inputs: TableInputs, targets: Array, repeats: int
+    ) -> Array:
+        """By how much the loss rises, by column of the table."""
         by_name = importances.by_permutation(
-            lambda mixed: self._loss(self._of(mixed), targets), inputs, self.preparation_.places, repeats, self._seed
+            lambda mixed: self._loss(predicted(mixed), targets),
+            inputs,
+            self.preparation_.places,
+            repeats,
+            self._seed,
         )
         return np.array([by_name.get(name, 0.0) for name in self.preparation_.names])
 

@@ -109,6 +109,9 @@ class TabularClassifier(ClassifierMixin, BaseTabular):  # type: ignore[misc]
         self.classes_, codes = np.unique(classes_of(y, m), return_inverse=True)
         return np.asarray(codes, np.int64)
 
+    def _outputs(self) -> tuple[str, ...]:
+        return tuple(map(str, self.classes_.tolist()))
+
     def _can_learn(self) -> bool:
         return len(self.classes_) > 1
 

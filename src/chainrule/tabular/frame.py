@@ -156,6 +156,22 @@ class Frame:
         """Whether the texts of a column look like dates, in whatever order."""
         return name not in self.times and self.survey.verdict(name).because == "dates"
 
+    def beside(self, names: Sequence[str]) -> Array:
+        """These columns beside each other, (m, columns): numbers where all are, else each cell as it is."""
+        columns: list[Array] = []
+        for name in names:
+            if name not in self.names:  # that nothing was learned from
+                columns.append(np.full(len(self), np.nan))
+            elif name in self.times:
+                columns.append(self.times[name].astype(object))
+            elif self.kind(name) in ("number", "empty"):
+                columns.append(self.numbers(name))
+            else:
+                texts = self.texts(name)
+                columns.append(np.array([*texts.words, None], dtype=object)[texts.codes])
+        kind = np.float64 if all(column.dtype.kind == "f" for column in columns) else object
+        return np.stack([column.astype(kind) for column in columns], axis=1)
+
     def renamed(self, names: tuple[str, ...]) -> Frame:
         """The same columns under other names, in order."""
         new = dict(zip(self.names, names, strict=True))

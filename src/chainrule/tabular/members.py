@@ -157,6 +157,14 @@ class Trained:
             math.nan if held_out is None else held_out,
         )
 
+    def of_members(self, inputs: TableInputs, members: NDArray[np.int32]) -> Array:
+        """What of each row the member says whose number stands in `members` (m,): as `predict`, of that one alone."""
+        return np.asarray(np.stack(self._each(inputs))[members, np.arange(inputs.rows)])
+
+    def given(self, member: int, inputs: TableInputs) -> dict[str, Any]:
+        """What a member's network is given of these rows, by the names of its inputs."""
+        return arrays(inputs, self.shape, self.recipe, dict(self.rising))
+
     def _each(self, inputs: TableInputs) -> list[Array]:
         """What each member predicts, in the targets' units."""
         each: list[list[Array]] = [[] for _ in self.networks]

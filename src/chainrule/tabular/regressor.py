@@ -125,6 +125,11 @@ class TabularRegressor(RegressorMixin, BaseTabular):  # type: ignore[misc]
             return Aim("counts", self.n_outputs_)
         return Aim("values", self.n_outputs_, loss=self.loss)
 
+    def _outputs(self) -> tuple[str, ...] | None:
+        if self.quantiles is not None:
+            return tuple(f"{float(level):g}" for level in self.quantiles)
+        return self.targets_ if self.n_outputs_ > 1 and self.targets_ else None
+
     def _without_columns(self, targets: Array, weights: Array | None) -> Array:
         if self.quantiles is not None:
             return np.asarray(np.quantile(targets[:, 0], self.quantiles))

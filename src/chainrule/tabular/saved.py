@@ -8,7 +8,6 @@ seen.npz                    encoded rows of the training that importances are to
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import zipfile
 import zlib
@@ -28,6 +27,7 @@ from chainrule.network import Network
 from chainrule.runs.folder import MOST_MEMBERS, OWN, SEEN, TABLE, member_name
 from chainrule.tabular.base import BaseTabular
 from chainrule.tabular.classifier import TabularClassifier
+from chainrule.tabular.importances import Seen
 from chainrule.tabular.inputs import TableInputs
 from chainrule.tabular.kept import preparation_from_dict, preparation_to_dict
 from chainrule.tabular.members import Trained
@@ -78,9 +78,10 @@ def save(estimator: BaseTabular, folder: str | os.PathLike[str]) -> None:
             network.save(draft / name)
         digests = [model_file.digest(draft / name) for name in names]
         replace_text(draft / TABLE, strict_json.dumps({**said, "members": digests}, indent=1, readable=True) + "\n")
-        inputs, targets = estimator._seen
+        seen = estimator._seen
+        arrays: dict[str, Any] = {name: getattr(seen.inputs, name) for name in ("numbers", "flags", "categories")}
         with (draft / SEEN).open("wb") as stream:
-            np.savez(stream, numbers=inputs.numbers, flags=inputs.flags, categories=inputs.categories, targets=targets)
+            np.savez(stream, **arrays, targets=seen.targets, members=seen.members)
 
     replace_files(Path(folder), OWN, write)
 
@@ -219,16 +220,30 @@ def _fill(estimator: BaseTabular, said: Mapping[str, Any]) -> None:
         estimator.n_outputs_, estimator._single = said["outputs"], said["single"]
 
 
-def _seen(path: Path, estimator: BaseTabular) -> tuple[TableInputs, Array]:
-    shape = estimator.preparation_.shape
+def _seen(path: Path, estimator: BaseTabular) -> Seen:
+    """The rows that importances are told by; files of before held none of the members that did not learn from them."""
+    shape, members = estimator.preparation_.shape, len(estimator.networks_)
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as held:
             arrays = [held[name] for name in ("numbers", "flags", "categories", "targets")]
+            arrays.append(held["members"] if "members" in held else np.full(len(arrays[0]), -1))
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as fault:
         raise DataError(f"{path}: cannot be read ({type(fault).__name__}).") from None
-    widths = [array.shape[1] if array.ndim == 2 else -1 for array in arrays[:3]]
-    sound = widths == [len(shape.numbers), len(shape.flags), len(shape.categories)]
-    if not sound or len({len(a) for a in arrays}) != 1 or math.prod(a.dtype.kind in "fi" for a in arrays) != 1:
+    widths = (len(shape.numbers), len(shape.flags), len(shape.categories))
+    sound = all(a.dtype.kind in "fi" for a in arrays) and all(a.ndim == 2 for a in arrays[:3]) and arrays[4].ndim == 1
+    sound = sound and tuple(a.shape[1] for a in arrays[:3]) == widths and len({len(a) for a in arrays}) == 1
+    sound = sound and len(arrays[0]) > 0 and all(bool(np.isfinite(a).all()) for a in arrays)
+    numbers, flags, categories, targets, held_by = arrays
+    if isinstance(estimator, TabularClassifier):
+        sound = sound and targets.ndim == 1 and _within(targets, len(estimator.classes_)) and targets.dtype.kind == "i"
+    else:
+        sound = sound and targets.ndim == 2 and targets.shape[1] == getattr(estimator, "n_outputs_", 1)
+    if not sound or not _within(categories, np.array(shape.counts)) or not _within(held_by + 1, members + 1):
         raise DataError(f"{path}: does not hold the rows of this run.")
-    numbers, flags, categories, targets = arrays
-    return TableInputs(numbers.astype(np.float32), flags.astype(np.float32), categories.astype(np.int32)), targets
+    inputs = TableInputs(numbers.astype(np.float32), flags.astype(np.float32), categories.astype(np.int32))
+    return Seen(inputs, targets, held_by.astype(np.int32))
+
+
+def _within(values: Array, count: int | Array) -> bool:
+    """Whether all are from 0 to below the count."""
+    return bool((values >= 0).all() and (values < count).all())
