@@ -84,8 +84,18 @@ class Dataset(Displayed):
         """The same data with a test part: drawn at random, reproducibly; classes keep their shares.
 
         What a table's encoding learned (medians, categories) is learned anew, from the training part alone.
-        test: a fraction or a number of samples.
-        Raises DataError where there is a test part already, or `test` leaves a part empty.
+
+        Parameters
+        ----------
+        test
+            A fraction of the samples, or their number.
+        seed
+            The same one draws the same parts.
+
+        Raises
+        ------
+        DataError
+            Where there is a test part already, or a part would be empty.
         """
         if self.X_test is not None:
             raise DataError(f"{self.name} has a test part of its own.")

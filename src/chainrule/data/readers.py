@@ -23,7 +23,7 @@ from chainrule.data.delimited import read_table
 from chainrule.data.encode import TableEncoder
 from chainrule.data.idx import images_to_rows, load_mnist, read_idx
 from chainrule.data.table import Table, frame_table
-from chainrule.data.targets import TargetEncoder, Values, Where, check_task
+from chainrule.data.targets import TargetEncoder, Task, Values, Where, check_task
 from chainrule.errors import DataError, DataWarning, expected, unknown_name
 from chainrule.files import read_text
 
@@ -73,14 +73,10 @@ def read_csv(
     ignore: str | Iterable[str] = (),
     header: bool = True,
 ) -> Dataset:
-    """A CSV file (see `read_table`, `judge_columns` and `TargetEncoder` for what becomes of its cells).
+    """A CSV file as a data set.
 
-    target: the column to predict; by default the last.  task: "classification" or "regression"; by default as the
-    target's values are.  ignore: columns to leave out.  header: whether the first line names the columns; else they are
-    "1", "2", ....
-    X: (m, n) float64, missing numbers filled with the column's median, texts one-hot; not standardised.
-    What not everybody would expect stands in `notes`, and in a DataWarning.
-    Raises DataError for a file that is damaged, a column that is not there, or a target that does not fit the task.
+    X is (m, n) float64, missing numbers filled with the column's median, texts one-hot; not standardised.  Parameters
+    and errors as of `load`.
     """
     return _warned(_csv(path, target, task, ignore, header))
 
@@ -90,9 +86,13 @@ def from_frame(
 ) -> Dataset:
     """A data frame (pandas, polars): its columns of numbers, texts, categories and truth values, as those of a file.
 
-    target, task, ignore, X, notes: as of `read_csv`.
-    Raises DataError for what is no frame, columns without names or with the same name, cells that are neither numbers
-    nor texts, and as `read_csv`.
+    X as of `read_csv`, parameters as of `load`.
+
+    Raises
+    ------
+    DataError
+        For what is no frame, columns without names or with the same name, cells that are neither numbers nor texts, and
+        as `load`.
     """
     return _warned(_dataset(frame_table(frame), "frame", target, task, _names(ignore), header=True))
 
@@ -202,15 +202,31 @@ def read_names(path: str | os.PathLike[str], longest: int | None = None) -> tupl
 def load(
     source: Any,
     target: str | None = None,
-    task: str | None = None,
+    task: Task | None = None,
     ignore: str | Iterable[str] = (),
     header: bool = True,
 ) -> Dataset:
-    """The data set of a name: "digits", a folder with MNIST's files, a .csv, .tsv (also .gz) or .npz file; or a frame.
+    """The data set of a name, of a file or of a data frame.
 
-    target, ignore, header: for tables only (see `read_csv`, `from_frame`).
-    What not everybody would expect stands in `notes`, and in a DataWarning.
-    Raises DataError as the readers do, and for a source of another kind.
+    What not everybody would expect stands in `Dataset.notes`, and in a DataWarning.
+
+    Parameters
+    ----------
+    source
+        "digits", a folder with MNIST's files, a .csv, .tsv (also .gz) or .npz file; or a frame of pandas or polars.
+    target
+        Of a table, the column to predict; by default the last.
+    task
+        "classification" or "regression"; by default as the target's values are.
+    ignore
+        Of a table, columns to leave out.
+    header
+        Of a file, whether the first line names the columns; else they are "1", "2", ...
+
+    Raises
+    ------
+    DataError
+        For a file that is damaged or of another kind, a column that is not there, a target that does not fit.
     """
     return _warned(read(source, target, task, ignore, header))
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import Any, ClassVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,10 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.class_weight import compute_sample_weight
 
 from chainrule.calls import says_arguments
+from chainrule.describe.layers import GivenActivation
+from chainrule.describe.losses import Cost, Loss, LossName
+from chainrule.describe.optimizers import Optimizer
+from chainrule.engines.table import EngineName
 from chainrule.estimators import construct, heads
 from chainrule.estimators.base import BaseMLP
 from chainrule.estimators.classes import ClassTargets
@@ -29,6 +34,7 @@ from chainrule.estimators.parameters import (
 )
 from chainrule.network import Network
 from chainrule.train.alone import alone
+from chainrule.train.callbacks import Callback
 from chainrule.train.checkpoint import Asked
 
 Array = NDArray[Any]
@@ -37,26 +43,55 @@ Array = NDArray[Any]
 class MLPClassifier(ClassTargets, ClassifierMixin, BaseMLP):  # type: ignore[misc]
     """A multi-layer perceptron for classes: scikit-learn's MLPClassifier, compiled, and with more parameters.
 
-    The parameters up to max_fun are scikit-learn's, with its meanings and defaults; so are the attributes.  Targets may
-    be classes, several labels, or (new) several outputs with several classes each.  activation: any of chainrule's
-    names, an Activation, a callable, or a list of these, one for each hidden layer.
-
-    loss: "log_loss", any of chainrule's names, a Loss, a Cost, or a callable of (yhat, y), y rows of 0 and 1.
-    class_weight: weights of classes, {label: weight}, or "balanced".
-    label_smoothing: the share ε of a label that is spread evenly over the classes.
-    dropout: the share of a hidden layer's values dropped in training, one rate or one a layer.
-    normalisation: "batch" or "layer", of each hidden layer before its activation.
-    optimizer: one of chainrule's, with its own learning rate or schedule, in the place of `solver`.
-    l1: λ₁/m Σ|W| is added to the loss, as alpha/(2m) Σ W² is.  clip_norm: gradients are scaled down to this norm.
-    scoring: what early stopping goes by: None (accuracy), "loss", a scorer's name or a scorer.
-    restore_best_weights: "auto" (with early stopping), True (also without: those of the lowest loss) or False.
-    callbacks: instances of chainrule.Callback.  time_limit: seconds of training.
-    threads: at most so many; the result is the same.  engine: "auto", or a name of the table of engines.
-    dtype: "float32" or "float64"; None for the data's.
-
-    Further attributes: network_ (the chainrule.Network), validation_loss_curve_, stopped_ (why before the last epoch).
+    Names, meanings and defaults are scikit-learn's; so are the attributes.  Targets may be classes, several labels, or
+    (new) several outputs with several classes each.
 
         MLPClassifier((256,), dropout=0.2, class_weight="balanced", early_stopping=True, random_state=0).fit(X, y)
+
+    Further attributes: network_ (the `Network`), validation_loss_curve_, stopped_ (why before the last epoch).
+
+    Parameters
+    ----------
+    hidden_layer_sizes
+        Units of the hidden layers.
+    activation
+        Any of chainrule's names, an `Activation`, a callable, or a list of these, one for each hidden layer.
+    solver, alpha, batch_size, learning_rate, learning_rate_init, power_t, max_iter, shuffle, random_state
+        As in scikit-learn.
+    tol, verbose, warm_start, momentum, nesterovs_momentum, early_stopping, validation_fraction, beta_1, beta_2
+        As in scikit-learn.
+    epsilon, n_iter_no_change, max_fun
+        As in scikit-learn.
+    loss
+        "log_loss", any of chainrule's names, a `Loss`, a `Cost`, or a callable of (yhat, y), y rows of 0 and 1.
+    class_weight
+        Weights of classes, {label: weight}, or "balanced".
+    label_smoothing
+        The share ε of a label that is spread evenly over the classes.
+    dropout
+        The share of a hidden layer's values dropped in training, one rate or one a layer.
+    normalisation
+        "batch" or "layer", of each hidden layer before its activation.
+    optimizer
+        One of chainrule's, with its own learning rate or schedule, in the place of `solver`.
+    l1
+        λ₁/m Σ|W| is added to the loss, as alpha/(2m) Σ W² is.
+    clip_norm
+        Gradients are scaled down to this norm.
+    scoring
+        What early stopping goes by: None (accuracy), "loss", a scorer's name or a scorer.
+    restore_best_weights
+        "auto" (with early stopping), True (also without: those of the lowest loss) or False.
+    callbacks
+        Instances of `Callback`.
+    time_limit
+        Seconds of training.
+    threads
+        At most so many; the result is the same.
+    engine
+        "auto", or an engine's name.
+    dtype
+        "float32" or "float64"; None for the data's.
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -69,45 +104,45 @@ class MLPClassifier(ClassTargets, ClassifierMixin, BaseMLP):  # type: ignore[mis
     @says_arguments
     def __init__(
         self,
-        hidden_layer_sizes: Any = (100,),
-        activation: Any = "relu",
+        hidden_layer_sizes: int | Sequence[int] = (100,),
+        activation: GivenActivation | Sequence[GivenActivation] = "relu",
         *,
-        solver: Any = "adam",
-        alpha: Any = 0.0001,
-        batch_size: Any = "auto",
-        learning_rate: Any = "constant",
-        learning_rate_init: Any = 0.001,
-        power_t: Any = 0.5,
-        max_iter: Any = 200,
-        shuffle: Any = True,
-        random_state: Any = None,
-        tol: Any = 1e-4,
-        verbose: Any = False,
-        warm_start: Any = False,
-        momentum: Any = 0.9,
-        nesterovs_momentum: Any = True,
-        early_stopping: Any = False,
-        validation_fraction: Any = 0.1,
-        beta_1: Any = 0.9,
-        beta_2: Any = 0.999,
-        epsilon: Any = 1e-8,
-        n_iter_no_change: Any = 10,
-        max_fun: Any = 15000,
-        loss: Any = "log_loss",
-        class_weight: Any = None,
-        label_smoothing: Any = 0.0,
-        dropout: Any = 0.0,
-        normalisation: Any = None,
-        optimizer: Any = None,
-        l1: Any = 0.0,
-        clip_norm: Any = None,
-        scoring: Any = None,
-        restore_best_weights: Any = "auto",
-        callbacks: Any = None,
-        time_limit: Any = None,
-        threads: Any = None,
-        engine: Any = "auto",
-        dtype: Any = None,
+        solver: Literal["adam", "sgd", "lbfgs"] = "adam",
+        alpha: float = 0.0001,
+        batch_size: int | Literal["auto"] = "auto",
+        learning_rate: Literal["constant", "invscaling", "adaptive"] = "constant",
+        learning_rate_init: float = 0.001,
+        power_t: float = 0.5,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        random_state: int | np.random.RandomState | None = None,
+        tol: float = 1e-4,
+        verbose: bool | int = False,
+        warm_start: bool = False,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        n_iter_no_change: int = 10,
+        max_fun: int = 15000,
+        loss: LossName | str | Loss | Cost | Callable[..., object] = "log_loss",
+        class_weight: Mapping[Any, float] | Sequence[Mapping[Any, float]] | Literal["balanced"] | None = None,
+        label_smoothing: float = 0.0,
+        dropout: float | Sequence[float] = 0.0,
+        normalisation: Literal["batch", "layer"] | None = None,
+        optimizer: Optimizer | None = None,
+        l1: float = 0.0,
+        clip_norm: float | None = None,
+        scoring: str | Callable[..., float] | None = None,
+        restore_best_weights: bool | Literal["auto"] = "auto",
+        callbacks: Sequence[Callback] | None = None,
+        time_limit: float | None = None,
+        threads: int | None = None,
+        engine: EngineName | str = "auto",
+        dtype: Literal["float32", "float64"] | str | None = None,
     ) -> None:
         keep(self, locals())
 

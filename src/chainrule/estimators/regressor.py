@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import Any, ClassVar
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +15,16 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import validate_data
 
 from chainrule.calls import says_arguments
+from chainrule.describe.layers import GivenActivation
+from chainrule.describe.losses import Cost, Loss, LossName
+from chainrule.describe.optimizers import Optimizer
+from chainrule.engines.table import EngineName
 from chainrule.estimators import construct, heads
 from chainrule.estimators.base import BaseMLP
 from chainrule.estimators.parameters import LOSS, OURS, REGRESSOR_LOSSES, THEIRS, keep, parameters_checked, there_if
 from chainrule.network import Network
 from chainrule.train.alone import alone
+from chainrule.train.callbacks import Callback
 from chainrule.train.checkpoint import Asked
 
 Array = NDArray[Any]
@@ -27,28 +33,53 @@ Array = NDArray[Any]
 class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
     """A multi-layer perceptron for regression: scikit-learn's MLPRegressor, compiled, and with more parameters.
 
-    The parameters up to max_fun are scikit-learn's, with its meanings and defaults; so are the attributes.
-
-    loss: "squared_error" and "poisson" as there, or any of chainrule's ("absolute_error", "huber", "quantile", ...), a
-    Loss, a Cost, or a callable of (yhat, y).  activation: any of chainrule's names, an Activation, a callable, or a
-    list of these, one for each hidden layer.
-
-    dropout: the share of a hidden layer's values dropped in training, one rate or one a layer.
-    normalisation: "batch" or "layer", of each hidden layer before its activation.
-    optimizer: one of chainrule's, with its own learning rate or schedule, in the place of `solver`.
-    l1: λ₁/m Σ|W| is added to the loss, as alpha/(2m) Σ W² is.  clip_norm: gradients are scaled down to this norm.
-    scoring: what early stopping goes by: None (R²), "loss", a scorer's name or a scorer.
-    restore_best_weights: "auto" (with early stopping), True (also without: those of the lowest loss) or False.
-    callbacks: instances of chainrule.Callback.  time_limit: seconds of training.
-    threads: at most so many; the result is the same.  engine: "auto", or a name of the table of engines.
-    dtype: "float32" or "float64"; None for the data's.
-
-    Further attributes: network_ (the chainrule.Network), validation_loss_curve_, stopped_ (why before the last epoch).
+    Names, meanings and defaults are scikit-learn's; so are the attributes.  With several outputs the gradient is that
+    of the loss, the mean over samples and outputs; scikit-learn's is as many times larger as there are outputs (its
+    issue 8349).
 
         MLPRegressor(hidden_layer_sizes=(64, 64), activation=["relu", "tanh"], dropout=0.1, random_state=0).fit(X, y)
 
-    With several outputs the gradient is that of the loss, the mean over samples and outputs; scikit-learn's is as many
-    times larger as there are outputs (its issue 8349).
+    Further attributes: network_ (the `Network`), validation_loss_curve_, stopped_ (why before the last epoch).
+
+    Parameters
+    ----------
+    loss
+        "squared_error" and "poisson" as there, or any of chainrule's ("absolute_error", "huber", "quantile", ...), a
+        `Loss`, a `Cost`, or a callable of (yhat, y).
+    hidden_layer_sizes
+        Units of the hidden layers.
+    activation
+        Any of chainrule's names, an `Activation`, a callable, or a list of these, one for each hidden layer.
+    solver, alpha, batch_size, learning_rate, learning_rate_init, power_t, max_iter, shuffle, random_state
+        As in scikit-learn.
+    tol, verbose, warm_start, momentum, nesterovs_momentum, early_stopping, validation_fraction, beta_1, beta_2
+        As in scikit-learn.
+    epsilon, n_iter_no_change, max_fun
+        As in scikit-learn.
+    dropout
+        The share of a hidden layer's values dropped in training, one rate or one a layer.
+    normalisation
+        "batch" or "layer", of each hidden layer before its activation.
+    optimizer
+        One of chainrule's, with its own learning rate or schedule, in the place of `solver`.
+    l1
+        λ₁/m Σ|W| is added to the loss, as alpha/(2m) Σ W² is.
+    clip_norm
+        Gradients are scaled down to this norm.
+    scoring
+        What early stopping goes by: None (R²), "loss", a scorer's name or a scorer.
+    restore_best_weights
+        "auto" (with early stopping), True (also without: those of the lowest loss) or False.
+    callbacks
+        Instances of `Callback`.
+    time_limit
+        Seconds of training.
+    threads
+        At most so many; the result is the same.
+    engine
+        "auto", or an engine's name.
+    dtype
+        "float32" or "float64"; None for the data's.
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -60,43 +91,43 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
     @says_arguments
     def __init__(
         self,
-        loss: Any = "squared_error",
-        hidden_layer_sizes: Any = (100,),
-        activation: Any = "relu",
+        loss: LossName | str | Loss | Cost | Callable[..., object] = "squared_error",
+        hidden_layer_sizes: int | Sequence[int] = (100,),
+        activation: GivenActivation | Sequence[GivenActivation] = "relu",
         *,
-        solver: Any = "adam",
-        alpha: Any = 0.0001,
-        batch_size: Any = "auto",
-        learning_rate: Any = "constant",
-        learning_rate_init: Any = 0.001,
-        power_t: Any = 0.5,
-        max_iter: Any = 200,
-        shuffle: Any = True,
-        random_state: Any = None,
-        tol: Any = 1e-4,
-        verbose: Any = False,
-        warm_start: Any = False,
-        momentum: Any = 0.9,
-        nesterovs_momentum: Any = True,
-        early_stopping: Any = False,
-        validation_fraction: Any = 0.1,
-        beta_1: Any = 0.9,
-        beta_2: Any = 0.999,
-        epsilon: Any = 1e-8,
-        n_iter_no_change: Any = 10,
-        max_fun: Any = 15000,
-        dropout: Any = 0.0,
-        normalisation: Any = None,
-        optimizer: Any = None,
-        l1: Any = 0.0,
-        clip_norm: Any = None,
-        scoring: Any = None,
-        restore_best_weights: Any = "auto",
-        callbacks: Any = None,
-        time_limit: Any = None,
-        threads: Any = None,
-        engine: Any = "auto",
-        dtype: Any = None,
+        solver: Literal["adam", "sgd", "lbfgs"] = "adam",
+        alpha: float = 0.0001,
+        batch_size: int | Literal["auto"] = "auto",
+        learning_rate: Literal["constant", "invscaling", "adaptive"] = "constant",
+        learning_rate_init: float = 0.001,
+        power_t: float = 0.5,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        random_state: int | np.random.RandomState | None = None,
+        tol: float = 1e-4,
+        verbose: bool | int = False,
+        warm_start: bool = False,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        n_iter_no_change: int = 10,
+        max_fun: int = 15000,
+        dropout: float | Sequence[float] = 0.0,
+        normalisation: Literal["batch", "layer"] | None = None,
+        optimizer: Optimizer | None = None,
+        l1: float = 0.0,
+        clip_norm: float | None = None,
+        scoring: str | Callable[..., float] | None = None,
+        restore_best_weights: bool | Literal["auto"] = "auto",
+        callbacks: Sequence[Callback] | None = None,
+        time_limit: float | None = None,
+        threads: int | None = None,
+        engine: EngineName | str = "auto",
+        dtype: Literal["float32", "float64"] | str | None = None,
     ) -> None:
         keep(self, locals())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -14,6 +15,7 @@ from chainrule import metrics
 from chainrule.calls import says_arguments
 from chainrule.data.cells import MISSING
 from chainrule.data.columns import label, some
+from chainrule.engines.table import EngineName
 from chainrule.errors import DataError
 from chainrule.estimators.parameters import parameters_checked
 from chainrule.estimators.tables import target_cells
@@ -37,18 +39,36 @@ class TabularClassifier(ClassifierMixin, BaseTabular):  # type: ignore[misc]
     the recipe for tables, each with other rows held out; probabilities are their mean, with a temperature from the rows
     held out, so that they are honest.
 
-    preset: "fast" (a second or two), "default" or "best" (more and larger members).
-    ensemble: members, None for the preset's.
-    categorical_features: "from_dtype", or names, places or a mask of columns of numbers that are categories.
-    monotonic_cst: {"age": 1, "price": -1}, or a sign for each column: numbers that the probability of the second of two
-    classes only rises in (1) or falls in (-1), exactly.
-    class_weight: factors by class, or "balanced".
-    time_limit: seconds of training; there is always one member.
-    random_state: the same one gives the same result.  n_jobs: threads at most.  engine: "auto", or an engine's name.
-    verbose: whether each member's progress is shown, on standard error.
-
     Attributes: classes_, n_features_in_, feature_names_in_, feature_importances_, networks_, notes_, preparation_.
-    Raises DataError (a ValueError) with all faults of a table.
+
+    Parameters
+    ----------
+    preset
+        "fast" takes a second or two; "best" has more and larger members.
+    ensemble
+        How many members; None for the preset's.
+    categorical_features
+        "from_dtype", or names, places or a mask of columns of numbers that are categories.
+    monotonic_cst
+        {"age": 1, "price": -1}, or a sign for each column: numbers that the probability of the second of two classes
+        only rises in (1) or falls in (-1), exactly.
+    class_weight
+        Factors by class, or "balanced".
+    time_limit
+        Seconds of training; there is always one member.
+    random_state
+        The same one gives the same result.
+    n_jobs
+        Threads at most.
+    engine
+        "auto", or an engine's name.
+    verbose
+        Whether each member's progress is shown, on standard error.
+
+    Raises
+    ------
+    DataError
+        A ValueError, with all faults of a table.
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -62,13 +82,13 @@ class TabularClassifier(ClassifierMixin, BaseTabular):  # type: ignore[misc]
         preset: Literal["fast", "default", "best"] = "default",
         *,
         ensemble: int | None = None,
-        categorical_features: Any = "from_dtype",
-        monotonic_cst: Any = None,
-        class_weight: Any = None,
+        categorical_features: str | Sequence[str | int | bool] | None = "from_dtype",
+        monotonic_cst: Mapping[str, int] | Sequence[int] | None = None,
+        class_weight: Mapping[Any, float] | Literal["balanced"] | None = None,
         time_limit: float | None = None,
-        random_state: Any = None,
+        random_state: int | np.random.RandomState | None = None,
         n_jobs: int | None = None,
-        engine: str = "auto",
+        engine: EngineName | str = "auto",
         verbose: bool | int = False,
     ) -> None:
         self.preset = preset

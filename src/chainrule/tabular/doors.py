@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from chainrule.data.targets import Task
+from chainrule.engines.table import EngineName
 from chainrule.errors import DataWarning
 from chainrule.runs import run as runs
 from chainrule.runs.run import Run
@@ -30,11 +31,24 @@ def fit_table(
         model = cr.fit_table("adult.csv", target="income")
         print(model.evaluate("test.csv"))
 
-    target: the column to predict, or several of numbers, which are learned together.  task: "classification" or
-    "regression"; by default texts are classes, and so are whole numbers if there are few (up to 20, each 5 times or
-    more, or two).  ignore: columns to leave out.
-    options: of the estimator (preset="fast", random_state=0, ...).
-    Raises DataError for columns that are not there, targets that are missing or all the same, and as the estimators do.
+    Parameters
+    ----------
+    data
+        A data frame (pandas, polars, pyarrow) or the path of a file: .csv, .tsv (also .gz), .parquet, .feather, .jsonl.
+    target
+        The column to predict, or several of numbers, which are learned together.
+    task
+        By default texts are classes, and so are whole numbers if there are few (up to 20, each 5 times or more, or
+        two).
+    ignore
+        Columns to leave out.
+    options
+        Of the estimator: preset="fast", random_state=0, ...
+
+    Raises
+    ------
+    DataError
+        For columns that are not there, targets that are missing or all the same, and as the estimators do.
     """
     targets, left_out = ((names,) if isinstance(names, str) else tuple(names) for names in (target, ignore))
     table = apart(read_frame(data, "The data"), Roles(targets, left_out), task)
@@ -46,12 +60,26 @@ def fit_table(
     return estimator
 
 
-def load_run(folder: str | os.PathLike[str], *, engine: str = "auto") -> Run | Fitted:
+def load_run(folder: str | os.PathLike[str], *, engine: EngineName | str = "auto") -> Run | Fitted:
     """What `chainrule train` or an estimator's `save` left in a folder; nothing in its files is executed.
 
-    A fitted TabularClassifier or TabularRegressor comes back as itself; of other runs a `Run`.  Both predict, evaluate
-    and hold their networks.
-    Raises DataError where there is none, or its files are damaged or not of one run.
+    Parameters
+    ----------
+    folder
+        Of the run.
+    engine
+        What is to run it.
+
+    Returns
+    -------
+    Run or TabularClassifier or TabularRegressor
+        A fitted estimator of tables comes back as itself; of other runs a `Run`.  Both predict, evaluate and hold
+        their networks.
+
+    Raises
+    ------
+    DataError
+        Where there is none, or its files are damaged or not of one run.
     """
     if saved.is_table_run(folder):
         return saved.load(folder, engine=None if engine == "auto" else engine)

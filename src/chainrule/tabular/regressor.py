@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -11,7 +12,8 @@ from sklearn.utils._param_validation import StrOptions
 
 from chainrule import metrics
 from chainrule.calls import says_arguments
-from chainrule.describe.losses import LOSSES, Loss
+from chainrule.describe.losses import LOSSES, Loss, LossName
+from chainrule.engines.table import EngineName
 from chainrule.errors import DataError
 from chainrule.estimators.parameters import parameters_checked
 from chainrule.metrics import Evaluation
@@ -32,14 +34,38 @@ class TabularRegressor(RegressorMixin, BaseTabular):  # type: ignore[misc]
 
     Columns are taken as by `TabularClassifier`.  Targets may be on any scale, one or several.
 
-    loss: "squared_error", another of chainrule's by name, or a Loss of (yhat, y), both standardised; "poisson" is for
-    counts, which are predicted by their expectation.
-    quantiles: levels, such as (0.1, 0.5, 0.9), learned in one network instead of a loss; predicted (m, levels), rising.
-    monotonic_cst: numbers that predictions only rise in (1) or fall in (-1), by name or for each column.
-    preset, ensemble, categorical_features, time_limit, random_state, n_jobs, engine: as of `TabularClassifier`.
-
     Attributes: n_features_in_, feature_names_in_, n_outputs_, feature_importances_, networks_, notes_, preparation_.
-    Raises DataError (a ValueError) with all faults of a table.
+
+    Parameters
+    ----------
+    preset
+        "fast" takes a second or two; "best" has more and larger members.
+    loss
+        "squared_error", another of chainrule's by name, or a `Loss` of (yhat, y), both standardised; "poisson" is for
+        counts, which are predicted by their expectation.
+    quantiles
+        Levels, such as (0.1, 0.5, 0.9), learned in one network instead of a loss; predicted (m, levels), rising.
+    ensemble
+        How many members; None for the preset's.
+    categorical_features
+        "from_dtype", or names, places or a mask of columns of numbers that are categories.
+    monotonic_cst
+        Numbers that predictions only rise in (1) or fall in (-1), by name or for each column, exactly.
+    time_limit
+        Seconds of training; there is always one member.
+    random_state
+        The same one gives the same result.
+    n_jobs
+        Threads at most.
+    engine
+        "auto", or an engine's name.
+    verbose
+        Whether each member's progress is shown, on standard error.
+
+    Raises
+    ------
+    DataError
+        A ValueError, with all faults of a table.
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -53,15 +79,15 @@ class TabularRegressor(RegressorMixin, BaseTabular):  # type: ignore[misc]
         self,
         preset: Literal["fast", "default", "best"] = "default",
         *,
-        loss: str | Loss = "squared_error",
-        quantiles: Any = None,
+        loss: LossName | str | Loss = "squared_error",
+        quantiles: Sequence[float] | None = None,
         ensemble: int | None = None,
-        categorical_features: Any = "from_dtype",
-        monotonic_cst: Any = None,
+        categorical_features: str | Sequence[str | int | bool] | None = "from_dtype",
+        monotonic_cst: Mapping[str, int] | Sequence[int] | None = None,
         time_limit: float | None = None,
-        random_state: Any = None,
+        random_state: int | np.random.RandomState | None = None,
         n_jobs: int | None = None,
-        engine: str = "auto",
+        engine: EngineName | str = "auto",
         verbose: bool | int = False,
     ) -> None:
         self.preset = preset

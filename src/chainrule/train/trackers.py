@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
+from chainrule.calls import says_arguments
 from chainrule.errors import MissingDependencyError, SpecError, expected
 from chainrule.train.callbacks import Callback, EarlyStopping
 from chainrule.train.history import NUMBER_COLUMNS, EpochRecord
@@ -93,6 +94,7 @@ class TensorBoardLog(Tracker):
     package = "tensorboard"
     extra = "tensorboard"
 
+    @says_arguments
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         super().__init__()
         self.folder = os.fspath(folder)
@@ -137,6 +139,7 @@ class MLflowLog(Tracker):
     package = "mlflow"
     extra = "mlflow"
 
+    @says_arguments
     def __init__(self, run_name: str | None = None, parameters: Mapping[str, object] | None = None) -> None:
         super().__init__()
         self.run_name = run_name
@@ -250,6 +253,7 @@ class OptunaPruning(Callback):
 
     looks = writes = False
 
+    @says_arguments
     def __init__(self, trial: Any, monitor: str | None = None) -> None:
         _needed("OptunaPruning", "optuna", "optuna")
         if monitor is not None and monitor not in EarlyStopping.MONITORS:
