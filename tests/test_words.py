@@ -173,3 +173,21 @@ def test_functions_made_of_others(name: str) -> None:
     net.parameters["W1"], net.parameters["b1"] = np.eye(7), np.zeros(7)
     np.testing.assert_allclose(net.predict(z), getattr(np, name)(z), rtol=1e-14, atol=0)
     assert net.check(z, np.ones((1, 7)))
+
+
+@pytest.mark.parametrize(("name", "write"), [("Sequential", "Network(inputs"), ("ReLU", "Dense(units, 'relu')")])
+def test_names_of_other_packages(name: str, write: str) -> None:
+    with pytest.raises(AttributeError, match=re.escape(f"'chainrule' has no attribute '{name}'. Write {write}")):
+        getattr(cr, name)
+
+
+def test_methods_of_other_networks() -> None:
+    """Those that are named are not there; and what is not known is as ever."""
+    net = network()
+    for name in words.METHODS:
+        assert not hasattr(net, name), name
+    with pytest.raises(AttributeError, match=r"no attribute 'compile'. Write nothing: fit takes the optimizer"):
+        net.compile(optimizer="adam")  # type: ignore[attr-defined]
+    with pytest.raises(AttributeError, match=r"no attribute 'zzz'$"):
+        net.zzz  # type: ignore[attr-defined]  # noqa: B018
+    assert not [name for name in words.PUBLIC if name in cr.__all__]

@@ -9,6 +9,7 @@ print(net.program)
 from chainrule import starting  # noqa: F401 - before all that takes time
 
 # isort: split
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -68,6 +69,7 @@ from chainrule.train.history import EpochRecord, History
 from chainrule.train.progress import Progress
 from chainrule.train.state import FitState
 from chainrule.version import VERSION
+from chainrule.words import PUBLIC, no_attribute
 
 if TYPE_CHECKING:
     from chainrule import data
@@ -198,7 +200,7 @@ _LAZY = {
 
 def __getattr__(name: str) -> Any:
     if name not in _LAZY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        raise AttributeError(no_attribute("module 'chainrule'", name, PUBLIC), name=name, obj=sys.modules[__name__])
     try:
         module = import_module(_LAZY[name])
     except ModuleNotFoundError as error:

@@ -34,6 +34,7 @@ from chainrule.rules.derive import Mode, derive, derive_constraints, derive_step
 from chainrule.train.alone import alone
 from chainrule.train.callbacks import Callback
 from chainrule.train.history import History
+from chainrule.words import METHODS, no_attribute
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -275,6 +276,12 @@ class Network(Displayed, Evaluating, GlassBox):
         self.history = state["history"]
         self.feature_names = state.get("feature_names")
         self._fits, self._engines.fitted = state["fitted"]
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """What networks of other libraries have is told what to write here."""
+            raise AttributeError(no_attribute("'Network' object", name, METHODS), name=name, obj=self)
 
     def __repr__(self) -> str:
         return f"Network({self.spec.shape_words}, loss={self.spec.loss.name!r}, dtype={self.dtype.name!r})"

@@ -135,6 +135,12 @@ def _plain(word: str) -> str:
     return "".join(letter for letter in word.lower() if letter.isalnum())
 
 
+def no_attribute(owner: str, word: str, elsewhere: Mapping[str, str]) -> str:
+    """The message about an attribute that there is not, with what to write instead where others have one."""
+    write = elsewhere.get(word)
+    return f"{owner} has no attribute {word!r}" + ("" if write is None else f". Write {write}.")
+
+
 ARGUMENTS: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("lr", "eta", "step_size", "rate", "learningrate"), ("learning_rate_init", "learning_rate")),
     **dict.fromkeys(
@@ -238,6 +244,44 @@ INSTEAD: Mapping[tuple[str, str], str] = {
     ("X", "verbose"): "Leave it out: nothing is printed.",
 }
 """(An argument that a call has, one that it has not) -> what to do instead; {value}: what came, {owner}: to whom."""
+
+PUBLIC: Mapping[str, str] = {
+    **dict.fromkeys(("Sequential", "Model", "Module", "MLP", "NeuralNetwork"), "Network(inputs, layers, loss)"),
+    **dict.fromkeys(("Linear", "Layer_Dense", "FullyConnected"), "Dense(units, activation)"),
+    **{name: f"Dense(units, {name.lower()!r})" for name in ("ReLU", "Sigmoid", "Tanh", "Softmax", "GELU", "SiLU")},
+    "LeakyReLU": "Dense(units, 'leaky_relu')",
+    **dict.fromkeys(("Input", "InputLayer"), "Network(inputs=...), which says how many there are"),
+    **dict.fromkeys(("MSELoss", "mse"), "loss='squared_error'"),
+    **dict.fromkeys(("CrossEntropyLoss", "NLLLoss"), "loss='cross_entropy'"),
+    **dict.fromkeys(("BCELoss", "BCEWithLogitsLoss"), "loss='binary_cross_entropy'"),
+    **dict.fromkeys(("BatchNormalization", "BatchNorm1d"), "BatchNorm()"),
+    "LayerNormalization": "LayerNorm()",
+    **dict.fromkeys(("load", "load_model"), "Network.load(path), or load_run(folder) for what the command has trained"),
+    **dict.fromkeys(("fit", "train"), "Network(...).fit(X, y, epochs=20), or fit_table(frame, target=...)"),
+    **dict.fromkeys(("grad", "backward", "autograd"), "Network.gradients(X, y), and derive(...) for their equations"),
+    "optim": "Adam, SGD, ... as they are",
+    "activations": "Dense(units, 'relu'), by their names",
+    "losses": "loss='cross_entropy', by their names",
+}
+"""What other packages have at their top -> what to write here."""
+
+METHODS: Mapping[str, str] = {
+    "compile": "nothing: fit takes the optimizer, and Network(...) the loss",
+    **dict.fromkeys(("train", "train_on_batch", "partial_fit"), "fit(X, y, epochs=...); continue_=True goes on"),
+    **dict.fromkeys(("forward", "predict_proba", "__call__", "predict_on_batch"), "predict(X)"),
+    "predict_classes": "predict(X).argmax(axis=1)",
+    **dict.fromkeys(("backward", "grad", "gradient", "grads"), "gradients(X, y)"),
+    "score": "evaluate(X, y)",
+    **dict.fromkeys(("weights", "params", "state_dict", "get_weights", "coefs_", "variables"), "parameters, by name"),
+    **dict.fromkeys(("load_state_dict", "set_weights"), "parameters['W1'] = array"),
+    "layers": "spec.layers",
+    "save_weights": "save(path)",
+    "loss": "spec.loss",
+    "add": "Network(inputs, layers, loss): all layers at once",
+    "to": "nothing: there is no other device than the processor",
+    "equations": "print(net.program)",
+}
+"""What networks of others have -> what to write here."""
 
 NEEDED: Mapping[str, str] = {
     "epochs": "how often the samples are gone through, epochs=20 say",
