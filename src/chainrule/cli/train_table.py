@@ -117,14 +117,14 @@ def run(
     several = [] if options.cv is None else folds(table, options.cv, options.seed)
     verbose = sys.stderr.isatty() if progress is None else progress
     learned = splits[0][0] if splits else np.arange(len(frame))
-    place = claim(out, "table" if options.data == STANDARD_INPUT else stem(options.data))
+    place = claim(out, _name(options.data))
     try:
         _tell_found(options, frame, table, learned, splits, say)
         say(recipe_line(options.preset))
         tested = []
         for number, (rows, held) in enumerate(several, 1):
             model = _fit(options, table, rows, verbose, 1 + len(several))
-            tested.append(_evaluated(options, model, table, held))
+            tested.append(_evaluated(model, table, held))
             say(f"fold {number} of {len(several)}: {tested[-1][0].short()}")
         ended: list[BaseException] = []
         model = _fit(options, table, learned, verbose, 1 + len(several), ended)
@@ -132,7 +132,7 @@ def run(
         place.give_up()
         raise
     with uninterrupted():
-        tested += [_evaluated(options, model, table, held) for _, held in splits]
+        tested += [_evaluated(model, table, held) for _, held in splits]
         model.record_ = _record(options, table, learned, splits, tested)
         model.save(place.folder)
     if ended:
@@ -148,6 +148,11 @@ def run(
     else:
         _tell_result(options, table, tested)
     return exit_code(ended[0] if ended else None)
+
+
+def _name(data: str) -> str:
+    """Of the data, for the run."""
+    return "table" if data == STANDARD_INPUT else stem(data)
 
 
 def _check(options: TableOptions, report: bool) -> None:
@@ -207,15 +212,15 @@ def _fit(
     return model
 
 
-def _evaluated(options: TableOptions, model: Fitted, table: WithTarget, held: Rows) -> list[Evaluation]:
+def _evaluated(model: Fitted, table: WithTarget, held: Rows) -> list[Evaluation]:
     """How good it is on these rows: one for each target.  Rows of classes that it had none of are told."""
     y = table.y[held]
     if isinstance(model, TabularClassifier):
         known = np.isin(y, model.classes_)
         if not known.all():
             names = sorted({str(name) for name in y[~known]})
-            tell(options.data, [f"not tested: {counted(int((~known).sum()), 'row')} of classes that only the test part "
-                                f"has ({some(names)})"])  # fmt: skip
+            many = counted(int((~known).sum()), "row")
+            tell(table.features.source, [f"not tested: {many} of classes that only the test part has ({some(names)})"])
         held, y = held[known], y[known]
     features = table.features.take(held)
     if y.ndim == 1:
@@ -233,7 +238,7 @@ def _tell_found(
     say: Callable[[object], None],
 ) -> None:
     """What the table holds, on standard output; what may not be meant so, on standard error, a line each."""
-    name = printable(options.data)
+    name = printable(frame.source)
     if table.is_classes:
         what = f"{len(np.unique(table.y))} classes"
     else:
@@ -250,7 +255,7 @@ def _tell_found(
     for line in kinds(preparation, features):
         say(f"  {line}")
     for note in (*frame.table.notes, *table.notes, *doubts(preparation, features, table.y[learned], table.is_classes)):
-        tell(options.data, [note])
+        tell(frame.source, [note])
 
 
 def _tell_result(options: TableOptions, table: WithTarget, tested: Sequence[Sequence[Evaluation]]) -> None:
@@ -264,7 +269,9 @@ def _tell_result(options: TableOptions, table: WithTarget, tested: Sequence[Sequ
         if not any(evaluation.is_better for evaluation in each):
             longer = "" if options.time_limit is None else ", or a longer --time-limit"
             what = f"the predictions of {name!r} are no better than always {each[0].what}"
-            tell(options.data, [f"{what}: nothing was learned that helps. Other columns may, more rows{longer}"])
+            tell(
+                table.features.source, [f"{what}: nothing was learned that helps. Other columns may, more rows{longer}"]
+            )
         print(main_line(f"test{of}", table.is_classes, float(np.mean([e.metrics[e.main] for e in each]))))
 
 
@@ -301,7 +308,7 @@ def _record(
     return {
         "options": {**dataclasses.asdict(options), "data": printable(options.data)},
         "data": {
-            "name": printable(stem(options.data)),
+            "name": printable(_name(options.data)),
             "source": printable(path.resolve() if path.exists() else options.data),
             "training": len(learned),
             "test": len(splits[0][1]) if splits else 0,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from typing import Any
 
@@ -117,7 +118,7 @@ def giveaways(preparation: Preparation, frame: Frame, y: Array, is_classes: bool
             how = f"with R² {share:.4f}"
         notes.append(
             f"the column {column.name!r} gives the target away: by itself it predicts {how}; if it is not known "
-            f"before the target is, leave it out (--ignore)"
+            f"before the target is, leave it out (--ignore {shlex.quote(column.name)})"
         )
     return notes
 
