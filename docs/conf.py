@@ -28,11 +28,14 @@ suppress_warnings = ["myst.header"]
 
 default_role = "py:obj"
 add_module_names = False
-autodoc_type_aliases = {name: name for name in ("Array", "ArrayLike", "Inputs", "Values")}
+SHORT = ("Array", "ArrayLike", "Inputs", "Values", "Task", "GivenActivation", "GivenLoss", "ActivationName", "LossName")
+SHORT += ("OptimizerName", "EngineName", "NotationName", "FormatName", "DTypeName")
+autodoc_type_aliases = {name: name for name in SHORT}
+"""Types that are shown by their names."""
 toc_object_entries_show_parents = "hide"
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
-autodoc_typehints_description_target = "documented"
+autodoc_typehints_description_target = "documented_params"
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
 napoleon_google_docstring = False

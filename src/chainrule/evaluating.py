@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from chainrule import checks, storage
 from chainrule.calls import says_arguments
+from chainrule.checks import Inputs
 from chainrule.describe.losses import Cost, Losses, Targets
 from chainrule.describe.network import NetworkSpec
 from chainrule.engines.base import Engine, OneRow, Values, sample_count
@@ -43,7 +44,7 @@ class Evaluating:
         def derive(self, *, mode: Mode = ..., targets: Targets = ..., weighted: bool = ...) -> Program: ...
 
     @says_arguments
-    def predict(self, X: checks.Inputs) -> Array:
+    def predict(self, X: Inputs) -> Array:
         """What the network says of each sample, without dropout.
 
         The same call gives the same bits every time, however X is held.  A single row has a way of its own: its last
@@ -83,7 +84,7 @@ class Evaluating:
     @says_arguments
     def cost(
         self,
-        X: checks.Inputs,
+        X: Inputs,
         y: ArrayLike,
         *,
         sample_weight: ArrayLike | None = None,
@@ -117,7 +118,7 @@ class Evaluating:
     @says_arguments
     def gradients(
         self,
-        X: checks.Inputs,
+        X: Inputs,
         y: ArrayLike,
         *,
         sample_weight: ArrayLike | None = None,
@@ -145,7 +146,7 @@ class Evaluating:
 
     @says_arguments
     def cost_and_gradients(
-        self, X: checks.Inputs, y: ArrayLike, *, sample_weight: ArrayLike | None = None
+        self, X: Inputs, y: ArrayLike, *, sample_weight: ArrayLike | None = None
     ) -> tuple[float, dict[str, Array]]:
         """J and its gradient by every parameter, by name, in one run: what a quasi-Newton method asks for.
 
@@ -177,7 +178,7 @@ class Evaluating:
         return float(values[program.objective.name]), {s: values[g] for s, g in names.items()}
 
     @says_arguments
-    def value(self, name: str, X: checks.Inputs) -> Array:
+    def value(self, name: str, X: Inputs) -> Array:
         """A symbol of the forward propagation by name ("Z1", "A1", ...), without dropout, for X (m, inputs).
 
         Raises DataError; SpecError for a name that the program does not have.
@@ -194,15 +195,13 @@ class Evaluating:
 
     @says_arguments
     def predict_and_cost(
-        self, X: checks.Inputs, y: ArrayLike, *, sample_weight: ArrayLike | None = None
+        self, X: Inputs, y: ArrayLike, *, sample_weight: ArrayLike | None = None
     ) -> tuple[Array, float]:
         """Ŷ (as `predict` gives it) and J in one run.  Raises DataError."""
         return self._outcome(*self._data(X, y, sample_weight))
 
     @says_arguments
-    def evaluate(
-        self, X: checks.Inputs, y: ArrayLike, *, sample_weight: ArrayLike | None = None
-    ) -> tuple[float, str, float]:
+    def evaluate(self, X: Inputs, y: ArrayLike, *, sample_weight: ArrayLike | None = None) -> tuple[float, str, float]:
         """The cost and a number for people.
 
         Returns
@@ -227,7 +226,7 @@ class Evaluating:
     # --- behind it -----------------------------------------------------------------------------------------------
 
     def _data(
-        self, X: checks.Inputs, y: ArrayLike, w: ArrayLike | None = None, names: tuple[str, ...] | None = None
+        self, X: Inputs, y: ArrayLike, w: ArrayLike | None = None, names: tuple[str, ...] | None = None
     ) -> tuple[dict[str, Array], Targets]:
         """X, the targets and the weights, checked, under their symbols' names.
 

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from chainrule import checks, storage
 from chainrule.calls import constructor, says_arguments
+from chainrule.checks import Inputs
 from chainrule.describe.constraints import Constraint
 from chainrule.describe.layers import Layer
 from chainrule.describe.losses import Targets, usual_targets
@@ -291,7 +292,7 @@ class Network(Displayed, Evaluating, GlassBox):
     @says_arguments
     def fit(
         self,
-        X: checks.Inputs,
+        X: Inputs,
         y: ArrayLike,
         *,
         epochs: int,
@@ -380,7 +381,7 @@ class Network(Displayed, Evaluating, GlassBox):
     def report(
         self,
         path: str | os.PathLike[str] | None = None,
-        X: checks.Inputs | None = None,
+        X: Inputs | None = None,
         y: ArrayLike | None = None,
         *,
         monitor: Monitor | None = None,

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,9 @@ from chainrule.data.table import Table, frame_table
 from chainrule.data.targets import TargetEncoder, Task, Values, Where, check_task
 from chainrule.errors import DataError, DataWarning, expected, unknown_name
 from chainrule.files import read_text
+
+if TYPE_CHECKING:
+    from narwhals.typing import IntoDataFrame
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
 
@@ -82,7 +85,7 @@ def read_csv(
 
 
 def from_frame(
-    frame: Any, target: str | None = None, task: str | None = None, ignore: str | Iterable[str] = ()
+    frame: IntoDataFrame, target: str | None = None, task: str | None = None, ignore: str | Iterable[str] = ()
 ) -> Dataset:
     """A data frame (pandas, polars): its columns of numbers, texts, categories and truth values, as those of a file.
 
@@ -200,7 +203,7 @@ def read_names(path: str | os.PathLike[str], longest: int | None = None) -> tupl
 
 
 def load(
-    source: Any,
+    source: str | os.PathLike[str] | IntoDataFrame,
     target: str | None = None,
     task: Task | None = None,
     ignore: str | Iterable[str] = (),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from chainrule.data.targets import Task
 from chainrule.engines.table import EngineName
@@ -17,9 +17,12 @@ from chainrule.tabular.frame import read_frame
 from chainrule.tabular.roles import Roles, apart
 from chainrule.tabular.saved import Fitted
 
+if TYPE_CHECKING:
+    from narwhals.typing import IntoDataFrame
+
 
 def fit_table(
-    data: Any,
+    data: IntoDataFrame | str | os.PathLike[str],
     target: str | Sequence[str],
     *,
     task: Task | None = None,
