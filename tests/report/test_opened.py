@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 from in_browser import lines, press, run
 from written import Written
 
@@ -24,34 +23,28 @@ def opened(page: Any, target: str, notation: str) -> list[Any]:
     return stood
 
 
-@pytest.mark.parametrize(
-    ("notation", "target", "expected"),
-    [
-        ("row", "Z1", ["A(0)", "×", "W(1)", "+", "b(1)", "=", "Z(1)"]),
-        ("column", "Z1", ["W[1]", "×", "A[0]", "+", "b[1]", "=", "Z[1]"]),
-        ("row", "dA1", ["∂𝓛∂Z(2)", "×", "(W(2))⊤", "=", "∂𝓛∂A(1)"]),
-        ("column", "dA1", ["(W[2])⊤", "×", "Δ[2]", "=", "∇A[1]J"]),
-        ("numpy", "Z1", ["X", "×", "W1", "+", "b1", "=", "Z1"]),
-    ],
-)
-def test_operands_stand_in_the_order_of_the_equation(
-    page: Any, notation: str, target: str, expected: list[str]
-) -> None:
-    stood = opened(page, target, notation)
-    assert [one if isinstance(one, str) else one[0].replace("\u2061", "") for one in stood] == expected
-    arrays = [one for one in stood if not isinstance(one, str)]
-    (_, left, wide, high), (_, right, width, height) = arrays[:2]
-    _, whole, broad, tall = arrays[-1]
-    rows, inner = left.strip("()").split(", ")
-    depth, columns = right.strip("()").split(", ")
-    assert inner == depth and whole == f"({rows}, {columns})"
-    assert wide == height and high == tall and width == broad  # equal sizes have equal edges
+ORDER = {
+    ("row", "Z1"): ["A(0)", "×", "W(1)", "+", "b(1)", "=", "Z(1)"],
+    ("column", "Z1"): ["W[1]", "×", "A[0]", "+", "b[1]", "=", "Z[1]"],
+    ("row", "dA1"): ["∂𝓛∂Z(2)", "×", "(W(2))⊤", "=", "∂𝓛∂A(1)"],
+    ("column", "dA1"): ["(W[2])⊤", "×", "Δ[2]", "=", "∇A[1]J"],
+    ("numpy", "Z1"): ["X", "×", "W1", "+", "b1", "=", "Z1"],
+}
 
 
-def test_a_bias_stands_as_the_notation_has_it(page: Any) -> None:
-    for notation, lies in (("row", True), ("column", False)):
-        (bias,) = [x for x in opened(page, "Z1", notation) if x[0].startswith("b")]
-        assert (bias[2] > bias[3]) == lies
+def test_operands_stand_in_the_order_of_the_equation(page: Any) -> None:
+    for (notation, target), expected in ORDER.items():
+        stood = opened(page, target, notation)
+        assert [one if isinstance(one, str) else one[0] for one in stood] == expected
+        arrays = [one for one in stood if not isinstance(one, str)]
+        (_, left, wide, high), (_, right, width, height) = arrays[:2]
+        _, whole, broad, tall = arrays[-1]
+        rows, inner = left.strip("()").split(", ")
+        depth, columns = right.strip("()").split(", ")
+        assert inner == depth and whole == f"({rows}, {columns})"
+        assert wide == height and high == tall and width == broad  # equal sizes have equal edges
+        if target == "Z1":  # the bias lies, or stands
+            assert (arrays[2][2] > arrays[2][3]) == (notation != "column")
 
 
 def test_a_symbol_shows_where_it_is_made_and_used(page: Any) -> None:

@@ -159,7 +159,7 @@ def encoded(array: Array, width: int = 4) -> dict[str, Any]:
     whole = values.dtype.kind in "iu" or bool(
         np.all(values == np.floor(values)) and np.abs(values).max(initial=0) < 256
     )
-    if width < 4 and values.size > 256:
+    if width < 4 and values.size > 256 and np.isfinite(values).all():
         scale = float(np.abs(values).max()) / (2 ** (8 * width - 1) - 1) or 1.0
         about |= {"type": f"i{width}", "scale": scale}
         values = np.rint(values / scale).astype(f"<i{width}")

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from chainrule.notation import MATHEMATICAL
+from chainrule.notation.steps import StepView, step_views
 from chainrule.program.equation import Program
 from chainrule.report.words import prose
+from chainrule.rules.steps import steps
 
 MOST = 260_000
 """Characters of all steps together."""
@@ -15,22 +17,24 @@ MOST = 260_000
 def unfolded(program: Program) -> dict[str, Any]:
     """{"texts": [...], "steps": {notation: {gradient: [[formula, reason], ...]}}}, both by their places in the texts.
 
-    Of each parameter's gradient, weights first and the last layer first, in every notation; so many as the page has
-    room for.  Lines that gradients share are there once.
+    Of the gradient by each weight matrix, the last layer first, in every notation; so many as the page has room for.
+    (A bias goes the same way.)  Lines that gradients share are there once.
     """
     texts: dict[str, int] = {}
-    steps: dict[str, dict[str, list[list[int]]]] = {name: {} for name in MATHEMATICAL}
-    pairs = [(s, g) for s, g in reversed(program.gradients) if s.role == "parameter"]
+    told: dict[str, dict[str, list[list[int]]]] = {name: {} for name in MATHEMATICAL}
     length = 0
-    for _, gradient in sorted(pairs, key=lambda pair: -len(pair[0].shape)):
-        views = {name: program.steps(gradient.name, name).views for name in MATHEMATICAL}
-        said = {
-            n: [(v.mathml, prose(" ".join(filter(None, (v.why, v.dimensions))))) for v in vs] for n, vs in views.items()
-        }
-        new = {text for lines in said.values() for line in lines for text in line} - texts.keys()
-        length += sum(map(len, new))
+    for symbol, gradient in reversed(program.gradients):
+        if symbol.role != "parameter" or len(symbol.shape) != 2:
+            continue
+        worked = steps(program, gradient.name)
+        said = {name: [_line(view) for view in step_views(worked, name)] for name in MATHEMATICAL}
+        length += sum(map(len, {text for lines in said.values() for line in lines for text in line} - texts.keys()))
         if length > MOST:
             break
         for name, lines in said.items():
-            steps[name][gradient.name] = [[texts.setdefault(text, len(texts)) for text in line] for line in lines]
-    return {"texts": list(texts), "steps": steps}
+            told[name][gradient.name] = [[texts.setdefault(text, len(texts)) for text in line] for line in lines]
+    return {"texts": list(texts), "steps": told}
+
+
+def _line(view: StepView) -> tuple[str, str]:
+    return view.mathml, prose(" ".join(filter(None, (view.why, view.dimensions))))
