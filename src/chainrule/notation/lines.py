@@ -253,7 +253,8 @@ def expanded(e: Expression, made_by: Mapping[str, Equation], group: list[Equatio
 
 def familiar_name(formula: Expression) -> str | None:
     """The name of a formula in z that is a familiar one (what is stopped has its value all the same)."""
-    return next((n for n, known in FAMILIAR.items() if _plain(by_columns(known)) == _plain(formula)), None)
+    plain = _plain(formula)
+    return next((name for name, known in _OF_COLUMNS.items() if known == plain), None)
 
 
 def _plain(e: Expression) -> Expression:
@@ -272,3 +273,7 @@ def by_columns(e: Expression) -> Expression:
     if isinstance(e, Reduction):
         return Reduction(e.kind, "columns", inner[e.argument])
     return replace(e, inner) if isinstance(e, Apply) else e
+
+
+_OF_COLUMNS: Mapping[str, Expression] = {name: _plain(by_columns(known)) for name, known in FAMILIAR.items()}
+"""The familiar functions as a program has them."""
