@@ -14,7 +14,7 @@ from sklearn.metrics import check_scoring
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils._set_output import _wrap_data_with_container
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from chainrule import checks
 from chainrule.errors import DataError
@@ -26,7 +26,7 @@ from chainrule.estimators.heads import Head
 from chainrule.estimators.lbfgs import fit_lbfgs
 from chainrule.estimators.solvers import Solver, solver_of
 from chainrule.estimators.stochastic import StochasticSettings, fit_stochastic
-from chainrule.estimators.tables import TableInput, target_cells
+from chainrule.estimators.tables import TableInput, target_cells, validated
 from chainrule.estimators.task import Held, Task, scored
 from chainrule.network import Network
 from chainrule.train.alone import MARK, alone
@@ -351,7 +351,7 @@ class BaseMLP(FittedForm, TableInput, TransformerMixin, BaseEstimator, auto_wrap
                 pass  # in scikit-learn's words below
         check_is_fitted(self)
         X = self._from_frame(X)
-        X = validate_data(self, X, accept_sparse=["csr", "csc"], dtype=(np.float64, np.float32), reset=False)
+        X = validated(self, X, accept_sparse=["csr", "csc"], dtype=(np.float64, np.float32), reset=False)
         net = self._bound()
         return np.concatenate([net.predict(rows) for _, rows in Samples(X, net.dtype).chunks()])
 
@@ -363,7 +363,7 @@ class BaseMLP(FittedForm, TableInput, TransformerMixin, BaseEstimator, auto_wrap
         """
         check_is_fitted(self)
         original, X = X, self._from_frame(X)
-        X = validate_data(self, X, accept_sparse=["csr", "csc"], dtype=(np.float64, np.float32), reset=False)
+        X = validated(self, X, accept_sparse=["csr", "csc"], dtype=(np.float64, np.float32), reset=False)
         position = self._layer(layer)
         net = self._bound()
         name = construct.hidden_symbol(net, position)

@@ -11,10 +11,10 @@ from scipy.sparse import issparse
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
-from sklearn.utils.validation import validate_data
 
 from chainrule.describe.losses import LOSSES, Loss
 from chainrule.estimators import heads
+from chainrule.estimators.tables import validated
 
 Array = NDArray[Any]
 
@@ -92,7 +92,7 @@ class ClassTargets:
         return X, y
 
     def _checked(self, X: Any, y: Any, *, reset: bool) -> tuple[Any, Any]:
-        X, y = validate_data(
+        X, y = validated(
             self,
             X,
             y,

@@ -12,7 +12,6 @@ from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
 from sklearn.utils import column_or_1d
 from sklearn.utils._param_validation import StrOptions
-from sklearn.utils.validation import validate_data
 
 from chainrule.calls import says_arguments
 from chainrule.describe.layers import GivenActivation
@@ -22,6 +21,7 @@ from chainrule.engines.table import EngineName
 from chainrule.estimators import construct, heads
 from chainrule.estimators.base import BaseMLP
 from chainrule.estimators.parameters import LOSS, OURS, REGRESSOR_LOSSES, THEIRS, keep, parameters_checked, there_if
+from chainrule.estimators.tables import validated
 from chainrule.network import Network
 from chainrule.train.alone import alone
 from chainrule.train.callbacks import Callback
@@ -181,7 +181,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
     # --- what targets are --------------------------------------------------------------------------------------
 
     def _check_data(self, X: Any, y: Any, *, incremental: bool, reset: bool) -> tuple[Any, Any]:
-        X, y = validate_data(
+        X, y = validated(
             self,
             X,
             y,

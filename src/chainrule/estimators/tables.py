@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, is_classifier
+from sklearn.utils.validation import validate_data
 
 from chainrule import frames
 from chainrule.data.columns import Survey, judge_columns
@@ -42,13 +44,14 @@ class TableInput:
             if not (type(X) is not np.ndarray and frames.is_frame(X)):
                 return X
             texts, gaps = _contents(X)
-            if not reset:
-                if texts:
-                    frames.matrix(X)  # says which column is none of numbers
-                return X
-            if not texts and not gaps:
-                return X
-            return self._learn(X)
+            try:
+                if not reset:
+                    if texts:
+                        frames.matrix(X)  # says which column is none of numbers
+                    return X
+                return self._learn(X) if texts or gaps else X
+            except DataError as fault:
+                raise DataError(f"{fault} {_of_tables(self)}") from None
         if not frames.is_frame(X):
             raise DataError(
                 f"X must be a data frame, as {type(self).__name__} was fitted to one with texts or missing values. Got "
@@ -69,6 +72,27 @@ class TableInput:
         matrix = self.encoder_.matrix(columns)
         self.standardizer_ = Standardizer.fit(matrix, self.encoder_.measured)
         return self.standardizer_.transform(matrix)
+
+
+def validated(estimator: BaseEstimator, X: Any, *targets: Any, **options: Any) -> Any:
+    """What scikit-learn's validate_data gives; of texts and gaps it says who takes them.  Raises ValueError as it."""
+    try:
+        return validate_data(estimator, X, *targets, **options)
+    except ValueError as fault:
+        said = str(fault)
+        texts = "could not convert string" in said and np.asarray(X).dtype.kind in "OUST"
+        if not texts and not said.startswith("Input X contains NaN"):
+            raise
+        raise DataError(f"{said}\n{_of_tables(estimator)}") from None
+
+
+def _of_tables(estimator: object) -> str:
+    """Who takes what this estimator does not."""
+    tables = "TabularClassifier" if is_classifier(estimator) else "TabularRegressor"
+    return (
+        f"{type(estimator).__name__} is for numbers without gaps; chainrule's {tables} takes texts, dates and missing "
+        "values as they are."
+    )
 
 
 def _contents(X: Any) -> tuple[bool, bool]:
