@@ -111,7 +111,7 @@ def headline(outcome: Outcome, part: str = "") -> Headline:
     main, *others = evaluation.metrics
     value, baseline = evaluation.metrics[main], evaluation.baseline.get(main)
     many = f"{evaluation.samples:,} {part + ' ' if part else ''}sample{'' if evaluation.samples == 1 else 's'}"
-    of = f" of {outcome.target}" if outcome.target else ""
+    of = f" of {outcome.target}" if outcome.target and outcome.names is None else ""
     what = outcome.said(f"{main}{of} on {many}")
     beside = "" if baseline is None else f"{_written(main, baseline)} by always saying {evaluation.what}"
     more = tuple(
