@@ -102,7 +102,7 @@ def facts(net: Network, cost: float, history: History | None, about: About) -> l
     said.append(f"{sum(v.size for v in net.parameters.values()):,} parameters")
     if history is not None and len(history):
         epochs = f"{len(history)} epoch{'' if len(history) == 1 else 's'}"
-        said.append(epochs if about.kept is None else f"{epochs}, number {about.kept} is kept")
+        said.append(epochs if about.kept is None else f"{epochs}, of which {about.kept} is kept")
     said.append(f"cost J {short(cost)}")
     return [fact for fact in said if fact]
 

@@ -254,11 +254,20 @@ class BaseTabular(FittedForm, BaseEstimator):  # type: ignore[misc]
 
         inputs, targets = self._with_targets(X, y)
         few = report.some(len(targets))
-        rises = dict(zip(self.preparation_.names, self._worse(inputs.of(few), targets[few]).tolist(), strict=True))
+        rises = dict(
+            zip(
+                self.preparation_.names,
+                self._worse(self._of, inputs.of(few), targets[few], report.REPEATS).tolist(),
+                strict=True,
+            )
+        )
         predicted = self._of(inputs)
         names = tuple(map(str, self.classes_.tolist())) if hasattr(self, "classes_") else None
         evaluation = self._evaluation(predicted, targets)
-        whole = report.whole(evaluation, predicted, targets, names, self.targets_, rises, self.networks_)
+        loss = "log-loss" if names is not None else "mean squared error"
+        if getattr(self, "quantiles", None) is not None:
+            loss = "loss of the quantiles"
+        whole = report.whole(evaluation, predicted, targets, names, self.targets_, rises, loss, self.networks_)
         given = {"title": type(self).__name__, "names": names, **options}
         return report.write(self.trained_, path, inputs, targets, whole, given)
 
