@@ -81,7 +81,6 @@ def page(
     kept: int | None = None,
     command: str = "",
     date: str | None = None,
-    whole: Whole | None = None,
 ) -> str:
     """The report on a network and these data, as one HTML page.
 
@@ -94,12 +93,35 @@ def page(
     part: of the data, which the samples are, "test" say.  target: the name of what is predicted.  target_scale: of a
     target that is predicted standardised, to show numbers in its own unit.  columns: for each input the column that it
     was made of.  kept: the epoch whose weights the network has.  command: what makes the network again.  date: when it
-    was trained; None for today, "" for none.  whole: the estimator whose first member the network is; what came out is
-    told of that.
+    was trained; None for today, "" for none.
 
     The same input makes the same bytes on the same day.  Raises DataError for data that do not fit, SpecError,
     MissingDependencyError without matplotlib or jinja2.
     """
+    about = About(part, target, target_scale, columns, kept, command, date)
+    return page_about(
+        net, X, y, about, monitor=monitor, history=history, optimizer=optimizer, notation=notation, names=names,
+        shape=shape, title=title, settings=settings,
+    )  # fmt: skip
+
+
+def page_about(
+    net: Network,
+    X: checks.Inputs,
+    y: Any,
+    about: About,
+    whole: Whole | None = None,
+    *,
+    monitor: Monitor | None = None,
+    history: History | None = None,
+    optimizer: Optimizer | None = None,
+    notation: str = "row",
+    names: Names | None = None,
+    shape: tuple[int, int] | None = None,
+    title: str | None = None,
+    settings: Mapping[str, object] | None = None,
+) -> str:
+    """The same (see `page`).  whole: the estimator whose first member the network is; what came out is told of that."""
     check_packages()
     check_notation(notation)
     checked = checks.inputs(net.spec, X, net.dtype, net.feature_names)
@@ -115,7 +137,6 @@ def page(
     check_names(net.spec, names)
     if shape is not None:
         image_shape(net.spec.inputs, shape)
-    about = About(part, target, target_scale, columns, kept, command, date)
     about.check(net.spec)
     history = net.history if history is None else history
     step, few = slice(0, contents.STEP), slice(0, CHECKED)
@@ -126,7 +147,7 @@ def page(
     if whole is None:
         predicted, cost = net.predict_and_cost(inputs(), targets())
         judged = outcomes(net.spec, predicted, targets(), names, about.target_scale, about.target)
-        learning = learning_charts(history, about.kept, standardised=target_scale is not None)
+        learning = learning_charts(history, about.kept, standardised=about.target_scale is not None)
         importances = _importances(net, inputs(some), targets(some), about, shape)
         facts = contents.facts(net, cost, history, about)
     else:

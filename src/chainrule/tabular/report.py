@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import os
 from collections.abc import Mapping, Sequence
@@ -17,7 +18,7 @@ from chainrule.files.folder import member
 from chainrule.metrics import Evaluation, of_numbers
 from chainrule.network import Network
 from chainrule.report import html
-from chainrule.report.about import day
+from chainrule.report.about import About, day
 from chainrule.report.html import InlineReport
 from chainrule.report.judged import Outcome
 from chainrule.report.whole import Whole
@@ -53,8 +54,12 @@ def write(
         html.check_report(path)
     net = trained.networks[0]
     X, y = as_given(trained, inputs, targets)
-    given = {"history": History(), "optimizer": optimizer(net, trained.recipe), **options}
-    page = html.page(net, X, y, whole=whole, **given)
+    names = {field.name for field in dataclasses.fields(About)}
+    about = About(**{name: value for name, value in options.items() if name in names})
+    given = {name: value for name, value in options.items() if name not in names}
+    page = html.page_about(
+        net, X, y, about, whole, history=History(), optimizer=optimizer(net, trained.recipe), **given
+    )
     if path is None:
         return InlineReport(page)
     replace_text(path, page)
