@@ -34,17 +34,20 @@ from chainrule.cli.options import (
     WRITING,
     ActivationName,
     AsJson,
+    ClipNorm,
     DropoutRate,
     EngineName,
     Hidden,
     LabelSmoothing,
     LossName,
+    Momentum,
     Normalisation,
     OptimizerName,
     OutputActivation,
     Progress,
     Quiet,
     Threads,
+    WeightDecay,
     completing,
 )
 from chainrule.errors import SpecError
@@ -177,13 +180,9 @@ def train(
         float | None,
         typer.Option("--learning-rate", "-r", help="By default the optimizer's own.", rich_help_panel=TRAINING),
     ] = None,
-    momentum: Annotated[float | None, typer.Option(help="Of sgd, rmsprop and muon.", rich_help_panel=TRAINING)] = None,
-    weight_decay: Annotated[
-        float | None, typer.Option(help="Of adamw, lion, adafactor and muon.", rich_help_panel=TRAINING)
-    ] = None,
-    clip_norm: Annotated[
-        float | None, typer.Option(help="Scale gradients down to this norm.", rich_help_panel=TRAINING)
-    ] = None,
+    momentum: Momentum = None,
+    weight_decay: WeightDecay = None,
+    clip_norm: ClipNorm = None,
     schedule: Annotated[
         str,
         typer.Option(
