@@ -15,11 +15,7 @@ _ROOM = 28
 """Columns of options beside their text."""
 _GROUPS = ("Arguments", "Options")
 """What no heading is given for."""
-_LETTERS = {
-    **dict.fromkeys(("int", "integer", "integer range"), "N"),
-    **dict.fromkeys(("float", "float range"), "NUMBER"),
-    **dict.fromkeys(("Path", "path"), "PATH"),
-}
+_LETTERS = {"int": "N", "integer": "N", "float": "NUMBER", "Path": "PATH", "path": "PATH"}
 """What stands for a value that no other word is given for, by its type."""
 
 
