@@ -160,6 +160,8 @@ def test_short_options_and_help_words() -> None:
     assert call("train", "-h")[1] == call("help", "train")[1]
     code, out, _ = call("derive", "--inputs", 2, "-H", 3, "--outputs", 2, "-a", "z*sigmoid(z)", "-n", "column", "-w")
     assert code == 0 and "σ(Z" in out
+    assert "0.9 V_W1 + dW1" in call("derive", "--inputs", 2, "-H", 3, "--outputs", 2, "--momentum", 0.9)[1]
+    assert "--momentum goes with --optimizer NAME" in call("derive", "-O", "none", "--momentum", 0.9)[2]
 
 
 def test_completion(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -100,6 +100,7 @@ def test_names_are_told_where_they_are_given() -> None:
         (lambda net: cr.Dense(3, "relu", units=4), "Dense: units is given twice."),
         (lambda net: cr.MLPClassifier(lr=0.1), "Write learning_rate_init=0.1."),
         (lambda net: cr.MLPRegressor(epochs=9), "Write max_iter=9."),
+        (lambda net: cr.MLPClassifier().fit(X, Y, epochs=9), "It is a setting of the estimator: max_iter=9."),
         (lambda net: cr.quantile(q=0.9), "quantile has no argument 'q'."),
     ],
 )

@@ -421,19 +421,19 @@ class Network(Displayed, Evaluating, GlassBox):
         names
             Of the classes; of several outputs a dict of those of each.
         shape
-            Height and width of inputs that are images; None where they are none.
+            Height and width of inputs that are images; without it none are drawn as such.
         title
             The heading.
         settings
             More lines for the table of settings.
         part
-            Of the data, which the samples are, "test" say.
+            Of the data, which the samples are: "test", say.
         target
             The name of what is predicted.
         target_scale
-            Of a target that is predicted standardised: numbers are shown in its own unit.
+            Of a target that is predicted standardised: numbers are shown in the target's own unit.
         columns
-            For each input the column that it was made of.
+            For each input the name of the column that it was made of; several may be of one.
         kept
             The epoch whose weights the network has.
         command

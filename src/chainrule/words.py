@@ -217,6 +217,8 @@ INSTEAD: Mapping[tuple[str, str], str] = {
     ("sample_weight", "class_weight"): "Give each sample the weight of its class, sample_weight=weights[y]; "
     "MLPClassifier takes class_weight.",
     ("validation_data", "loss"): "The loss is the network's: Network(..., loss={value}).",
+    ("validation_data", "epochs"): "It is a setting of the estimator: max_iter={value}.",
+    ("validation_data", "max_iter"): "It is a setting of the estimator: max_iter={value}.",
     ("continue_", "warm_start"): "Write continue_=True.",
     ("layers", "optimizer"): "It belongs to fit: net.fit(X, y, epochs=20, optimizer={value}).",
     ("layers", "metrics"): "Leave it out: net.evaluate(X, y) tells accuracy or error.",

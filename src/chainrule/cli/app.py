@@ -10,7 +10,18 @@ import typer
 from chainrule.cli.bench import bench
 from chainrule.cli.checkpoint_options import CheckpointEvery, CheckpointFolder, Resume
 from chainrule.cli.commands_look import CHECKING, DERIVING, check, derive
-from chainrule.cli.commands_use import EVALUATING, LISTING, PREDICTING, TELLING, evaluate, info, predict, runs
+from chainrule.cli.commands_use import (
+    EVALUATING,
+    LISTING,
+    PREDICTING,
+    REPORTING,
+    TELLING,
+    evaluate,
+    info,
+    predict,
+    report,
+    runs,
+)
 from chainrule.cli.help import HelpCommand, HelpGroup
 from chainrule.cli.names import names
 from chainrule.cli.options import (
@@ -23,17 +34,20 @@ from chainrule.cli.options import (
     WRITING,
     ActivationName,
     AsJson,
+    ClipNorm,
     DropoutRate,
     EngineName,
     Hidden,
     LabelSmoothing,
     LossName,
+    Momentum,
     Normalisation,
     OptimizerName,
     OutputActivation,
     Progress,
     Quiet,
     Threads,
+    WeightDecay,
     completing,
 )
 from chainrule.errors import SpecError
@@ -166,13 +180,9 @@ def train(
         float | None,
         typer.Option("--learning-rate", "-r", help="By default the optimizer's own.", rich_help_panel=TRAINING),
     ] = None,
-    momentum: Annotated[float | None, typer.Option(help="Of sgd, rmsprop and muon.", rich_help_panel=TRAINING)] = None,
-    weight_decay: Annotated[
-        float | None, typer.Option(help="Of adamw, lion, adafactor and muon.", rich_help_panel=TRAINING)
-    ] = None,
-    clip_norm: Annotated[
-        float | None, typer.Option(help="Scale gradients down to this norm.", rich_help_panel=TRAINING)
-    ] = None,
+    momentum: Momentum = None,
+    weight_decay: WeightDecay = None,
+    clip_norm: ClipNorm = None,
     schedule: Annotated[
         str,
         typer.Option(
@@ -275,6 +285,7 @@ def train(
     The run's folder is what predict, evaluate and info take, and cr.load_run in Python.
     """
     from chainrule.cli import ways
+    from chainrule.cli.command_line import command_line
 
     given = {name for name in context.params if _is_given(context, name)}
     if ways.by_recipe(data, given):
@@ -300,7 +311,16 @@ def train(
             threads=threads,
         )
         raise typer.Exit(
-            run_table(table, out=out, force=force, progress=progress, report=report, quiet=quiet, as_json=json)
+            run_table(
+                table,
+                out=out,
+                force=force,
+                progress=progress,
+                report=report,
+                quiet=quiet,
+                as_json=json,
+                command=command_line(context),
+            )
         )
     from chainrule.cli.choices import asked
     from chainrule.cli.train import run
@@ -343,7 +363,17 @@ def train(
     )
     way = ways.by_options(data, given)
     raise typer.Exit(
-        run(options, out=out, force=force, progress=progress, report=report, way=way, quiet=quiet, as_json=json)
+        run(
+            options,
+            out=out,
+            force=force,
+            progress=progress,
+            report=report,
+            way=way,
+            quiet=quiet,
+            as_json=json,
+            command=command_line(context),
+        )
     )
 
 
@@ -351,6 +381,7 @@ app.command(cls=HelpCommand, epilog=PREDICTING)(predict)
 app.command(cls=HelpCommand, epilog=EVALUATING)(evaluate)
 app.command(cls=HelpCommand, epilog=TELLING)(info)
 app.command(cls=HelpCommand, epilog=LISTING)(runs)
+app.command(cls=HelpCommand, epilog=REPORTING)(report)
 app.command(cls=HelpCommand, epilog=DERIVING)(derive)
 app.command(cls=HelpCommand, epilog=CHECKING)(check)
 app.add_typer(names)

@@ -9,22 +9,26 @@ import typer
 from chainrule.cli.options import (
     L1,
     L2,
+    TRAINING,
     WRITING,
     ActivationName,
+    ClipNorm,
     DropoutRate,
     Hidden,
     Inputs,
     LabelSmoothing,
     Long,
     LossName,
+    Momentum,
     Normalisation,
     OutputActivation,
     Outputs,
     ReductionName,
+    WeightDecay,
     completing,
     notation_names,
     optimizer_names,
-)  # fmt: skip
+)
 
 DERIVING = """
 chainrule derive --inputs 3 --hidden 4 --outputs 2
@@ -68,9 +72,13 @@ def derive(
             metavar="NAME",
             help="With its updates: sgd, adam, adamw, ... as in train; 'none'.",
             show_default="sgd, or the file's",
+            rich_help_panel=TRAINING,
             autocompletion=completing(optimizer_names),
         ),
     ] = None,
+    momentum: Momentum = None,
+    weight_decay: WeightDecay = None,
+    clip_norm: ClipNorm = None,
     weighted: Annotated[bool, typer.Option("--weighted", help="With sample weights.")] = False,
     long: Long = False,
     notation: Annotated[
@@ -159,6 +167,7 @@ def derive(
         DeriveOptions(
             spec,
             optimizer=optimizer,
+            settings={"momentum": momentum, "weight_decay": weight_decay, "clip_norm": clip_norm},
             weighted=weighted,
             long=long,
             model=model,

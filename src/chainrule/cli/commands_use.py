@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from chainrule.cli.options import AsJson, EngineName, RunOf
+from chainrule.cli.options import AsJson, EngineName, RunOf, completing, notation_names
 
 PREDICTING = """
 chainrule predict runs/iris new.csv
@@ -25,6 +25,10 @@ chainrule info runs/iris --json
 LISTING = """
 chainrule runs
 chainrule runs runs/iris runs/iris-2
+"""
+REPORTING = """
+chainrule report runs/iris --open
+chainrule report runs/iris new.csv -o new.html
 """
 
 
@@ -98,3 +102,27 @@ def runs(
     from chainrule.cli.list_runs import run
 
     run(folders or [Path("runs")], json)
+
+
+def report(
+    run: RunOf,
+    data: Annotated[
+        str | None,
+        typer.Argument(metavar="[DATA]", help="Data with the targets; by default what the run was tested on."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Write the page to this file, not into the run's folder.")
+    ] = None,
+    open: Annotated[bool, typer.Option("--open", help="Show the page in the browser.")] = False,
+    notation: Annotated[
+        str, typer.Option(metavar="NAME", help="The notation shown first.", autocompletion=completing(notation_names))
+    ] = "row",
+    force: Annotated[bool, typer.Option("--force", "-f", help="Overwrite the file of --out.")] = False,
+) -> None:
+    """Write a page on a finished run: how good it is, beside what, in charts, and its derivation with numbers.
+
+    It goes into the run's folder, as report.html.
+    """
+    from chainrule.cli.report import run as write
+
+    write(run, data, out=out, show=open, notation=notation, force=force)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,8 @@ class DeriveOptions:
     """The network, where no model is given."""
     optimizer: str | None
     """Whose updates are derived, "none" for none; None for that of the description, or sgd."""
+    settings: Mapping[str, float | None]
+    """Of the optimizer that is named: momentum, weight_decay, clip_norm; None for its own."""
     weighted: bool
     """Whether the samples have weights."""
     long: bool
@@ -77,8 +80,13 @@ def run(options: DeriveOptions) -> None:
         print(describe_as_json(spec))
         return
     optimizer: Optimizer | None = described or make_optimizer("sgd", None)
-    if options.optimizer is not None:
-        optimizer = None if options.optimizer == "none" else make_optimizer(options.optimizer, None)
+    given = [name for name, value in options.settings.items() if value is not None]
+    if given and (options.optimizer == "none" or (options.optimizer is None and described is not None)):
+        raise SpecError(f"--{given[0].replace('_', '-')} goes with --optimizer NAME, whose setting it is.")
+    if options.optimizer == "none":
+        optimizer = None
+    elif options.optimizer is not None or given:
+        optimizer = make_optimizer(options.optimizer or "sgd", None, "constant", **options.settings)
     wanted = [name for name, is_wanted in chosen.items() if is_wanted]
     if len(wanted) > 1:
         raise SpecError(f"{wanted[0]} does not go with {wanted[1]}.")

@@ -15,7 +15,11 @@ _ROOM = 28
 """Columns of options beside their text."""
 _GROUPS = ("Arguments", "Options")
 """What no heading is given for."""
-_LETTERS = {"int": "N", "integer": "N", "float": "NUMBER", "Path": "PATH", "path": "PATH"}
+_LETTERS = {
+    **dict.fromkeys(("int", "integer", "integer range"), "N"),
+    **dict.fromkeys(("float", "float range"), "NUMBER"),
+    **dict.fromkeys(("Path", "path"), "PATH"),
+}
 """What stands for a value that no other word is given for, by its type."""
 
 

@@ -150,6 +150,11 @@ OptimizerName = Annotated[
         autocompletion=completing(optimizer_names),
     ),
 ]
+Momentum = Annotated[float | None, typer.Option(help="Of sgd, rmsprop and muon.", rich_help_panel=TRAINING)]
+WeightDecay = Annotated[
+    float | None, typer.Option(help="Of adamw, lion, adafactor and muon.", rich_help_panel=TRAINING)
+]
+ClipNorm = Annotated[float | None, typer.Option(help="Scale gradients down to this norm.", rich_help_panel=TRAINING)]
 EngineName = Annotated[
     str, typer.Option(help=f"{listed()}.", rich_help_panel=MACHINE, **_choice(*engine_names(), metavar="NAME"))
 ]

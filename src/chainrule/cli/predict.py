@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from chainrule.cli.columns import Columns, check_file, of_numbers
-from chainrule.cli.scores import main_line, score, score_line, tell
+from chainrule.cli.scores import main_line, score, score_line, tell, waiting
 from chainrule.data import TargetEncoder
 from chainrule.data.readers import read_new
 from chainrule.errors import DataError, DataWarning, unknown_name
@@ -49,10 +49,9 @@ def run(model: Path, data: str, probabilities: bool, engine: str, where: Where) 
     that is there already (unless `force`) or whose name says no format; MissingDependencyError.
     """
     _check_out(where)
-    if member(model, TABLE).is_file():
-        columns, name, notes, result = _table(model, data, probabilities, engine)
-    else:
-        columns, name, notes, result = _network(model, data, probabilities, engine)
+    by = _table if member(model, TABLE).is_file() else _network
+    with waiting(f"predicting {data}", False if where.quiet else None):
+        columns, name, notes, result = by(model, data, probabilities, engine)
     if where.out is None:
         _print(columns.lines() if where.as_json else columns.delimited())
     else:

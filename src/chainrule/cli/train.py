@@ -53,11 +53,12 @@ def run(
     *,
     quiet: bool = False,
     as_json: bool = False,
+    command: str = "",
 ) -> int:
     """Train, test and save; the exit code: 0, 130 after Ctrl-C, or 143 after SIGTERM.
 
     report: also write report.html, on the test part.  way: what is said of tables, which have another one.
-    quiet: only the last line is printed; as_json: one object in its place.
+    quiet: only the last line is printed; as_json: one object in its place.  command: the words of the call.
     Raises MissingDependencyError, SpecError and DataError before anything is trained or written; DivergedError after
     the last finite weights have been saved.
     """
@@ -139,7 +140,7 @@ def run(
             prepared.standardizer,
             data.target,
             prepared.target_standardizer,
-            _record(options, data, prepared, history, result, best),
+            {"command": command} | _record(options, data, prepared, history, result, best),
         )
         place.save(network.save, history, settings)
     if isinstance(failure, DivergedError):
@@ -152,7 +153,7 @@ def run(
     say(f"saved in {folder}")
     page = None
     if report and failure is None:
-        page = _report(folder, network, data, prepared, options, optimizer, watching[0])
+        page = _report(folder, network, data, prepared, options, optimizer, watching[0], best, command)
         say(f"report in {page}")
     if evaluation is not None:
         say(evaluation)
@@ -206,6 +207,8 @@ def _report(
     options: TrainOptions,
     optimizer: Optimizer,
     monitor: Monitor,
+    best: int | None,
+    command: str,
 ) -> Path:
     """Writes report.html into the run's folder; its path."""
     names = data.target_names
@@ -221,6 +224,13 @@ def _report(
         names=names,
         title=f"{data.name}: {'-'.join(str(n) for n in network.spec.widths)}",
         settings=about,
+        part="test",
+        target=data.target.name or "",
+        target_scale=prepared.target_standardizer,
+        columns=None if data.encoder is None else data.encoder.sources,
+        shape=data.image,
+        kept=best,
+        command=command,
     )
     return page
 
@@ -311,6 +321,7 @@ def _record(
             "name": printable(data.name),
             "source": printable(Path(options.data).resolve() if Path(options.data).exists() else options.data),
             "features": list(data.feature_names),
+            "image": None if data.image is None else list(data.image),
             "training": len(prepared.X),
             "validation": 0 if prepared.validation is None else len(prepared.validation[0]),
             "test": len(prepared.X_test),

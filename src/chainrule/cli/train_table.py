@@ -84,13 +84,14 @@ def run(
     *,
     quiet: bool = False,
     as_json: bool = False,
+    command: str = "",
 ) -> int:
     """Fit by the recipe, test and save; the exit code: 0, 130 after Ctrl-C, or 143 after SIGTERM.
 
     An interrupt keeps what has an epoch behind it.
 
     report: also write report.html, on the test part.  quiet: only the result is printed; as_json: one object in its
-    place.
+    place.  command: the words of the call.
     Raises SpecError and DataError before anything is trained or written.
     """
     silent = quiet or as_json
@@ -102,8 +103,6 @@ def run(
     _check(options, report)
     check_out(out, force)
     if report:
-        if not hasattr(TabularClassifier, "report"):
-            raise SpecError("--report goes with options that choose the network.")
         from chainrule.report.html import check_packages
 
         check_packages()
@@ -133,14 +132,14 @@ def run(
         raise
     with uninterrupted():
         tested += [_evaluated(model, table, held) for _, held in splits]
-        model.record_ = _record(options, table, learned, splits, tested)
+        model.record_ = {"command": command} | _record(options, table, learned, splits, tested)
         model.save(place.folder)
     if ended:
         print(f"chainrule: interrupted; what was learned until then is in {place.folder}", file=sys.stderr)
     say(f"{_networks(model)}{_held_out(model)}, saved in {place.folder}")
     if report and not ended:
-        page: Any = model
-        path = page.report(frame.take(splits[0][1]), place.folder / REPORT)
+        about = {"part": "test", "title": stem(options.data), "command": command}
+        path = model.report(frame.take(splits[0][1]), place.folder / REPORT, **about)
         say(f"report in {path}")
     if as_json:
         record = model.record_

@@ -70,7 +70,7 @@ def _name(parameter: Any) -> str:
 
 
 def _limits(parameter: Any) -> str:
-    low = getattr(parameter, "min", None)
+    low = getattr(parameter, "min", getattr(getattr(parameter, "type", None), "min", None))
     return "" if low is None else f" of at least {shown(low)}"
 
 

@@ -7,7 +7,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from chainrule.cli.scores import tell
+from chainrule.cli.scores import tell, waiting
 from chainrule.errors import DataWarning
 from chainrule.metrics import shown
 from chainrule.runs import Run
@@ -30,7 +30,8 @@ def evaluate(folder: Path, data: str, engine: str, as_json: bool, quiet: bool = 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", DataWarning)
         if isinstance(run, Run):
-            evaluation = run.evaluate(data)
+            with waiting(f"predicting {data}", False if quiet else None):
+                evaluation = run.evaluate(data)
         else:
             frame = read_frame(data, header=run.header_)
             evaluation, novelty = run.evaluate(frame), str(run.novelty(frame))

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.data.dataset import Dataset
-from chainrule.data.idx import images_to_rows
+from chainrule.data.idx import image_of, images_to_rows
 from chainrule.data.standardize import check_finite
 from chainrule.data.targets import TargetEncoder, Where, check_task
 from chainrule.errors import DataError
@@ -43,7 +43,8 @@ def read_npz(path: str | os.PathLike[str], task: str | None = None) -> Dataset:
         X_test, y_test = _to_rows(test, path)[0], target.encode(test_values, where)
     names = tuple(f"x{i}" for i in range(rows.shape[1]))
     measured = np.full(len(names), not pixels)
-    return Dataset(rows, target.encode(values, where), names, target, stem(path), X_test, y_test, measured)
+    image = image_of(X) if pixels else None
+    return Dataset(rows, target.encode(values, where), names, target, stem(path), X_test, y_test, measured, image=image)
 
 
 def read_new_npz(path: Path) -> tuple[NDArray[Any], NDArray[Any] | None]:

@@ -45,6 +45,8 @@ class Dataset(Displayed):
     """What was taken in a way that not everybody would expect, a few words each."""
     columns: Columns | None = dataclasses.field(default=None, repr=False)
     """What the encoding was learned from, to learn it anew from a part of the rows; None where there is none."""
+    image: tuple[int, int] | None = None
+    """(height, width) where a sample is an image of one colour, row by row; None where it is none."""
 
     def __post_init__(self) -> None:
         if self.measured.size == 0:

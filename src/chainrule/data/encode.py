@@ -103,6 +103,15 @@ class TableEncoder:
         return tuple(names)
 
     @property
+    def sources(self) -> tuple[str, ...]:
+        """For each column of the matrix, the name of the table's column that it was made of."""
+        names: list[str] = []
+        for column in self.columns:
+            parts = 1 + column.indicator if isinstance(column, NumberColumn) else len(column.categories)
+            names += [column.name] * parts
+        return tuple(names)
+
+    @property
     def measured(self) -> NDArray[np.bool_]:
         """Which columns of the matrix are numbers in units of their own; the others are 0 or 1."""
         flags: list[bool] = []

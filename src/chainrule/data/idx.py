@@ -72,15 +72,17 @@ def load_mnist(folder: str | os.PathLike[str]) -> Dataset:
     folder = Path(folder)
     if not folder.is_dir():
         raise DataError(f"{folder}: there is no such folder.")
-    X, y = _read_part(folder, "train")
+    X, y, image = _read_part(folder, "train")
     X_test, y_test = None, None
     if any(_find(folder, "t10k", what) for what in ("images-idx3", "labels-idx1")):
-        X_test, y_test = _read_part(folder, "t10k")
+        X_test, y_test, _ = _read_part(folder, "t10k")
         if y_test.max() > y.max():
             raise DataError(f"{folder}: the test labels go to {y_test.max()}, those to train with only to {y.max()}.")
     names = tuple(str(label) for label in range(int(y.max()) + 1))
     features = tuple(f"pixel {i}" for i in range(X.shape[1]))
-    return Dataset(X, y, features, TargetEncoder("classification", names), folder.resolve().name, X_test, y_test)
+    return Dataset(
+        X, y, features, TargetEncoder("classification", names), folder.resolve().name, X_test, y_test, image=image
+    )
 
 
 def images_to_rows(images: NDArray[Any], path: str | os.PathLike[str]) -> NDArray[np.float32]:
@@ -89,6 +91,11 @@ def images_to_rows(images: NDArray[Any], path: str | os.PathLike[str]) -> NDArra
         raise DataError(f"{path}: holds no images; its shape is {images.shape}.")
     rows = images.reshape(len(images), -1).astype(np.float32)
     return rows / np.float32(255) if images.dtype == np.uint8 else rows
+
+
+def image_of(images: NDArray[Any]) -> tuple[int, int] | None:
+    """(height, width) of images (m, rows, columns); None for samples of another form."""
+    return (images.shape[1], images.shape[2]) if images.ndim == 3 else None
 
 
 def _find(folder: Path, part: str, what: str) -> Path | None:
@@ -101,7 +108,8 @@ def _find(folder: Path, part: str, what: str) -> Path | None:
     return None
 
 
-def _read_part(folder: Path, part: str) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+def _read_part(folder: Path, part: str) -> tuple[NDArray[np.float32], NDArray[np.int64], tuple[int, int] | None]:
+    """(X, labels, (height, width) of the images)."""
     images_path, labels_path = _find(folder, part, "images-idx3"), _find(folder, part, "labels-idx1")
     if images_path is None or labels_path is None:
         absent = [
@@ -114,4 +122,4 @@ def _read_part(folder: Path, part: str) -> tuple[NDArray[np.float32], NDArray[np
     X = images_to_rows(images, images_path)
     if len(X) != len(labels):
         raise DataError(f"{folder}: {images_path.name} has {len(X)} images, {labels_path.name} {len(labels)} labels.")
-    return X, labels.astype(np.int64)
+    return X, labels.astype(np.int64), image_of(images)

@@ -46,7 +46,7 @@ def load_digits() -> Dataset:
     X = (pixels / 16).astype(np.float32)
     names = tuple(f"pixel {row},{column}" for row in range(8) for column in range(8))
     classes = TargetEncoder("classification", tuple(str(digit) for digit in range(10)))
-    return Dataset(X, labels.astype(np.int64), names, classes, "digits")
+    return Dataset(X, labels.astype(np.int64), names, classes, "digits", image=(8, 8))
 
 
 def _digits() -> tuple[NDArray[np.float64], NDArray[np.float64]]:

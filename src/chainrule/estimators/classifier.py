@@ -147,6 +147,7 @@ class MLPClassifier(ClassTargets, ClassifierMixin, BaseMLP):  # type: ignore[mis
         keep(self, locals())
 
     @parameters_checked
+    @says_arguments
     def fit(
         self,
         X: Any,

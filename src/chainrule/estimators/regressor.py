@@ -132,6 +132,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         keep(self, locals())
 
     @parameters_checked
+    @says_arguments
     def fit(
         self,
         X: Any,

@@ -38,7 +38,9 @@ class About:
 
     def on(self) -> str:
         """The day."""
-        if self.date is not None:
-            return self.date
-        day = datetime.date.today()
-        return f"{day.day} {day:%B %Y}"
+        return day(datetime.date.today()) if self.date is None else self.date
+
+
+def day(date: datetime.date) -> str:
+    """A day in words: 27 November 2026."""
+    return f"{date.day} {date:%B %Y}"

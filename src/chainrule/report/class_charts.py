@@ -70,10 +70,7 @@ def class_table(outcome: Outcome) -> Html | None:
             tag("th", name, scope="row"),
             tag("td", f"{samples:,}", class_="number"),
             tag("td", tag("span", class_="share", style=f"width:{100 * samples / total:.1f}%"), class_="shares"),
-            *(
-                tag("td", "–" if math.isnan(v) else f"{100 * v:.1f} %", class_="number")
-                for v in (precision, recall, f1)
-            ),
+            *(tag("td", _percent(value), class_="number") for value in (precision, recall, f1)),
         )
         for name, samples, precision, recall, f1 in rows
     ]

@@ -24,6 +24,7 @@ from chainrule.report.opened import Opened
 from chainrule.report.playing import Player
 from chainrule.report.scales import short
 from chainrule.report.unfolded import unfolded
+from chainrule.report.whole import Whole
 from chainrule.report.words import Explained, prose
 from chainrule.train.history import History
 from chainrule.train.monitor import Monitor
@@ -101,9 +102,20 @@ def facts(net: Network, cost: float, history: History | None, about: About) -> l
     said.append(f"{sum(v.size for v in net.parameters.values()):,} parameters")
     if history is not None and len(history):
         epochs = f"{len(history)} epoch{'' if len(history) == 1 else 's'}"
-        said.append(epochs if about.kept is None else f"{epochs}, number {about.kept} is kept")
+        said.append(epochs if about.kept is None else f"{epochs}, of which {about.kept} is kept")
     said.append(f"cost J {short(cost)}")
     return [fact for fact in said if fact]
+
+
+def facts_of_whole(whole: Whole, about: About) -> list[str]:
+    """The same of an estimator."""
+    members = len(whole.histories)
+    said = [
+        about.on(),
+        f"chainrule {VERSION}",
+        "1 network" if members == 1 else f"{members} networks that predict together",
+    ]
+    return [fact for fact in (*said, f"{whole.parameters:,} parameters in all") if fact]
 
 
 def settings(net: Network, optimizer: Optimizer | None, more: Mapping[str, object]) -> list[tuple[str, str]]:

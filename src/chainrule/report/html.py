@@ -31,7 +31,8 @@ from chainrule.report.markup import Html
 from chainrule.report.network_pictures import image_shape
 from chainrule.report.number_charts import importance_chart
 from chainrule.report.outputs import Names, check_names
-from chainrule.report.training import learning_charts, watched_charts
+from chainrule.report.training import learning_charts, member_charts, watched_charts
+from chainrule.report.whole import Whole
 from chainrule.train.history import History
 from chainrule.train.monitor import Monitor
 
@@ -97,6 +98,30 @@ def page(
     The same input makes the same bytes on the same day.  Raises DataError for data that do not fit, SpecError,
     MissingDependencyError without matplotlib or jinja2.
     """
+    about = About(part, target, target_scale, columns, kept, command, date)
+    return page_about(
+        net, X, y, about, monitor=monitor, history=history, optimizer=optimizer, notation=notation, names=names,
+        shape=shape, title=title, settings=settings,
+    )  # fmt: skip
+
+
+def page_about(
+    net: Network,
+    X: checks.Inputs,
+    y: Any,
+    about: About,
+    whole: Whole | None = None,
+    *,
+    monitor: Monitor | None = None,
+    history: History | None = None,
+    optimizer: Optimizer | None = None,
+    notation: str = "row",
+    names: Names | None = None,
+    shape: tuple[int, int] | None = None,
+    title: str | None = None,
+    settings: Mapping[str, object] | None = None,
+) -> str:
+    """The same (see `page`).  whole: the estimator whose first member the network is; what came out is told of that."""
     check_packages()
     check_notation(notation)
     checked = checks.inputs(net.spec, X, net.dtype, net.feature_names)
@@ -112,7 +137,6 @@ def page(
     check_names(net.spec, names)
     if shape is not None:
         image_shape(net.spec.inputs, shape)
-    about = About(part, target, target_scale, columns, kept, command, date)
     about.check(net.spec)
     history = net.history if history is None else history
     step, few = slice(0, contents.STEP), slice(0, CHECKED)
@@ -120,36 +144,42 @@ def page(
     data = contents.derivations(net, inputs(step), targets(step), kinds, optimizer, monitor)
     if data["live"] is not None:
         data["live"] |= playing.visuals(net, inputs(), targets(), shape, names)
-    predicted, cost = net.predict_and_cost(inputs(), targets())
-    judged = outcomes(net.spec, predicted, targets(), names, about.target_scale, about.target)
-    learning = learning_charts(history, about.kept, standardised=target_scale is not None)
+    if whole is None:
+        predicted, cost = net.predict_and_cost(inputs(), targets())
+        judged = outcomes(net.spec, predicted, targets(), names, about.target_scale, about.target)
+        learning = learning_charts(history, about.kept, standardised=about.target_scale is not None)
+        importances = _importances(net, inputs(some), targets(some), about, shape)
+        facts = contents.facts(net, cost, history, about)
+    else:
+        judged, learning = list(whole.outcomes), member_charts(whole.histories)
+        importances = _chart_of(whole.importances, f"rise of the {whole.loss}", f"the {whole.loss}")
+        facts = contents.facts_of_whole(whole, about)
     watched = watched_charts(history, monitor)
     data["glosses"] = words.sections(optimizer)
     data["curves"] = [chart.to_dict() for chart in (*learning, *watched)]
     charts = [chart.html(k) for k, chart in enumerate((*learning, *watched))]
-    importances = _importances(net, inputs(some), targets(some), about, shape)
     told: dict[str, Any] = {
         "title": title or repr(net),
         "headlines": [headline(outcome, about.part) for outcome in judged],
-        "facts": contents.facts(net, cost, history, about),
+        "facts": facts,
         "command": about.command,
         "first": [
             *charts[: len(learning)],
             *(chart for outcome in judged for chart in results.first(outcome)),
             *pictures.of_predictions(net, inputs(some), targets(some), names, shape),
-            pictures.network(net),
+            *(importances if whole is not None else [pictures.network(net)]),
         ],
         "more": [
-            *importances,
+            *(importances if whole is None else []),
             *(chart for outcome in judged for chart in results.more(outcome, images=shape is not None)),
         ],
         "charts": charts[len(learning) :],
-        "inside": pictures.inside(net, inputs(some), shape),
+        "inside": [*([] if whole is None else [pictures.network(net)]), *pictures.inside(net, inputs(some), shape)],
         "settings": contents.settings(net, optimizer, settings or {}),
         "check": contents.check_rows(net.check(inputs(few), targets(few))),
         "checked": min(CHECKED, samples),
         "step": min(contents.STEP, samples),
-        "history": _history_rows(history),
+        "history": _history_rows(history if whole is None else None),
         "notation": notation,
         "sections": HEADINGS,
         "glosses": data["glosses"],
@@ -170,8 +200,13 @@ def _importances(net: Network, X: Any, y: Any, about: About, shape: tuple[int, i
     rows = np.linspace(0, len(X) - 1, min(importance.ROWS, len(X))).astype(np.int64)
     few_y = {name: part[rows] for name, part in y.items()} if isinstance(y, dict) else y[rows]
     rises = importance.by_column(net, X[rows], few_y, columns)
-    chart = importance_chart(rises, "rise of the cost J", f"How much the cost of {len(rows):,} samples rises where the "
-                             "values of a column are mixed between them.")  # fmt: skip
+    return _chart_of(rises, "rise of the cost J", f"the cost of {len(rows):,} samples")
+
+
+def _chart_of(rises: Mapping[str, float], quantity: str, what: str) -> list[Html]:
+    chart = importance_chart(
+        rises, quantity, f"How much {what} rises where a column's values are mixed between the rows."
+    )
     return [] if chart is None else [chart]
 
 

@@ -111,7 +111,7 @@ def headline(outcome: Outcome, part: str = "") -> Headline:
     main, *others = evaluation.metrics
     value, baseline = evaluation.metrics[main], evaluation.baseline.get(main)
     many = f"{evaluation.samples:,} {part + ' ' if part else ''}sample{'' if evaluation.samples == 1 else 's'}"
-    of = f" of {outcome.target}" if outcome.target else ""
+    of = f" of {outcome.target}" if outcome.target and outcome.names is None else ""
     what = outcome.said(f"{main}{of} on {many}")
     beside = "" if baseline is None else f"{_written(main, baseline)} by always saying {evaluation.what}"
     more = tuple(
@@ -130,9 +130,9 @@ def _with_interval(name: str, value: float, evaluation: Evaluation) -> tuple[str
     if math.isnan(half):
         return _written(name, value), ""
     if name not in _SHARES:
-        digits = 0 if half <= 0 else max(0, 1 - math.floor(math.log10(half)))
-        if half < 1e-3 or value >= 1e7:
+        if half < 1e-3 * value or half < 1e-3 or value >= 1e7:
             return f"{short(value)} ± {short(half, 2)}", says
+        digits = max(0, 1 - math.floor(math.log10(half)))
         return f"{value:,.{digits}f} ± {half:,.{digits}f}", says
     m = evaluation.samples
     if min(value, 1 - value) * m < 5:  # too few mistakes for a normal distribution

@@ -142,7 +142,8 @@ class Plot:
         right = at[0] < self.left + 0.55 * self._inside[0]
         above = at[1] > self.top + 22
         place = {"x": _n(at[0] + (9 if right else -9)), "y": _n(at[1] + (-9 if above else 18))}
-        self._parts.append(tag("text", words, **place, class_=f"mark {'' if right else 'end'}".rstrip()))
+        if words:
+            self._parts.append(tag("text", words, **place, class_=f"mark {'' if right else 'end'}".rstrip()))
 
     def level(self, value: float, words: str = "") -> None:
         """A dashed line at a height, named at its end."""

@@ -19,6 +19,8 @@ from chainrule.train.monitor import Monitor
 Array = NDArray[Any]
 NOISY = 5.0
 """Ways up and down per height of a curve from which on it is shown smoothed, itself faintly behind."""
+MOST_MEMBERS = 7
+"""Of an ensemble that are drawn."""
 PARTS = 12
 """Of a noisy curve, the means of so many parts are shown."""
 
@@ -41,8 +43,8 @@ class Chart:
     """Of the height; None to judge by the values."""
     says: str = ""
     """What its words mean, and how to read it."""
-    mark: tuple[int, int, str] | None = None
-    """(series, place, words) of a point that stands out."""
+    marks: tuple[tuple[int, int, str], ...] = ()
+    """(series, place, words) of points that stand out."""
     level: tuple[float, str] | None = None
     """A height to compare with, and its name."""
 
@@ -76,8 +78,7 @@ class Chart:
                 plot.line(self._points(drawn), k, "faint")
                 drawn = smoothed(drawn, window)
             plot.line(self._points(drawn), k)
-        if self.mark is not None:
-            k, place, words = self.mark
+        for k, place, words in self.marks:
             value = _drawn(self.series[k][1][place], y)
             if value is not None:
                 plot.mark(float(self.x[place]), value, k, words)
@@ -126,21 +127,38 @@ def learning_charts(history: History | None, kept: int | None, *, standardised: 
         ]
         there = tuple((name, values) for name, values in series if np.isfinite(values).any())
         if there:
-            mark = _mark(history, there, kept)
-            charts.append(Chart(title, quantity, "epoch", epochs, there, mark=mark))
+            charts.append(Chart(title, quantity, "epoch", epochs, there, marks=_marks(history, there, kept)))
     return charts
 
 
-def _mark(history: History, series: Sequence[tuple[str, Array]], kept: int | None) -> tuple[int, int, str] | None:
+def _marks(history: History, series: Sequence[tuple[str, Array]], kept: int | None) -> tuple[tuple[int, int, str], ...]:
     """The epoch that is kept; where nobody says so, the best one of the validation."""
-    validated = series[-1][0] == "validation"
+    last = len(series) - 1
+    epochs = [record.epoch for record in history]
     if kept is not None:
-        place = next((k for k, record in enumerate(history) if record.epoch == kept), None)
-        return None if place is None else (len(series) - 1, place, f"kept: epoch {kept}")
-    if not validated or len(history) < 2:
-        return None
+        return ((last, epochs.index(kept), f"kept: epoch {kept}"),) if kept in epochs else ()
+    if series[last][0] != "validation" or len(history) < 2:
+        return ()
     best = history.best().epoch
-    return len(series) - 1, [r.epoch for r in history].index(best), f"best cost: epoch {best}"
+    return ((last, epochs.index(best), f"best cost: epoch {best}"),)
+
+
+def member_charts(histories: Sequence[History]) -> list[Chart]:
+    """The cost of each member of an ensemble on the rows that it held out, its best epoch, which is kept, marked."""
+    there = [(k, h) for k, h in enumerate(histories, 1) if len(h) and np.isfinite(h.column("validation_cost")).any()]
+    if not there:
+        return []
+    shown = there[:MOST_MEMBERS]
+    epochs = np.arange(1, 1 + max(len(h) for _, h in shown))
+    series, marks = [], []
+    for place, (k, history) in enumerate(shown):
+        values = np.full(len(epochs), np.nan)
+        values[: len(history)] = history.column("validation_cost")
+        series.append((f"member {k}", values))
+        marks.append((place, history.best("validation_cost").epoch - 1, ""))
+    more = f" The first {len(shown)} of {len(there)}." if len(there) > len(shown) else ""
+    says = f"Each on the rows that it did not learn from; the weights of the epoch with the ring are kept.{more}"
+    return [Chart("Members", "cost on rows held out", "epoch", epochs, tuple(series), says=says, marks=tuple(marks))]
 
 
 @dataclass(frozen=True)

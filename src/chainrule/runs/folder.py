@@ -47,7 +47,7 @@ OWN = (MODEL, HISTORY, LOG, SETTINGS, REPORT, LIVE_LOG, TABLE, SEEN, *map(member
 """All files of a run; they are replaced together."""
 
 _PARTS = ("encoder", "standardizer", "target", "target_standardizer")
-_RECORD = ("options", "data", "versions", "result")
+_RECORD = ("command", "options", "data", "versions", "result")
 _FIELDS: dict[str, Kind] = {"model": Maybe(Text(longest=64)), **dict.fromkeys((*_PARTS, *_RECORD), AnyValue())}
 _SETTINGS = Object(_FIELDS, absent={"model": None, **dict.fromkeys(_RECORD)}, others=True)
 

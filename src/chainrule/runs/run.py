@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import warnings
 from pathlib import Path
@@ -11,13 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule import frames, metrics
-from chainrule.data.readers import NewData, read_new
+from chainrule.data.readers import NewData, read, read_new
 from chainrule.data.targets import TargetEncoder
 from chainrule.describe.losses import Losses
 from chainrule.display import Displayed
 from chainrule.errors import DataError, DataWarning, expected
 from chainrule.metrics import Evaluation
 from chainrule.network import Network
+from chainrule.report.about import day
 from chainrule.runs.decode import are_probabilities, decode, encode_classes, shares
 from chainrule.runs.folder import HISTORY, SETTINGS, Settings, find_model
 from chainrule.train.history import History
@@ -117,17 +119,23 @@ class Run(Displayed):
         probabilities = shares(outputs) if are_probabilities(self.network.spec) else None
         return metrics.of_classes(predicted, probabilities, truth, self.classes)
 
-    def report(self, data: Any, path: str | os.PathLike[str] | None = None, **options: Any) -> Path:
+    def report(self, data: Any = None, path: str | os.PathLike[str] | None = None, **options: Any) -> Path:
         """Writes an HTML page on the run and these data, by default report.html in its folder; the page's path.
 
-        data: as of `evaluate`, with targets.  options: of `Network.report`.  Raises DataError, MissingDependencyError.
+        data: as of `evaluate`, with targets; without, the test part of the data that it was trained on, where these
+        are where they were.  options: of `Network.report`.  Raises DataError, MissingDependencyError.
         """
         from chainrule.report import html  # loaded when it is asked for
 
-        new = self._new(data)
-        if new.y is None:
-            raise DataError(f"{new.name}: there are no targets; a report shows predictions beside what was right.")
-        y, judged = self._known(new, new.y, new.judged)
+        if data is None:
+            data, y = self.test_part()
+            new, judged = NewData(str(self.folder), data, y, np.ones(len(y), dtype=bool)), np.ones(len(y), dtype=bool)
+            options = {"part": "test", **options}
+        else:
+            new = self._new(data)
+            if new.y is None:
+                raise DataError(f"{new.name}: there are no targets; a report shows predictions beside what was right.")
+            y, judged = self._known(new, new.y, new.judged)
         spec = self.network.spec
         assert not isinstance(spec.loss, Losses)
         targets: Array
@@ -137,9 +145,46 @@ class Run(Displayed):
             targets = columns if standardizer is None else standardizer.transform(columns)
         else:
             targets = encode_classes(y, spec.loss, spec.outputs)
-        given = {"history": self.history, "names": self.classes, "title": self.folder.resolve().name, **options}
+        given = {"history": self.history, "names": self.classes, "title": self.folder.resolve().name,
+                 **self._about(), **options}  # fmt: skip
         place = self.folder / "report.html" if path is None else path
         return html.report(self.network, place, self._inputs(new)[judged], targets, **given)
+
+    def test_part(self) -> tuple[Array, Array]:
+        """(X, y) of the data that it was trained on, which it was tested on: read anew, and divided as then.
+
+        Raises DataError where the data are not where they were, or are others.
+        """
+        record, options = self.record.get("data") or {}, self.options
+        source = record.get("source")
+        if source is None or "seed" not in options:
+            raise DataError(f"{self.folder}: does not say what it was trained on; give the data.")
+        try:
+            given = {name: options.get(name) for name in ("target", "task")}
+            data = read(source, **given, ignore=options.get("ignore") or (), header=options.get("header", True))
+            data = data.split(options["test"], options["seed"]) if data.X_test is None else data
+        except DataError as fault:
+            raise DataError(f"{self.folder}: its data cannot be read again; give the data. {fault}") from None
+        assert data.X_test is not None and data.y_test is not None
+        same = data.feature_names == tuple(record.get("features", ())) and data.target.names == self.classes
+        if not same or len(data.X_test) != record.get("test"):
+            raise DataError(f"{self.folder}: {source} is not what it was trained on any more; give the data.")
+        return data.X_test, data.y_test
+
+    def _about(self) -> dict[str, Any]:
+        """What a report says of the run beside its numbers."""
+        record, encoder = self.record, self._settings.encoder
+        image = (record.get("data") or {}).get("image")
+        trained = datetime.datetime.fromtimestamp(find_model(self.folder)[0].stat().st_mtime)
+        return {
+            "target": self.target or "",
+            "target_scale": self._settings.target_standardizer,
+            "columns": None if encoder is None else encoder.sources,
+            "shape": None if image is None else tuple(image),
+            "kept": (record.get("result") or {}).get("best epoch"),
+            "command": record.get("command", ""),
+            "date": day(trained),
+        }
 
     def __repr__(self) -> str:
         what = "numbers" if self.classes is None else f"{len(self.classes)} classes"

@@ -7,7 +7,8 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from numbers import Integral, Real
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +34,9 @@ from chainrule.tabular.preparation import Novelty, Preparation, learn
 from chainrule.tabular.recipe import Aim, recipe_for
 from chainrule.train.alone import alone
 from chainrule.train.progress import Progress
+
+if TYPE_CHECKING:
+    from chainrule.report.html import InlineReport
 
 Array = NDArray[Any]
 
@@ -235,11 +239,45 @@ class BaseTabular(FittedForm, BaseEstimator):  # type: ignore[misc]
         value there, or of a class that training did not have, are left out then, and told in a DataWarning.
         Raises DataError as `predict`, and where there are no targets.
         """
+        inputs, targets = self._with_targets(X, y)
+        return self._evaluation(self._of(inputs), targets)
+
+    def report(
+        self, X: Any, path: str | os.PathLike[str] | None = None, *, y: Any = None, **options: Any
+    ) -> Path | InlineReport:
+        """Writes an HTML page on the estimator and these rows: what came out, importances, a member's derivation.
+
+        X, y: as of `evaluate`.  path: where to; without, a notebook shows the page in its cell.  options: of
+        `Network.report` (title, part, command, ...).  Raises DataError as `evaluate`, MissingDependencyError.
+        """
+        from chainrule.tabular import report  # loaded when it is asked for
+
+        inputs, targets = self._with_targets(X, y)
+        few = report.some(len(targets))
+        rises = dict(
+            zip(
+                self.preparation_.names,
+                self._worse(self._of, inputs.of(few), targets[few], report.REPEATS).tolist(),
+                strict=True,
+            )
+        )
+        predicted = self._of(inputs)
+        names = tuple(map(str, self.classes_.tolist())) if hasattr(self, "classes_") else None
+        evaluation = self._evaluation(predicted, targets)
+        loss = "log-loss" if names is not None else "mean squared error"
+        if getattr(self, "quantiles", None) is not None:
+            loss = "loss of the quantiles"
+        whole = report.whole(evaluation, predicted, targets, names, self.targets_, rises, loss, self.networks_)
+        given = {"title": type(self).__name__, "names": names, **options}
+        return report.write(self.trained_, path, inputs, targets, whole, given)
+
+    def _with_targets(self, X: Any, y: Any) -> tuple[TableInputs, Array]:
+        """The inputs of those rows of X that have a target, and these; as `evaluate` takes them."""
         check_is_fitted(self, "preparation_")
         frame = self._table(X)
         inputs, _ = self.preparation_.inputs(frame)
         if y is not None:
-            return self._evaluation(self._of(inputs), self._known(y, len(frame)))
+            return inputs, self._known(y, len(frame))
         absent = [name for name in self.targets_ if name not in frame.names]
         if absent or not self.targets_:
             name = f" {some(absent)}" if absent else ""
@@ -248,9 +286,9 @@ class BaseTabular(FittedForm, BaseEstimator):  # type: ignore[misc]
         if not judged.any():
             raise DataError(f"{frame.source}: no row can be compared with: {'; '.join(notes)}.")
         if notes:
-            warnings.warn(f"{frame.source}: {'; '.join(notes)}.", DataWarning, stacklevel=2)
+            warnings.warn(f"{frame.source}: {'; '.join(notes)}.", DataWarning, stacklevel=3)
         rows = np.flatnonzero(judged)
-        return self._evaluation(self._of(inputs.of(rows)), targets[rows])
+        return inputs.of(rows), targets[rows]
 
     def _judged(self, frame: Frame) -> tuple[Array, NDArray[np.bool_], list[str]]:
         """The targets of a table's rows, as those that were fitted, which rows have one, and why others have none."""

@@ -256,6 +256,13 @@ def train(
     return _judged(trained, fits, targets, wanted, counted)
 
 
+def as_given(trained: Trained, inputs: TableInputs, targets: Array) -> tuple[dict[str, Array], Any]:
+    """(inputs by name, targets) as a member takes them: what it was trained on, of other rows say."""
+    wanted = targets if trained.aim.kind == "classes" else trained.units.to_network(targets)
+    given = arrays(inputs, trained.shape, trained.recipe, dict(trained.rising))
+    return dict(given), _targets(wanted, trained.aim, trained.networks[0], trained.recipe)
+
+
 def parts_of(targets: Array, parts: int, seed: int, aim: Aim, groups: Array | None = None) -> NDArray[np.int64]:
     """The part of each row, from 0: parts of equal size, each with its share of every class or of small and large."""
     rng = np.random.default_rng([seed, 7])

@@ -1,0 +1,126 @@
+"""The first lines and charts of a report: their numbers are right, and what is no image is not drawn as one."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_report import Page, told
+from written import Written
+
+import chainrule as cr
+from chainrule.metrics import of_classes, of_numbers
+from chainrule.notation import derivation
+from chainrule.report import pictures
+from chainrule.report.class_charts import calibration, class_table, confusion, curves
+from chainrule.report.folding import folds
+from chainrule.report.judged import Outcome, headline, surest_mistakes, wilson
+from chainrule.report.plot import noise, smoothed
+from chainrule.report.scales import Scale, scale_of, short
+from chainrule.report.scales import written as one_form
+from chainrule.report.words import prose
+
+pytest.importorskip("matplotlib")
+pytest.importorskip("jinja2")
+
+
+def test_the_first_lines_say_the_outcome_beside_the_baseline(written: Written) -> None:
+    p = written.net.predict(written.X)
+    right = float(np.mean(p.argmax(axis=1) == written.y))
+    m = len(written.y)
+    half = 1.96 * np.sqrt(right * (1 - right) / (m - 1))
+    head = written.text.split("</header>")[0]
+    assert f"{100 * right:.1f} % ± {100 * half:.1f}</strong> accuracy on {m} test samples" in head
+    counts = np.bincount(written.y)
+    usual = f"{100 * counts.max() / m:.1f} % by always saying the most frequent class &#39;{counts.argmax()}&#39;"
+    assert usual in head and "± is the 95 % interval" in head and f"chainrule {cr.__version__}" in head
+    assert written.text.index('id="result"') < written.text.index('id="derivation"')
+
+
+def test_few_mistakes_have_an_interval_too() -> None:
+    truth = np.arange(40) % 2
+    names = ("no", "yes")
+    outcome = Outcome(of_classes(truth, None, truth, names), truth, truth, names)
+    low, high = wilson(1.0, 40)
+    assert headline(outcome).value == f"100.0 % ({100 * low:.1f} to 100.0)" and 0.9 < low < 0.92 and high == 1
+    y = np.array([[1.0], [2.0], [3.0], [5.0]])
+    numbers = Outcome(of_numbers(y + np.array([[0.1], [-0.2], [0.1], [-0.2]]), y), y, y + 0.1, target="price")
+    said = headline(numbers, "test")
+    assert said.value == "0.158 ± 0.054" and said.what == "RMSE of price on 4 test samples" and "mean" in said.beside
+
+
+@pytest.mark.parametrize("shape", [None, (3, 3)])
+def test_nine_columns_are_no_image_unless_somebody_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shape: tuple[int, int] | None
+) -> None:
+    monkeypatch.setattr(pictures, "_png", lambda figure: "")
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(40, 9)), rng.integers(0, 2, 40)
+    net = cr.Network(9, [cr.Dense(2, "softmax")], "cross_entropy", engine="reference")
+    columns = None if shape else ["city", "city", *map(str, range(7))]
+    path = net.report(tmp_path / "r.html", X, y, shape=shape, columns=columns, date="")
+    text = Path(str(path)).read_text(encoding="utf-8")
+    assert Page(text).open == []
+    assert ("as images" in text) == (shape is not None)
+    assert (">What the predictions rest on<" in text) == (shape is None)
+    assert cr.data.load("digits").image == (8, 8)
+    with pytest.raises(cr.SpecError, match="columns must be a name for each of 9 inputs"):
+        net.report(tmp_path / "r.html", X, y, columns=["one"])
+
+
+def test_charts_hold_what_they_say() -> None:
+    names = ("a", "b")
+    truth = np.array([0, 0, 0, 1, 1, 1])
+    sure = np.array([0.1, 0.2, 0.8, 0.3, 0.7, 0.9])
+    guess = (sure > 0.5).astype(np.int64)
+    outcome = Outcome(of_classes(guess, np.stack([1 - sure, sure], 1), truth, names), truth, guess, names,
+                      np.stack([1 - sure, sure], 1))  # fmt: skip
+    table = re.findall(r"<td[^>]*>(\d*)</td>", str(confusion(outcome)))
+    assert table == ["2", "1", "1", "2"]
+    assert re.findall(r">(\d+\.\d)<", str(class_table(outcome))) == ["66.7"] * 6
+    roc, precision, _ = curves(outcome)
+    assert "b: area 0.778" in roc  # 7 of 9 pairs are in order
+    assert "b: mean precision 0.806" in precision  # (1 + 2/3 + 3/4) / 3
+    assert "36.7 points off" in calibration(outcome)  # (0.1 + 0.2 + 0.8 + 0.7 + 0.3 + 0.1) / 6
+    mistakes = surest_mistakes(outcome)
+    assert mistakes == [(2, "a", "b", "80%"), (3, "b", "a", "70%")]
+
+
+def test_the_numbers_of_an_axis_have_one_form() -> None:
+    assert one_form(Scale(0, 1).ticks()) == ["0.0", "0.2", "0.4", "0.6", "0.8", "1.0"]
+    assert one_form(Scale(0, 4e-4).ticks()) == ["0", "10⁻⁴", "2 · 10⁻⁴", "3 · 10⁻⁴", "4 · 10⁻⁴"]
+    wide = scale_of([1e-6, 1.0])
+    assert wide.logarithmic and all(label.startswith("10") for label in one_form(wide.ticks()))
+    assert not scale_of([1.0, 2.0]).logarithmic and scale_of([5.0, 5.0]).part(5.0) == pytest.approx(0.5, abs=0.5)
+    assert scale_of([0.0, 0.0]).ticks() and scale_of([]).ticks()
+    assert [short(v) for v in (0.98612, 123456.7, 3e-5, 0, -2)] == ["0.9861", "123,457", "3 · 10⁻⁵", "0", "−2"]
+    zigzag = [float(k % 2) for k in range(40)]
+    assert noise(zigzag) == 39 and noise([3.0, 2.0, None, 1.0]) == 1
+    assert smoothed([1.0, 2.0, 6.0], 3) == [1.0, 3.0, 6.0]
+
+
+def test_what_repeats_is_folded_and_nothing_else() -> None:
+    net = cr.Network(3, [*(cr.Dense(4, "tanh") for _ in range(3)), cr.Dense(2, "softmax")], "cross_entropy")
+    program = net.derive(optimizer=cr.Adam())
+    for name in ("index", "numpy"):
+        arranged = derivation(program, name)
+        found = [(arranged.views[f.lines[0]].section, [str(s.root) for s in f.of]) for f in folds(
+            arranged.views, arranged.program)]  # fmt: skip
+        assert found[-1] == ("update", ["b1", "W2", "b2", "W3", "b3", "W4", "b4"])
+        assert [section for section, _ in found] == ["backward", "update"]
+    # Where a parameter has a rate of its own, its lines are others.
+    other = derivation(net.derive(optimizer=cr.SGD(0.1, rates={"W2": 0.5})))
+    (fold,) = (f for f in folds(other.views, other.program) if other.views[f.lines[0]].section == "update")
+    assert "W2" not in [str(s.root) for s in fold.of]
+
+
+def test_reasons_and_notations_have_no_carets(written: Written) -> None:
+    for notation in told(written.text)["notations"]:
+        assert "^" not in notation["says"]
+        if not notation["code"]:
+            assert all("^" not in re.sub(r"<annotation.*?</annotation>", "", x["reason"]) for x in notation["lines"])
+    assert prose("Z^[l] = W^[l] A^[l-1]; ∇_A J < 0") == (
+        "Z<sup>[l]</sup> = W<sup>[l]</sup> A<sup>[l-1]</sup>; ∇<sub>A</sub> J &lt; 0"
+    )
