@@ -74,3 +74,20 @@ def test_the_steps_of_a_gradient_unfold_under_it(page: Any, written: Written) ->
     assert len(said) == len(views) > 10 and said[-1] == views[-1].why
     last = run(page, "return [...arguments[0].querySelectorAll('.unfolded math')].at(-1).textContent", panel)
     assert last.startswith("=Δ[1](A[0])⊤")
+
+
+def test_an_element_of_a_product_shows_its_row_and_its_column(page: Any) -> None:
+    opened(page, "Z1", "row")
+    line = next(x for x in lines(page) if x.get_dom_attribute("data-target") == "Z1")
+    panel = page.find_element("id", line.get_dom_attribute("aria-controls"))
+    canvas = panel.find_element("css selector", ".result canvas")
+    for key in ("ARROW_DOWN", "ARROW_RIGHT", "ARROW_RIGHT"):
+        press(canvas, key)
+    number = run(page, "return report.player.value('Z1')[1 * 16 + 2]")
+    reading = panel.find_element("css selector", ".reading").text.replace("\u2212", "-")
+    assert "[1, 2]" in reading and float(reading.split("= ")[1]) == float(f"{number:.4g}")
+    script = """return [...arguments[0].querySelectorAll('.cross')].map(c => c.hidden ? null :
+        ['top', 'height', 'left', 'width'].map(k => c.style[k]))"""
+    left, right, bias, whole = run(page, script, panel)
+    assert left == ["3.125%", "3.125%", "0px", "100%"] and right == ["0px", "100%", "12.5%", "6.25%"] and bias is None
+    assert whole == ["3.125%", "3.125%", "12.5%", "6.25%"]

@@ -88,7 +88,7 @@ const openedEquations = ({ data, make, typeset, number, say, dark, drawn }) => {
     const [rows, columns] = turned ? [first.columns, first.rows] : [first.rows, first.columns];
     const full = first.shape.length === 2 ? first.shape : [1, first.shape[0]];
     const [tall, wide] = (turned ? [full[1], full[0]] : full).map(edge);
-    const canvas = make("canvas", { width: columns, height: rows, role: "img" });
+    const canvas = make("canvas", { width: columns, height: rows, role: "img", tabindex: "0" });
     canvas.style.width = wide + "px";
     canvas.style.height = tall + "px";
     const cross = make("i", { class: "cross" });
@@ -111,9 +111,9 @@ const openedEquations = ({ data, make, typeset, number, say, dark, drawn }) => {
     size.textContent = shapeOf(shown, first.shape);
     const band = (i, j) => { // a row, a column, or both: one cell
       cross.hidden = false;
-      cross.style.top = i === null ? 0 : (100 * i) / rows + "%";
+      cross.style.top = i === null ? "0px" : (100 * i) / rows + "%";
       cross.style.height = i === null ? "100%" : 100 / rows + "%";
-      cross.style.left = j === null ? 0 : (100 * j) / columns + "%";
+      cross.style.left = j === null ? "0px" : (100 * j) / columns + "%";
       cross.style.width = j === null ? "100%" : 100 / columns + "%";
     };
     const [every, across] = turned ? [first.every[1], first.every[0]] : first.every;
@@ -131,9 +131,22 @@ const openedEquations = ({ data, make, typeset, number, say, dark, drawn }) => {
       band(i, j);
       if (result) panel.follow?.(i, j);
     });
-    canvas.addEventListener("pointerleave", () => {
+    const leave = () => {
       panel.reading.textContent = "";
       panel.querySelectorAll(".cross").forEach((c) => { c.hidden = true; });
+    };
+    canvas.addEventListener("pointerleave", leave);
+    canvas.addEventListener("blur", leave);
+    let at = [0, 0];
+    canvas.addEventListener("keydown", (event) => { // cell by cell
+      const by = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1], Home: [-rows, -columns], End: [rows, columns] }[event.key];
+      if (!by) return;
+      event.preventDefault();
+      at = [Math.min(rows - 1, Math.max(0, at[0] + by[0])), Math.min(columns - 1, Math.max(0, at[1] + by[1]))];
+      read(...at);
+      band(...at);
+      if (result) panel.follow?.(...at);
+      say(panel.reading.textContent);
     });
     figure.append(stage, caption);
     Object.assign(figure, { band, rows, columns });

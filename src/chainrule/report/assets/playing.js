@@ -93,13 +93,13 @@ const livePlayer = ({ data, make, svg, number, say, dark, drawn, opened }) => {
   /* --- the cost over the steps played --- */
   const curve = (place) => {
     const W = 420, H = 150, picture = svg("svg", { viewBox: "0 0 " + W + " " + H, role: "img" });
-    const path = svg("path", { class: "series" }), zero = svg("line", { class: "grid", x1: 46, x2: W - 8, y1: H - 24, y2: H - 24 });
+    const path = svg("path"), zero = svg("line", { x1: 46, x2: W - 8, y1: H - 24, y2: H - 24 });
     path.style.stroke = "var(--s0)";
-    const text = (x, y, anchor) => svg("text", { class: "tick", x, y, "text-anchor": anchor });
+    const text = (x, y, anchor) => svg("text", { x, y, "text-anchor": anchor });
     const [top, bottom, end, axis] = [text(42, 16, "end"), text(42, H - 20, "end"), text(W - 8, H - 6, "end"), text(46, H - 6, "start")];
     axis.textContent = "steps played";
     picture.append(zero, path, top, bottom, end, axis);
-    place.append(make("figure", { class: "chart cost" }, make("figcaption", {}, "Cost J of these samples"), picture));
+    place.append(make("figure", { class: "cost" }, make("figcaption", {}, "Cost J of these samples"), picture));
     paints.push(() => {
       const all = [...costs, compute()[live.cost]], largest = Math.max(...all.filter(Number.isFinite), 1e-30);
       const thin = Math.ceil(all.length / 400), shown = all.map((c, k) => [k, c]).filter(([k, c]) => (k % thin === 0 || k === all.length - 1) && Number.isFinite(c));
