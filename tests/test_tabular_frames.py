@@ -8,6 +8,7 @@ import io
 import json
 import sys
 import tempfile
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
@@ -233,10 +234,47 @@ def test_what_a_column_was_in_training_it_is_in_new_data() -> None:
 def test_dates_as_people_write_them() -> None:
     days = [DAY + datetime.timedelta(days=3 * k) for k in range(80)]
     plain = learn(read_frame({"d": days}))
-    for written in ("%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y", "%Y-%m-%d %H:%M", "%d.%m.%Y %H:%M:%S"):
-        assert learn(read_frame({"d": [f"{day:{written}}" for day in days]})) == plain
-    doubtful = learn(read_frame({"d": [f"{day:%d/%m/%Y}" for day in days]}))
-    assert doubtful.left_out == (("d", "dates"),) and "year first" in doubtful.notes[0]
+    for written in (
+        "%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y", "%Y-%m-%d %H:%M", "%d.%m.%Y %H:%M:%S", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y",
+        "%d/%m/%Y %H:%M", "%d %b %Y", "%d-%B-%Y",
+    ):  # fmt: skip
+        learned = learn(read_frame({"d": [f"{day:{written}}" for day in days]}))
+        (column,) = learned.columns
+        assert replace(column, first="") == plain.columns[0]  # type: ignore[type-var]
+        some = {"d": [f"{day:{written}}" for day in days[1:4]]}  # in February: nobody could tell
+        assert arrays(learned.inputs(read_frame(some))[0]) == arrays(plain.inputs(read_frame({"d": days[1:4]}))[0])
+        assert preparation_from_dict(json.loads(json.dumps(preparation_to_dict(learned)))) == learned
+    early = [f"{k % 12 + 1:02}/{k % 11 + 1:02}/{1950 + k}" for k in range(60)]
+    doubtful = learn(read_frame({"d": early, "v": list(range(60))}))
+    assert doubtful.left_out[0] == ("d", "dates") and "year first" in doubtful.notes[0]
+    for written in (["13/01/2024", "01/13/2024"], ["31/02/2024"] * 2, ["1 Foo 2024"] * 2):
+        assert read_frame({"d": written}).parsed("d") is None
+    with pytest.raises(cr.DataError, match=r"'01/31/2024' .row 1. in the column 'd' is no date"):
+        learn(read_frame({"d": [f"{day:%d/%m/%Y}" for day in days]})).inputs(
+            read_frame({"d": ["02/02/2024", "01/31/2024"]})
+        )
+
+
+def test_categories_that_have_an_order() -> None:
+    sizes = ["small", "middle", "large", "huge"]
+    cells = [*(["small", "large", None, "middle"] * 15), "small"]
+    kinds = [
+        pd.Series(pd.Categorical(cells, categories=sizes, ordered=True)), pl.Series(cells, dtype=pl.Enum(sizes)),
+        pd.Series(pd.Categorical(cells, categories=sizes, ordered=True)).astype(str).replace("nan", None),
+    ]  # fmt: skip
+    first, second, unordered = (learn(read_frame(k.to_frame("size"))) for k in (*kinds[:2], kinds[2]))
+    assert first == second and first.shape.numbers == ("size",) and first.shape.flags == ("size is missing",)
+    assert unordered.shape.categories == ("size",) and not unordered.shape.numbers
+    new = [None, "small", "middle", "large", "huge", "tiny"]
+    inputs, novelty = first.inputs(read_frame({"size": new}))
+    ranks = inputs.numbers[:, 0]
+    assert (np.diff(ranks[1:5]) > 0).all() and ranks[5] == ranks[0] == 0 and novelty.unseen == (("size", 1),)
+    turned = pd.Categorical(new, categories=["tiny", *sizes[::-1]], ordered=True)
+    assert arrays(first.inputs(read_frame(pd.DataFrame({"size": turned})))[0]) == arrays(inputs)
+    assert preparation_from_dict(json.loads(json.dumps(preparation_to_dict(first)))) == first
+    assert learn(read_frame(kinds[0].to_frame("size")), ["size"]).shape.categories == ("size",)
+    two = pd.DataFrame({"size": pd.Categorical(["a", "b"] * 9, categories=["b", "a"], ordered=True)})
+    assert learn(read_frame(two)).shape.flags == ("size",)
 
 
 def test_identifiers_in_whatever_order() -> None:

@@ -80,7 +80,7 @@ TYPED: dict[str, tuple[list[Any], Any]] = {
     "categories": (["a", "b", None], pd.CategoricalDtype(["b", "c", "a"])), "no category": ([None], "category"),
     "numbers by name": ([3, 1, None], pd.CategoricalDtype([3, 2, 1])),
     "times by name": ([pd.Timestamp("2020"), None], "category"),
-    "order": (["low", "high", None], pd.CategoricalDtype(["low", "mid", "high"], ordered=True)),
+    "order": (["low", "mid", "high", None], pd.CategoricalDtype(["low", "mid", "high"], ordered=True)),
     "mixed": ([1, "1", "x"], "category"),
 }  # fmt: skip
 """Values of columns of a dtype."""

@@ -3,6 +3,7 @@
     number      (x - median) / (75 % - 25 % quantile), then z / √(1 + (z/3)²): the middle as it is, the far ends at 3;
                 missing: 0, and a flag that says so if training lacked any
     category    two levels: a flag; more: a number for each level, by text; what training did not have is 0
+    order       the place of a category in its order, as a number
     time        its position, as a number, and where it goes round within the year, the week and the day, by sin and cos
 
 Sources: Holzmüller et al. 2024 (RealMLP) for the scaling.
@@ -12,14 +13,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.data.cells import PLAIN, SURE_DIGITS, Style
+from chainrule.data.cells import PLAIN, SURE_DIGITS, Style, Texts
 from chainrule.tabular.frame import TRUTH, Frame
+from chainrule.tabular.times import First
 
 Array = NDArray[Any]
 PIECES = 16
@@ -218,6 +220,40 @@ class CategoryColumn(_Learned):
 
 
 @dataclass(frozen=True)
+class OrderColumn(_Learned):
+    """A column of categories that have an order: a number, their rank."""
+
+    tag: ClassVar[str] = "order"
+    name: str
+    """Of the column."""
+    levels: tuple[str, ...]
+    """By text, from the lowest to the highest; also those that training had in no row."""
+    scaling: Scaling
+    """Of their ranks, from 0."""
+    edges: tuple[float, ...]
+    """Of the pieces of the ranks."""
+    gaps: bool
+    """Whether training lacked some values."""
+
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        """Its rank."""
+        return (self.name,)
+
+    @property
+    def pieces(self) -> tuple[tuple[float, ...], ...]:
+        """Their edges."""
+        return (self.edges,)
+
+    def parts(self, frame: Frame) -> Parts:
+        """A text that is none of the categories is like a missing one."""
+        ranks = ranks_of(frame.texts(self.name), self.levels)
+        parts = self._of([self.scaling.apply(ranks)], np.isnan(ranks))
+        unseen = int((np.isnan(ranks) & (frame.texts(self.name).codes >= 0)).sum())
+        return replace(parts, unseen=unseen, gaps=max(parts.gaps - unseen, 0))
+
+
+@dataclass(frozen=True)
 class TimeColumn(_Learned):
     """A column of dates or times."""
 
@@ -232,6 +268,8 @@ class TimeColumn(_Learned):
     """Those that it goes around in: year, week, day."""
     gaps: bool
     """Whether training lacked some values."""
+    first: First = ""
+    """What stood first in dates such as 31/1/2024, where training showed it."""
 
     @property
     def numbers(self) -> tuple[str, ...]:
@@ -245,7 +283,7 @@ class TimeColumn(_Learned):
 
     def parts(self, frame: Frame) -> Parts:
         """Raises DataError for cells that are no dates or times."""
-        values = frame.time(self.name)
+        values = frame.time(self.name, self.first)
         missing = np.isnat(values)
         moments = microseconds(values)
         numbers = [self.scaling.apply(moments)]
@@ -255,7 +293,13 @@ class TimeColumn(_Learned):
         return self._of(numbers, missing)
 
 
-Column = NumberColumn | CategoryColumn | TimeColumn
+Column = NumberColumn | CategoryColumn | OrderColumn | TimeColumn
+
+
+def ranks_of(texts: Texts, levels: Sequence[str]) -> NDArray[np.float64]:
+    """The place of each row's text among the levels, from 0; NaN where it is none of them."""
+    place = {level: float(k) for k, level in enumerate(levels)}
+    return np.array([*(place.get(word, np.nan) for word in texts.words), np.nan])[texts.codes]
 
 
 def microseconds(values: NDArray[np.datetime64]) -> NDArray[np.float64]:
@@ -308,6 +352,20 @@ def learn_category(frame: Frame, name: str, *, chosen: bool) -> CategoryColumn |
     return CategoryColumn(name, tuple(sorted(word for word, _ in words)), gaps, rest)
 
 
+def learn_order(frame: Frame, name: str) -> OrderColumn | CategoryColumn | NumberColumn | str:
+    """The column, or why there is nothing in it to learn from.
+
+    Of two categories the order says nothing, and of more than there are pieces a number says less than an embedding.
+    """
+    levels = frame.ordered[name]
+    ranks = ranks_of(frame.texts(name), levels)
+    there = ranks[~np.isnan(ranks)]
+    scaling = Scaling.of(there)
+    if scaling is None or not 2 < len(np.unique(there)) <= PIECES + 1:
+        return learn_category(frame, name, chosen=True)
+    return OrderColumn(name, levels, scaling, edges_of(scaling.apply(there)), len(there) < len(ranks))
+
+
 def learn_time(frame: Frame, name: str) -> TimeColumn | str:
     """The column, or why there is nothing in it to learn from."""
     values = frame.time(name)
@@ -325,7 +383,7 @@ def learn_time(frame: Frame, name: str) -> TimeColumn | str:
     if "week" in cycles and whole_days and bool((moments % CYCLES["week"] == moments[0] % CYCLES["week"]).all()):
         cycles.remove("week")
     edges = edges_of(scaling.apply(moments))
-    return TimeColumn(name, scaling, edges, tuple(cycles), bool(missing.any()))
+    return TimeColumn(name, scaling, edges, tuple(cycles), bool(missing.any()), frame.order(name))
 
 
 def _count_time(words: Sequence[str]) -> bool:

@@ -38,6 +38,8 @@ class Declared:
 
     cells: CodedCells
     """(m,)"""
+    order: tuple[str, ...] = ()
+    """All categories, where the frame says that they have an order."""
 
 
 Content = NDArray[np.float64] | CodedCells | Times | Declared
@@ -53,7 +55,8 @@ def of_series(series: nw.Series[Any]) -> Content:
     if dtype == nw.Boolean:
         return _truth(np.asarray(series.cast(nw.Float64).to_numpy(), dtype=np.float64))
     if dtype in (nw.Categorical, nw.Enum):
-        return Declared(_coded(series))
+        order = tuple(_composed([_printed(word) for word in dtype.categories])) if isinstance(dtype, nw.Enum) else ()
+        return Declared(_coded(series), order if len(set(order)) == len(order) else ())
     if dtype == nw.String:
         return _coded(series)
     if dtype in (nw.Datetime, nw.Date):

@@ -19,13 +19,13 @@ import numpy as np
 from narwhals.exceptions import DuplicateError
 from numpy.typing import NDArray
 
-from chainrule.data.cells import FEW_NUMBERS, CodedCells, Style, Texts, Verdict, as_texts
+from chainrule.data.cells import FEW_NUMBERS, CodedCells, Style, Texts, Verdict, as_texts, different_cells
 from chainrule.data.columns import Survey, joined, no_numbers, some, texts_of
 from chainrule.data.table import Cells, Table
 from chainrule.errors import DataError, expected, shorten, shown
 from chainrule.tabular.contents import Content, Declared, Times, of_array, of_series
 from chainrule.tabular.files import STANDARD_INPUT, read_file
-from chainrule.tabular.times import Moments, parse
+from chainrule.tabular.times import First, Moments, first_of, parse
 
 Array = NDArray[Any]
 Kind = Literal["number", "text", "time", "empty"]
@@ -43,6 +43,8 @@ class Frame:
     """Columns that say themselves that they hold dates or times, (m,) datetime64[us]."""
     declared: frozenset[str] = frozenset()
     """Those of the table's columns that say themselves that they hold categories."""
+    ordered: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Of those of them whose categories have an order, all categories, in that order."""
     names: tuple[str, ...] = ()
     """Of all columns, in order."""
     named: bool = True
@@ -130,26 +132,32 @@ class Frame:
             return ["" if value == "NaT" else value for value in self.times[name].astype(str).tolist()]
         return texts_of(self.table.columns[name])
 
-    def time(self, name: str) -> Moments:
-        """A column as dates and times.  Raises DataError where a cell is none."""
-        values = self.times[name] if name in self.times else self.parsed(name)
+    def time(self, name: str, first: First = "") -> Moments:
+        """A column as dates and times; first: as in `parse`, for what may be either.  Raises DataError where a cell is
+        none."""
+        values = self.times[name] if name in self.times else self.parsed(name, first)
         if values is None:
             words = () if isinstance(self.table.columns[name], np.ndarray) else self.texts(name).words
-            wrong = [word for word in words if parse([word]) is None]
+            wrong = [word for word in words if parse([word], first or self.order(name)) is None]
             raise DataError(
                 f"{self.first(name, wrong[:1])} in the column {name!r} is no date or time; the data that were fitted "
                 "had dates or times."
             )
         return values
 
-    def parsed(self, name: str) -> Moments | None:
-        """The dates that the texts of a column are; None where one is no date with the year first."""
-        cells = self.table.columns[name]
+    def order(self, name: str) -> First:
+        """Whether the day or the month stands first in the dates of a column, where it shows."""
+        cells = self.table.columns.get(name, ())
+        return "" if isinstance(cells, np.ndarray) else first_of(different_cells(cells))
+
+    def parsed(self, name: str, first: First = "") -> Moments | None:
+        """The dates that the texts of a column are; None where one is none, or nobody could tell which."""
+        cells, first = self.table.columns[name], first or self.order(name)
         if isinstance(cells, np.ndarray):
             return np.full(len(cells), "NaT", "datetime64[us]") if np.isnan(cells).all() else None
         if not isinstance(cells, CodedCells):
-            return parse(cells)
-        once = parse(cells.words)
+            return parse(cells, first)
+        once = parse(cells.words, first)
         return None if once is None else once[cells.codes]
 
     def dated(self, name: str) -> bool:
@@ -177,12 +185,13 @@ class Frame:
         new = dict(zip(self.names, names, strict=True))
         table = dataclasses.replace(self.table, columns={new[n]: cells for n, cells in self.table.columns.items()})
         times = {new[n]: column for n, column in self.times.items()}
-        return Frame(table, times, frozenset(new[n] for n in self.declared), names, named=False)
+        ordered = {new[n]: levels for n, levels in self.ordered.items()}
+        return Frame(table, times, frozenset(new[n] for n in self.declared), ordered, names, named=False)
 
     def take(self, rows: NDArray[np.int64]) -> Frame:
         """The given rows, in the given order."""
         times = {name: values[rows] for name, values in self.times.items()}
-        return Frame(self.table.take(rows), times, self.declared, self.names, self.named)
+        return Frame(self.table.take(rows), times, self.declared, self.ordered, self.names, self.named)
 
     def without(self, names: Collection[str]) -> Frame:
         """The other columns."""
@@ -191,7 +200,8 @@ class Frame:
         )
         times = {name: values for name, values in self.times.items() if name not in names}
         kept = tuple(name for name in self.names if name not in names)
-        return Frame(table, times, self.declared - set(names), kept, self.named)
+        ordered = {name: levels for name, levels in self.ordered.items() if name not in names}
+        return Frame(table, times, self.declared - set(names), ordered, kept, self.named)
 
     def place(self, row: int) -> str:
         """Where a row stands, for messages."""
@@ -305,6 +315,7 @@ def _frame(source: str, columns: list[tuple[str, Any]], read: Callable[[Any], Co
     kept: dict[str, Cells] = {}
     times: dict[str, Moments] = {}
     declared: set[str] = set()
+    ordered: dict[str, tuple[str, ...]] = {}
     faults: list[str] = []
     if flat := [name for name, column in columns if isinstance(column, np.ndarray) and column.ndim != 1]:
         raise DataError(f"{source}: {some(flat)}: a column is one value a row.")
@@ -323,6 +334,8 @@ def _frame(source: str, columns: list[tuple[str, Any]], read: Callable[[Any], Co
             times[name] = content.values
         elif isinstance(content, Declared):
             declared.add(name)
+            if content.order:
+                ordered[name] = content.order
             kept[name] = content.cells
         else:
             kept[name] = content
@@ -330,7 +343,7 @@ def _frame(source: str, columns: list[tuple[str, Any]], read: Callable[[Any], Co
         raise DataError(shorten(f"{source}: {joined(faults)} Leave such columns out, or make them numbers or texts."))
     (m,) = lengths
     table = Table(source, kept, np.arange(m, dtype=np.int64))
-    return Frame(table, times, frozenset(declared), names, named)
+    return Frame(table, times, frozenset(declared), ordered, names, named)
 
 
 def _twice(source: str, names: Sequence[str]) -> str:

@@ -11,8 +11,9 @@ from chainrule.data.cells import STYLE, written
 from chainrule.errors import DataError
 from chainrule.files import fields
 from chainrule.files.fields import Flag, Listed, Number, Object, Tagged, Text
-from chainrule.tabular.columns import CYCLES, CategoryColumn, Column, NumberColumn, Scaling, TimeColumn
+from chainrule.tabular.columns import CYCLES, CategoryColumn, Column, NumberColumn, OrderColumn, Scaling, TimeColumn
 from chainrule.tabular.preparation import REASONS, Preparation
+from chainrule.tabular.times import FIRSTS
 
 _NAME = Text()
 _SCALING = Object({"median": Number(), "scale": Number(above=0.0)})
@@ -27,7 +28,12 @@ _KINDS: Mapping[str, Object] = {
             "edges": _EDGES,
             "cycles": Listed(Text(tuple(CYCLES), what="cycle")),
             "gaps": Flag(),
-        }
+            "first": Text(FIRSTS, what="order of dates"),
+        },
+        absent={"first": ""},
+    ),
+    OrderColumn.tag: Object(
+        {"name": _NAME, "levels": Listed(_NAME, least=3), "scaling": _SCALING, "edges": _EDGES, "gaps": Flag()}
     ),
 }
 _LEFT_OUT = Object({"name": _NAME, "why": Text(tuple(REASONS), what="reason")})
@@ -72,4 +78,6 @@ def _column(kind: str, said: Mapping[str, Any]) -> Column:
     scaling = Scaling(**said["scaling"])
     if kind == NumberColumn.tag:
         return NumberColumn(said["name"], scaling, edges, said["gaps"], written(said["style"]))
-    return TimeColumn(said["name"], scaling, edges, said["cycles"], said["gaps"])
+    if kind == OrderColumn.tag:
+        return OrderColumn(said["name"], said["levels"], scaling, edges, said["gaps"])
+    return TimeColumn(said["name"], scaling, edges, said["cycles"], said["gaps"], said["first"])

@@ -10,7 +10,7 @@ import numpy as np
 
 from chainrule.data.columns import joined, some
 from chainrule.errors import DataError, expected, shorten, unknown_name
-from chainrule.tabular.columns import Column, learn_category, learn_number, learn_time
+from chainrule.tabular.columns import Column, learn_category, learn_number, learn_order, learn_time
 from chainrule.tabular.frame import Frame
 from chainrule.tabular.inputs import InputShape, TableInputs
 
@@ -173,6 +173,8 @@ def learn(frame: Frame, categorical_features: Any = "from_dtype") -> Preparation
             kind = "text" if name in chosen else frame.kind(name)
             if kind == "time":
                 learned: Column | str = learn_time(frame, name)
+            elif name in frame.ordered and name not in chosen:
+                learned = learn_order(frame, name)
             elif kind == "text":
                 learned = learn_category(frame, name, chosen=name in chosen or name in frame.declared)
             else:

@@ -16,6 +16,7 @@ from chainrule.tabular.columns import (
     CategoryColumn,
     Column,
     NumberColumn,
+    OrderColumn,
     TimeColumn,
     counts_rows,
     microseconds,
@@ -47,6 +48,7 @@ def kinds(preparation: Preparation, frame: Frame) -> list[str]:
     for what, names in (
         ("number", [c.name for c in numbers]),
         ("category", several),
+        ("category in an order", [c.name for c in preparation.columns if isinstance(c, OrderColumn)]),
         ("column of two values", [c.name for c in categories if c.flagged]),
         ("date or time", [c.name for c in preparation.columns if isinstance(c, TimeColumn)]),
     ):
@@ -151,7 +153,7 @@ def _values(frame: Frame, column: Column) -> NDArray[np.float64]:
 
 
 def _missing(frame: Frame, column: Column) -> NDArray[np.bool_]:
-    if isinstance(column, CategoryColumn):
+    if isinstance(column, CategoryColumn | OrderColumn):
         return frame.texts(column.name).codes < 0
     if isinstance(column, TimeColumn):
         return np.isnat(frame.time(column.name))
