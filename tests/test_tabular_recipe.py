@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import chainrule as cr
-from chainrule.tabular.description import describe
+from chainrule.tabular.description import arrays, describe
 from chainrule.tabular.inputs import InputShape, TableInputs
 from chainrule.tabular.members import Trained, parts_of, train
 from chainrule.tabular.recipe import Aim, Recipe, recipe_for
@@ -65,6 +65,31 @@ def test_presets_differ_and_large_tables_are_passed_less_often() -> None:
     assert recipe_for("default", aim, 300_000, SHAPE).epochs < usual.epochs
     with pytest.raises(cr.SpecError, match="preset"):
         recipe_for("quick", aim, 10, SHAPE)  # type: ignore[arg-type]
+
+
+def test_members_have_their_settings_in_turn() -> None:
+    turns = ((), (("pieces", 0), ("waves", 4), ("activation", "selu")))
+    aim = Aim("values")
+    result = trained(aim, SIGNAL, changes={"turns": turns, "members": 3, "epochs": 2})
+    waves = [[s.shape for s in network.spec.parameters if s.letter == "w"] for network in result.networks]
+    assert waves == [[], [(2, 4)], []]
+    again = Trained.from_dict(json.loads(json.dumps(result.to_dict())), result.networks[1:])
+    assert again.recipe.turns == turns
+    moved = replace(again, members=again.members[1:])  # the first one diverged, say
+    pair = [result.networks[k].predict(arrays(INPUTS, SHAPE, result.recipe.of(k))) for k in (1, 2)]
+    alone = [result.units.back(values, clip=True) for values in pair]
+    np.testing.assert_allclose(moved.predict(INPUTS), np.mean(alone, axis=0), rtol=1e-5)
+    with pytest.raises(cr.SpecError, match="parts"):
+        Recipe.from_dict(result.recipe.to_dict() | {"turns": [{"parts": 3}]})
+
+
+def test_few_rows_that_are_all_right_leave_the_temperature_moderate() -> None:
+    far = TableInputs(np.sign(INPUTS.numbers[:24]) * 3, INPUTS.flags[:24] * 0, INPUTS.categories[:24] * 0)
+    y = (far.numbers[:, 0] > 0).astype(int)
+    aim = Aim("classes", 2)
+    result = train(far, y, aim=aim, recipe=quick(aim, epochs=60), shape=SHAPE, engine="reference")
+    assert (result.predict(far).argmax(axis=1) == y).all()
+    assert result.temperature > 0.25  # the least that is tried is 0.2
 
 
 def test_classes_are_probabilities_better_than_their_shares() -> None:

@@ -1,10 +1,10 @@
 """The network of a member, in the library's own language: what stands in the recipe, for these inputs and this aim.
 
-numbers | the pieces that they lie in | flags | rows of categories
+numbers | the pieces that they lie in, or waves of them | flags | rows of categories
     side by side ─ scale ─ (dense ─ activation ─ dropout) ... ─ outputs
 
 A piece between two edges is min(max((x - e) / (e' - e), 0), 1) - 1/2: a layer over all pieces of a number is any
-function of it that is linear between the edges.
+function of it that is linear between the edges; waves of learned lengths make a smooth one.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.describe.activations import ACTIVATIONS, Activation
+from chainrule.describe.columns import Periodic
 from chainrule.describe.combine import Branches, Keep, Take
 from chainrule.describe.constraints import Constraint, Monotone, NonNegative
 from chainrule.describe.embedding import Embedding
@@ -32,6 +33,8 @@ from chainrule.program.scalar import Variable
 from chainrule.tabular.inputs import InputShape, TableInputs
 from chainrule.tabular.recipe import Aim, Recipe
 
+_OF_WAVES = 4
+"""What the dense layer of a column makes of its waves."""
 _RISING = "selu"
 """An activation that rises everywhere."""
 
@@ -81,6 +84,8 @@ def _sources(shape: InputShape, recipe: Recipe) -> tuple[dict[str, Any], list[li
     if shape.categories:
         inputs["categories"] = list(shape.counts)
         beside.append([Take("categories"), Embedding(list(shape.counts), _dimensions(shape.counts, recipe.embedding))])
+    if shape.numbers and recipe.waves:
+        beside.append([Take("numbers"), Periodic(_OF_WAVES, frequencies=recipe.waves)])
     return inputs, beside
 
 

@@ -30,6 +30,8 @@ _PASSED = 2_048
 """Rows that an epoch of a fit passes at least, where there are not as many."""
 _ROWS = 65_536
 """Rows that are predicted at a time: their pieces take memory."""
+_OPINION = 1.0
+"""How firmly temperatures are held to be about 1: the penalty is that times (ln T)², beside the sum of the losses."""
 _WORTH_COMPILING = 20_000
 """Rows that are passed, over all epochs and members, from which on compiling pays."""
 
@@ -93,6 +95,8 @@ class Trained:
     """Of classes: what logarithms of probabilities are divided by, so that they are honest on rows held out."""
     epochs: tuple[int, ...] = ()
     """Of each member the best one."""
+    members: tuple[int, ...] = ()
+    """Of each network its number, by which it has its settings in turn: those that diverged are not among them."""
     held_out: float = math.nan
     """The error on rows that members held out: of classes the log-loss with the temperature, of values the root mean
     squared error over the deviation, of others the loss in the networks' units."""
@@ -130,6 +134,7 @@ class Trained:
             "rising": dict(self.rising),
             "temperature": self.temperature,
             "epochs": list(self.epochs),
+            "members": list(self.members),
             "held_out": None if math.isnan(self.held_out) else self.held_out,
         }
 
@@ -154,6 +159,7 @@ class Trained:
             tuple(saved.get("rising", {}).items()),
             saved["temperature"],
             tuple(saved["epochs"]),
+            tuple(saved.get("members", ())),
             math.nan if held_out is None else held_out,
         )
 
@@ -169,9 +175,12 @@ class Trained:
         """What each member predicts, in the targets' units."""
         each: list[list[Array]] = [[] for _ in self.networks]
         for start in range(0, max(inputs.rows, 1), _ROWS):
-            some = arrays(inputs.of(slice(start, start + _ROWS)), self.shape, self.recipe, dict(self.rising))
+            rows, given = inputs.of(slice(start, start + _ROWS)), {}
             for k, network in enumerate(self.networks):
-                each[k].append(_outputs(network, some))
+                own = _own(self.recipe, self.members[k] if self.members else k, self.rising)
+                if own not in given:
+                    given[own] = arrays(rows, self.shape, own, dict(self.rising))
+                each[k].append(_outputs(network, given[own]))
         return [self._of(np.concatenate(parts)) for parts in each]
 
     def _of(self, outputs: Array) -> Array:
@@ -224,17 +233,20 @@ def train(
     part = parts_of(targets[:, 0] if targets.ndim > 1 else targets, recipe.parts, seed, aim, groups)
     signs = dict(rising or {})
     fits: list[_Fitted] = []
+    members: list[int] = []
     for k in range(recipe.members):
         left = None if end is None else end - time.monotonic()
         if fits and left is not None and left < 0.5 * max(fitted.seconds for fitted in fits):
             break
-        network = describe(shape, aim, recipe, rising=rising, seed=seed + k, engine=engine)
+        own = _own(recipe, k, signs)
+        network = describe(shape, aim, own, rising=rising, seed=seed + k, engine=engine)
         share = None if left is None else max(left / (recipe.members - k), 0.05)
         hooks = () if callbacks is None else callbacks(k)
         rows = np.flatnonzero(part == k % recipe.parts)
         try:
-            fits.append(_fit(network, shape, signs, inputs, wanted, counted, rows, aim, recipe, share, threads, hooks,
+            fits.append(_fit(network, shape, signs, inputs, wanted, counted, rows, aim, own, share, threads, hooks,
                              ended))  # fmt: skip
+            members.append(k)
         except DivergedError:
             if not fits and k == recipe.members - 1:
                 raise
@@ -252,15 +264,22 @@ def train(
         units,
         tuple(signs.items()),
         epochs=tuple(f.epoch for f in fits),
+        members=tuple(members),
     )
     return _judged(trained, fits, targets, wanted, counted)
 
 
 def as_given(trained: Trained, inputs: TableInputs, targets: Array) -> tuple[dict[str, Array], Any]:
-    """(inputs by name, targets) as a member takes them: what it was trained on, of other rows say."""
+    """(inputs by name, targets) as the first member takes them: what it was trained on, of other rows say."""
     wanted = targets if trained.aim.kind == "classes" else trained.units.to_network(targets)
-    given = arrays(inputs, trained.shape, trained.recipe, dict(trained.rising))
-    return dict(given), _targets(wanted, trained.aim, trained.networks[0], trained.recipe)
+    own = _own(trained.recipe, trained.members[0] if trained.members else 0, trained.rising)
+    given = arrays(inputs, trained.shape, own, dict(trained.rising))
+    return dict(given), _targets(wanted, trained.aim, trained.networks[0], own)
+
+
+def _own(recipe: Recipe, member: int, rising: Any) -> Recipe:
+    """The settings of a member.  Where predictions are to rise with a number, it takes pieces: waves fall again."""
+    return recipe.of(0 if rising else member)
 
 
 def parts_of(targets: Array, parts: int, seed: int, aim: Aim, groups: Array | None = None) -> NDArray[np.int64]:
@@ -359,7 +378,9 @@ def _judged(trained: Trained, fits: Sequence[_Fitted], targets: Array, wanted: A
     match trained.aim.kind:
         case "classes":
             losses = [_log_loss(_tempered(outputs, t), targets[rows], w) for t in _TEMPERATURES]
-            best = int(np.argmin(losses))
+            # Few rows, all of them right, would have any temperature small.
+            doubt = _OPINION * np.square(np.log(_TEMPERATURES)) / len(rows)
+            best = int(np.argmin(losses + doubt))
             temperature, error = float(_TEMPERATURES[best]), float(losses[best])
         case "values":
             squares = np.square(outputs - wanted[rows]).mean(axis=1)

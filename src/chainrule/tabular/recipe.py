@@ -13,7 +13,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -111,24 +111,40 @@ class Recipe:
     """The share of hidden values left out at first, by half a wave to 0."""
     smoothing: float
     """Of classes: the share of a label that is spread over all, by half a wave to 0."""
+    waves: int = 0
+    """Waves of each number, of learned lengths, and a dense layer of 4 values for each column; 0 for none."""
+    turns: tuple[tuple[tuple[str, Any], ...], ...] = ()
+    """Settings that differ between members, in turn: kinds of networks err about more different things than seeds."""
     monitor: Literal["validation_cost", "validation_metric"] = "validation_cost"
     """What makes an epoch the best on the rows held out."""
     clip: bool = True
     """Whether predicted values are kept within the range that was seen."""
 
+    def of(self, member: int) -> Recipe:
+        """The settings of a member, with those that it has in turn."""
+        if not self.turns:
+            return self
+        return replace(self, turns=(), **dict(self.turns[member % len(self.turns)]))
+
     def to_dict(self) -> dict[str, Any]:
         """As JSON-ready data."""
-        return dataclasses.asdict(self) | {"hidden": list(self.hidden), "rates": dict(self.rates)}
+        turns = [dict(turn) for turn in self.turns]
+        return dataclasses.asdict(self) | {"hidden": list(self.hidden), "rates": dict(self.rates), "turns": turns}
 
     @classmethod
     def from_dict(cls, saved: Mapping[str, Any]) -> Recipe:
         """The recipe that `to_dict` wrote.  Raises SpecError for fields that are unknown or missing."""
-        names = [f.name for f in dataclasses.fields(cls)]
-        faults = [unknown_name("setting of the recipe", str(key), names) for key in saved if key not in names]
-        faults += [f"the recipe lacks {name!r}." for name in names if name not in saved]
+        fields = {f.name: f.default is dataclasses.MISSING for f in dataclasses.fields(cls)}
+        faults = [unknown_name("setting of the recipe", str(key), fields) for key in saved if key not in fields]
+        faults += [f"the recipe lacks {name!r}." for name, needed in fields.items() if needed and name not in saved]
+        turns = saved.get("turns", [])
+        allowed = [name for name in fields if name not in ("turns", "members", "parts")]
+        for turn in turns:
+            faults += [unknown_name("setting of a member", str(name), allowed) for name in turn if name not in allowed]
         if faults:
             raise SpecError(faults)
-        return cls(**{**saved, "hidden": tuple(saved["hidden"]), "rates": tuple(saved["rates"].items())})
+        own = {"hidden": tuple(saved["hidden"]), "rates": tuple(saved["rates"].items())}
+        return cls(**{**saved, **own, "turns": tuple(tuple(turn.items()) for turn in turns)})
 
 
 def recipe_for(preset: Preset, aim: Aim, rows: int, shape: InputShape) -> Recipe:
@@ -141,6 +157,10 @@ def recipe_for(preset: Preset, aim: Aim, rows: int, shape: InputShape) -> Recipe
     epochs = max(8, round(epochs * min(1.0, (20_000 / max(rows, 1)) ** 0.5)))
     members = {"fast": 1, "default": 4, "best": 8}[preset]
     fast = preset == "fast"
+    rate = 0.02 if fast else 0.004 if classes else 0.01
+    waves: tuple[tuple[str, Any], ...] = (("pieces", 0), ("waves", 16))
+    if classes:
+        waves = (*waves, ("activation", "selu"), ("rate", 0.01))
     width = 64 if fast else 128
     return Recipe(
         members=members,
@@ -149,16 +169,17 @@ def recipe_for(preset: Preset, aim: Aim, rows: int, shape: InputShape) -> Recipe
         patience=max(8, epochs // 2),
         batch_size=int(2 ** np.clip(math.ceil(math.log2(max(rows, 1) / 24)), 4, 8)),
         hidden=(width, width),
-        activation="selu" if classes else "mish",
+        activation="selu" if fast and classes else "mish",
         parametric=False,
         pieces=8 if fast or rows > 100_000 else 16,
         embedding=8,
         scale=True,
-        rate=0.02 if fast else 0.01,
+        rate=rate,
         rise=0.1,
         rates=(("s", 6.0),),
         decay=0.1,
         beta2=0.95,
         dropout=0.15,
         smoothing=0.1 if classes else 0.0,
+        turns=() if fast else ((), waves),
     )
