@@ -158,9 +158,7 @@ def recipe_for(preset: Preset, aim: Aim, rows: int, shape: InputShape) -> Recipe
     members = {"fast": 1, "default": 4, "best": 8}[preset]
     fast = preset == "fast"
     rate = 0.02 if fast else 0.004 if classes else 0.01
-    waves: tuple[tuple[str, Any], ...] = (("pieces", 0), ("waves", 16))
-    if classes:
-        waves = (*waves, ("activation", "selu"), ("rate", 0.01))
+    waves = (("pieces", 0), ("waves", 16), ("activation", "selu"), ("rate", 0.01))
     width = 64 if fast else 128
     return Recipe(
         members=members,
@@ -181,5 +179,5 @@ def recipe_for(preset: Preset, aim: Aim, rows: int, shape: InputShape) -> Recipe
         beta2=0.95,
         dropout=0.15,
         smoothing=0.1 if classes else 0.0,
-        turns=() if fast else ((), waves),
+        turns=((), waves) if classes and not fast else (),
     )
