@@ -45,6 +45,11 @@ class Result:
 Command = Callable[..., Result]
 
 
+def long(*values: str) -> list[Any]:
+    """Cases of the long mode."""
+    return [pytest.param(value, marks=pytest.mark.long) for value in values]
+
+
 @pytest.fixture
 def chainrule(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
     """Runs the command in an empty folder."""
@@ -148,7 +153,7 @@ class TestTrain:
         assert settings["data"]["features"] == ["a", "a is missing", "b=down", "b=up"]
         assert settings["target"] == {"task": "classification", "names": ["no", "yes"], "name": "y"}
 
-    @pytest.mark.parametrize("loss", ["binary_cross_entropy", "hinge", "squared_error", "cross_entropy"])
+    @pytest.mark.parametrize("loss", ["hinge", "squared_error", *long("binary_cross_entropy", "cross_entropy")])
     def test_every_loss_for_classes(self, chainrule: Command, loss: str) -> None:
         words = ("--ignore", "n", "--epochs", 40, "--hidden", 16, "--learning-rate", 0.01)
         result = chainrule("train", table(Path("t.csv")), "--loss", loss, *words)
@@ -156,7 +161,7 @@ class TestTrain:
         told = chainrule("predict", "runs/t", "t.csv")
         assert told.code == 0 and float(told.err.split()[-1]) > 0.9
 
-    @pytest.mark.parametrize("loss", ["squared_error", "absolute_error", "huber", "quantile"])
+    @pytest.mark.parametrize("loss", ["quantile", *long("squared_error", "absolute_error", "huber")])
     def test_a_regression_tells_the_error_in_its_own_units(self, chainrule: Command, loss: str) -> None:
         words = ("--target", "n", "--ignore", "y", "--epochs", 60, "--hidden", 16, "--learning-rate", 0.01)
         result = chainrule("train", table(Path("t.csv"), 600), "--loss", loss, *words)

@@ -246,7 +246,7 @@ WITNESSES: dict[str, tuple[str, set[str]]] = {
     "an optimizer": ("RMSProp", set()),
     "a schedule": ("InverseScaling", set()),
     "a scalar function": ("log1p", set()),
-    "an operation": ("ScatterAdd", {"glass/beyond.py"}),
+    "an operation": ("ScatterAdd", {"glass/beyond.py", "tabular/contributions.py"}),
     "a notation": ("LAYER", set()),
     "an engine": (
         "reference",
