@@ -53,8 +53,8 @@ def numbered(seed: int) -> tuple[Program, dict[str, Any]]:
 
 
 def test_problems_and_random_programs() -> None:
-    held = hold([derived(PROBLEMS[k], k, canonical=k % 3 != 0) for k in range(0, len(PROBLEMS), 20)])
-    held |= hold(numbered(seed) for seed in range(10))
+    held = hold([derived(PROBLEMS[k], k, canonical=k % 3 != 0) for k in range(0, len(PROBLEMS), 40)])
+    held |= hold(numbered(seed) for seed in range(6))
     assert len(held) > 9
 
 

@@ -10,6 +10,8 @@ import pytest
 from in_browser import lines, press, run, size, theme
 from written import Written
 
+from problems import in_turn
+
 
 def formulas(browser: Any) -> list[str]:
     texts: list[str] = run(browser, "return [...document.querySelectorAll('#lines .formula')].map(e => e.textContent)")
@@ -58,7 +60,7 @@ def drawn(browser: Any, panel: str) -> list[int]:
     return colours
 
 
-@pytest.mark.parametrize("how", ["click", "ENTER", "SPACE"])
+@pytest.mark.parametrize("how", in_turn(["ENTER", "click", "SPACE"], 0))
 def test_choosing_an_equation_shows_its_arrays(page: Any, how: str) -> None:
     line = next(x for x in lines(page) if x.get_dom_attribute("data-target") == "dW1")
     panel = line.get_dom_attribute("aria-controls")

@@ -178,3 +178,18 @@ def test_a_callback_may_write_what_it_likes(engine: str) -> None:
         assert max(np.abs(array).max() for array in net.parameters.values()) < 0.051
         found.append(net.parameters["W1"].tobytes())
     assert len(set(found)) == 1
+
+
+def test_snapshots_are_the_weights_from_first_to_last() -> None:
+    X, y = data()
+    net, monitor = network(), cr.Monitor(every=1)
+    first = {name: array.copy() for name, array in net.parameters.items()}
+    net.fit(X, y, epochs=6, batch_size=20, callbacks=[monitor], verbose=False)
+    steps = [step for step, _ in monitor.snapshots]
+    assert len(monitor.records) == 67 and steps == list(range(0, 67, 4))  # at most 24, evenly apart
+    for step, arrays in monitor.snapshots[::8]:
+        assert arrays.keys() == first.keys()
+        for name in ("W1", "W2"):
+            norm = float(np.linalg.norm(arrays[name]))
+            assert norm == pytest.approx(monitor.records[step][f"{name}.norm"], rel=1e-6)
+    assert all(np.array_equal(first[n], monitor.snapshots[0][1][n]) for n in first)
