@@ -174,13 +174,12 @@ def means(preset: str, results: list[Result], baselines: dict[str, Any]) -> list
         own = float(np.mean([r.log_loss for r in ours]))
         theirs = float(np.mean([baselines[r.table]["LightGBM"]["logloss"] for r in ours]))
         told.append(f"{preset}: mean log-loss {own:.4f}, LightGBM's {theirs:.4f}")
-    timed = [r for r in results if "RealMLP-TD" in baselines.get(r.table, {})]
-    if timed:
-        own, theirs = (
-            sum(r.seconds for r in timed),
-            sum(baselines[r.table]["RealMLP-TD"]["cpu_s"] for r in timed),
-        )
-        told.append(f"{preset}: {own:.0f} s of processor time, RealMLP-TD's {theirs:.0f} s ({own / theirs:.2f})")
+    for other in OTHERS:
+        timed = [r for r in results if other in baselines.get(r.table, {})]
+        if timed:
+            own = sum(r.seconds for r in timed)
+            theirs = sum(baselines[r.table][other]["cpu_s"] for r in timed)
+            told.append(f"{preset}: {own:.0f} s of processor time, {other}'s {theirs:.0f} s ({own / theirs:.2f})")
     return told
 
 
