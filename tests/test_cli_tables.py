@@ -208,3 +208,62 @@ def test_a_number_that_counts_rows_is_learned_from(chainrule: Command) -> None:
     assert 0.1 < found[0] / found[1] < 10 and found[1] < 700
     _, err = chainrule("predict", "runs/count", "count.csv")
     assert float(err.split()[-1]) < 700
+
+
+def hostile(rng: np.random.Generator, m: int) -> dict[str, list[str]]:
+    """Columns of what files hold, some of them odd, under odd names."""
+    words = [f"w{k}" for k in range(int(rng.integers(1, 9)))]
+    kinds = [
+        lambda: [f"{v:.3f}" for v in rng.normal(size=m)],
+        lambda: [str(v) for v in rng.integers(0, int(rng.integers(1, 40)), m)],
+        lambda: [f"{v:.2f}".replace(".", ",") for v in rng.normal(size=m)],
+        lambda: [f"${v:,}" for v in rng.integers(0, 10**6, m)],
+        lambda: list(rng.choice(words, m)),
+        lambda: [f"text {v}" for v in rng.permutation(m)],
+        lambda: [f"2024-{1 + v % 12:02}-{1 + v % 28:02}" for v in rng.integers(0, 999, m)],
+        lambda: [f"{1 + v % 28:02}/{1 + v % 12:02}/2024" for v in rng.integers(0, 999, m)],
+        lambda: ["True" if v else "false" for v in rng.integers(0, 2, m)],
+        lambda: [f"00{v}" for v in rng.integers(0, 12, m)],
+        lambda: ["q"] * m,
+        lambda: [""] * m,
+        lambda: [str(k) for k in range(m)],
+        lambda: [["1e308", "-1e308", "5"][v] for v in rng.integers(0, 3, m)],
+        lambda: [["inf", "1", "2.5"][v] for v in rng.integers(0, 3, m)],
+        lambda: [f"{v}" if v % 9 else "many" for v in rng.integers(0, 30, m)],
+    ]
+    names = list(
+        rng.permutation(["a", "b c", "Größe", "x,y", 'q"', "NA", "id", "Unnamed: 0", "1", "class", "target", "-"])
+    )
+    columns = {}
+    for name in names[: int(rng.integers(2, 9))]:
+        cells = kinds[int(rng.integers(len(kinds)))]()
+        if rng.random() < 0.3:
+            gap = rng.random(m) < rng.choice([0.02, 0.5])
+            cells = [str(rng.choice(["", "NA", "?"])) if g else cell for g, cell in zip(gap, cells, strict=True)]
+        columns[str(name)] = cells
+    return columns
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(200))
+def test_hostile_tables_are_learned_or_refused(chainrule: Command, seed: int) -> None:
+    """Whatever a file holds: a run that predicts and evaluates, or a line that says why not; never a fault."""
+    rng = np.random.default_rng(seed)
+    columns = hostile(rng, int(rng.choice([2, 9, 60, 150])))
+    with Path("t.csv").open("w", newline="", encoding="utf-8") as stream:
+        csv.writer(stream).writerows([list(columns), *zip(*columns.values(), strict=True)])
+    names, words = list(columns), []
+    for option in ("--id", "--group", "--time", "--ignore", "--target"):
+        if rng.random() < 0.25:
+            words += [option, names[int(rng.integers(len(names)))]]
+    words += [["--cv", "2"], ["--class-weight", "balanced"], [], []][int(rng.integers(4))]
+    code = main(["train", "t.csv", *words, "--preset", "fast", "--engine", "reference", "--time-limit", "0.05"])
+    out, err = chainrule.capsys.readouterr()
+    assert code in (0, 2) and "fault of chainrule" not in err, err
+    if code == 2:
+        assert not out and len(err.splitlines()) == 1 and not list(Path("runs").glob("*"))
+        return
+    assert out.splitlines()[-1].startswith("test ")
+    out, _ = chainrule("predict", "runs/t", "t.csv")
+    assert len(list(csv.reader(io.StringIO(out)))) == 1 + len(next(iter(columns.values())))
+    assert main(["evaluate", "runs/t", "t.csv"]) == 0 and main(["info", "runs/t", "--json"]) == 0

@@ -119,6 +119,19 @@ def test_what_is_told_of_a_table() -> None:
         assert words in note, (note, words)
 
 
+def test_rows_of_a_table_are_read_as_all_of_it_is() -> None:
+    """Where the odd cell is not among the rows, too: its column is what it is in the whole table."""
+    columns = {
+        "a": [f"{k % 3}" if k else "3+" for k in range(M)],
+        "b": [f"{k % 50},5" if k else "1,234" for k in range(M)],
+    }
+    frame = read_frame(columns)
+    some = frame.take(np.arange(1, 60)).without(("y",)).take(np.arange(9))
+    assert (some.kind("a"), some.kind("b")) == ("text", "number") == (frame.kind("a"), frame.kind("b"))
+    assert some.numbers("b")[0] == 1.5 and some.style("b") == frame.style("b")
+    assert learn(some).columns[0].counts
+
+
 def test_columns_that_give_numbers_away() -> None:
     rng = np.random.default_rng(0)
     x, noise = rng.normal(size=M), rng.normal(size=M)

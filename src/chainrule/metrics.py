@@ -43,12 +43,12 @@ class Evaluation:
         return next(iter(self.metrics))
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON-ready data."""
+        """As JSON-ready data; what is no finite number is None."""
         return {
             "samples": self.samples,
-            "metrics": dict(self.metrics),
-            "deviation": {self.main: self.deviation},
-            "baseline": {"what": self.what, **self.baseline},
+            "metrics": _finite(self.metrics),
+            "deviation": _finite({self.main: self.deviation}),
+            "baseline": {"what": self.what, **_finite(self.baseline)},
         }
 
     @property
@@ -133,6 +133,10 @@ def over_folds(each: Sequence[Evaluation]) -> str:
         each[0].what if len({e.what for e in each}) == 1 else each[0].what.partition(" '")[0].rstrip("0123456789.,- ")
     )
     return f"{said}\nalways {what}: {without}"
+
+
+def _finite(numbers: Mapping[str, float]) -> dict[str, float | None]:
+    return {name: value if math.isfinite(value) else None for name, value in numbers.items()}
 
 
 def area(scores: Array, positive: Array) -> float:

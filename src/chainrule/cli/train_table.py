@@ -18,7 +18,7 @@ from chainrule.cli.scores import main_line, tell, waiting
 from chainrule.cli.ways import recipe_line
 from chainrule.data.archives import stem
 from chainrule.data.columns import some
-from chainrule.errors import ChainruleError, DataWarning, SpecError, expected, unknown_name
+from chainrule.errors import ChainruleError, DataError, SpecError, expected, unknown_name
 from chainrule.files import printable
 from chainrule.metrics import Evaluation, of_numbers, over_folds
 from chainrule.runs.folder import REPORT, check_out, claim, versions
@@ -114,6 +114,8 @@ def run(
         raise SpecError("--class-weight is for classes, and the target is numbers to predict.")
     splits = [split(table, options.test, options.seed)] if options.cv is None else []
     several = [] if options.cv is None else folds(table, options.cv, options.seed)
+    learn(table.features)  # says what is wrong with columns before anything is written
+    _check_classes(table, [*splits, *several])
     verbose = sys.stderr.isatty() if progress is None else progress
     learned = splits[0][0] if splits else np.arange(len(frame))
     place = claim(out, _name(options.data))
@@ -152,6 +154,17 @@ def run(
 def _name(data: str) -> str:
     """Of the data, for the run."""
     return "table" if data == STANDARD_INPUT else stem(data)
+
+
+def _check_classes(table: WithTarget, splits: Sequence[Split]) -> None:
+    """Raises DataError for a test part without a class that is learned."""
+    for rows, held in splits if table.is_classes else ():
+        if not np.isin(table.y[held], table.y[rows]).any():
+            names = some(sorted({str(name) for name in table.y[held]}))
+            raise DataError(
+                f"{table.features.source}: nothing can be tested: the test part's classes ({names}) are none that the "
+                "other rows have. Give more rows, or another split."
+            )
 
 
 def _check(options: TableOptions, report: bool) -> None:
@@ -204,7 +217,7 @@ def _fit(
     groups = None if table.groups is None else table.groups[rows]
     model._ended = ended
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DataWarning)
+        warnings.simplefilter("ignore", UserWarning)
         model.fit(table.features.take(rows), table.y[rows], groups=groups)
     model._ended = None
     model.targets_, model.beside_, model.id_, model.header_ = table.targets, table.beside, options.id, options.header
@@ -223,7 +236,9 @@ def _evaluated(model: Fitted, table: WithTarget, held: Rows) -> list[Evaluation]
         held, y = held[known], y[known]
     features = table.features.take(held)
     if y.ndim == 1:
-        return [model.evaluate(features, y)]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of many classes, which was said
+            return [model.evaluate(features, y)]
     predicted = model.predict(features)
     return [of_numbers(predicted[:, k : k + 1], y[:, k]) for k in range(y.shape[1])]
 

@@ -103,9 +103,9 @@ def _table_info(model: Fitted, as_json: bool) -> None:
         if shown not in (None, "", "[]"):
             print(f"{key}: {shown}")
     for name, tests in result.items():
-        mean = {metric: sum(t["metrics"][metric] for t in tests) / len(tests) for metric in tests[0]["metrics"]}
-        of = f" of {name}" if len(result) > 1 else ""
-        print(f"test{of}: {', '.join(f'{metric} {value:.4g}' for metric, value in mean.items())}")
+        values = {metric: [t["metrics"].get(metric) for t in tests] for metric in tests[0]["metrics"]}
+        means = [f"{metric} {sum(of) / len(of):.4g}" for metric, of in values.items() if None not in of]
+        print(f"test{f' of {name}' if len(result) > 1 else ''}: {', '.join(means)}")
     if model.networks_:
         print(model.networks_[0].summary())
 

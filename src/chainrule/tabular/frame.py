@@ -49,6 +49,8 @@ class Frame:
     """Of all columns, in order."""
     named: bool = True
     """Whether the names are the data's own; an array has none."""
+    whole: Frame | None = field(default=None, repr=False)
+    """What these are some rows of: its columns say what theirs are."""
 
     @property
     def source(self) -> str:
@@ -65,6 +67,8 @@ class Frame:
 
     def kind(self, name: str) -> Kind:
         """What a column is.  Raises DataError for numbers of which some are none."""
+        if self.whole is not None:
+            return self.whole.kind(name)
         if name in self.times:
             return "time"
         if name in self.declared:
@@ -82,6 +86,8 @@ class Frame:
             raise DataError(
                 f"{self.first(name)} in the column {name!r} is a time; the data that were fitted had numbers."
             )
+        if style is None and self.whole is not None and self.kind(name) == "number":
+            style = self.whole.style(name)
         numbers = self.survey.numbers(name, style)
         if numbers is not None:
             return numbers.values
@@ -108,6 +114,8 @@ class Frame:
 
     def style(self, name: str) -> Style:
         """How a column of numbers is written."""
+        if self.whole is not None:
+            return self.whole.style(name)
         numbers = self.survey.numbers(name)
         assert numbers is not None
         return numbers.style
@@ -147,6 +155,8 @@ class Frame:
 
     def order(self, name: str) -> First:
         """Whether the day or the month stands first in the dates of a column, where it shows."""
+        if self.whole is not None:
+            return self.whole.order(name)
         cells = self.table.columns.get(name, ())
         return "" if isinstance(cells, np.ndarray) else first_of(different_cells(cells))
 
@@ -162,6 +172,8 @@ class Frame:
 
     def dated(self, name: str) -> bool:
         """Whether the texts of a column look like dates, in whatever order."""
+        if self.whole is not None:
+            return self.whole.dated(name)
         return name not in self.times and self.survey.verdict(name).because == "dates"
 
     def beside(self, names: Sequence[str]) -> Array:
@@ -186,12 +198,15 @@ class Frame:
         table = dataclasses.replace(self.table, columns={new[n]: cells for n, cells in self.table.columns.items()})
         times = {new[n]: column for n, column in self.times.items()}
         ordered = {new[n]: levels for n, levels in self.ordered.items()}
-        return Frame(table, times, frozenset(new[n] for n in self.declared), ordered, names, named=False)
+        declared = frozenset(new[n] for n in self.declared)
+        whole = None if self.whole is None else self.whole.renamed(names)
+        return Frame(table, times, declared, ordered, names, named=False, whole=whole)
 
     def take(self, rows: NDArray[np.int64]) -> Frame:
         """The given rows, in the given order."""
         times = {name: values[rows] for name, values in self.times.items()}
-        return Frame(self.table.take(rows), times, self.declared, self.ordered, self.names, self.named)
+        whole = self if self.whole is None else self.whole
+        return Frame(self.table.take(rows), times, self.declared, self.ordered, self.names, self.named, whole)
 
     def without(self, names: Collection[str]) -> Frame:
         """The other columns."""
@@ -201,7 +216,7 @@ class Frame:
         times = {name: values for name, values in self.times.items() if name not in names}
         kept = tuple(name for name in self.names if name not in names)
         ordered = {name: levels for name, levels in self.ordered.items() if name not in names}
-        return Frame(table, times, self.declared - set(names), ordered, kept, self.named)
+        return Frame(table, times, self.declared - set(names), ordered, kept, self.named, self.whole)
 
     def place(self, row: int) -> str:
         """Where a row stands, for messages."""

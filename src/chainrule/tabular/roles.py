@@ -22,6 +22,10 @@ from chainrule.tabular.frame import Frame
 from chainrule.tabular.regressor import TabularRegressor
 
 Array = NDArray[Any]
+_EXACT = 2.0**53
+"""Whole numbers below are exact."""
+_MANY = 0.5
+"""Classes, over rows, from which on it is said that there are many."""
 
 
 @dataclass(frozen=True)
@@ -154,11 +158,13 @@ def _target(frame: Frame, name: str, task: str | None) -> tuple[Any, str]:
     _check_present(frame, f"the target {name!r}", np.isnan(values))
     if rows := np.flatnonzero(~np.isfinite(values)).tolist():
         raise DataError(f"the target {name!r} is not finite in {_places(frame, rows)}.")
-    different = np.unique(values)
+    different, place = np.unique(values, return_inverse=True)
     if len(different) == 1:
         raise DataError(_same(name, label(float(different[0]))))
     if task is None and is_classes(values, len(different)):
-        return values.astype(np.int64), "classes"
+        huge = np.abs(different).max() >= _EXACT
+        names = np.array([label(float(value)) for value in different], dtype=object) if huge else different
+        return (names if huge else names.astype(np.int64))[place], "classes"
     return values, "numbers"
 
 
@@ -179,8 +185,11 @@ def _told(frame: Frame, name: str, kind: str) -> list[str]:
         style = frame.style(name) if frame.survey.numbers(name) is not None else PLAIN
         return [f"{what} is read as numbers with {style}"] if style != PLAIN else []
     verdict = frame.survey.verdict(name)
+    classes = len(frame.coded(name).words)
     words = [word for word in frame.coded(name).words if word in MISSING_WORDS]
     notes = [f"{what}: {some(words)} is read as the name of a class"] if words else []
+    if classes > 2 and classes >= _MANY * len(frame):
+        notes.append(f"{what} has {classes:,} classes in {len(frame):,} rows; is it the right column?")
     if verdict.because == "mixed":
         notes.append(f"{what}: {frame.survey.where(name, verdict.others)} among numbers, so that it is read as classes")
     return notes
