@@ -93,8 +93,8 @@ def test_what_is_told_of_a_table() -> None:
         x=rng.normal(size=M),
         price=[f"${v:,}.00" for v in rng.integers(100, 99_999, M)],
         part=[f"{v:.1f}".replace(".", ",") for v in rng.normal(size=M)],
-        when=[f"{1 + k % 28:02}/03/2024" for k in range(M)],
-        day=[f"{1 + k % 28:02}/{1 + k // 28 % 12:02}/2024" for k in range(M)],
+        when=[f"{1 + k % 12:02}/03/2024" for k in range(M)],
+        day=[f"{1 + k % 12:02}/{1 + k // 12 % 12:02}/{2000 + k // 144}" for k in range(M)],
         key=[f"k{k}" for k in range(M)],
         order_id=rng.permutation(M) * 977 + 10**6,
         side=["left" if v else "right" for v in y],
@@ -104,7 +104,7 @@ def test_what_is_told_of_a_table() -> None:
     assert [line.partition(":")[0] for line in lines] == [
         "4 numbers", "2 categories", "1 column of two values", "gaps", "left out, as they are the same in all rows"
     ]  # fmt: skip
-    assert "word (2)" in lines[1] and "when (28)" in lines[1]
+    assert "word (2)" in lines[1] and "when (12)" in lines[1]
     wanted = (
         "'key'",
         "look like dates",
