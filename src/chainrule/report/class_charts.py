@@ -54,7 +54,7 @@ def confusion(outcome: Outcome) -> Html | None:
     body = tag("table", tag("thead", head), tag("tbody", *rows), class_="confusion" + (" many" if count > 12 else ""))
     frame = tag("div", body, class_="scroll", tabindex="0", role="region", aria_label="Confusions")
     says = "Samples; the colour grows with their share of the row's class."
-    return figure(outcome.said("Which class was taken for which"), frame, says, kind="chart tall")
+    return figure(outcome.said("Which class was taken for which"), frame, says)
 
 
 def class_table(outcome: Outcome) -> Html | None:

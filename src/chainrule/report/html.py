@@ -166,8 +166,8 @@ def page_about(
         "first": [
             *charts[: len(learning)],
             *(chart for outcome in judged for chart in results.first(outcome)),
-            *pictures.of_predictions(net, inputs(some), targets(some), names, shape),
             *(importances if whole is not None else [pictures.network(net)]),
+            *pictures.of_predictions(net, inputs(some), targets(some), names, shape),
         ],
         "more": [
             *(importances if whole is None else []),

@@ -178,11 +178,11 @@ def legend(names: Sequence[tuple[int, str]]) -> Html:
     return tag("ul", *items, class_="legend")
 
 
-def figure(title: str, *content: str, kind: str = "chart") -> Html:
+def figure(title: str, *content: str) -> Html:
     """A chart on the page: what it is, itself, and last what is to be known to read it ("" for nothing)."""
     *parts, note = content
     notes = [tag("p", note, class_="note")] if note else []
-    return tag("figure", tag("figcaption", title), *parts, *notes, class_=kind)
+    return tag("figure", tag("figcaption", title), *parts, *notes, class_="chart")
 
 
 def smoothed(values: Sequence[float | None], window: int) -> list[float | None]:

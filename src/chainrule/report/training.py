@@ -17,7 +17,7 @@ from chainrule.train.history import History
 from chainrule.train.monitor import Monitor
 
 Array = NDArray[Any]
-NOISY = 5.0
+NOISY = 2.5
 """Ways up and down per height of a curve from which on it is shown smoothed, itself faintly behind."""
 MOST_MEMBERS = 7
 """Of an ensemble that are drawn."""
