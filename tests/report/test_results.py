@@ -63,6 +63,10 @@ def test_nine_columns_are_no_image_unless_somebody_says_so(
     assert Page(text).open == []
     assert "as images" not in text and ">What the predictions rest on<" in text
     assert "as images" in written.text and ">What the predictions rest on<" not in written.text
+    axes = told(text)["axes"]
+    assert (
+        (axes["X"], axes["W1"], axes["dW1"]) == (1, 0, 0) and "Z1" not in axes and told(text)["features"][0] == "city"
+    )
     assert cr.data.load("digits").image == (8, 8)
     with pytest.raises(cr.SpecError, match="columns must be a name for each of 9 inputs"):
         net.report(tmp_path / "r.html", X, y, columns=["one"])

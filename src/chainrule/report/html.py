@@ -26,6 +26,7 @@ from chainrule.notation import check_notation
 from chainrule.notation.views import HEADINGS
 from chainrule.report import contents, importance, pictures, playing, results, words
 from chainrule.report.about import About
+from chainrule.report.axes import input_axes
 from chainrule.report.judged import headline, outcomes
 from chainrule.report.markup import Html
 from chainrule.report.network_pictures import image_shape
@@ -142,6 +143,9 @@ def page_about(
     step, few = slice(0, contents.STEP), slice(0, CHECKED)
     some = np.linspace(0, samples - 1, min(DRAWN, samples)).astype(np.int64)
     data = contents.derivations(net, inputs(step), targets(step), kinds, optimizer, monitor)
+    features = about.columns or net.feature_names
+    if features is not None and not net.spec.named and not net.spec.tokens:
+        data |= {"features": list(features), "axes": input_axes(net.derive(optimizer=optimizer, targets=kinds))}
     if data["live"] is not None:
         data["live"] |= playing.visuals(net, inputs(), targets(), shape, names)
     if whole is None:

@@ -120,7 +120,10 @@ const openedEquations = ({ data, make, typeset, number, say, dark, drawn }) => {
     const read = (i, j) => {
       const numbers = numbersOf(shown), k = place(i, j), byte = numbers.byte(k), value = numbers.value(k);
       const beyond = !live && ((byte === 255 && numbers.max > numbers.high) || (byte === 0 && numbers.min < numbers.low));
-      const where = numbers.shape.length === 1 ? Math.max(i * every, j * across) : i * every + ", " + j * across;
+      const at = numbers.shape.length === 1 ? [Math.max(i * every, j * across)] : [i * every, j * across];
+      const axis = data.axes?.[shown.of]; // that of the network's inputs, whose columns have names
+      if (axis !== undefined && at.length === 2) at[turned ? 1 - axis : axis] = data.features[at[turned ? 1 - axis : axis]];
+      const where = at.join(", ");
       panel.reading.replaceChildren(typeset(shown.math ?? notation.symbols[shown.of].mathml), "[" + where + "]  " + (beyond ? "beyond " : live ? "= " : "≈ ") + number(value));
     };
     canvas.addEventListener("pointermove", (event) => {
