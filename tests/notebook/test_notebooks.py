@@ -48,7 +48,10 @@ def test_backpropagation_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(
     ("name", "shows"),
-    [("names.ipynb", ("<math", "<progress", "letter")), ("table_from_frame_to_deployment.ipynb", ("share", "between"))],
+    [
+        ("names.ipynb", ("<math", "<progress", "embedding")),
+        ("table_from_frame_to_deployment.ipynb", ("share", "between")),
+    ],
 )
 def test_tutorials(name: str, shows: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     """They run to the end, and show what they speak of."""
