@@ -17,7 +17,8 @@ from chainrule.tabular.times import FIRSTS
 
 _NAME = Text()
 _SCALING = Object({"median": Number(), "scale": Number(above=0.0)})
-_EDGES = Listed(Number(), least=2, most=1000)
+_EDGES = Listed(Number(-100.0, below=100.0), least=2, most=1000)
+"""In the units of inputs, which lie between -3 and 3."""
 _KINDS: Mapping[str, Object] = {
     NumberColumn.tag: Object({"name": _NAME, "scaling": _SCALING, "edges": _EDGES, "gaps": Flag(), "style": STYLE}),
     CategoryColumn.tag: Object({"name": _NAME, "levels": Listed(_NAME, least=1), "gaps": Flag(), "rest": Flag()}),

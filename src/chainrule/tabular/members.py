@@ -71,7 +71,8 @@ class Units:
 
     def back(self, outputs: Array, *, clip: bool) -> Array:
         """(..., outputs) float64; clip: to the range that was seen."""
-        values = outputs.astype(np.float64) * np.array(self.scale) + np.array(self.offset)
+        with np.errstate(over="ignore"):
+            values = outputs.astype(np.float64) * np.array(self.scale) + np.array(self.offset)
         return np.asarray(np.clip(values, self.low, self.high) if clip else values)
 
 

@@ -8,6 +8,7 @@ seen.npz                    encoded rows of the training that importances are to
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import zipfile
 import zlib
@@ -19,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule import model_file
-from chainrule.errors import DataError, SpecError
+from chainrule.errors import DataError, expected
 from chainrule.files import fields, reading, replace_text, strict_json
 from chainrule.files.fields import AnyValue, Each, Listed, Maybe, Object, Text, Whole
 from chainrule.files.folder import member, replace_files, settle
@@ -30,7 +31,7 @@ from chainrule.tabular.classifier import TabularClassifier
 from chainrule.tabular.importances import Seen
 from chainrule.tabular.inputs import TableInputs
 from chainrule.tabular.kept import preparation_from_dict, preparation_to_dict
-from chainrule.tabular.members import Trained
+from chainrule.tabular.kept_training import trained_from_dict
 from chainrule.tabular.regressor import TabularRegressor
 from chainrule.version import VERSION
 
@@ -110,8 +111,9 @@ def load(folder: str | os.PathLike[str], *, engine: str | None = None) -> Fitted
             estimator.engine = engine
         networks = [_network(place, k, digest, estimator._engine()) for k, digest in enumerate(said["members"])]
         estimator.preparation_ = preparation_from_dict(said["preparation"])
-        estimator.trained_ = _trained(said["trained"], networks)
-    _fill(estimator, said)
+        shape = estimator.preparation_.shape
+        estimator.trained_ = None if said["trained"] is None else trained_from_dict(said["trained"], networks, shape)
+        _fill(estimator, said)
     estimator._seen = _seen(member(place, SEEN), estimator)
     return estimator
 
@@ -186,15 +188,6 @@ def _network(place: Path, number: int, digest: str, engine: str) -> Network:
     return Network.load(path, engine=engine)
 
 
-def _trained(said: Any, networks: list[Network]) -> Trained | None:
-    if said is None:
-        return None
-    try:
-        return Trained.from_dict(said, networks)
-    except (SpecError, KeyError, TypeError, ValueError, AttributeError) as fault:
-        raise DataError(f"trained: is not what chainrule saves ({fault}).") from None
-
-
 def _fill(estimator: BaseTabular, said: Mapping[str, Any]) -> None:
     """What a fit leaves beside the networks."""
     if (said["classes"] is None) == isinstance(estimator, TabularClassifier):
@@ -210,14 +203,45 @@ def _fill(estimator: BaseTabular, said: Mapping[str, Any]) -> None:
     if said["features"] is not None:
         estimator.feature_names_in_ = np.array(said["features"], dtype=object)
     if isinstance(estimator, TabularClassifier):
-        dtype = said["classes"]["dtype"]
-        try:
-            values = said["classes"]["values"]
-            estimator.classes_ = np.array(list(values), dtype=object if dtype == "text" else dtype)
-        except (TypeError, ValueError, OverflowError):
-            raise DataError(f"{TABLE}: its classes are no {dtype}.") from None
+        estimator.classes_ = _class_values(said["classes"])
     elif isinstance(estimator, TabularRegressor):
         estimator.n_outputs_, estimator._single = said["outputs"], said["single"]
+    if fault := _disagrees(estimator):
+        raise DataError(fault)
+
+
+def _class_values(said: Mapping[str, Any]) -> Array:
+    """The classes, each of its kind, rising."""
+    dtype, values = said["dtype"], list(said["values"])
+    kinds: Any = {"text": str, "bool": bool, "int64": int, "float64": (int, float)}[dtype]
+    rising = all(isinstance(v, kinds) and isinstance(v, bool) == (dtype == "bool") for v in values)
+    if not rising or any(a >= b for a, b in itertools.pairwise(values)):
+        raise DataError(expected("classes", f"different ones of the kind {dtype}, in order", values))
+    try:
+        return np.array(values, dtype=object if dtype == "text" else dtype)
+    except OverflowError:
+        raise DataError(f"classes: are no {dtype}.") from None
+
+
+def _disagrees(estimator: Fitted) -> str:
+    """What does not fit the rest; "" where all fits."""
+    preparation, trained = estimator.preparation_, estimator.trained_
+    names, levels = getattr(estimator, "feature_names_in_", None), None
+    if isinstance(estimator, TabularClassifier):
+        outputs, kinds = len(estimator.classes_), ["classes"]
+    else:
+        levels = estimator.quantiles
+        outputs = estimator.n_outputs_ if levels is None else len(levels)
+        kinds = ["values", "counts"] if levels is None else ["quantiles"]
+    if names is not None and tuple(names) != preparation.names:
+        return "features: are not the columns of the table."
+    if len(estimator._constant) != outputs:
+        return expected("constant", f"{outputs} numbers", len(estimator._constant))
+    if trained is None:
+        return ""
+    aim = trained.aim
+    sound = aim.kind in kinds and (list(aim.levels) == list(levels) if levels is not None else aim.outputs == outputs)
+    return "" if sound else "trained: is not what this estimator predicts."
 
 
 def _seen(path: Path, estimator: BaseTabular) -> Seen:
