@@ -19,6 +19,7 @@ from chainrule.cli.app import app
 from chainrule.cli.choices import activation_of, loss_of, make_optimizer, output_activation, parts_of
 from chainrule.cli.help import written
 from chainrule.cli.options import SHORT
+from chainrule.cli.scores import waiting
 from chainrule.cli.train_options import default_epochs
 from chainrule.train.history import History
 
@@ -121,6 +122,20 @@ def test_a_cost_that_means_nothing_says_so() -> None:
     code, _, err = call("train", "t.npz", *QUICK, "--learning-rate", 1e10)
     assert code == 0 and "such a training means nothing. Lower --learning-rate (1e+10)" in err
     assert call("train", "t.npz", *QUICK)[2] == ""
+
+
+def test_a_word_while_something_takes_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a terminal alone, and gone when it is over."""
+    stream = io.StringIO()
+    monkeypatch.setattr("sys.stderr", stream)
+    with waiting("reading t.csv"):
+        assert stream.getvalue() == ""
+    monkeypatch.setattr(stream, "isatty", lambda: True)
+    with waiting("reading t.csv", False):
+        assert stream.getvalue() == ""
+    with waiting("reading t.csv"):
+        assert stream.getvalue() == "reading t.csv ...\r"
+    assert stream.getvalue().endswith("\x1b[K")
 
 
 def test_small_data_are_gone_through_more_often() -> None:
