@@ -126,3 +126,17 @@ def test_reasons_and_notations_have_no_carets(written: Written) -> None:
     assert prose("Z^[l] = W^[l] A^[l-1]; ∇_A J < 0") == (
         "Z<sup>[l]</sup> = W<sup>[l]</sup> A<sup>[l-1]</sup>; ∇<sub>A</sub> J &lt; 0"
     )
+
+
+def test_a_card_to_share(written: Written, tmp_path: Path) -> None:
+    figure = cr.plot.card(written.net, written.X, written.y, part="test", title="Digits", theme="dark")
+    said = [text.get_text() for text in figure.texts]
+    assert said[0] == "Digits" and "% ±" in said[1] and said[2] == f"accuracy on {len(written.y)} test samples"
+    lines = [text.get_text() for text in figure.axes[0].texts]
+    assert lines[0] == r"$Z^{(1)} = A^{(0)} \, W^{(1)} + b^{(1)}$" and len(lines) == 6
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["", "", "Cost"]
+    assert figure.get_size_inches().tolist() == [12.0, 6.3]
+    figure.savefig(tmp_path / "card.svg")
+    assert (tmp_path / "card.svg").read_text(encoding="utf-8").startswith("<?xml")
+    with pytest.raises(cr.SpecError, match="Unknown notation"):
+        cr.plot.card(written.net, written.X, written.y, notation="rows")

@@ -30,11 +30,12 @@ def learning_curves(history: History, *, theme: str = "light") -> Figure:
         shown.append(("metric", str(history[-1].metric_name)))
     figure = new_figure(4.2 * len(shown) + 0.4, 3.4, colours)
     for axes, (column, name) in zip(figure.subplots(1, len(shown), squeeze=False)[0], shown, strict=True):
-        _curve(axes, history, column, name, colours)
+        draw_curve(axes, history, column, name, colours)
     return figure
 
 
-def _curve(axes: Axes, history: History, column: str, name: str, theme: Theme) -> None:
+def draw_curve(axes: Axes, history: History, column: str, name: str, theme: Theme) -> None:
+    """A column of the history, of the training and of the validation data."""
     epochs = history.column("epoch")
     parts = [("training", history.column(column)), ("validation", history.column(f"validation_{column}"))]
     for k, (part, values) in enumerate(parts):

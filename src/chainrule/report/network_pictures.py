@@ -71,9 +71,14 @@ def network(net: Network, *, theme: str = "light") -> Figure:
         return graph(net.spec, colours)
     columns = diagram_columns(net)
     figure = new_figure(max(4.2, _pitch(columns) * len(columns)), 3.6, colours)
+    draw_chain(figure.subplots(), columns, colours)
+    return figure
+
+
+def draw_chain(axes: Axes, columns: list[Column], colours: Theme) -> None:
+    """The columns of a chain of layers, joined by lines, with what they are below."""
     from matplotlib.collections import LineCollection
 
-    axes = figure.subplots()
     bare(axes, colours)
     places = [_dots(axes, k, column.width, colours) for k, column in enumerate(columns)]
     for k in range(1, len(columns)):
@@ -89,7 +94,6 @@ def network(net: Network, *, theme: str = "light") -> Figure:
         axes.text(k - 0.5, -1.13, column.between, ha="center", va="top", color=colours.soft, fontsize=8.5)
     axes.set_xlim(-0.6, len(columns) - 0.4)
     axes.set_ylim(-1.55, 1.6)
-    return figure
 
 
 def _pitch(columns: list[Column]) -> float:
