@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from chainrule import initialise
 from chainrule.engines import reference
 from chainrule.engines.table import can_compile
 from chainrule.rules import derive
@@ -73,7 +72,7 @@ def forgetting() -> Callable[[], None]:
 
 def forget() -> None:
     """Lets go of what is kept of derivations and of what engines made of programs."""
-    for kept in (derive._derived, derive._step, initialise._declared, reference._made_ready):
+    for kept in (derive._derived, derive._step, reference._made_ready):
         kept.cache_clear()
     if can_compile():
         from chainrule.engines.compiled import engine

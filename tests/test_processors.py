@@ -146,7 +146,7 @@ def test_threads_beyond_the_processors_are_not_started(said: str, threads: int) 
         os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])
         import numpy as np, chainrule as cr
         net = cr.Network(4, [cr.Dense(8, "tanh"), cr.Dense(1)], "squared_error", seed=0, engine="compiled")
-        net.fit(np.ones((64, 4)), np.ones((64, 1)), epochs=1, threads=16, verbose=False)
+        net.fit(np.ones((9999, 4)), np.ones((9999, 1)), epochs=1, threads=16, verbose=False)
         print(sum(thread.name == "chainrule" for thread in threading.enumerate()))
     """
     env = {**os.environ, "CHAINRULE_PROCESSORS": said}

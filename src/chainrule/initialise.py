@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -12,8 +10,6 @@ from numpy.typing import NDArray
 from chainrule.describe.initialisers import draw
 from chainrule.describe.network import NetworkSpec
 from chainrule.errors import SpecError
-from chainrule.program.builder import Initial
-from chainrule.rules.derive import DERIVED
 from chainrule.rules.forward import forward
 
 
@@ -23,19 +19,12 @@ def initialise(spec: NetworkSpec, arrays: dict[str, NDArray[Any]], seed: int | N
     Raises SpecError where a standard deviation goes beyond the dtype.
     """
     rng = np.random.default_rng(seed)
-    initials, zero_rows = _declared(spec)
-    for name, how in initials.items():
+    network = forward(spec)
+    for name, how in network.initials.items():
         array = arrays[name]
         with np.errstate(over="ignore"):
             array[...] = draw(how, array.shape, rng)
-        if name in zero_rows:
-            array[zero_rows[name]] = 0
+        if name in network.zero_rows:
+            array[network.zero_rows[name]] = 0
         if not np.isfinite(array).all():
             raise SpecError(f"The initial weights {name} of standard deviation {how} do not fit {array.dtype}.")
-
-
-@lru_cache(DERIVED)
-def _declared(spec: NetworkSpec) -> tuple[Mapping[str, Initial], Mapping[str, int]]:
-    """The first value of each parameter and statistic; by name, the row of a table that is 0."""
-    network = forward(spec)
-    return network.initials, network.zero_rows

@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 
 from chainrule import Adam, ChainruleError, Dense, Dropout, Network, Program
+from chainrule.cli.predict import Where
 from chainrule.cli.predict import run as predict
 from chainrule.language import CharacterModel
 from chainrule.train.history import History
@@ -226,7 +227,7 @@ def run_folder(path: Path, rng: random.Random) -> Callable[[], object]:
     else:
         victim.write_bytes(forged(content, rng))
 
-    return lambda: predict(path, str(KEPT / f"{name}.csv"), out=None, probabilities=True, engine="reference")
+    return lambda: predict(path, str(KEPT / f"{name}.csv"), probabilities=True, engine="reference", where=Where())
 
 
 X, Y = np.sin(np.arange(40.0).reshape(20, 2)), np.arange(20) % 2

@@ -7,6 +7,8 @@ from typing import Any
 
 import typer
 
+from chainrule.files import printable
+
 AGAIN = frozenset({"out", "force", "progress", "quiet", "json"})
 """Options that decide no result."""
 
@@ -19,7 +21,7 @@ def command_line(context: typer.Context) -> str:
         if source is None or source.name != "COMMANDLINE" or parameter.name in AGAIN:
             continue
         words += _words(parameter, context.params[parameter.name or ""])
-    return shlex.join(words)
+    return printable(shlex.join(words))
 
 
 def _words(parameter: Any, value: Any) -> list[str]:

@@ -13,6 +13,7 @@ from typing import Literal, get_args
 
 from chainrule.describe.activations import ACTIVATIONS
 from chainrule.describe.canonical import OF_LOG_PROBABILITIES, canonical_pairs
+from chainrule.describe.graph import every
 from chainrule.describe.losses import (
     LOSSES,
     Cost,
@@ -38,6 +39,7 @@ from chainrule.rules.forward import End, Forward, forward
 from chainrule.rules.update import write_average, write_update
 
 Mode = Literal["training", "inference"]
+_HERE = __name__.partition(".")[0] + "."
 DERIVED = 64
 """Derivations that are kept: those asked for last."""
 
@@ -66,34 +68,32 @@ def derive(
     for one, kind in zip(_each_loss(spec), kinds, strict=True):
         if kind == "labels" and not (isinstance(one, Loss) and one.classes):
             raise SpecError(f"The loss {one.name} takes values, not labels.")
-    try:
-        return _derived(spec, optimizer, mode, targets, weighted, canonical, input_gradient)
-    except TypeError as error:
-        if "unhashable" not in str(error):
-            raise
-        return _derived.__wrapped__(spec, optimizer, mode, targets, weighted, canonical, input_gradient)
+    derived = _derived if _is_kept(spec, optimizer) else _derived.__wrapped__
+    return derived(spec, optimizer, mode, targets, weighted, canonical, input_gradient)
 
 
 def derive_step(
     spec: NetworkSpec, optimizer: Optimizer, *, targets: Targets = "values", weighted: bool = False
 ) -> Program:
     """One step of training: the cost and the update, without what neither of them needs.  Raises as `derive`."""
-    program = derive(spec, optimizer=optimizer, targets=targets, weighted=weighted)
-    try:
-        return _step(spec, optimizer, targets, weighted)
-    except TypeError as error:
-        if "unhashable" not in str(error):
-            raise
-        return _pruned(program)
+    _check(spec, optimizer, "training", targets)
+    step = _step if _is_kept(spec, optimizer) else _step.__wrapped__
+    return step(spec, optimizer, targets, weighted)
 
 
 @lru_cache(DERIVED)
 def _step(spec: NetworkSpec, optimizer: Optimizer, targets: Targets, weighted: bool) -> Program:
-    return _pruned(derive(spec, optimizer=optimizer, targets=targets, weighted=weighted))
-
-
-def _pruned(program: Program) -> Program:
+    program = derive(spec, optimizer=optimizer, targets=targets, weighted=weighted)
     return program.pruned([program.objective] if program.objective else [])
+
+
+def _is_kept(spec: NetworkSpec, optimizer: Optimizer | None) -> bool:
+    """Whether the description is made of chainrule's own layers and optimizer, which never change.
+
+    One of the user's own may have a set in it, or another number by the time of the next network.
+    """
+    parts = (*every(spec.layers), *(() if optimizer is None else (optimizer,)))
+    return all(type(part).__module__.startswith(_HERE) for part in parts)
 
 
 @lru_cache(DERIVED)
