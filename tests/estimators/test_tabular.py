@@ -16,7 +16,9 @@ from scipy import sparse
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.inspection import partial_dependence
+from sklearn.linear_model import Ridge
 from sklearn.model_selection import cross_val_score
+from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import check_estimator
 
 import chainrule as cr
@@ -184,6 +186,24 @@ def test_it_says_how_far_it_is(capsys: pytest.CaptureFixture[str]) -> None:
     assert "epoch" in capsys.readouterr().err
 
 
+def test_a_table_as_numbers_for_other_models(fitted: dict[str, Any]) -> None:
+    model, new = fitted["TabularRegressor"], people(20, seed=6).set_index(pd.Index(range(20, 40)))
+    columns = model.get_feature_names_out()
+    assert columns[:2].tolist() == ["age", "since"] and {"age is missing", "job, 0", "job, 1"} <= set(columns)
+    array = model.transform(new)
+    assert array.shape == (20, len(columns)) and array.dtype == np.float64
+    jobs = array[:, [k for k, name in enumerate(columns) if name.startswith("job")]]
+    assert len(np.unique(jobs, axis=0)) == new["job"].nunique() == 3
+    try:
+        frame = model.set_output(transform="pandas").transform(new)
+    finally:
+        model.set_output(transform="default")
+    assert list(frame.columns) == list(columns) and list(frame.index) == list(new.index)
+    np.testing.assert_array_equal(frame.to_numpy(), array)
+    linear = make_pipeline(clone(model).set_params(ensemble=1), Ridge()).fit(new[["age", "job"]], new["pay"])
+    assert linear.score(new, new["pay"]) > 0.5
+
+
 def test_with_scikit_learns_tools(fitted: dict[str, Any]) -> None:
     frame = people(90)
     model = cr.TabularRegressor(ensemble=1, **QUICK)
@@ -193,6 +213,8 @@ def test_with_scikit_learns_tools(fitted: dict[str, Any]) -> None:
         fitted["TabularRegressor"], X.assign(age=X["age"].fillna(40)), ["age"], grid_resolution=5
     )
     assert (np.diff(found["average"][0]) > 0).all()
+    by_job = partial_dependence(fitted["TabularRegressor"], X, ["job"], categorical_features=["job"])
+    assert by_job["grid_values"][0][by_job["average"][0].argmax()] == "pilot"
 
 
 def test_fit_table(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import issparse
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
@@ -27,6 +27,7 @@ from chainrule.network import Network
 from chainrule.runs.folder import MOST_MEMBERS
 from chainrule.tabular import importances
 from chainrule.tabular.contributions import Contributions, contributions
+from chainrule.tabular.encoded import encoded, names_of
 from chainrule.tabular.frame import Frame, filled, has_columns, read_frame
 from chainrule.tabular.inputs import TableInputs
 from chainrule.tabular.members import Trained, train
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 
 
-class BaseTabular(FittedForm, BaseEstimator):  # type: ignore[misc]
+class BaseTabular(FittedForm, TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """The base of both; a subclass says what targets are (`_encode`, `_aim`, `_loss`)."""
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -353,6 +354,22 @@ class BaseTabular(FittedForm, BaseEstimator):  # type: ignore[misc]
         inputs, _ = self.preparation_.inputs(frame)
         worse = self._worse(self._of, inputs, self._known(y, len(frame)), repeats)
         return dict(zip(self.preparation_.names, map(float, worse), strict=True))
+
+    def transform(self, X: Any) -> Array:
+        """The table as numbers alone, for other models: (m, columns), in the container that `set_output` asks for.
+
+        Numbers are scaled, gaps filled and flagged, dates in parts, categories the rows of the first member's
+        embedding.  Raises DataError as `predict`.
+        """
+        check_is_fitted(self, "preparation_")
+        inputs, _ = self.preparation_.inputs(self._table(X))
+        return np.zeros((inputs.rows, 0)) if self.trained_ is None else encoded(self.trained_, inputs)
+
+    def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
+        """Names of the columns of `transform`: "age", "age is missing", "since, sin of the year", "job, 0", ..."""
+        check_is_fitted(self, "preparation_")
+        names = [] if self.trained_ is None else names_of(self.trained_, self.preparation_.shape)
+        return np.array(names, dtype=object)
 
     def contributions(self, X: Any, *, base: Any = None) -> Contributions:
         """What each column adds to each prediction, by integrated gradients: they add up to it, less the base's.
