@@ -125,10 +125,12 @@ def test_deviations_are_those_of_drawing_again() -> None:
 def test_better_than_a_prediction_that_looks_at_nothing() -> None:
     y = np.array([0, 0, 0, 1])
     sure = np.array([[0.9, 0.1]] * 3 + [[0.4, 0.6]])
-    assert of_classes(y, sure, y, ("a", "b")).is_better and not of_classes(y * 0, sure[::-1], y, ("a", "b")).is_better
-    assert not of_classes(y * 0, None, y, ("a", "b")).is_better
+    assert (
+        of_classes(y, sure, y, ("a", "b")).is_better() and not of_classes(y * 0, sure[::-1], y, ("a", "b")).is_better()
+    )
+    assert not of_classes(y * 0, None, y, ("a", "b")).is_better()
     worse, better = of_numbers(y - 1e6, y), of_numbers(4e4 * y + 9e3, 4e4 * y)
-    assert better.is_better and not worse.is_better
+    assert better.is_better() and not worse.is_better()
     assert str(better).startswith("RMSE 9000.0000 ± 0.0000 on 4 samples") and "± 0 on" in str(worse)
     assert over_folds([worse, better]).startswith("RMSE 504,500 ± 700,743, MAE 504,500 ± 700,743")
     assert over_folds([worse, better]).splitlines()[1].startswith("always the mean: RMSE ")

@@ -95,6 +95,8 @@ def test_what_is_told_of_a_table() -> None:
         part=[f"{v:.1f}".replace(".", ",") for v in rng.normal(size=M)],
         when=[f"{1 + k % 12:02}/03/2024" for k in range(M)],
         day=[f"{1 + k % 12:02}/{1 + k // 12 % 12:02}/{2000 + k // 144}" for k in range(M)],
+        shown=[f"{1 + k % 28}.{1 + k % 12}.2024" for k in range(M)],
+        us=[f"{1 + k % 12:02}/{1 + k % 28:02}/2024" for k in range(M)],
         key=[f"k{k}" for k in range(M)],
         order_id=rng.permutation(M) * 977 + 10**6,
         side=["left" if v else "right" for v in y],
@@ -102,8 +104,13 @@ def test_what_is_told_of_a_table() -> None:
         same=["q"] * M,
     )
     assert [line.partition(":")[0] for line in lines] == [
-        "4 numbers", "2 categories", "1 column of two values", "gaps", "left out, as they are the same in all rows"
-    ]  # fmt: skip
+        "4 numbers",
+        "2 categories",
+        "1 column of two values",
+        "2 dates or times",
+        "gaps",
+        "left out, as they are the same in all rows",
+    ]
     assert "word (2)" in lines[1] and "when (12)" in lines[1]
     wanted = (
         "'key'",
@@ -111,6 +118,7 @@ def test_what_is_told_of_a_table() -> None:
         "'price' is read as numbers with a decimal point and a comma between thousands and $ ('$",
         "'part' is read as numbers with a decimal comma",
         "'when' looks like dates ('01/03/2024')",
+        "'us' is read as dates with the month first ('01/01/2024')",
         "'order_id' is another",
         "'side' gives the target away: by itself it predicts 100.0 %",
     )

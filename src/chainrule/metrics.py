@@ -51,12 +51,15 @@ class Evaluation:
             "baseline": {"what": self.what, **_finite(self.baseline)},
         }
 
-    @property
-    def is_better(self) -> bool:
-        """Whether the predictions say more than the baseline: by the log-loss where there is one, else the first."""
+    def is_better(self, *, balanced: bool = False) -> bool:
+        """Whether the predictions say more than the baseline: by the log-loss where there is one, else the first.
+
+        balanced: of classes that were learned with balanced weights, by the balanced accuracy.
+        """
         name = "log-loss" if "log-loss" in self.metrics else self.main
+        name = "balanced accuracy" if balanced else name
         gain = self.metrics[name] - self.baseline[name]
-        return gain > 0 if name == "accuracy" else gain < 0
+        return gain > 0 if name.endswith("accuracy") else gain < 0
 
     def short(self) -> str:
         """The metrics on one line."""

@@ -248,6 +248,13 @@ def test_every_fault_in_one_message_with_its_first_row() -> None:
         model.predict({"n": ["1", "ten"] * 12, "t": [None, "2020-01-01", "soon"] * 8})
 
 
+class NotAnArray:
+    """What NumPy makes an array of, and nothing else knows."""
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+        return np.array([1, 2] * 6, dtype)
+
+
 TARGETS: dict[str, tuple[Any, str, str]] = {
     "a gap": (["a", "b", None] * 4, "no value in row 2", "no value in row 2"),
     "NaN": ([1.0, 2.0, NAN] * 4, "NaN.*row 2", "NaN.*row 2"),
@@ -264,6 +271,7 @@ TARGETS: dict[str, tuple[Any, str, str]] = {
     "a number": (3, "each row", "each row"), "a set": (set(range(12)), "each row", "each row"),
     "three axes": (np.zeros((12, 1, 1)), "label type", "12, 1, 1"), "huge": ([1.7e308, -1.7e308] * 6, "continuous", ""),
     "long": ([2**60, 2**60 + 1] * 6, "", ""), "alone": (["a"] * 12, "", "'a' in row 0"),
+    "others": (NotAnArray(), "", ""),
     "arrow": (pa.chunked_array([[1, 2] * 6]), "", ""),
 }  # fmt: skip
 """Targets, and what TabularClassifier and TabularRegressor say of them, "" where they are taken."""

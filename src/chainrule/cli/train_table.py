@@ -18,7 +18,7 @@ from chainrule.cli.scores import main_line, tell, waiting
 from chainrule.cli.ways import recipe_line
 from chainrule.data.archives import stem
 from chainrule.data.columns import some
-from chainrule.errors import ChainruleError, DataError, SpecError, expected, unknown_name
+from chainrule.errors import ChainruleError, DataError, DataWarning, SpecError, expected, unknown_name
 from chainrule.files import printable
 from chainrule.metrics import Evaluation, of_numbers, over_folds
 from chainrule.runs.folder import REPORT, check_out, claim, versions
@@ -141,7 +141,9 @@ def run(
     say(f"{_networks(model)}{_held_out(model)}, saved in {place.folder}")
     if report and not ended:
         about = {"part": "test", "title": stem(options.data), "command": command}
-        path = model.report(frame.take(splits[0][1]), place.folder / REPORT, **about)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DataWarning)  # of classes that are not tested, which was said
+            path = model.report(frame.take(splits[0][1]), place.folder / REPORT, **about)
         say(f"report in {path}")
     if as_json:
         record = model.record_
@@ -277,14 +279,16 @@ def _tell_result(options: TableOptions, table: WithTarget, tested: Sequence[Sequ
     for k, name in enumerate(table.targets):
         each = [evaluations[k] for evaluations in tested]
         of = f" of {name}" if len(table.targets) > 1 else ""
-        print(
-            f"{f'{name}: ' if of else ''}{each[0]}" if len(each) == 1 else f"{len(each)} folds{of}: {over_folds(each)}"
-        )
-        if not any(evaluation.is_better for evaluation in each):
-            longer = "" if options.time_limit is None else ", or a longer --time-limit"
+        if len(each) == 1:
+            print(f"{name}: {each[0]}" if of else each[0])
+        else:
+            print(f"{len(each)} folds{of}: {over_folds(each)}")
+        if not any(evaluation.is_better(balanced=options.class_weight is not None) for evaluation in each):
             what = f"the predictions of {name!r} are no better than always {each[0].what}"
+            longer = ", or a longer --time-limit" if options.time_limit is not None else ""
             tell(
-                table.features.source, [f"{what}: nothing was learned that helps. Other columns may, more rows{longer}"]
+                table.features.source,
+                [f"{what}: nothing was learned that helps. Other columns or more rows may{longer}"],
             )
         print(main_line(f"test{of}", table.is_classes, float(np.mean([e.metrics[e.main] for e in each]))))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Set
 from typing import Any
 
 import numpy as np
@@ -70,7 +70,7 @@ def classes_of(y: Any, m: int) -> Array:
 
 def _check_is_one(y: Any) -> None:
     """Raises DataError for what is no column at all."""
-    if isinstance(y, str | bytes | Set) or (not isinstance(y, Mapping) and not hasattr(y, "__len__")):
+    if isinstance(y, str | bytes | Set) or not (hasattr(y, "__len__") or hasattr(y, "__array__")):
         raise DataError(expected("y", "a value for each row: a column, an array or a list", y))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.data.cells import PLAIN
+from chainrule.data.cells import MISSING, PLAIN
 from chainrule.tabular.columns import (
     FEW_LEVELS,
     NAMES_OF_ROWS,
@@ -69,7 +69,7 @@ def doubts(preparation: Preparation, frame: Frame, y: Array, is_classes: bool) -
     for column in preparation.columns:
         if isinstance(column, NumberColumn):
             if column.style != PLAIN:
-                example = next(cell for cell in frame.table.columns[column.name] if cell)
+                example = next(cell for cell in frame.table.columns[column.name] if cell not in MISSING)
                 notes.append(f"the column {column.name!r} is read as numbers with {column.style} ({example!r})")
             values = frame.numbers(column.name, column.style)
             known = values[~np.isnan(values)]
@@ -82,6 +82,9 @@ def doubts(preparation: Preparation, frame: Frame, y: Array, is_classes: bool) -
                 notes.append(
                     f"the column {column.name!r} counts the rows; if that is all, --id or --ignore leaves it out"
                 )
+        if isinstance(column, TimeColumn) and column.first:
+            example = next(cell for cell in frame.cells(column.name) if cell not in MISSING)
+            notes.append(f"the column {column.name!r} is read as dates with the {column.first} first ({example!r})")
         if isinstance(column, CategoryColumn) and frame.dated(column.name):
             notes.append(
                 f"the column {column.name!r} looks like dates ({column.levels[0]!r}) of which nobody could tell the "
