@@ -119,6 +119,7 @@ def benchmark(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return module
 
 
+@pytest.mark.long
 def test_the_measurement(tmp_path: Path, capsys: pytest.CaptureFixture[str], benchmark: ModuleType) -> None:
     """A table of numbers and the digits, from three starts; read again it prints the same."""
     x = np.random.default_rng(0).normal(size=(60, 2))

@@ -195,7 +195,8 @@ def test_the_digest_tells_programs_apart() -> None:
     assert digest([cr.Dense(3, "tanh")]) == digests[0]
 
 
-def test_nobody_asks_for_a_digest_while_a_program_is_derived_and_printed() -> None:
+def test_nobody_asks_for_a_digest_while_a_program_is_derived_and_printed(forgetting: Callable[[], None]) -> None:
+    forgetting()
     program = classifier("reference").derive(optimizer=cr.Adam())
     str(program), program.show("index")
     assert "digest" not in vars(program)

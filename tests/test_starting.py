@@ -63,7 +63,11 @@ def test_whoever_imports_chainrule_keeps_his_handlers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "code", "line"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "asked to end")]
+    ("number", "code", "line"),
+    [
+        (signal.SIGINT, 130, "interrupted"),
+        pytest.param(signal.SIGTERM, 143, "asked to end", marks=pytest.mark.long),
+    ],
 )
 def test_interrupt_while_a_large_table_is_read(number: int, code: int, line: str, tmp_path: Path) -> None:
     row = ",".join(f"{k * 0.37:.4f}" for k in range(20))

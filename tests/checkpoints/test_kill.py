@@ -55,7 +55,7 @@ def test_two_hundred_kills(seed: int, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals are of POSIX")
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.long)])
 def test_a_fit_that_is_asked_to_end_writes_a_checkpoint(number: signal.Signals, tmp_path: Path) -> None:
     process = start(tmp_path)
     while not list(tmp_path.glob("checkpoint-*")):

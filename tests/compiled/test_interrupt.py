@@ -268,7 +268,7 @@ def test_terminated_while_compiling() -> None:
     assert seconds < AT_MOST
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.long)])
 def test_the_process_ends_while_another_thread_compiles(number: int) -> None:
     """A thread within LLVM as the process ends: it is not waited for to the end, and nothing crashes."""
     program = """

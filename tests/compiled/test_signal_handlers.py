@@ -89,7 +89,7 @@ def test_it_predicts_while_the_network_computes(interrupted: str, tmp_path: Path
     )
 
 
-@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("threads", [pytest.param(1, marks=pytest.mark.long), 3])
 def test_it_uses_a_network_that_is_being_fitted(threads: int, tmp_path: Path) -> None:
     run(
         f"""

@@ -159,6 +159,7 @@ def test_sound_derivations_pass(number: int) -> None:
         np.testing.assert_array_equal(array, before[name])
 
 
+@pytest.mark.long
 def test_a_corner_at_the_very_value_is_no_fault() -> None:
     """Edges that are the data's own quantiles, relus that are 0: there is no slope; faults beside them are found."""
     X, y = np.random.default_rng(0).normal(size=(12, 4)), np.random.default_rng(1).normal(size=(12, 1))

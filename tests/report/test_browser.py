@@ -140,7 +140,9 @@ def test_curves_are_read_with_pointer_and_keys(page: Any, written: Written) -> N
     assert titles[:2] == ["Cost", "Accuracy"] and "Gradients: ‖∂J/∂W‖" in titles
 
 
-@pytest.mark.parametrize("width", [320, 768, 1280])
+@pytest.mark.parametrize(
+    "width", [320, pytest.param(768, marks=pytest.mark.long), pytest.param(1280, marks=pytest.mark.long)]
+)
 def test_nothing_is_wider_than_the_screen(page: Any, width: int) -> None:
     size(page, width, 700)
     page.refresh()
@@ -194,7 +196,7 @@ return poor;
 """
 
 
-@pytest.mark.parametrize("colours", ["light", "dark"])
+@pytest.mark.parametrize("colours", [pytest.param("light", marks=pytest.mark.long), "dark"])
 def test_contrast(page: Any, colours: str) -> None:
     theme(page, colours)
     press(lines(page)[1], "ENTER")
@@ -234,6 +236,7 @@ def test_the_outcome_of_the_check_is_seen_on_a_phone(page: Any) -> None:
     assert run(page, "return arguments[0].scrollWidth - arguments[0].clientWidth", region) <= 0
 
 
+@pytest.mark.long
 def test_one_epoch_is_seen(browser: Any, written: Written, tmp_path: Path) -> None:
     import chainrule as cr
 

@@ -286,6 +286,7 @@ def test_the_command_leaves_a_report(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert f"<dd>{accuracy:.2%}"[:7] in (out / "report.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.long
 def test_the_command_reports_a_regression(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from chainrule.cli import main
 
