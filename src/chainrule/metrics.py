@@ -59,7 +59,7 @@ class Evaluation:
         name = "log-loss" if "log-loss" in self.metrics else self.main
         name = "balanced accuracy" if balanced else name
         gain = self.metrics[name] - self.baseline[name]
-        return gain > 0 if name.endswith("accuracy") else gain < 0
+        return gain > 0 if name in ("accuracy", "balanced accuracy") else gain < 0
 
     def short(self) -> str:
         """The metrics on one line."""
