@@ -42,7 +42,7 @@ class Pauses(cr.Callback):
             raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("every", [1, 3, "3600s"])
+@pytest.mark.parametrize("every", [1, pytest.param(3, marks=pytest.mark.long), "3600s"])
 @pytest.mark.parametrize("at", [{"step": 7}, {"step": 40}, {"epoch": 1}, {"epoch": 4}])
 def test_a_fit_that_was_interrupted_ends_with_the_same_bits(
     engine: str, at: dict[str, int], every: int | str, tmp_path: Path

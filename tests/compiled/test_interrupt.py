@@ -248,7 +248,7 @@ def compiling(program: str, number: int, use: str = "fit") -> tuple[float, int, 
             child.kill()
 
 
-@pytest.mark.parametrize("use", USES)
+@pytest.mark.parametrize("use", ["fit", pytest.param("predict", marks=pytest.mark.long), "one row"])
 def test_interrupt_while_compiling(use: str) -> None:
     program = """
         try:

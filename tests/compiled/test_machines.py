@@ -48,7 +48,7 @@ def test_training_on_a_lesser_machine(name: str, seed: int) -> None:
 
 
 @pytest.mark.parametrize("name", LESSER)
-@pytest.mark.parametrize("fitting", [FITTINGS[0], FITTINGS[7]], ids=str)
+@pytest.mark.parametrize("fitting", [FITTINGS[0], pytest.param(FITTINGS[7], marks=pytest.mark.long)], ids=str)
 def test_calls_on_a_lesser_machine(name: str, fitting: Fitting, monkeypatch: pytest.MonkeyPatch) -> None:
     skip_unless_it_runs(name)
     X, y, _ = fitting.data()

@@ -40,7 +40,9 @@ def hollow(fitting: Fitting, share: float) -> tuple[np.ndarray, np.ndarray]:
     return X.astype(fitting.dtype), y
 
 
-@pytest.mark.parametrize("share", [0.5, pytest.param(0.97, marks=pytest.mark.long), 1.0])
+@pytest.mark.parametrize(
+    "share", [pytest.param(0.5, marks=pytest.mark.long), pytest.param(0.97, marks=pytest.mark.long), 1.0]
+)
 @pytest.mark.parametrize(
     ("fitting", "dtype"),
     [

@@ -16,7 +16,7 @@ from chainrule.engines.reference import ReferenceEngine
 from chainrule.program import layout
 
 pytestmark = pytest.mark.usefixtures("many_processors")
-NORMAL, LONG = 12, 2000
+NORMAL, LONG = 10, 2002
 IN_GROUPS, LONG_IN_GROUPS = 7, 300
 
 Arrays = dict[str, np.ndarray]

@@ -100,7 +100,7 @@ DEEP = [  # those of other kinds are long
 
 
 @pytest.mark.usefixtures("many_processors")
-@pytest.mark.parametrize("fitting", in_turn(DEEP, 3, every=2))
+@pytest.mark.parametrize("fitting", in_turn(DEEP, 3, every=4))
 def test_the_same_bits_as_with_code_for_each(fitting: Fitting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CHAINRULE_CACHE", "1")
     X, y, _ = fitting.data()

@@ -121,7 +121,7 @@ def test_every_solver_compiled(task: str, solver: str) -> None:
 
 
 @pytest.mark.parametrize("option", OPTIONS)
-@pytest.mark.parametrize("task", ["digits", "two classes", "numbers"])
+@pytest.mark.parametrize("task", ["digits", pytest.param("two classes", marks=pytest.mark.long), "numbers"])
 def test_every_option(task: str, option: str) -> None:
     pair("Classifier" if task in CLASSES else "Regressor", task, "reference", **OPTIONS[option])
 

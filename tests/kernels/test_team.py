@@ -56,7 +56,9 @@ def play(size: int, rounds: int) -> list[int]:
     return [int(x) for x in room[16:]]
 
 
-@pytest.mark.parametrize("size", [1, 2, 3, 5])
+@pytest.mark.parametrize(
+    "size", [1, 2, pytest.param(3, marks=pytest.mark.long), pytest.param(5, marks=pytest.mark.long)]
+)
 def test_barriers_keep_step(size: int) -> None:
     for _ in range(20):
         assert play(size, 50) == [50] * size
