@@ -22,7 +22,7 @@ class LiveBar:
         self._epochs = epochs
         self._done, self._text, self._value = 0, "begins", 0.0
         self._shown = time.perf_counter()
-        self._handle: DisplayHandle | None = display(self._form(), raw=True, display_id=True)  # type: ignore[no-untyped-call]
+        self._handle: DisplayHandle | None = display(self._form(), raw=True, display_id=True)
 
     def update(self, done: int, text: str, value: float | None = None) -> None:
         """So many are done; shown unless it was just now.  value: where the bar stands, within an epoch."""
@@ -37,7 +37,7 @@ class LiveBar:
     def _show(self) -> None:
         self._shown = time.perf_counter()
         if self._handle is not None:
-            self._handle.update(self._form(), raw=True)  # type: ignore[no-untyped-call]
+            self._handle.update(self._form(), raw=True)
 
     def _form(self) -> dict[str, str]:
         """As text, and as HTML."""
