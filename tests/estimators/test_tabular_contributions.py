@@ -48,6 +48,7 @@ KINDS: dict[str, tuple[Any, Any]] = {
     "counts": (cr.TabularRegressor(loss="poisson", **QUICK), np.maximum(PAY, 0).round()),
     "rising": (cr.TabularRegressor(monotonic_cst={"n": 1}, **QUICK), PAY),
     "rising classes": (cr.TabularClassifier(monotonic_cst={"n": 1}, **QUICK), PAY > 20),
+    "classes in turn": (cr.TabularClassifier(**QUICK | {"preset": "default"}), np.digitize(PAY, [-40, 60])),
 }
 
 RARE = ("targets", "counts", "rising", "two classes")
@@ -58,7 +59,7 @@ def said(model: Any, rows: Any) -> Any:
 
 
 @pytest.mark.parametrize("kind", [pytest.param(k, marks=pytest.mark.long) if k in RARE else k for k in KINDS])
-def test_they_add_up_to_the_prediction(kind: str) -> None:
+def test_they_add_up_to_the_prediction(kind: str, tmp_path: Path) -> None:
     model, y = KINDS[kind]
     with shaped(members=2, epochs=2, hidden=(6,)):
         model.fit(X, y)
@@ -72,8 +73,14 @@ def test_they_add_up_to_the_prediction(kind: str) -> None:
     )
     one = model.contributions(new, base=X.iloc[3:4])
     assert np.abs(one.base_values - said(model, X.iloc[3:4])).max() <= 1e-5 * size
-    names = {"two classes": ("False", "True"), "three classes": ("0", "1", "2"), "quantiles": ("0.1", "0.5", "0.9")}
+    three = ("0", "1", "2")
+    names = {"two classes": ("False", "True"), "three classes": three, "classes in turn": three}
+    names["quantiles"] = ("0.1", "0.5", "0.9")
     assert added.output_names == names.get(kind, ("False", "True") if "classes" in kind else None)
+    model.save(tmp_path / "run")
+    again: Any = cr.load_run(tmp_path / "run", engine="reference")
+    np.testing.assert_array_equal(said(again, new), predicted)
+    np.testing.assert_array_equal(again.contributions(new).values, added.values)
 
 
 def test_of_a_linear_network_they_are_its_terms() -> None:

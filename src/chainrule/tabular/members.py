@@ -170,7 +170,11 @@ class Trained:
 
     def given(self, member: int, inputs: TableInputs) -> dict[str, Any]:
         """What a member's network is given of these rows, by the names of its inputs."""
-        return arrays(inputs, self.shape, self.recipe, dict(self.rising))
+        return arrays(inputs, self.shape, self._settings(member), dict(self.rising))
+
+    def _settings(self, k: int) -> Recipe:
+        """The settings by which network k was built."""
+        return _own(self.recipe, self.members[k] if self.members else k, self.rising)
 
     def _each(self, inputs: TableInputs) -> list[Array]:
         """What each member predicts, in the targets' units."""
@@ -178,7 +182,7 @@ class Trained:
         for start in range(0, max(inputs.rows, 1), _ROWS):
             rows, given = inputs.of(slice(start, start + _ROWS)), {}
             for k, network in enumerate(self.networks):
-                own = _own(self.recipe, self.members[k] if self.members else k, self.rising)
+                own = self._settings(k)
                 if own not in given:
                     given[own] = arrays(rows, self.shape, own, dict(self.rising))
                 each[k].append(_outputs(network, given[own]))
