@@ -124,6 +124,27 @@ def test_kept_as_a_folder_it_predicts_the_same_bits(name: str, fitted: dict[str,
             cr.load_run(tmp_path / "run")
 
 
+class Column:
+    """What turns into an array, and refuses NumPy's functions."""
+
+    def __init__(self, values: Any) -> None:
+        self.values = np.asarray(values)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        return self.values.astype(dtype or self.values.dtype)
+
+    def __array_function__(self, *asked: Any) -> Any:
+        raise TypeError("no function of NumPy takes this")
+
+
+@BOTH
+def test_targets_that_only_turn_into_an_array(name: str) -> None:
+    frame = people(40)
+    X, y = frame[["age", "job"]], (frame["rich"] == "yes").to_numpy().astype(int)
+    one, other = (getattr(cr, name)(ensemble=1, **QUICK).fit(X, target) for target in (y, Column(y)))
+    assert (one.predict(X) == other.predict(X)).all()
+
+
 def test_targets_of_every_kind() -> None:
     frame = people(40)
     X = frame[["age", "job"]]

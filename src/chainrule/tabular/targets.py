@@ -47,6 +47,8 @@ def classes_of(y: Any, m: int) -> Array:
     """
     _check_is_one(y)
     y = target_cells(y)
+    if hasattr(y, "__array__") and not hasattr(y, "shape"):
+        y = np.asarray(y)  # what only turns into an array may refuse NumPy's functions
     columns = np.shape(y)[1] if len(np.shape(y)) == 2 else 1
     if columns > 1:
         raise DataError(
