@@ -298,18 +298,21 @@ class Instructions:
         return self.icmp("slt", numbers, self.splat(narrow, lanes))
 
     def transpose(self, rows: Sequence[Value]) -> list[Value]:
-        """A square block: as many vectors as lanes; result[i] lane j is rows[j] lane i.  log2 rounds of shuffles.
+        """A block of as many vectors as lanes: result[i] lane j is rows[j] lane i.  log2 rounds of shuffles.
 
+        The rows may be shorter, of a power of two of lanes: there are as many results then, as long as there are rows.
         Blocks of 16 bytes change places first; inside them lanes are interleaved, which every vector unit can do in one
         instruction.
         """
-        out, count = list(rows), len(rows)
-        fours = count >= 4 and bytes_of(element_of(rows[0].type)) == 4
-        step = count // 2
+        count, height = len(rows), lanes_of(rows[0].type)
+        # Short rows that are `height` apart stand in one vector, and are turned side by side.
+        out = [self._joined(rows[r::height]) for r in range(height)]
+        fours = height >= 4 and bytes_of(element_of(rows[0].type)) == 4
+        step = height // 2
         while step >= (4 if fours else 1):
             low = [count + c - step if c & step else c for c in range(count)]
             high = [count + c if c & step else c + step for c in range(count)]
-            for r in range(count):
+            for r in range(height):
                 if not r & step:
                     a, b = out[r], out[r + step]
                     out[r], out[r + step] = self.shuffle(a, b, low), self.shuffle(a, b, high)
@@ -318,13 +321,20 @@ class Instructions:
             blocks = range(0, count, 4)
             singles = [x for b in blocks for x in (b, count + b, b + 1, count + b + 1)]
             pairs = [x for b in blocks for x in (b, b + 1, count + b, count + b + 1)]
-            for r in blocks:
+            for r in range(0, height, 4):
                 a, b, c, d = out[r : r + 4]
                 ab, cd = self.shuffle(a, b, singles), self.shuffle(c, d, singles)
                 out[r], out[r + 1] = self.shuffle(ab, cd, pairs), self.shuffle(ab, cd, [x + 2 for x in pairs])
                 ab, cd = (self.shuffle(x, y, [z + 2 for z in singles]) for x, y in ((a, b), (c, d)))
                 out[r + 2], out[r + 3] = self.shuffle(ab, cd, pairs), self.shuffle(ab, cd, [x + 2 for x in pairs])
         return out
+
+    def _joined(self, parts: Sequence[Value]) -> Value:
+        """A power of two of vectors, one after the other in one."""
+        out = list(parts)
+        while len(out) > 1:
+            out = [self.shuffle(a, b, range(2 * lanes_of(a.type))) for a, b in zip(out[::2], out[1::2], strict=True)]
+        return out[0]
 
     def reduce(self, op: Callable[[Value, Value], Value], x: Value) -> Value:
         """Combine the lanes of x pairwise, halves first: a fixed order.  `op` is for instance f.fadd."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from chainrule.engines.compiled.kernels.nonzero import nonzero_of_panels, nonzero_of_tiles
 from chainrule.engines.compiled.lower.frame import Frame
@@ -13,6 +13,12 @@ from chainrule.engines.llvm.emit import Int, Value
 from chainrule.program.equation import Equation
 from chainrule.program.op import AtRows, Gather, ScatterAdd
 from chainrule.program.symbol import Symbol
+
+LINE = 64
+"""Bytes of a line of the caches."""
+NEAR = 256
+"""Bytes of a row up to which the rows of the next batch are asked for ahead: of longer ones the processor itself does
+it, after their first lines."""
 
 
 def row_of(frame: Frame, sample: Int) -> Value:
@@ -29,6 +35,28 @@ def load(frame: Frame, stage: Load) -> None:
             _load_numbers(frame, symbol)
         else:
             _load_rows(frame, symbol)
+    ask_ahead(frame, stage.symbols)
+
+
+def ask_ahead(frame: Frame, data: Iterable[Symbol]) -> None:
+    """Asks for the rows of the next batch, or chunk, where they are short: in a new order each lies somewhere else."""
+    f, layout, words = frame.f, frame.layout, frame.words
+    sizes = {s.name: width(s) * (8 if s.integers else layout.itemsize) for s in data}
+    short = {name: size for name, size in sizes.items() if size <= NEAR}
+    if not frame.plan.recipe.training or frame.plan.chunked or not short:
+        return
+    lo, hi = frame.share(frame.panels)
+    first, last = f.add(frame.part.base, f.value(frame.part.m)), f.sub(words[Word.SAMPLES], 1)
+
+    def one(sample: Int) -> None:
+        place = f.imin(f.add(first, sample), last)
+        row = f.load("i64", f.at(words[Word.ORDER], place, type="i64"))
+        for name, size in short.items():
+            at = f.at(frame.data(name), (row, size), type="i8")
+            for byte in sorted({*range(0, size, LINE), size - 1}) if size > layout.itemsize else [0]:
+                f.prefetch(f.at(at, byte, type="i8"))
+
+    f.loop(f.mul(lo, layout.panel), f.mul(hi, layout.panel), one)
 
 
 def _load_numbers(frame: Frame, symbol: Symbol) -> None:
@@ -72,11 +100,14 @@ def _load_rows(frame: Frame, symbol: Symbol) -> None:
 def _turn(frame: Frame, rows: list[Value], n: int, place: Value, lo: Int, hi: Int, *, grow: bool = False) -> None:
     """n numbers from each of as many rows as lanes, to n rows of lanes; blocks [lo, hi) of as many features as lanes.
 
-    Features past the last whole block come in a block that overlaps it, and belong to whoever has the last one.
-    grow: they are added to what is there.
+    Features past the last whole block come in a block that overlaps it, and belong to whoever has the last one; fewer
+    features than lanes in blocks of a power of two, all of them.  grow: they are added to what is there.
     """
     f, layout = frame.f, frame.layout
     lanes, NR = layout.lanes, layout.panel
+    wide = min(lanes, 1 << n.bit_length() - 1)
+    if wide < lanes:
+        lo, hi = 0, n // wide
 
     def single(j: Int) -> None:
         for i, r in enumerate(rows):
@@ -84,13 +115,12 @@ def _turn(frame: Frame, rows: list[Value], n: int, place: Value, lo: Int, hi: In
             at = f.at(place, (j, NR), i, type=layout.real)
             f.store(f.fadd(f.load(layout.real, at), value) if grow else value, at)
 
-    if n < lanes:
-        for j in range(n):
-            single(j)
+    if wide == 1:
+        f.loop(0, n, single)
         return
 
     def block(j: Int) -> None:
-        vectors = [f.load(layout.vector, f.at(r, j, type=layout.real)) for r in rows]
+        vectors = [f.load(f"<{wide} x {layout.real}>", f.at(r, j, type=layout.real)) for r in rows]
         to = f.at(place, (j, NR), type=layout.real)
         for k, column in enumerate(f.transpose(vectors)):
             if grow:
@@ -98,14 +128,14 @@ def _turn(frame: Frame, rows: list[Value], n: int, place: Value, lo: Int, hi: In
                 column = f.fadd(there, column)
             f.store(column, to, k * NR, lanes * layout.itemsize)
 
-    f.loop(lo, hi, lambda b: block(f.mul(b, lanes)))
-    if n % lanes and grow:  # no feature twice
-        f.loop(n // lanes * lanes, n, single)
-    elif n % lanes:
+    f.loop(lo, hi, lambda b: block(f.mul(b, wide)))
+    if n % wide and grow:  # no feature twice
+        f.loop(n // wide * wide, n, single)
+    elif n % wide:
         if isinstance(hi, int):
-            block(n - lanes)
+            block(n - wide)
         else:
-            f.if_(f.icmp("eq", hi, n // lanes), lambda: block(n - lanes))
+            f.if_(f.icmp("eq", hi, n // wide), lambda: block(n - wide))
 
 
 def nonzero(frame: Frame, stage: Nonzero) -> None:
