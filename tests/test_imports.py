@@ -19,7 +19,7 @@ LAYERS = [
     {"rules"},
     {"engines", "notation"},
     {"checks", "initialise", "model_file", "storage"},
-    {"data", "train", "glass"},
+    {"blocks", "data", "train", "glass"},
     {"evaluating", "fitting"},
     {"network"},
     {"estimators", "language", "report", "bench"},
@@ -38,6 +38,7 @@ LIGHT = {
     "program": {"display", "errors", "files"},
     "describe": {"program", "calls", "errors", "files"},
     "rules": {"program", "errors", "describe"},
+    "blocks": {"calls", "errors", "files", "frames"},
     "data": {"display", "errors", "files", "frames"},
     "train": {"display", "calls", "errors", "files", "engines", "program", "describe", "rules", "model_file"},
 }

@@ -13,6 +13,7 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from chainrule.blocks import Blocks
 from chainrule.describe.activations import Activation, elu, leaky_relu
 from chainrule.describe.averages import ExponentialAverage, LastAverage
 from chainrule.describe.columns import Periodic, Piecewise
@@ -94,6 +95,7 @@ __all__ = [
     "AdamW",
     "ArgumentError",
     "BatchNorm",
+    "Blocks",
     "Branches",
     "CSVLog",
     "Callback",

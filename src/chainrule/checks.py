@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -126,6 +126,15 @@ def targets_as_given(spec: NetworkSpec, data: Mapping[str, Array], kinds: Target
     return given if isinstance(spec.loss, Losses) else given[""]
 
 
+def kinds_of(spec: NetworkSpec, given: Collection[str]) -> Targets:
+    """What targets are, by the names of their symbols that are given."""
+    kinds: list[Kinds] = []
+    for name, node in spec.ends:
+        labels = target_of("labels", spec.graph.nodes[node].width, name).name
+        kinds.append("labels" if labels in given else "values")
+    return tuple(kinds) if isinstance(spec.loss, Losses) else kinds[0]
+
+
 def _target(what: str, loss: Loss | Cost, n: int, y: ArrayLike, samples: int, dtype: DTypeLike) -> tuple[Kinds, Array]:
     array = pinned(_asarray(what, y))
     if array.ndim == 0 or len(array) != samples:
@@ -177,10 +186,11 @@ def _whole(what: str, labels: Array, n: int) -> Array:
     return np.clip(labels, -(2**53), 2**53).astype(np.int64)  # what is far outside would not fit an integer
 
 
-def weights(w: ArrayLike, samples: int, dtype: DTypeLike, *, relative: bool = False) -> Array:
+def weights(w: ArrayLike, samples: int, dtype: DTypeLike, *, relative: bool = False, some: bool = False) -> Array:
     """Sample weights as (m, 1): finite, not negative, not all 0, and their sum in the dtype's range.
 
     relative: whether nothing depends on their common size; far from 1 they are then brought there, by a power of 2.
+    some: whether there are others beside these, so that these may all be 0.
     """
     array = _numbers("sample_weight", w, np.float64)
     if array.shape not in ((samples,), (samples, 1)):
@@ -188,7 +198,7 @@ def weights(w: ArrayLike, samples: int, dtype: DTypeLike, *, relative: bool = Fa
     _finite("sample_weight", array)
     if array.size and array.min() < 0:
         raise DataError(f"sample_weight must not be negative. Got {array.min():g} in row {int(array.argmin())}.")
-    if array.size and not array.any():
+    if array.size and not some and not array.any():
         raise DataError("sample_weight must not be 0 everywhere: there would be nothing to learn from.")
     return weights_in_range(array.reshape(-1, 1), dtype, relative=relative)
 

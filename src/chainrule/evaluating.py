@@ -226,22 +226,31 @@ class Evaluating:
     # --- behind it -----------------------------------------------------------------------------------------------
 
     def _data(
-        self, X: Inputs, y: ArrayLike, w: ArrayLike | None = None, names: tuple[str, ...] | None = None
+        self,
+        X: Inputs,
+        y: Any,
+        w: ArrayLike | None = None,
+        names: tuple[str, ...] | None = None,
+        *,
+        some: bool = False,
     ) -> tuple[dict[str, Array], Targets]:
         """X, the targets and the weights, checked, under their symbols' names.
 
-        names: of the inputs; those of the last fit where not given.
+        names: of the inputs; those of the last fit where not given.  some: whether there are other samples beside.
         """
         data = checks.inputs(self.spec, X, self.dtype, names or self.feature_names)
         samples = sample_count(data)
         kind, arrays = checks.targets(self.spec, y, samples, self.dtype)
         data |= arrays
         if w is not None:
-            if isinstance(self.spec.loss, Cost):
-                raise SpecError("Sample weights do not go with a Cost: f(Ŷ, Y) itself says how samples count.")
-            relative = self.spec.reduction == "mean" and self.spec.penalty_per == "sample"
-            data["w"] = checks.weights(w, samples, self.dtype, relative=relative)
+            data["w"] = self._weights(w, samples, some=some)
         return data, kind
+
+    def _weights(self, w: ArrayLike, samples: int, *, some: bool = False) -> Array:
+        if isinstance(self.spec.loss, Cost):
+            raise SpecError("Sample weights do not go with a Cost: f(Ŷ, Y) itself says how samples count.")
+        relative = self.spec.reduction == "mean" and self.spec.penalty_per == "sample"
+        return checks.weights(w, samples, self.dtype, relative=relative and not some, some=some)
 
     def _outcome(self, data: dict[str, Array], targets: Targets) -> tuple[Array, float]:
         program = self._pruned("evaluate", "inference", targets, "w" in data, ("prediction", "objective"))

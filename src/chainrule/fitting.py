@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -11,24 +11,29 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from chainrule import checks, frames
-from chainrule.describe.losses import Cost
+from chainrule.blocks import Blocks, as_blocks
+from chainrule.describe.losses import Cost, Targets
 from chainrule.describe.optimizers import Optimizer, as_optimizer, rule_of
 from chainrule.describe.schedules import as_schedule
 from chainrule.engines.base import sample_count
-from chainrule.errors import DataError, SpecError, expected
+from chainrule.errors import ArgumentError, DataError, SpecError, expected
 from chainrule.train.batches import check_batches, least_batch, starts
 from chainrule.train.callbacks import Callback, as_callbacks
 from chainrule.train.history import EpochRecord, History
 from chainrule.train.loop import Fit
-from chainrule.train.policies import Judge, SeededOrders, Validating, Whole
+from chainrule.train.policies import Judge, Orders, SeededOrders, Source, Validating, Whole
 from chainrule.train.progress import Progress
 from chainrule.train.schedules import settings_of
 from chainrule.train.state import OptimizerState
 
 if TYPE_CHECKING:
+    from chainrule.blocks.stored import Stored
+    from chainrule.blocks.supply import Block
     from chainrule.network import Network
 
 Array = NDArray[Any]
+_SHOWN = 1_024
+"""Rows that callbacks may look at where not all are in memory."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +54,8 @@ class Ended:
 
 def prepared(
     net: Network,
-    X: checks.Inputs,
-    y: ArrayLike,
+    X: checks.Inputs | Blocks,
+    y: ArrayLike | None,
     *,
     epochs: int,
     batch_size: int,
@@ -79,12 +84,11 @@ def prepared(
     stored = {**net.parameters, **net.state}
     if frozen := [name for name, array in stored.items() if not array.flags.writeable]:
         raise SpecError(f"{', '.join(frozen)} cannot be written, and a fit writes to every array of the network.")
-    names = frames.names(X)
-    data, targets = net._data(X, y, sample_weight, names)
-    validation = None if validation_data is None else _validation(net, validation_data, names)
-    net.feature_names = names
-    program = net.training_program(optimizer, targets=targets, weighted=sample_weight is not None)
-    samples = sample_count(data)
+    training = _training(net, X, y, sample_weight, shuffle)
+    validation = None if validation_data is None else _validation(net, validation_data, training.names)
+    net.feature_names = training.names
+    program = net.training_program(optimizer, targets=training.targets, weighted=training.weighted)
+    samples = training.samples
     batch_size = min(batch_size, samples)
     check_batches(net.spec, samples, batch_size)
     steps = len(starts(samples, batch_size, least_batch(net.spec)))
@@ -98,18 +102,19 @@ def prepared(
         held_out = () if validation is None else validation.arrays
         origin = {"seed": net.seed, "fit": before.fit}
         asked = Asked(checkpoint, every, resume)
-        checkpoints = checkpoints_of(asked, net.spec, net.dtype, origin, data, held_out, settings)
+        checkpoints = checkpoints_of(asked, net.spec, net.dtype, origin, training.content(), held_out, settings)
         if (resumed := checkpoints.begin(resume)) is not None:  # with the seed of the fit that began
             origin = checkpoints.origin = resumed[1]["origin"]
             net.seed, before = origin["seed"], replace(before, fit=origin["fit"])
     net._fits = before.fit
     seeds, total = (net.seed, net._fits), before.epochs + epochs
+    source, orders = training.ordered(seeds, total, shuffle)
     fit = Fit(
         network=net,
         engine=net._engines.for_fit(program, samples, epochs, batch_size),
         program=program,
-        source=Whole(data),
-        orders=SeededOrders(seeds, samples, total, shuffle),
+        source=source,
+        orders=orders,
         schedule=schedule.start(steps, steps * total),
         settings=settings_of({**optimizer.columns(), **net.spec.columns}, steps, steps * total),
         judge=Judge() if validation is None else Validating(net, validation.given),
@@ -118,7 +123,7 @@ def prepared(
         mask_seed=int(np.random.SeedSequence([*seeds, 1]).generate_state(1, np.uint64)[0]),
         callbacks=hooks,
         history=History(before.records),
-        data=data,
+        data=training.shown(),
         check=lambda probe, wanted: net._data(probe, wanted)[0],
         least_batch=least_batch(net.spec),
         added=not isinstance(net.spec.loss, Cost) and net.spec.reduction == "sum",
@@ -130,6 +135,91 @@ def prepared(
         first_epoch=before.epochs + 1,
     )
     return fit, before
+
+
+class _Training(NamedTuple):
+    """What is trained on, checked."""
+
+    data: dict[str, Array] | Stored
+    """By symbol: arrays, or rows on the disk."""
+    targets: Targets
+    """What the targets are."""
+    weighted: bool
+    """Whether samples have weights."""
+    names: tuple[str, ...] | None
+    """Of the inputs' columns."""
+    own: Blocks | None = None
+    """What has laid the rows out for this fit alone."""
+
+    @property
+    def samples(self) -> int:
+        """m"""
+        return sample_count(self.data) if isinstance(self.data, dict) else self.data.rows
+
+    def content(self) -> Mapping[str, Array] | str:
+        """By which a fit knows its data again."""
+        return self.data if isinstance(self.data, dict) else self.data.digest()
+
+    def shown(self) -> dict[str, Array]:
+        """What callbacks may look at: all of it, or some rows."""
+        return self.data if isinstance(self.data, dict) else next(self.data.all_of(min(self.samples, _SHOWN)))
+
+    def ordered(self, seeds: tuple[int, int], epochs: int, shuffle: bool) -> tuple[Source, Orders]:
+        """Where the loop has its samples from, and in which order."""
+        if isinstance(self.data, dict):
+            return Whole(self.data), SeededOrders(seeds, self.samples, epochs, shuffle)
+        from chainrule.blocks.windows import Windows
+
+        windows = Windows.of(self.data, seeds, shuffle, self.own)
+        return windows, windows
+
+
+def _training(net: Network, X: Any, y: Any, sample_weight: Any, shuffle: bool) -> _Training:
+    blocks = as_blocks(X, y, sample_weight)
+    if blocks is None:
+        if y is None:
+            raise ArgumentError("Network.fit needs y: the targets, one for each sample.")
+        names = frames.names(X)
+        data, targets = net._data(X, y, sample_weight, names)
+        return _Training(data, targets, sample_weight is not None, names)
+    conversion = _Conversion(net, blocks.supply.names)
+    held = blocks.held(conversion, conversion.key, shuffle=shuffle, told=conversion.told)
+    if isinstance(held, dict):
+        if "w" in held:  # all of them are known now
+            held["w"] = net._weights(held["w"], len(held["w"]))
+        targets = checks.kinds_of(net.spec, held)
+        return _Training(held, targets, "w" in held, blocks.supply.names)
+    targets = checks.kinds_of(net.spec, held.kinds)
+    own = None if blocks is X else blocks
+    return _Training(held, targets, "w" in held.kinds, blocks.supply.names, own)
+
+
+class _Conversion:
+    """From blocks to rows by symbol, checked."""
+
+    def __init__(self, net: Network, names: tuple[str, ...] | None) -> None:
+        self.net, self.names = net, names
+        self.weight = 0.0
+        """Of all blocks."""
+
+    @property
+    def key(self) -> str:
+        """What the rows depend on, beside the data."""
+        described = self.net.spec.to_dict()
+        sources = [(s.symbol.name, s.width, s.tokens, s.counts) for s in self.net.spec.sources]
+        return repr((described["inputs"], described["loss"], self.net.spec.ends, sources, self.net.dtype.name))
+
+    def __call__(self, block: Block) -> Mapping[str, Array]:
+        """Raises DataError."""
+        data, _ = self.net._data(block.X, block.y, block.w, self.names, some=True)
+        self.weight += float(data["w"].sum(dtype=np.float64)) if "w" in data else 1.0
+        return data
+
+    def told(self) -> dict[str, Any]:
+        """Nothing more; all blocks have come.  Raises DataError where no sample counts."""
+        if not self.weight:
+            raise DataError("sample_weight must not be 0 everywhere: there would be nothing to learn from.")
+        return {}
 
 
 def _ended(net: Network, optimizer: Optimizer) -> Ended:

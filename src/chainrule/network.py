@@ -40,6 +40,7 @@ from chainrule.words import METHODS, no_attribute
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from chainrule.blocks import Blocks
     from chainrule.data import Standardizer
     from chainrule.fitting import Ended
     from chainrule.model_file import Saved
@@ -292,8 +293,8 @@ class Network(Displayed, Evaluating, GlassBox):
     @says_arguments
     def fit(
         self,
-        X: Inputs,
-        y: ArrayLike,
+        X: Inputs | Blocks,
+        y: ArrayLike | None = None,
         *,
         epochs: int,
         batch_size: int = 32,
@@ -317,9 +318,10 @@ class Network(Displayed, Evaluating, GlassBox):
         Parameters
         ----------
         X
-            (m, inputs); of several inputs a dict of arrays.
+            (m, inputs); of several inputs a dict of arrays.  Or data that need not fit into memory: a large
+            memory-mapped array, a function that returns blocks (X, y), an iterator of them, or `Blocks`.
         y
-            Labels (m,), or numbers (m, outputs); of several outputs a dict.
+            Labels (m,), or numbers (m, outputs); of several outputs a dict.  None where X brings them.
         epochs
             Passes over the samples.
         batch_size

@@ -40,13 +40,13 @@ class ChosenSamples:
         self.task, self.samples = task, len(chosen)
         self._chosen = None if len(chosen) == len(task.samples) else chosen
 
-    def parts(self, order: Order, batch_size: int) -> Iterator[tuple[Mapping[str, Array], Order]]:
+    def parts(self, order: Order, batch_size: int, skip: int = 0) -> Iterator[tuple[Mapping[str, Array], Order]]:
         """(data, the order within them)."""
         order = order if self._chosen is None else self._chosen[order]
         for rows, which, within in self.task.samples.parts(order, batch_size):
             yield self.task.given(rows, which), within
 
-    def weights(self, order: Order) -> Array | None:
+    def weight_sums(self, order: Order, places: Order) -> NDArray[np.float64] | None:
         """None: scikit-learn's curve counts each batch by its samples, whatever they weigh."""
         return None
 

@@ -8,7 +8,6 @@ batch before.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,21 +55,20 @@ def epoch_cost(
     costs: NDArray[np.float64],
     places: Order,
     samples: int,
-    weights: NDArray[Any] | None,
+    sums: NDArray[np.float64] | None,
     *,
     added: bool,
 ) -> float:
     """The cost of an epoch from the J of each of its batches: Σ_b s_b J_b / Σ_b s_b.
 
-    places: where the batches begin.  s_b is the batch's number of samples, or the sum of their weights (m, 1), given in
-    the epoch's order.  added: whether J is a sum of losses, and so the epoch's cost is Σ_b J_b.  Batches that were not
+    places: where the batches begin.  s_b is the batch's number of samples, or the sum of their weights where `sums`
+    gives these.  added: whether J is a sum of losses, and so the epoch's cost is Σ_b J_b.  Batches that were not
     run, as the fit ended, have no part in it.
     """
     if added:
         return float(costs.sum())
     ends = np.append(places[1:], samples)[: len(costs)]
     sizes = (ends - places[: len(costs)]).astype(np.float64)
-    if weights is not None:
-        sums = np.add.reduceat(weights[: ends[-1]].reshape(-1).astype(np.float64), places[: len(costs)])
-        sizes = sums if sums.any() else sizes
+    if sums is not None and (run := sums[: len(costs)]).any():
+        sizes = run
     return float(np.average(costs, weights=sizes))

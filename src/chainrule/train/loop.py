@@ -327,7 +327,8 @@ class _Run:
             self._check(costs, number)
         if not len(costs):
             return False
-        cost = epoch_cost(costs, self.places, fit.source.samples, fit.source.weights(order), added=fit.added)
+        sums = fit.source.weight_sums(order, self.places)
+        cost = epoch_cost(costs, self.places, fit.source.samples, sums, added=fit.added)
         state.learning_rate = rate = float(rates[len(costs) - 1])
         if fit.judge.looks:
             self.refresh()
@@ -349,7 +350,7 @@ class _Run:
 
     def _steps(
         self,
-        order: NDArray[np.int64],
+        order: Any,
         rates: NDArray[np.float64],
         settings: Mapping[str, NDArray[np.float64]],
         late: Callable[[], bool] | None,
@@ -403,10 +404,10 @@ class _Run:
             done += steps
         return self.position.costs, seconds
 
-    def _pieces(self, order: NDArray[np.int64]) -> Iterator[tuple[Mapping[str, Array], NDArray[np.int64], int]]:
+    def _pieces(self, order: Any) -> Iterator[tuple[Mapping[str, Array], NDArray[np.int64], int]]:
         """(data, the order within them, the batch size), piece by piece of the epoch."""
         fit = self.fit
-        for data, within in fit.source.parts(order, fit.batch_size):
+        for data, within in fit.source.parts(order, fit.batch_size, self.position.taken):
             for piece, batch_size in pieces(within, fit.batch_size, fit.least_batch):
                 yield data, piece, batch_size
 

@@ -23,20 +23,21 @@ def checkpoints_of(
     spec: NetworkSpec,
     dtype: np.dtype[Any],
     origin: Mapping[str, int],
-    data: Mapping[str, Array],
+    data: Mapping[str, Array] | str,
     held_out: Iterable[Array],
     settings: Mapping[str, object],
 ) -> Checkpoints:
     """The checkpoints of a fit.
 
-    origin: "seed" of the network, and number of its "fit".  data, held_out: by their digest a fit knows them again.
+    origin: "seed" of the network, and number of its "fit".  data, held_out: by their digest a fit knows them again;
+    of data that are not in memory it is given.
     settings: what else must be the same, in words -> what can be written as JSON.  Raises SpecError for what
     `every` cannot be.
     """
     identity = {
         "layers, loss or penalties": strict_json.dumps(spec.to_dict()),
         "dtype": dtype.name,
-        "data": digest_of({**data, **{f"held out {k}": array for k, array in enumerate(held_out)}}),
+        "data": _digest(data, {f"held out {k}": array for k, array in enumerate(held_out)}),
         **{what: strict_json.dumps(value) for what, value in settings.items()},
     }
 
@@ -59,3 +60,9 @@ def checkpoints_of(
         raise OtherFitError(f"{path} is a checkpoint of another network. Use another folder to start anew.")
 
     return Checkpoints(Path(asked.folder), Every.of(asked.every), identity, write, read, origin)
+
+
+def _digest(data: Mapping[str, Array] | str, held_out: Mapping[str, Array]) -> str:
+    if isinstance(data, str):
+        return f"{data} {digest_of(held_out)}" if held_out else data
+    return digest_of({**data, **held_out})

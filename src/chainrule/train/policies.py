@@ -27,19 +27,23 @@ MANY = 10_000
 
 
 class Source(Protocol):
-    """The training data."""
+    """The training data.
+
+    What an order is, is between the source and the `Orders` that draw it: rows, or how to find them.
+    """
 
     samples: int
     """How many are trained on, each once an epoch."""
 
-    def parts(self, order: Order, batch_size: int) -> Iterator[tuple[Mapping[str, Array], Order]]:
+    def parts(self, order: Any, batch_size: int, skip: int = 0) -> Iterator[tuple[Mapping[str, Array], Order]]:
         """(data by symbol, the order within these data), part by part of an epoch; each but the last whole batches.
 
         A single sample is never a part of its own, unless it is the only one.
+        skip: batches at the front of which nothing is needed; a part that has no others may come without data.
         """
 
-    def weights(self, order: Order) -> Array | None:
-        """The samples' weights (m, 1) in that order; None where all count the same."""
+    def weight_sums(self, order: Any, places: Order) -> NDArray[np.float64] | None:
+        """The sum of the samples' weights in each batch, which begin at these places; None where all count the same."""
 
 
 class Whole:
@@ -49,14 +53,14 @@ class Whole:
         self.data = dict(data)
         self.samples = sample_count(self.data)
 
-    def parts(self, order: Order, batch_size: int) -> Iterator[tuple[Mapping[str, Array], Order]]:
+    def parts(self, order: Order, batch_size: int, skip: int = 0) -> Iterator[tuple[Mapping[str, Array], Order]]:
         """All of it."""
         yield self.data, order
 
-    def weights(self, order: Order) -> Array | None:
-        """The data's "w"."""
+    def weight_sums(self, order: Order, places: Order) -> NDArray[np.float64] | None:
+        """Of the data's "w"."""
         weights = self.data.get("w")
-        return None if weights is None else weights[order]
+        return None if weights is None else np.add.reduceat(weights[order].reshape(-1).astype(np.float64), places)
 
 
 # --- in which order --------------------------------------------------------------------------------------------------
@@ -65,7 +69,7 @@ class Whole:
 class Orders(Protocol):
     """The order of the samples in each epoch."""
 
-    def draw(self, epoch: int) -> Order:
+    def draw(self, epoch: int) -> Any:
         """The order of an epoch, counted from 1; asked again for the same epoch, the same one."""
 
     def state(self) -> dict[str, Any]:
