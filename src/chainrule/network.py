@@ -31,6 +31,7 @@ from chainrule.glass.mixin import GlassBox
 from chainrule.initialise import initialise
 from chainrule.program.equation import Program
 from chainrule.program.layout import ParameterLayout
+from chainrule.program.precision import Precision
 from chainrule.rules.derive import Mode, derive, derive_constraints, derive_step
 from chainrule.train.alone import alone
 from chainrule.train.callbacks import Callback
@@ -83,6 +84,9 @@ class Network(Displayed, Evaluating, GlassBox):
     constraints
         What parameters are brought back to after each step, {"W": MaxNorm(3), "b": NonNegative()}: by the name of a
         parameter, or by the letter of several.
+    precision
+        How products with values of the samples are done, in float32: "highest" multiplies as numbers are, "high" adds
+        up three products of bfloat16 numbers (5 digits), "medium" takes one (3 digits); see docs/precision.md.
     dtype
         Of all numbers.
     seed
@@ -108,6 +112,7 @@ class Network(Displayed, Evaluating, GlassBox):
         penalty_per: PenaltyPer = "sample",
         penalties: Mapping[str, float] | None = None,
         constraints: Mapping[str, Constraint | Sequence[Constraint]] | None = None,
+        precision: Precision | str = "highest",
         dtype: DTypeName | str = "float32",
         seed: int | None = 0,
         engine: EngineName | str = "auto",
@@ -123,6 +128,7 @@ class Network(Displayed, Evaluating, GlassBox):
                 penalty_per=penalty_per,
                 penalties=penalties or {},
                 constraints=constraints or {},
+                precision=precision,
             )
         except SpecError as fault:
             raise SpecError([*fault.faults, *_faults(dtype, seed, engine)]) from None
@@ -155,7 +161,7 @@ class Network(Displayed, Evaluating, GlassBox):
                 self._parameters[name][...] = values[name]
 
     def _setup(self, spec: NetworkSpec, dtype: object, seed: int | None, engine: str) -> None:
-        if faults := _faults(dtype, seed, engine):
+        if faults := _faults(dtype, seed, engine, spec):
             raise SpecError(faults)
         self.spec = spec
         self.dtype = np.dtype(str(_dtype_name(dtype)))
@@ -497,7 +503,7 @@ class Network(Displayed, Evaluating, GlassBox):
     @classmethod
     def of_saved(cls, saved: Saved, *, engine: str = "auto") -> Network:
         """The network of an open file (see `model_file.opened`).  Raises DataError; SpecError for the engine's name."""
-        if faults := _faults(saved.dtype, saved.seed, engine):
+        if faults := _faults(saved.dtype, saved.seed, engine, saved.spec):
             raise SpecError(faults)
         net = cls.__new__(cls)
         with reading(saved.file.path):
@@ -511,9 +517,14 @@ def _dtype_name(dtype: object) -> object:
     return np.dtype(dtype).name if isinstance(dtype, type | np.dtype) else dtype
 
 
-def _faults(dtype: object, seed: object, engine: object) -> list[str]:
-    """What is wrong with a network's settings beside its spec."""
+def _faults(dtype: object, seed: object, engine: object, spec: NetworkSpec | None = None) -> list[str]:
+    """What is wrong with a network's settings beside its spec, or does not go with that."""
     faults = []
+    if spec is not None and spec.precision != "highest" and _dtype_name(dtype) == "float64":
+        faults.append(
+            f"precision={spec.precision!r} is of float32 products, and dtype is 'float64'. "
+            f"Leave precision out (it is 'highest'), or take dtype='float32'."
+        )
     if _dtype_name(dtype) not in _DTYPES:
         faults.append(expected("dtype", "'float32' or 'float64'", dtype))
     if engine not in engine_names():

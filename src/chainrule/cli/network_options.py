@@ -101,7 +101,9 @@ def sort_words(words: list[str]) -> tuple[str | None, str | None]:
 def make_network(options: SpecOptions, model: str | None) -> Network:
     """The saved network, or a new one as the file or the options say, in float64.  Raises SpecError, DataError."""
     if model is not None and is_description(model):
-        return Network.from_spec(read_description(model).spec, dtype="float64", engine="reference")
+        spec = read_description(model).spec
+        dtype = "float64" if spec.precision == "highest" else "float32"
+        return Network.from_spec(spec, dtype=dtype, engine="reference")
     if model is not None:
         return Network.load(find_model(Path(model))[0], engine="reference")
     return Network.from_spec(options.spec(), dtype="float64", engine="reference")

@@ -28,7 +28,7 @@ def reads(described: Mapping[str, Any]) -> bool:
     loss = described["loss"]
     return (
         isinstance(described["inputs"], int)
-        and described.keys().isdisjoint({"penalties", "constraints"})
+        and described.keys().isdisjoint({"penalties", "constraints", "precision"})
         and all(layer["type"] not in KINDS or _has(layer) for layer in described["layers"])
         and (isinstance(loss, str) or ("formula" in loss and "values" not in loss and _reads(loss)))
     )

@@ -19,8 +19,9 @@ from chainrule.describe.parameters import shape_in
 from chainrule.describe.schedules import Column, Schedule
 from chainrule.describe.settings import count, factors, keep, not_negative, of_parameters, plain
 from chainrule.describe.writing import declare_of_losses, write_layers
-from chainrule.errors import DataError, FormulaError, SpecError, expected
+from chainrule.errors import DataError, FormulaError, SpecError, expected, unknown_name
 from chainrule.program.builder import Builder
+from chainrule.program.precision import PRECISIONS, Precision
 from chainrule.program.symbol import BATCH, Shape, Symbol, shape_text
 
 GivenLoss = LossName | str | Loss | Cost | Losses | Callable[..., object] | Mapping[str, Any]
@@ -64,6 +65,9 @@ class NetworkSpec:
     named has the factor 1 if it is a layer's weights, else 0."""
     constraints: Pairs = ()
     """What parameters are brought back to after each step, by the name of one or the letter of several."""
+    precision: Precision = "highest"
+    """How products with values of the samples are done: "highest" in float32, "high" as three products of bfloat16
+    numbers added up in float32, "medium" as one (docs/precision.md)."""
 
     def __init__(
         self,
@@ -77,6 +81,7 @@ class NetworkSpec:
         penalty_per: PenaltyPer = "sample",
         penalties: Mapping[str, float] | tuple[tuple[str, float], ...] = (),
         constraints: Mapping[str, Constraint | Sequence[Constraint]] | Pairs = (),
+        precision: Precision | str = "highest",
     ) -> None:
         faults: list[str] = []
         columns, named = _columns(inputs, faults)
@@ -86,7 +91,7 @@ class NetworkSpec:
             faults.append(expected("inputs", f"at most {MOST:,} columns of tokens", columns))
             columns = 1
         keep(self, inputs=columns, layers=several, l1=l1, l2=l2, reduction=reduction, penalty_per=penalty_per)
-        keep(self, named=named)
+        keep(self, named=named, precision=precision)
         whole = not faults
         keep(self, penalties=factors("penalties", penalties, faults), constraints=pairs_of(constraints, faults))
         try:
@@ -207,6 +212,7 @@ class NetworkSpec:
             "penalty_per": self.penalty_per,
             **({"penalties": dict(self.penalties)} if self.penalties else {}),
             **({"constraints": saved.constraints_to_dict(self.constraints)} if self.constraints else {}),
+            **({"precision": self.precision} if self.precision != "highest" else {}),
         }
 
     @classmethod
@@ -295,6 +301,8 @@ def _faults(spec: NetworkSpec, sound: bool, whole: bool) -> list[str]:
         faults.append(expected("reduction", "'mean' or 'sum'", spec.reduction))
     if spec.penalty_per not in ("sample", "weight"):
         faults.append(expected("penalty_per", "'sample' or 'weight'", spec.penalty_per))
+    if not isinstance(spec.precision, str) or spec.precision not in PRECISIONS:
+        faults.append(unknown_name("precision", str(spec.precision), PRECISIONS))
     if numbered and ends and spec.loss is not None and sound and not fit:
         faults += _misfit(spec)
     return faults

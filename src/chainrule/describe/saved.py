@@ -49,6 +49,7 @@ from chainrule.files.fields import (
     Whole,
 )
 from chainrule.program.parse import LONGEST, parse, source
+from chainrule.program.precision import PRECISIONS
 from chainrule.program.scalar import Expression
 
 MOST_FAULTS = 20
@@ -232,8 +233,9 @@ def network_kind(layers: Mapping[str, type[Layer]]) -> Object:
             "penalty_per": Text(("sample", "weight"), what="penalty_per"),
             "penalties": Each(Number(least=0)),
             "constraints": Each(Listed(_CONSTRAINT, 1)),
+            "precision": Text(tuple(PRECISIONS), what="precision"),
         },
-        absent={"penalties": {}, "constraints": {}},
+        absent={"penalties": {}, "constraints": {}, "precision": "highest"},
     )
 
 

@@ -15,7 +15,7 @@ from typing import Any, assert_never
 import numpy as np
 
 from chainrule.engines.base import Array, Epoch, EpochResult, Session, Values, rate_scalars
-from chainrule.engines.flushing import RAISING, all_flushed, carefully, flushed
+from chainrule.engines.flushing import RAISING, all_flushed, carefully, flushed, without_subnormal
 from chainrule.engines.philox import random_words
 from chainrule.engines.recent import Recent
 from chainrule.engines.scalars import FLUSHING, SCALAR, Evaluate, Functions, evaluator
@@ -35,6 +35,7 @@ from chainrule.program.op import (
     Repeat,
     ScatterAdd,
 )
+from chainrule.program.precision import pairs
 from chainrule.program.symbol import BATCH, STORED, Symbol
 
 LONG = 4096
@@ -43,11 +44,44 @@ LONG = 4096
 _AXES = {"rows": {"axis": 0}, "columns": {"axis": 1, "keepdims": True}, "all": {}}
 
 
-def _product(left: Array, right: Array) -> Array:
-    """The product of two matrices, or of each two of as many.
+def bf16(x: Array) -> Array:
+    """float32 numbers rounded to bfloat16: to the nearest, halves to even.
 
-    What is summed over is taken in parts where it is long, so that digits are kept.
+    What is finite stays so: what would be rounded to infinity becomes the largest bfloat16 number, 3.39e38.
     """
+    bits = np.clip(x, -_LARGEST, _LARGEST).view(np.uint32)
+    rounded = (bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) & np.uint32(0xFFFF0000)
+    return np.where(np.isfinite(x), rounded.view(np.float32), x)
+
+
+_LARGEST = np.uint32(0x7F7F7FFF).view(np.float32)
+"""The largest float32 number that is rounded down to the largest bfloat16 number."""
+
+
+def split(x: Array, parts: int) -> list[Array]:
+    """x₁ = bf16(x), x₂ = bf16(x - x₁), ...; what is left of something infinite is 0."""
+    found = []
+    with np.errstate(all="ignore"):
+        for _ in range(parts):
+            found.append(bf16(x))
+            x = without_subnormal(np.where(np.isinf(x), np.float32(0), x - found[-1]))
+    return found
+
+
+def _product(left: Array, right: Array, parts: int) -> Array:
+    """The product of two matrices, or of each two of as many; in float32 of so many parts of both sides, if any."""
+    if parts == 0 or left.dtype != np.float32:
+        return _plain_product(left, right)
+    lefts, rights = split(left, parts), split(right, parts)
+    (a, b), *more = pairs(parts)
+    total = _plain_product(lefts[a], rights[b])
+    for a, b in more:
+        total += _plain_product(lefts[a], rights[b])
+    return total
+
+
+def _plain_product(left: Array, right: Array) -> Array:
+    """What is summed over is taken in parts where it is long, so that digits are kept."""
     depth = left.shape[-1]
     if depth <= LONG:
         return np.asarray(np.matmul(left, right))
@@ -72,17 +106,17 @@ def _grouped(op: GroupedMatMul, left: str, right: str) -> Evaluate:
 
     def shared(v: dict[str, Any]) -> Array:
         W = v[right].T if op.transpose_right else v[right]
-        return _product(rows(v[left]), W).reshape(len(v[left]), g * W.shape[1])
+        return _product(rows(v[left]), W, op.parts).reshape(len(v[left]), g * W.shape[1])
 
     def each(v: dict[str, Any]) -> Array:
         W = v[right].reshape(g, len(v[right]) // g, v[right].shape[1])
         W = W.swapaxes(1, 2) if op.transpose_right else W
-        return _product(stacked(v[left]), W).swapaxes(0, 1).reshape(len(v[left]), g * W.shape[2])
+        return _product(stacked(v[left]), W, op.parts).swapaxes(0, 1).reshape(len(v[left]), g * W.shape[2])
 
     def weights(v: dict[str, Any]) -> Array:
         if op.shared:
-            return _product(rows(v[left]).T, rows(v[right]))
-        return _product(stacked(v[left]).swapaxes(1, 2), stacked(v[right])).reshape(v[left].shape[1], -1)
+            return _product(rows(v[left]).T, rows(v[right]), op.parts)
+        return _product(stacked(v[left]).swapaxes(1, 2), stacked(v[right]), op.parts).reshape(v[left].shape[1], -1)
 
     return weights if op.transpose_left else shared if op.shared else each
 
@@ -109,10 +143,10 @@ def handler(equation: Equation, dtype: np.dtype[Any], functions: Functions = SCA
     """The equation's right side as a function of the values so far, computed in the dtype by these functions."""
     names, op = [s.name for s in equation.operands], equation.op
     match op:
-        case MatMul(transpose_left, transpose_right):
+        case MatMul(transpose_left, transpose_right, parts):
             left, right = names
             return lambda v: _product(
-                v[left].T if transpose_left else v[left], v[right].T if transpose_right else v[right]
+                v[left].T if transpose_left else v[left], v[right].T if transpose_right else v[right], parts
             )
         case Elementwise(expression):
             value = evaluator(expression, dtype, functions)

@@ -76,6 +76,8 @@ class CheckReport(Displayed):
     """The equations to blame."""
     cost: float
     """J of the samples."""
+    parts: int = 0
+    """The bfloat16 parts of the network's products; what is compared is in float64, where there are none."""
 
     def __bool__(self) -> bool:
         return not self.faults and all(g.ok for g in self.gradients)
@@ -100,7 +102,8 @@ class CheckReport(Displayed):
             f"    {g.name:<{width}}   {s:<{wide}}   {g.kind:<11}   error {g.error:.1e}   {'ok' if g.ok else 'WRONG'}"
             for g, s in zip(self.gradients, shapes, strict=True)
         ]
-        return "\n".join([self.verdict, *lines, *(str(f) for f in self.faults)])
+        note = ["compared in float64, where products are not of bfloat16 parts"] if self.parts else []
+        return "\n".join([self.verdict, *lines, *note, *(str(f) for f in self.faults)])
 
 
 def check(program: Program, given: Mapping[str, Any], *, sound: Program | None = None, seed: int = 0) -> CheckReport:
@@ -123,7 +126,7 @@ def check(program: Program, given: Mapping[str, Any], *, sound: Program | None =
     faults = _faults(program, sound, checks, slopes, values, asked, rng)
     outer = tuple(checks[g.name] for _, g in program.gradients if g.name in checks)
     inner = tuple(c for name, c in checks.items() if name not in asked)
-    return CheckReport(outer, inner, tuple(faults), slopes.cost)
+    return CheckReport(outer, inner, tuple(faults), slopes.cost, program.parts)
 
 
 def _subject(equation: Equation, program: Program, asked: Mapping[str, Symbol]) -> Symbol | None:

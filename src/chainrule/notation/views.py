@@ -21,6 +21,7 @@ from chainrule.notation.tables import FORMATS, MATHEMATICAL, ROW, SCRIPT, SOURCE
 from chainrule.notation.tree import Relation, Typesetter
 from chainrule.notation.typeset import Look
 from chainrule.program.equation import Program
+from chainrule.program.precision import told
 from chainrule.program.symbol import Shape, shape_text
 from chainrule.program.text import number
 from chainrule.rules.mean_at_weights import mean_at_weights
@@ -223,6 +224,8 @@ def remarks(program: Program, arranged: Derivation) -> list[str]:
     said = [f"{unicode.text(names.leaf(symbols[n]).look)} = {number(value)}" for n, value in arranged.penalties.items()]
     if program.backward and arranged.program.gradients != program.gradients:
         said.append("gradients by values are of the sum of the losses; 1/m comes in with those by parameters")
+    if program.parts:
+        said.append(told(program.parts))
     return said
 
 

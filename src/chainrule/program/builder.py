@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from dataclasses import replace as replace_symbol
+from dataclasses import replace as changed
 from typing import NamedTuple
 
 from chainrule.errors import FormulaError
@@ -89,6 +89,8 @@ class Builder:
     """(A, Z) of each activation A = g(Z); (Z, Z) where it is the identity and Z itself goes on."""
     in_groups: list[tuple[Symbol, Symbol]] = field(default_factory=list)
     """(A, Z) of each activation that is taken over the features of a group, group by group."""
+    parts: int = 0
+    """Of products with values of the samples (see `precision.py`)."""
     layer: int | None = None
     """The place of the layer whose equations are being written."""
     _reserved: set[str] = field(default_factory=set, repr=False)
@@ -110,13 +112,13 @@ class Builder:
 
     def parameter(self, draft: Symbol, shape: Shape, initial: Initial = "zeros") -> Symbol:
         """A parameter of the network: trained; `initial` is its first value (see `describe.initialisers`)."""
-        symbol = self.give(self._unlike_inner(replace_symbol(draft, shape=shape, role="parameter")))
+        symbol = self.give(self._unlike_inner(changed(draft, shape=shape, role="parameter")))
         self.initials[symbol.name] = initial
         return symbol
 
     def statistic(self, draft: Symbol, shape: Shape, initial: Initial = "zeros") -> Symbol:
         """A running value, kept beside the parameters and not trained."""
-        symbol = self.give(self._unlike_inner(replace_symbol(draft, shape=shape, role="statistic")))
+        symbol = self.give(self._unlike_inner(changed(draft, shape=shape, role="statistic")))
         self.initials[symbol.name] = initial
         return symbol
 
@@ -127,12 +129,12 @@ class Builder:
 
     def fresh(self, draft: Symbol, shape: Shape) -> Symbol:
         """The draft in that shape, with copy number 2, 3, ... where its name is taken."""
-        symbol = replace_symbol(draft, shape=shape)
+        symbol = changed(draft, shape=shape)
         first = symbol.name
         if first in self.scope or first in self._reserved:
-            symbol = replace_symbol(symbol, copy=self._copies.get(first, symbol.copy + 1))
+            symbol = changed(symbol, copy=self._copies.get(first, symbol.copy + 1))
             while symbol.name in self.scope:
-                symbol = replace_symbol(symbol, copy=symbol.copy + 1)
+                symbol = changed(symbol, copy=symbol.copy + 1)
             self._copies[first] = symbol.copy + 1  # names are never free again
         return symbol
 
@@ -162,6 +164,8 @@ class Builder:
         self, draft: Symbol, op: Op, operands: tuple[Symbol, ...], *, rule: str, through: tuple[Symbol, ...] = ()
     ) -> Symbol:
         """draft = op(operands), its shape by the operation's own rule."""
+        if self.parts and isinstance(op, MatMul | GroupedMatMul) and any(s.batched for s in operands):
+            op = changed(op, parts=self.parts)
         shape = op.shape(operands)
         assert shape is not None, f"{op} does not take {operands}"
         return self.add(Equation(self.fresh(draft, shape), op, operands, rule, through, self.layer))

@@ -17,7 +17,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from chainrule.display import Displayed
-from chainrule.program.op import Elementwise, Op, Reduce
+from chainrule.program.op import Elementwise, GroupedMatMul, MatMul, Op, Reduce
 from chainrule.program.scalar import Expression
 from chainrule.program.symbol import STORED, Shape, Symbol
 from chainrule.program.text import equation_text, program_text
@@ -90,6 +90,22 @@ class Program(Displayed):
     def equations(self) -> tuple[Equation, ...]:
         """All equations in order."""
         return self.forward + self.cost + self.backward + self.update
+
+    @cached_property
+    def parts(self) -> int:
+        """The bfloat16 parts that the sides of its products with samples are split into; 0 for none."""
+        return max((e.op.parts for e in self.equations if isinstance(e.op, MatMul | GroupedMatMul)), default=0)
+
+    def of_parts(self, parts: int) -> Program:
+        """The same program with so many parts in its products with samples; 0 for none."""
+
+        def changed(e: Equation) -> Equation:
+            if isinstance(e.op, MatMul | GroupedMatMul) and any(s.batched for s in e.operands):
+                return replace(e, op=replace(e.op, parts=parts))
+            return e
+
+        forward, cost, backward, update = (tuple(map(changed, equations)) for _, equations in self.sections())
+        return replace(self, forward=forward, cost=cost, backward=backward, update=update)
 
     @cached_property
     def parameters(self) -> tuple[Symbol, ...]:

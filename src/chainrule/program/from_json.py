@@ -29,6 +29,7 @@ from chainrule.files.fields import (
 )
 from chainrule.program.equation import SECTIONS, Equation, Program
 from chainrule.program.op import OPERATIONS
+from chainrule.program.precision import PARTS
 from chainrule.program.scalar import FUNCTIONS, Apply, Constant, Expression, Over, Reduction, ReductionKind, Variable
 from chainrule.program.symbol import BATCH, How, Label, Role, Symbol
 from chainrule.program.to_json import CONSTANT, KIND, REDUCTION, VERSION, free_name
@@ -93,6 +94,7 @@ _SETTINGS: Mapping[str, Kind] = {
     "shared": Flag(),
     "times": _SIZE,
     "within": Flag(),
+    "parts": Whole(0, max(PARTS)),
 }
 """What each field of the operations may be, but for `expression`."""
 _INFINITE = Text(("inf", "-inf", "nan"), what="number")

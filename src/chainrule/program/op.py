@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from chainrule.program.precision import PARTS
 from chainrule.program.scalar import Expression, Over
 from chainrule.program.symbol import BATCH, Dimension, Shape, Symbol, broadcast
 from chainrule.program.walk import is_over_arrays, variables
@@ -28,16 +29,22 @@ from chainrule.program.walk import is_over_arrays, variables
 
 @dataclass(frozen=True)
 class MatMul:
-    """T = L R, or with Lᵀ or Rᵀ in its place."""
+    """T = L R, or with Lᵀ or Rᵀ in its place.
+
+    In parts (`precision.py`), T = Σ L_a R_b: both sides are split into bfloat16 numbers, whose products are added up
+    in float32.
+    """
 
     transpose_left: bool = False
     """Whether it is Lᵀ."""
     transpose_right: bool = False
     """Whether it is Rᵀ."""
+    parts: int = 0
+    """The bfloat16 parts of each side; 0 where the sides are taken as they are."""
 
     def shape(self, operands: tuple[Symbol, ...]) -> Shape | None:
         """(rows of L, columns of R), if the inner dimensions agree."""
-        if len(operands) != 2 or any(len(s.shape) != 2 or s.integers for s in operands):
+        if len(operands) != 2 or any(len(s.shape) != 2 or s.integers for s in operands) or self.parts not in PARTS:
             return None
         left, right = (s.shape for s in operands)
         left = left[::-1] if self.transpose_left else left
@@ -275,10 +282,12 @@ class GroupedMatMul:
     """Whether it is dZ Wᵀ."""
     shared: bool = False
     """Whether all groups have one matrix."""
+    parts: int = 0
+    """As of a `MatMul`."""
 
     def shape(self, operands: tuple[Symbol, ...]) -> Shape | None:
         """As above, if there are such groups and the inner dimensions agree."""
-        if len(operands) != 2 or any(len(s.shape) != 2 or s.integers for s in operands):
+        if len(operands) != 2 or any(len(s.shape) != 2 or s.integers for s in operands) or self.parts not in PARTS:
             return None
         (rows, columns), (below, b) = (s.shape for s in operands)
         stacked = 1 if self.shared else self.groups

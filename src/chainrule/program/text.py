@@ -21,6 +21,7 @@ from chainrule.program.op import (
     Repeat,
     ScatterAdd,
 )
+from chainrule.program.precision import told
 from chainrule.program.scalar import Apply, Constant, Expression, Reduction, Variable
 from chainrule.program.symbol import BATCH, STORED, Symbol, shape_text
 from chainrule.program.walk import larger_than, parts
@@ -224,7 +225,7 @@ def written_in_place(program: Program) -> dict[str, str]:
 def program_text(program: Program) -> str:
     """The whole derivation, a section at a time."""
     names = written_in_place(program)
-    lines: list[str] = []
+    lines: list[str] = [told(program.parts)] if program.parts else []
     rows = [
         (section, [equation_text(e, names) for e in equations if e.target.name not in names])
         for section, equations in program.sections()

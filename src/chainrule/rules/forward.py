@@ -10,6 +10,7 @@ from chainrule.describe.losses import Loss, losses_of
 from chainrule.describe.network import NetworkSpec
 from chainrule.describe.writing import declare_of_losses, write_layers
 from chainrule.program.builder import Builder, Initial
+from chainrule.program.precision import PRECISIONS
 from chainrule.program.symbol import Symbol
 
 
@@ -70,6 +71,7 @@ def forward(
 ) -> Forward:
     """Writes the layers' equations down.  keep_identity: A = Z is written for a last layer without an activation."""
     builder = Builder() if builder is None else builder
+    builder.parts = PRECISIONS[spec.precision]
     inputs, outputs, declared = write_layers(
         spec.sources, spec.graph, builder, training=training, keep_identity=keep_identity
     )

@@ -190,7 +190,7 @@ def long_form(program: Program) -> Program:
     a = next((a for a, z in program.activations if a.name in reached or z.name in reached), None)
     if y is None or a is None or not isinstance(one.op, Elementwise | Reduce):
         return program
-    builder = Builder()
+    builder = Builder(parts=program.parts)
     for symbol in program.given:
         builder.give(symbol)
     builder.equations += program.forward
@@ -482,7 +482,8 @@ class _Writer:
 
 def _plain(equation: Equation) -> bool:
     """Whether it is L R with neither side transposed."""
-    return equation.op == MatMul()
+    op = equation.op
+    return isinstance(op, MatMul) and not (op.transpose_left or op.transpose_right)
 
 
 def _rule(equation: Equation, lines: dict[str, Equation]) -> str:

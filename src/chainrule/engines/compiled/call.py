@@ -53,8 +53,9 @@ class Call:
         workspace = memory.batch_units * layout.panel * panels
         # One is shared by the team where a batch is one piece.
         self.workspace_size = workspace * (threads if unit.plan.chunked else 1)
-        scratch = batch_scratch(layout, longest, members_of(unit.plan.program))
+        scratch = batch_scratch(layout, longest, members_of(unit.plan.program), unit.plan.program.parts)
         self.scratch = pack.aligned(scratch * threads, dtype)
+        self.packed = pack.aligned(memory.packed_size, dtype)
         self.pieces = pack.aligned(memory.pieces_width * batch, dtype)
         # Whatever they are at first: a row's first place counts only where its token stands.
         self.places = pack.zeros(memory.rows, np.int64)
@@ -72,6 +73,7 @@ class Call:
             (Word.BARRIER, self.barrier),
             (Word.FIXED, self.fixed),
             (Word.SCRATCH, self.scratch),
+            (Word.PACKED, self.packed),
             (Word.PIECES, self.pieces),
             (Word.PLACES, self.places),
         ):

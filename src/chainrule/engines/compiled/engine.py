@@ -116,6 +116,8 @@ class CompiledEngine:
 
     def unit(self, program: Program, recipe: Recipe) -> Unit:
         """The program compiled to be run so; or found."""
+        if program.parts and self.dtype != np.float32:  # parts are of float32 numbers
+            program = program.of_parts(0)
         key = (program.digest, recipe)
         unit = self._units.get(key)
         if unit is not None:
@@ -134,7 +136,7 @@ class CompiledEngine:
     def nonzero(self, program: Program, data: Values) -> bool:
         """Whether the products of the input would gain by passing over its zeros: one look at the same array."""
         given = next((s.name for s in program.given if s.role == "input"), None)
-        if given is None or given not in data:
+        if given is None or given not in data or program.parts:
             return False
         X = np.asarray(data[given])
         before = self._looked_at.get(program.digest)

@@ -25,6 +25,8 @@ Array = NDArray[Any]
 def supports(plan: Plan) -> bool:
     """Whether a plan is a plain forward pass."""
     kinds = (Product, PerSample, Lookup, Arrange, Flat, Scalars)
+    if plan.packings:  # its products are of numbers as they are
+        return False
     stages = [s for s in plan.stages if s.equations]
     if any(isinstance(e.op, GroupedMatMul | Repeat | ReduceGroups) for s in stages for e in s.equations):
         return False

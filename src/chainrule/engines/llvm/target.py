@@ -39,6 +39,11 @@ class Target:
         word = self.triple.split("-", 1)[0]
         return _ALIASES.get(word, word)
 
+    @functools.cached_property
+    def on(self) -> frozenset[str]:
+        """The features that are named as there."""
+        return frozenset(word[1:] for word in self.features.split(",") if word.startswith("+"))
+
     @property
     def pointer_bytes(self) -> int:
         """Bytes of an address."""

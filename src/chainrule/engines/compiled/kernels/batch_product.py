@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from chainrule.engines.compiled.kernels.inner import Dots, Kernel, MultiplyAdd
 from chainrule.engines.compiled.kernels.nonzero import PlacedLists
 from chainrule.engines.compiled.kernels.panels import PanelLayout
+from chainrule.engines.compiled.kernels.parts import words_of
 from chainrule.engines.compiled.kernels.tile import (
     UNROLL,
     WHOLE,
@@ -45,6 +47,7 @@ def batch_product(
     nonzero: PlacedLists | None = None,
     group: Group = WHOLE,
     members: int = 1,
+    kernel: Kernel | None = None,
     tid: Int = 0,
     team: Int = 1,
 ) -> None:
@@ -56,14 +59,16 @@ def batch_product(
     bias_epilogue(feature panel, vectors): the sums of dZ over the samples of this call, once for each panel.
     nonzero: the lists of what is not 0 in A, to pass over the rest (in full panels of output features).  group: k and n
     are those of one of the groups side by side in A and dZ, below each other in dW.  members: A and dZ hold so many
-    groups side by side, and dW is the sum of theirs.  Neither goes with a bias.  The result has the same bits for any
-    team.
+    groups side by side, and dW is the sum of theirs.  Neither goes with a bias.  kernel: what is multiplied and added
+    up; `values` are packed as it has them, slopes are not.  The result has the same bits for any team.
     """
     assert bias_epilogue is None or (group.count == 1 and members == 1), "column sums of groups are not made on the way"
+    kernel = MultiplyAdd(layout) if kernel is None else kernel
     product = _Batch(
-        f, layout, values, slopes, scratch, out, k, n, m, epilogue, bias_epilogue, accumulate, nonzero, group, members
-    )
-    if n == 1:
+        f, layout, kernel, values, slopes, scratch, out, k, n, m, epilogue, bias_epilogue, accumulate, nonzero, group,
+        members,
+    )  # fmt: skip
+    if n == 1 and isinstance(kernel, MultiplyAdd):
         product.column(tid, team)
     else:
         product.panels(tid, team)
@@ -75,6 +80,7 @@ class _Batch:
 
     f: Function
     layout: PanelLayout
+    kernel: Kernel
     values: Value
     slopes: Value
     scratch: Value
@@ -111,13 +117,13 @@ class _Batch:
         narrow = 1 if rest <= layout.lanes else layout.vectors
         # (first panel, how many, features in each, vectors wide)
         parts = [(0, full, layout.panel, layout.vectors)] * bool(full) + [(full, 1, rest, narrow)] * bool(rest)
-        plans = [(*part, row_segments(layout, self.k, part[3])) for part in parts]
+        plans = [(*part, row_segments(layout, self.k, part[3], self.kernel.tile_rows(part[3]))) for part in parts]
         units = sum(count * sum(s.count for s in segments) for _, count, _, _, segments in plans)
         lo, hi = share(f, units, tid, team)
         base = 0
         for first, count, features, width, segments in plans:
             tiles = sum(s.count for s in segments)
-            tile_bytes = layout.tile_rows(width) * layout.itemsize
+            tile_bytes = self.kernel.tile_rows(width) * layout.itemsize
             # Tiles of A that stay in half of the level 2 cache, by the number of samples.
             samples = f.mul(self.m, self.members)
             room = f.imax(f.udiv(layout.target.l2 // 2 // tile_bytes, f.imax(samples, 1)), 1)
@@ -161,7 +167,7 @@ class _Batch:
         sums = pack_rows(
             f, layout, values=slopes,
             scratch=self.scratch, n=self.n * self.group.count, panel=panel, features=features,
-            m=f.value(self.m), sums=bias is not None, members=self.members,
+            m=f.value(self.m), sums=bias is not None, members=self.members, kernel=self.kernel,
         )  # fmt: skip
         if bias is not None:
             f.if_(f.icmp("eq", f.value(t0), 0), lambda: bias(panel, sums))
@@ -180,15 +186,21 @@ class _Batch:
         below = self.group.count * self.k
         i = f.add(f.mul(self.group.number, self.k), i)
         offset = f.mul(f.add(f.mul(panel, below), i), NR)
-        operands = Operands(self.scratch, f.at(self.values, (i, NR), type=layout.real), row=NR, jump=below * NR)
+        kernel = self.kernel
+        if isinstance(kernel, Dots):
+            scalars = f.at(self.values, (i, kernel.row), type=layout.real)
+            operands = Operands(self.scratch, scalars, row=kernel.row, jump=below * kernel.row, span=kernel.span)
+        else:
+            operands = Operands(self.scratch, f.at(self.values, (i, NR), type=layout.real), row=NR, jump=below * NR)
         blank = [f.constant(layout.vector, 0.0)] * (size * width)
         if self.nonzero is not None and width == layout.vectors and ways_of(layout, size, width) == 1:
             acc = accumulate_nonzero(f, layout, size, width, blank, operands, self.nonzero.tile_steps(f, number))
         else:
-            whole = f.mul(f.udiv(f.add(self.m, UNROLL - 1), UNROLL), UNROLL)
+            turn = UNROLL * kernel.steps
+            whole = f.mul(f.udiv(f.add(self.m, turn - 1), turn), UNROLL)
             if self.members > 1:  # all lanes of all panels; those that are no samples are 0 in what was packed
-                whole = f.mul(self.lane_panels, NR)
-            acc = accumulate_tile(f, layout, size, width, blank, operands, whole)
+                whole = f.mul(self.lane_panels, NR // kernel.steps)
+            acc = accumulate_tile(f, layout, size, width, blank, operands, whole, kernel=kernel)
         if self.accumulate is not False:  # a chunk's sums are whole before they join those of the chunks before
             acc = [f.fadd(a, b) for a, b in zip(self._start(offset, size, width), acc, strict=True)]
         self.epilogue(Tile(i, size, panel, fold(acc, width), offset))
@@ -260,9 +272,9 @@ class _Batch:
         return f.shuffle(total, zero, [0, *[layout.lanes] * (layout.lanes - 1)])
 
 
-def batch_scratch(layout: PanelLayout, m: int, members: int = 1) -> int:
+def batch_scratch(layout: PanelLayout, m: int, members: int = 1, parts: int = 0) -> int:
     """Scalars of scratch that one thread needs for batch_product with up to m samples of so many members."""
-    return layout.padded(m) * layout.panel * members
+    return layout.padded(m) * layout.panel * members * max(parts, 2) // 2
 
 
 def pack_rows(
@@ -277,12 +289,14 @@ def pack_rows(
     m: Value,
     sums: bool = True,
     members: int = 1,
+    kernel: Kernel | None = None,
 ) -> list[Value]:
     """Turn one feature panel of a batch value round: scratch[p][l] = D(sample p, feature panel*NR + l).
 
     values: D (m, n) in lane panels, those of the members of a sample one after the other; features: how many of the
     panel's NR features exist; scratch: [m padded][NR].
-    Samples past m and features past `features` become 0 (only the vectors that hold features are written).
+    Samples past m and features past `features` become 0 (only the vectors that hold features are written).  With a
+    kernel that takes words, scratch: [m padded / 2][parts][NR], a word for two neighbouring samples.
     Returns the sums over the samples (unless not wanted), one vector for each vector of features: the gradient of a
     bias, in a fixed order.
     """
@@ -294,7 +308,9 @@ def pack_rows(
 
     def lane_panel(q: Value, *so_far: Value) -> list[Value]:
         source = f.at(first, (q, n * NR), type=layout.real)
-        target = f.at(scratch, (q, NR * NR), type=layout.real)
+        line = NR if kernel is None else kernel.line
+        taken = lanes if kernel is None else lanes // kernel.steps
+        target = f.at(scratch, (q, NR // lanes * taken * line), type=layout.real)
         left = f.sub(m, f.mul(f.udiv(q, members), NR))
 
         def half(h: Int, *carried: Value) -> list[Value]:
@@ -312,7 +328,12 @@ def pack_rows(
                 turned = f.transpose(rows)
                 if sums:
                     out[block] = f.fadd(out[block], tree_sum(f, turned))
-                to = f.at(target, (h, lanes * NR), type=layout.real)
+                to = f.at(target, (h, taken * line), type=layout.real)
+                if isinstance(kernel, Dots):
+                    for r in range(0, lanes, 2):
+                        for part, words in enumerate(words_of(f, turned[r], turned[r + 1], kernel.parts)):
+                            f.store(words, to, r // 2 * line + part * NR + block * lanes, width)
+                    continue
                 for r, x in enumerate(turned):
                     f.store(x, to, r * NR + block * lanes, width)
             return out

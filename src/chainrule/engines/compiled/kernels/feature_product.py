@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from chainrule.engines.compiled.kernels.inner import Dots, Kernel, MultiplyAdd
 from chainrule.engines.compiled.kernels.long_sums import LONG
 from chainrule.engines.compiled.kernels.nonzero import PlacedLists
 from chainrule.engines.compiled.kernels.panels import PanelLayout
@@ -42,20 +43,20 @@ class _Depth:
     index: Int
     """Its number."""
     first: Int
-    """Its first step."""
+    """Its first line."""
     whole: Int
-    """Its steps, a multiple of UNROLL, without the tail."""
+    """Its lines, a multiple of UNROLL, without the tail."""
     tail: int
-    """Steps left over at the end of the depth."""
+    """Lines left over at the end of the depth."""
     begins: Value | bool
     """Whether it is the first block."""
     ends: Value | bool
     """Whether it is the last, which has the tail."""
 
 
-def _depth_blocks(f: Function, layout: PanelLayout, depth: int, body: Callable[[_Depth], None]) -> int:
-    """Run `body` for each block of the depth."""
-    size = depth_block(layout, depth)
+def _depth_blocks(f: Function, kernel: Kernel, depth: int, body: Callable[[_Depth], None]) -> int:
+    """Run `body` for each block of the depth, which is counted in lines."""
+    size = depth_block(kernel.layout, depth, kernel.line)
     blocks = -(-depth // size)
     tail = depth % UNROLL
     if blocks == 1:
@@ -120,6 +121,7 @@ def feature_product(
     nonzero: PlacedLists | None = None,
     group: Group = WHOLE,
     members: int = 1,
+    kernel: Kernel | None = None,
     tid: Int = 0,
     team: Int = 1,
 ) -> None:
@@ -131,9 +133,11 @@ def feature_product(
     row: smaller code for a long epilogue.  nonzero: the lists of what is not 0 in A, for a forward product that passes
     over the rest.  group: k and n are those of one of the groups side by side in A and Z, below each other in W.
     members: A and Z hold so many groups side by side, and W is that of each: a lane panel is then so many panels of one
-    product.  The result has the same bits for any team.
+    product.  kernel: what is multiplied and added up; `weight` and `values` are packed as it has them.  The result has
+    the same bits for any team.
     """
-    _Feature(f, layout, weight, values, out, k, n, epilogue, backward, rolled, nonzero, group, members).run(
+    kernel = MultiplyAdd(layout) if kernel is None else kernel
+    _Feature(f, layout, kernel, weight, values, out, k, n, epilogue, backward, rolled, nonzero, group, members).run(
         m, tid, team
     )
 
@@ -148,6 +152,7 @@ class _Feature:
 
     f: Function
     layout: PanelLayout
+    kernel: Kernel
     weight: Value
     values: Value
     out: Value
@@ -166,6 +171,11 @@ class _Feature:
         return self.n if self.backward else self.k
 
     @property
+    def lines(self) -> int:
+        """The same in lines of the kernel's operands."""
+        return self.kernel.lines(self.depth)
+
+    @property
     def rows(self) -> int:
         """The features of the result."""
         return self.k if self.backward else self.n
@@ -173,7 +183,8 @@ class _Feature:
     @property
     def segments(self) -> list[Segment]:
         """How the rows are cut into tiles."""
-        return (row_segments if self.backward else panel_segments)(self.layout, self.rows, self.layout.vectors)
+        cut, vectors = row_segments if self.backward else panel_segments, self.layout.vectors
+        return cut(self.layout, self.rows, vectors, self.kernel.tile_rows(vectors))
 
     @property
     def together(self) -> int:
@@ -185,7 +196,7 @@ class _Feature:
         f, layout, NR = self.f, self.layout, self.layout.panel
         units = sum(s.count for s in self.segments)
         panels = f.mul(f.udiv(f.add(m, NR - 1), NR), self.members)
-        chunk = max(1, layout.target.l2 // 2 // (min(self.depth, 256) * NR * layout.itemsize))
+        chunk = max(1, layout.target.l2 // 2 // (min(self.lines, 256) * self.kernel.line * layout.itemsize))
 
         def lanes_chunk(lane0: Int) -> None:
             width = f.imin(f.sub(panels, lane0), chunk)
@@ -193,7 +204,7 @@ class _Feature:
             def block(d: _Depth) -> None:
                 _rectangles(f, units, width, tid, team, lambda *r: self._rectangle(d, lane0, *r))
 
-            _depth_blocks(f, layout, self.depth, block)
+            _depth_blocks(f, self.kernel, self.lines, block)
 
         f.loop(0, panels, lanes_chunk, step=chunk)
 
@@ -250,7 +261,7 @@ class _Feature:
             acc = accumulate_nonzero(f, layout, size, nv, start, operands, steps)
         else:
             tail_if = d.ends if isinstance(d.ends, Value) else None
-            acc = accumulate_tile(f, layout, size, nv, start, operands, d.whole, d.tail, tail_if)
+            acc = accumulate_tile(f, layout, size, nv, start, operands, d.whole, d.tail, tail_if, self.kernel)
         if before is not None:
             acc = [f.fadd(a, b) for a, b in zip(before, acc, strict=True)]
         tile = self._placed(i, size, panel, acc, offset)
@@ -308,8 +319,17 @@ class _Feature:
         f, NR, real = self.f, self.layout.panel, self.layout.real
         group, below = self.group, self.group.count * self.k  # rows of the weight that stand below each other
         before = f.add(f.mul(panel, group.count), group.number)
-        vectors = f.at(self.values, (before, self.depth * NR), (first, NR), type=real)
+        kernel = self.kernel
+        vectors = f.at(self.values, (before, self.lines * kernel.line), (first, kernel.line), type=real)
         mine = f.mul(group.number, self.k)
+        if isinstance(kernel, Dots):
+            # Backward, the rows of all groups stand in each panel of the depth; forward, each group has its panels.
+            rows = below if self.backward else self.n
+            row = f.add(mine, i) if self.backward else i
+            panels = 0 if self.backward else f.mul(group.number, self.layout.panels(self.k))
+            panel = f.add(panels, f.udiv(first, kernel.span))
+            scalars = f.at(self.weight, (panel, rows * kernel.row), (row, kernel.row), type=real)
+            return Operands(vectors, scalars, row=kernel.row, jump=rows * kernel.row, span=kernel.span)
         if self.backward:
             scalars = f.at(self.weight, (first, below), (f.add(mine, i), NR), type=real)
             return Operands(vectors, scalars, row=NR, jump=below * NR)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from chainrule.engines.compiled.kernels.inner import Kernel, MultiplyAdd
 from chainrule.engines.compiled.kernels.long_sums import DEEP
 from chainrule.engines.compiled.kernels.panels import PanelLayout
 from chainrule.engines.llvm.emit import Function, Int, Value
@@ -79,9 +80,12 @@ def balanced(rows: int, most: int) -> tuple[int, ...]:
     return (small + 1,) * larger + (small,) * (count - larger)
 
 
-def panel_segments(layout: PanelLayout, n: int, vectors: int) -> list[Segment]:
-    """Rows = features of a weight, a unit = one of its panels: a 64-byte line is used up by neighbouring tiles."""
-    NR, most = layout.panel, layout.tile_rows(vectors)
+def panel_segments(layout: PanelLayout, n: int, vectors: int, most: int | None = None) -> list[Segment]:
+    """Rows = features of a weight, a unit = one of its panels: a 64-byte line is used up by neighbouring tiles.
+
+    most: the most rows of a tile, where it is not that of the multiply-add.
+    """
+    NR, most = layout.panel, layout.tile_rows(vectors) if most is None else most
     full, rest = divmod(n, NR)
     out = []
     if full:
@@ -91,9 +95,9 @@ def panel_segments(layout: PanelLayout, n: int, vectors: int) -> list[Segment]:
     return out
 
 
-def row_segments(layout: PanelLayout, k: int, vectors: int) -> list[Segment]:
-    """Rows = input features, a unit = one tile."""
-    sizes = balanced(k, layout.tile_rows(vectors))
+def row_segments(layout: PanelLayout, k: int, vectors: int, most: int | None = None) -> list[Segment]:
+    """Rows = input features, a unit = one tile.  most: as in `panel_segments`."""
+    sizes = balanced(k, layout.tile_rows(vectors) if most is None else most)
     out, row = [], 0
     for size in sorted(set(sizes), reverse=True):
         count = sizes.count(size)
@@ -102,14 +106,15 @@ def row_segments(layout: PanelLayout, k: int, vectors: int) -> list[Segment]:
     return out
 
 
-def depth_block(layout: PanelLayout, depth: int) -> int:
-    """Steps of a depth block of a feature product, a multiple of the panel where there are several; the last has fewer.
+def depth_block(layout: PanelLayout, depth: int, line: int | None = None) -> int:
+    """Lines of a depth block of a feature product, a multiple of the panel where there are several; the last has fewer.
 
     A block of the streamed operand stays in the level 1 cache, or fills it where there are very many.
+    line: scalars of a line, where it is not one step of numbers as they are.
     """
     NR = layout.panel
     twice = 1 + (depth > DEEP)
-    most = twice * max(NR, int(layout.target.l1 * DEPTH_BYTES_PER_L1) // (NR * layout.itemsize))
+    most = twice * max(NR, int(layout.target.l1 * DEPTH_BYTES_PER_L1) // ((line or NR) * layout.itemsize))
     blocks = -(-depth // most)
     if blocks == 1:
         return depth
@@ -139,13 +144,15 @@ class Operands:
     """Where one tile finds its operands, at the first step of a depth block."""
 
     vectors: Value
-    """V, its rows NR apart."""
+    """V, its lines as far apart as the kernel has them."""
     scalars: Value
     """S(0, .), for the first row of the tile."""
     row: int
     """S(r + 1, .) lies so many scalars after S(r, .)."""
     jump: int
-    """Along the depth the scalars are NR apart (0), or neighbours inside panels of NR that begin `jump` apart."""
+    """Along the depth the scalars are NR apart (0), or neighbours inside panels that begin `jump` apart."""
+    span: int = 0
+    """The neighbours inside a panel; 0 for NR."""
     ahead: int = 0
     """Scalars that are asked for so many elements before they are read; 0: not at all."""
 
@@ -160,29 +167,31 @@ def accumulate_tile(
     whole: Int,
     tail: int = 0,
     tail_if: Value | None = None,
+    kernel: Kernel | None = None,
 ) -> list[Value]:
     """acc[r*width + v] = start + sum_p S(r, p) * V(p)[v], p upwards.
 
-    The depth is `whole`, a multiple of UNROLL, and `tail` further steps, these only where tail_if holds.
+    The depth is `whole` lines, a multiple of UNROLL, and `tail` further ones, these only where tail_if holds.
+    kernel: what is multiplied and added up; numbers as they are, if it is not said.
     """
     NR, real = layout.panel, layout.real
-    size = layout.lanes * layout.itemsize
+    kernel = MultiplyAdd(layout) if kernel is None else kernel
     ways, count = ways_of(layout, rows, width), rows * width
-    jump = operands.jump
+    jump, span = operands.jump, operands.span or NR
 
     def steps(p: Int, scalars: Value, acc: Sequence[Value], turns: int) -> list[Value]:
         out = list(acc)
-        lines = f.at(operands.vectors, (p, NR), type=real)
+        lines = f.at(operands.vectors, (p, kernel.line), type=real)
         for u in range(turns):
-            line = [f.load(layout.vector, lines, u * NR + v * layout.lanes, size) for v in range(width)]
+            line = kernel.streamed(f, lines, u * kernel.line, width)
             along = u if jump else u * NR
             if operands.ahead:
                 f.prefetch(f.at(scalars, along + operands.ahead, type=real), locality=3)
             for r in range(rows):
-                s = f.broadcast(scalars, layout.vector, r * operands.row + along)
+                s = kernel.broadcast(f, scalars, r * operands.row + along)
                 for v in range(width):
                     x = (u % ways) * count + r * width + v
-                    out[x] = f.fma(s, line[v], out[x])
+                    out[x] = kernel.add(f, s, line[v], out[x])
         return out
 
     def turn(p: Int, *carried: Value) -> list[Value]:
@@ -191,10 +200,10 @@ def accumulate_tile(
         *acc, scalars = carried
         out = steps(p, scalars, acc, UNROLL)
         if isinstance(p, int):
-            return [*out, f.at(scalars, UNROLL if (p + UNROLL) % NR else jump - NR + UNROLL, type=real)]
+            return [*out, f.at(scalars, UNROLL if (p + UNROLL) % span else jump - span + UNROLL, type=real)]
         # The step that ends a panel goes on at the beginning of the next.
-        ends = f.icmp("eq", f.bits("and", p, NR - UNROLL), NR - UNROLL)
-        on = f.select(ends, f.constant("i64", jump - NR + UNROLL), UNROLL)
+        ends = f.icmp("eq", f.bits("and", p, span - UNROLL), span - UNROLL)
+        on = f.select(ends, f.constant("i64", jump - span + UNROLL), UNROLL)
         return [*out, f.at(scalars, on, type=real)]
 
     acc = [*start, *[f.constant(layout.vector, 0.0)] * (count * (ways - 1))]

@@ -78,7 +78,7 @@ def place_of(name: str, memory: Memory) -> int | None:
     """Where a value lies, in elements: in its buffer, or of a workspace of one lane panel; None if nowhere."""
     if name in memory.batch:
         return memory.batch[name] * memory.layout.panel
-    return memory.stored.get(name, memory.fixed.get(name))
+    return next((p[name] for p in (memory.stored, memory.fixed, memory.packed) if name in p), None)
 
 
 @dataclass(frozen=True)
@@ -127,6 +127,8 @@ class Frame:
                 continue
             if name in memory.stored:
                 addresses[name] = f.at(words[Word.STORED], place, type=real)
+            elif name in memory.packed:
+                addresses[name] = f.at(words[Word.PACKED], place, type=real)
             elif name in memory.fixed:
                 base = words[Word.FIXED] if part.sums is None or name not in grown else part.sums
                 addresses[name] = f.at(base, place, type=real)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from chainrule.engines.compiled.kernels.batch_product import batch_product
 from chainrule.engines.compiled.kernels.feature_product import feature_product
+from chainrule.engines.compiled.kernels.inner import Kernel, kernel_for
 from chainrule.engines.compiled.kernels.tile import WHOLE, Group, Tile
 from chainrule.engines.compiled.lower.frame import Frame, Lanes
 from chainrule.engines.compiled.plan.memory import width
@@ -13,7 +14,7 @@ from chainrule.engines.compiled.plan.stages import Product
 from chainrule.engines.llvm.emit import Int, Value
 from chainrule.engines.llvm.expression import Evaluator, costly
 from chainrule.program.equation import Equation
-from chainrule.program.op import Elementwise, GroupedMatMul
+from chainrule.program.op import Elementwise, GroupedMatMul, MatMul
 from chainrule.program.scalar import Variable
 from chainrule.program.symbol import STORED
 
@@ -66,8 +67,8 @@ def _feature(frame: Frame, stage: Product) -> None:
         feature_product(
             f,
             layout,
-            weight=frame.addresses[weight.name],
-            values=frame.addresses[values.name],
+            weight=frame.addresses[stage.factor(weight)],
+            values=frame.addresses[stage.factor(values)],
             out=out,
             k=k,
             n=n,
@@ -78,11 +79,18 @@ def _feature(frame: Frame, stage: Product) -> None:
             nonzero=None if stage.nonzero is None else frame.lists(stage.nonzero),
             group=group,
             members=members,
+            kernel=_kernel(frame, first),
             tid=frame.part.tid,
             team=frame.part.team,
         )
 
     _each(frame, groups, of_group)
+
+
+def _kernel(frame: Frame, product: Equation) -> Kernel:
+    """What its inner loop adds up."""
+    assert isinstance(product.op, MatMul | GroupedMatMul)
+    return kernel_for(frame.layout, product.op.parts)
 
 
 def _groups(product: Equation) -> tuple[int, int]:
@@ -184,7 +192,7 @@ def _batch(frame: Frame, stage: Product) -> None:
         batch_product(
             f,
             layout,
-            values=frame.addresses[values.name],
+            values=frame.addresses[stage.factor(values)],
             slopes=frame.addresses[slopes.name],
             scratch=scratch,
             out=frame.addresses[place],
@@ -197,6 +205,7 @@ def _batch(frame: Frame, stage: Product) -> None:
             nonzero=None if stage.nonzero is None else frame.lists(stage.nonzero),
             group=group,
             members=members,
+            kernel=_kernel(frame, first),
             tid=frame.part.tid,
             team=frame.part.team,
         )

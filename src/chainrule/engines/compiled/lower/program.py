@@ -13,7 +13,7 @@ import functools
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from chainrule.engines.compiled.lower import elementwise, plain, rows, samples
+from chainrule.engines.compiled.lower import elementwise, packing, plain, rows, samples
 from chainrule.engines.compiled.lower.frame import Frame, Part, place_of
 from chainrule.engines.compiled.lower.product_stage import product
 from chainrule.engines.compiled.lower.repeated import Likeness, Likenesses
@@ -26,6 +26,7 @@ from chainrule.engines.compiled.plan.stages import (
     Lookup,
     Masks,
     Nonzero,
+    Pack,
     PerSample,
     Pieces,
     Plain,
@@ -46,6 +47,7 @@ from chainrule.program.symbol import Symbol
 _EMIT: dict[type[Stage], Callable[..., None]] = {
     Load: samples.load,
     Nonzero: samples.nonzero,
+    Pack: packing.pack,
     Lookup: samples.lookup,
     Scatter: samples.scatter,
     Pieces: rows.pieces,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from chainrule.engines.compiled.lower.frame import rate_names
 from chainrule.engines.compiled.plan import Plan
-from chainrule.engines.compiled.plan.stages import Flat, PerSample, Plain, Product, Stage, Sums
+from chainrule.engines.compiled.plan.stages import Flat, Pack, PerSample, Plain, Product, Stage, Sums
 from chainrule.program.equation import Equation
 from chainrule.program.op import Elementwise, Op, Reduce
 from chainrule.program.scalar import Apply, Constant, Expression, Variable
@@ -16,7 +16,7 @@ from chainrule.program.walk import parts
 
 ONCE = 4
 """Stages of one likeness that still get their own code, with their places as numbers in it."""
-_KINDS = (Product, PerSample, Sums, Flat, Plain)
+_KINDS = (Product, Pack, PerSample, Sums, Flat, Plain)
 """Kinds of stages whose code depends on nothing but what a likeness says."""
 
 
@@ -56,6 +56,12 @@ class Likenesses:
             rest = (stage.form, stage.nonzero if stage.nonzero is None else self.plan.lists[stage.nonzero])
             if stage.nonzero is not None:
                 numbers[stage.nonzero] = 0
+            rest = (*rest, *((p.form, p.groups) for p in stage.packed.values()))
+            for name in stage.packed:
+                numbers[name] = len(numbers)
+        elif isinstance(stage, Pack):
+            rest = (stage.packing.form, stage.packing.groups, stage.packing.parts)
+            numbers.update({stage.packing.symbol.name: 0, stage.packing.name: 1})
         said = (_said(stage.equations, numbers), _said(bias, numbers))
         for label in [self.plan.labels[name].name for name in numbers if name in self.plan.labels]:
             numbers.setdefault(label, len(numbers))
@@ -67,7 +73,7 @@ class Likenesses:
         plan, memory = self.plan, self.plan.memory
         symbol = plan.program.symbols.get(name)
         label = plan.labels.get(name)
-        where = [name in places for places in (memory.stored, memory.fixed, memory.batch)]
+        where = [name in places for places in (memory.stored, memory.fixed, memory.batch, memory.packed)]
         return (
             None if symbol is None else (symbol.shape, symbol.role, symbol.integers, plan.kinds[name]),
             name in plan.kept,

@@ -19,6 +19,7 @@ from chainrule.engines.compiled.plan.stages import (
     Fusion,
     Load,
     Nonzero,
+    Pack,
     PerSample,
     Product,
     Scalars,
@@ -105,7 +106,8 @@ def _rows(fusion: Fusion, memory: Memory, steps: Iterable[Step], indent: str) ->
 def _kind(stage: Stage) -> str:
     name = type(stage).__name__
     if isinstance(stage, Product):
-        return f"{name} {stage.form}" + (" nonzero" if stage.nonzero else "")
+        parts = getattr(stage.equations[0].op, "parts", 0)
+        return f"{name} {stage.form}" + (" nonzero" if stage.nonzero else "") + (f" of {parts} parts" if parts else "")
     return name
 
 
@@ -115,6 +117,8 @@ def _equations(stage: Stage) -> str:
             return ", ".join(s.name for s in stage.symbols)
         case Nonzero():
             return f"{stage.symbol} for {', '.join(stage.lists.values())}"
+        case Pack():
+            return f"{stage.packing.name}, {stage.packing.parts} parts"
         case Product():
             head, *chain = stage.equations
             text = f"{_text(head)}; {_names(chain)}" if chain else _text(head)
@@ -147,11 +151,11 @@ def _reads(stage: Stage, fusion: Fusion) -> list[str]:
 def _keeps(stage: Stage, memory: Memory) -> list[str]:
     symbols = [s.name for s in stage.symbols] if isinstance(stage, Load) else [e.target.name for e in stage.all()]
     kept = []
-    for name in symbols or stage.writes():
+    for name in symbols or sorted(stage.writes()):
         if name in memory.batch:
             at = memory.batch[name]
             kept.append(f"{name} [{at}:{at + memory.widths[name]}]")
-        elif name in memory.stored or name in memory.fixed:
+        elif name in memory.stored or name in memory.fixed or name in memory.packed:
             kept.append(name)
         elif name in memory.pieces:
             kept.append(f"{name} in pieces")

@@ -2,6 +2,7 @@
 
 stored     parameters, slots and statistics, in the order of the program, at fixed offsets
 fixed      other values without samples: gradients, sums, scalars, at fixed offsets
+packed     weights as products of parts read them, at fixed offsets
 batch      values of the samples, u·NR·P elements in for unit u and a workspace of P lane panels; units are reused
            when the stages that need them are over
 arguments  a record of 64-bit words that a call hands over
@@ -36,8 +37,9 @@ class Word(IntEnum):
     ORDER: int64 indices of samples.  SAMPLES, BATCH, STEPS: counts.  RATES: [steps][rates].  COSTS: float64 [steps].
     DONE: int64, the steps that were done.  STOP: int32, set from outside to stop between batches.  HALT: int32.
     BARRIER: int64 words.  YIELD: a function that gives the processor away.  PANELS: lane panels of the workspace.
-    SCRATCH: for each thread, SCRATCH_SIZE elements apart.  FIXED, WORKSPACE: where a batch is run in chunks, one for
-    each group of chunks, and one for each thread, FIXED_SIZE and WORKSPACE_SIZE elements apart.
+    PACKED: weights as products of parts read them.  SCRATCH: for each thread, SCRATCH_SIZE elements apart.
+    FIXED, WORKSPACE: where a batch is run in chunks, one for each group of chunks, and one for each thread, FIXED_SIZE
+    and WORKSPACE_SIZE elements apart.
     """
 
     ORDER = 0
@@ -63,7 +65,8 @@ class Word(IntEnum):
     WORKSPACE_SIZE = 20
     PIECES = 21
     PLACES = 22
-    DATA = 23
+    PACKED = 23
+    DATA = 24
     """The first of the data's addresses, in the order of `Memory.data`; results by sample follow."""
 
 
@@ -103,6 +106,10 @@ class Memory:
     """By table that is updated row by row, where it begins among the numbers of each row's first place in a batch."""
     rows: int
     """How many such numbers there are."""
+    packed: dict[str, int]
+    """Offsets of weights that are packed for products of parts, in elements, by name."""
+    packed_size: int
+    """Elements that these take."""
 
     @property
     def words(self) -> int:
@@ -165,8 +172,16 @@ def memory(fusion: Fusion, layout: PanelLayout) -> Memory:
     fixed, fixed_size = _places(single, fusion.kinds, layout)
     widths = {n: width(symbols[n]) for n in fusion.kept if n in symbols and fusion.kinds[n] == "batch"}
     widths |= {name: NonzeroLists(layout, *lists).units for name, lists in fusion.lists.items()}
+    widths |= {name: p.units for name, p in fusion.packings.items() if p.symbol.batched}
     spans = _spans(fusion, widths)
     units, count = _units(widths, spans)
+    packed, packed_size = _laid(
+        {
+            name: -(-packing.size(layout) * layout.itemsize // LINE) * LINE // layout.itemsize
+            for name, packing in fusion.packings.items()
+            if not packing.symbol.batched
+        }
+    )
     tokens = [e.operands[1] for s in fusion.stages if isinstance(s, _OF_TOKENS) for e in s.equations]
     data = tuple(dict.fromkeys([*fusion.loads, *tokens]))
     pieces, pieces_width = _laid({n: int(e.operands[0].shape[1]) for n, e in fusion.pieces.items()})
@@ -189,6 +204,8 @@ def memory(fusion: Fusion, layout: PanelLayout) -> Memory:
         pieces_width,
         first_places,
         rows,
+        packed,
+        packed_size,
     )
 
 

@@ -15,6 +15,8 @@ from chainrule.engines.compiled.plan.stages import (
     Lookup,
     Masks,
     Nonzero,
+    Pack,
+    Packing,
     PerSample,
     Pieces,
     Plain,
@@ -248,11 +250,23 @@ class _Planner:
         form = form_of(equation, self.kinds)
         assert form is not None, f"no form of product: {equation}"
         stage = Product([equation], form)
+        for packing in _packings(equation, form):
+            stage.packed[packing.name] = packing
+            self._pack(packing)
         self.stages.append(stage)
         if form != "batch" or self.fuse_updates:
             self._follow(stage.equations, equation.target)
         if form == "batch" and isinstance(equation.op, MatMul):
             self._bias(stage, equation)
+
+    def _pack(self, packing: Packing) -> None:
+        """Packs a factor, unless it lies so already."""
+        for stage in reversed(self.stages):
+            if isinstance(stage, Pack) and stage.packing == packing:
+                return
+            if packing.symbol.role in STORED and packing.symbol.name in stage.writes():
+                break
+        self.stages.append(Pack([], packing))
 
     def _follow(self, chain: list[Equation], head: Symbol) -> None:
         """Absorbs element-wise equations of the head's shape and kind, as long as one fits."""
@@ -327,9 +341,25 @@ def _overwrites(stage: Stage | None) -> bool:
 
 def _takes_lists(product: Equation, data: Symbol) -> bool:
     """Whether the product is of these data, and both are wide enough for a list to be worth its while."""
-    if not isinstance(product.op, MatMul):
+    if not isinstance(product.op, MatMul) or product.op.parts:
         return False
     return product.operands[0] == data and pays(*(int(s.shape[1]) for s in product.operands))
+
+
+def _packings(product: Equation, form: Form) -> list[Packing]:
+    """How a product of parts reads its factors; the slopes of a batch product it packs on its way."""
+    op = product.op
+    assert isinstance(op, MatMul | GroupedMatMul)
+    if not op.parts:
+        return []
+    values, weight = product.operands
+    groups = op.groups if isinstance(op, GroupedMatMul) else 1
+    own = 1 if isinstance(op, GroupedMatMul) and op.shared else groups
+    if form == "batch":
+        return [Packing(values, "lanes", op.parts)]
+    turned = form == "forward"
+    weights = Packing(weight, "turned", op.parts, own) if turned else Packing(weight, "lanes", op.parts)
+    return [Packing(values, "lines", op.parts, groups), weights]
 
 
 def _column_sums(equation: Equation, slopes: Symbol) -> bool:

@@ -4,6 +4,7 @@ A stage is one loop nest, shared among the threads; between stages that depend o
 
     Load       the batch's rows of the data, gathered through the order, transposed to lane panels
     Nonzero    lists of what is not zero in the data, for the products that pass over the zeros
+    Pack       a factor's bfloat16 parts as a product of parts reads them
     Product    one matrix product and every element-wise equation that can follow it in its tile: bias and activation,
                slope, penalty and the optimizer's update (so a weight's gradient need not be stored)
     PerSample  element-wise equations and reductions over features, all for the samples in the lanes (softmax, losses)
@@ -23,7 +24,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Literal
 
+from chainrule.engines.compiled.kernels.panels import PanelLayout
 from chainrule.engines.compiled.plan.kinds import Form, Kind, width_of
 from chainrule.engines.compiled.plan.recipe import Recipe
 from chainrule.program.equation import Equation, Program
@@ -88,6 +91,62 @@ class Nonzero(Stage):
         return set(self.lists)
 
 
+Packed = Literal["lines", "lanes", "turned"]
+"""How a factor is packed: the neighbours in a word stand along the features of a batch value, along the lanes of a
+panel, or along the rows of a weight (see `kernels/parts.py`)."""
+
+
+@dataclass(frozen=True)
+class Packing:
+    """A factor of products of parts, as it is packed."""
+
+    symbol: Symbol
+    """The factor."""
+    form: Packed
+    """Along what neighbours make a word."""
+    parts: int
+    """Of each number."""
+    groups: int = 1
+    """The groups of features, or of rows, that each begin anew."""
+
+    @property
+    def name(self) -> str:
+        """Of the packed factor."""
+        return f"{self.symbol.name} in {self.form}" + (f" of {self.groups} groups" if self.groups > 1 else "")
+
+    @property
+    def units(self) -> int:
+        """Of a batch value: the space that it needs in a workspace, in features."""
+        width = int(self.symbol.shape[1])
+        if self.form == "lines":
+            return self.groups * -(-width // self.groups // 2) * self.parts
+        return -(-width * self.parts // 2)
+
+    def size(self, layout: PanelLayout) -> int:
+        """Of a weight: the scalars that it needs."""
+        rows, columns = (int(d) for d in self.symbol.shape)
+        words = layout.panel // 2 * self.parts
+        if self.form == "lanes":
+            return layout.panels(columns) * rows * words
+        return self.groups * layout.panels(rows // self.groups) * columns * words
+
+
+@dataclass
+class Pack(Stage):
+    """The bfloat16 parts of a factor."""
+
+    packing: Packing
+    """What is packed, and how."""
+
+    def reads(self) -> set[str]:
+        """The factor."""
+        return {self.packing.symbol.name}
+
+    def writes(self) -> set[str]:
+        """The packed factor."""
+        return {self.packing.name}
+
+
 @dataclass
 class Product(Stage):
     """The product `equations[0]` and what follows it in its tile."""
@@ -98,6 +157,8 @@ class Product(Stage):
     """In a batch product: equations over the column sums of dZ, these first."""
     nonzero: str | None = None
     """The name of the list of what is not zero in the first operand; None where it takes all."""
+    packed: dict[str, Packing] = field(default_factory=dict)
+    """In a product of parts: by name, the factors that it reads packed."""
 
     def all(self) -> list[Equation]:
         """Those of the tile, then those of the bias."""
@@ -105,7 +166,15 @@ class Product(Stage):
 
     def reads(self) -> set[str]:
         """Names of what it reads from memory."""
-        return super().reads() | Stage(self.bias).reads() | ({self.nonzero} if self.nonzero else set())
+        reads = super().reads() | Stage(self.bias).reads() | ({self.nonzero} if self.nonzero else set())
+        if not self.packed:
+            return reads
+        others = Stage([*self.equations[1:], *self.bias]).reads()
+        return (reads - {p.symbol.name for p in self.packed.values()} - others) | (others & reads) | set(self.packed)
+
+    def factor(self, symbol: Symbol) -> str:
+        """The name of what the product reads a factor from."""
+        return next((name for name, packing in self.packed.items() if packing.symbol == symbol), symbol.name)
 
 
 class PerSample(Stage):
@@ -197,6 +266,11 @@ class Fusion:
     lists: dict[str, tuple[Form, int]]
     """The lists of what is not zero, by name: the form of product that reads them and the data's features."""
 
+    @cached_property
+    def packings(self) -> dict[str, Packing]:
+        """The factors that are packed, by name."""
+        return {s.packing.name: s.packing for s in self.stages if isinstance(s, Pack)}
+
     @property
     def chunked(self) -> bool:
         """Whether a batch is run in chunks."""
@@ -220,7 +294,8 @@ class Fusion:
     def of_samples(self, stage: Stage) -> bool:
         """Whether a stage touches values of the samples."""
         symbols = self.program.symbols
-        return any(name in self.lists or symbols[name].batched for name in stage.reads() | stage.writes())
+        names = {self.packings[n].symbol.name if n in self.packings else n for n in stage.reads() | stage.writes()}
+        return any(name in self.lists or symbols[name].batched for name in names)
 
 
 def loops_of(stage: PerSample) -> list[tuple[int, list[Equation]]]:

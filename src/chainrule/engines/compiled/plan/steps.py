@@ -196,7 +196,7 @@ class _Order:
         for stage in fusion.stages:
             if fusion.of_samples(stage):
                 continue
-            stored = any(fusion.program.symbols[n].role in STORED for n in stage.writes())
+            stored = any(e.target.role in STORED for e in stage.all())
             late = bool(stage.reads() & later) or stored
             (after if late else before).append(stage)
             if late:

@@ -26,6 +26,7 @@ from chainrule.engines.compiled.plan.stages import (
     Lookup,
     Masks,
     Nonzero,
+    Pack,
     PerSample,
     Pieces,
     Plain,
@@ -147,7 +148,7 @@ def _kept(fusion: Fusion, memory: Memory, order: list[Run]) -> Faults:
     rates = {s.name for s in fusion.program.given if s.role == "rate"} | {e.target.name for e in fusion.rates}
     tokens = {s.name for s in memory.data if fusion.kinds[s.name] == "tokens"}
     there = {s.name for s in fusion.program.given if s.role in STORED} | rates | tokens | {BATCH, "seed", "t"}
-    places = memory.stored.keys() | memory.fixed.keys() | memory.batch.keys() | memory.pieces.keys()
+    places = {*memory.stored, *memory.fixed, *memory.batch, *memory.pieces, *memory.packed}
     for run in order:
         for name in sorted(fusion.touched(run.stage.reads()) - set(fusion.labels) - there):
             yield run.number, f"it reads {name}, which is not in memory"
@@ -184,11 +185,21 @@ def _nonzero(stage: Nonzero, fusion: Fusion) -> Iterator[str]:
             yield f"{name} are not the lists that the plan has"
 
 
+def _pack(stage: Pack, fusion: Fusion) -> Iterator[str]:
+    packing = stage.packing
+    kind = "weight" if packing.form == "turned" else "batch" if packing.form == "lines" else None
+    if fusion.kinds[packing.symbol.name] not in ((kind,) if kind else ("weight", "batch")):
+        yield f"{packing.symbol} cannot be packed in {packing.form}"
+
+
 def _product(stage: Product, fusion: Fusion) -> Iterator[str]:
     head, *chain = stage.equations
     if not isinstance(head.op, MatMul | GroupedMatMul):
         yield f"{head} is no product"
         return
+    packed = [p.symbol for p in stage.packed.values()]
+    if packed != list(head.operands[: 1 if stage.form == "batch" else 2]) * bool(head.op.parts):
+        yield f"{head} does not read its factors as a product of {head.op.parts} parts does"
     form = form_of(head, fusion.kinds)
     if form != stage.form:
         yield f"{head} is of the form {form}, not {stage.form}"
@@ -319,6 +330,7 @@ def _of(op: type) -> Callable[[Stage, Fusion], Iterator[str]]:
 _CODE: dict[type[Stage], Callable[..., Iterator[str]]] = {
     Load: _load,
     Nonzero: _nonzero,
+    Pack: _pack,
     Product: _product,
     PerSample: _per_sample,
     Sums: _sums,
@@ -340,6 +352,8 @@ _CODE: dict[type[Stage], Callable[..., Iterator[str]]] = {
 def _apart(fusion: Fusion, memory: Memory, order: list[Run]) -> Faults:
     """Values whose lives overlap lie apart: lives are counted anew, from the stages in the order in which they run."""
     symbols = fusion.program.symbols
+    packed = [(at, at + fusion.packings[name].size(memory.layout), name) for name, at in memory.packed.items()]
+    yield from ((0, fault) for fault in _overlaps(packed))
     for table, size in ((memory.stored, memory.stored_size), (memory.fixed, memory.fixed_size)):
         places = [
             (at, at + size_of(symbols[name], fusion.kinds[name], memory.layout), name) for name, at in table.items()

@@ -1,0 +1,181 @@
+"""What an inner loop adds up: the seam between how a product is cut into tiles and how a tile's sums are made.
+
+A kernel says how many steps of the depth stand in a line of its operands, how the operands are packed, how many rows
+its tile has, and how a line is added to the sums.  Cutting, threads, epilogues and blocks of the depth are the same for
+all.
+
+    MultiplyAdd    numbers as they are: a line is one step, acc + s v
+    Dots           numbers split into bfloat16 parts, two neighbours of the depth in a 32-bit word: a line is two steps,
+                   acc + s_hi v_hi + s_lo v_lo, for each pair of parts that counts (`program/precision.py`)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from chainrule.engines.compiled.kernels.panels import PanelLayout
+from chainrule.engines.llvm.emit import Function, Value
+from chainrule.engines.llvm.value import like
+from chainrule.program.precision import pairs
+
+UPPER = -(1 << 16)
+"""The upper half of a 32-bit word: a bfloat16 number, and the float32 number that it is."""
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """What is multiplied and added up in a register tile."""
+
+    layout: PanelLayout
+    """How values of the dtype lie."""
+
+    @property
+    def steps(self) -> int:
+        """Steps of the depth in a line."""
+        return 1
+
+    @property
+    def line(self) -> int:
+        """Scalars from one line of the streamed operand to the next."""
+        return self.layout.panel
+
+    def lines(self, depth: int) -> int:
+        """The lines of so many steps."""
+        return -(-depth // self.steps)
+
+    def tile_rows(self, vectors: int) -> int:
+        """The most rows of a register tile so many vectors wide."""
+        raise NotImplementedError
+
+    def streamed(self, f: Function, at: Value, offset: int, width: int) -> list[tuple[Value, ...]]:
+        """A line's vectors, made ready to be multiplied."""
+        raise NotImplementedError
+
+    def broadcast(self, f: Function, at: Value, offset: int) -> tuple[Value, ...]:
+        """What is multiplied with a line, in every lane."""
+        raise NotImplementedError
+
+    def add(self, f: Function, scalars: Sequence[Value], line: Sequence[Value], acc: Value) -> Value:
+        """acc and the products of a line."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class MultiplyAdd(Kernel):
+    """Numbers as they are, multiplied and added with one rounding."""
+
+    def tile_rows(self, vectors: int) -> int:
+        """As many as the registers hold."""
+        return self.layout.tile_rows(vectors)
+
+    def streamed(self, f: Function, at: Value, offset: int, width: int) -> list[tuple[Value, ...]]:
+        """A vector for each."""
+        lanes = self.layout.lanes
+        return [
+            (f.load(self.layout.vector, at, offset + v * lanes, lanes * self.layout.itemsize),) for v in range(width)
+        ]
+
+    def broadcast(self, f: Function, at: Value, offset: int) -> tuple[Value, ...]:
+        """The number."""
+        return (f.broadcast(at, self.layout.vector, offset),)
+
+    def add(self, f: Function, scalars: Sequence[Value], line: Sequence[Value], acc: Value) -> Value:
+        """acc + s v"""
+        return f.fma(scalars[0], line[0], acc)
+
+
+@dataclass(frozen=True)
+class Dots(Kernel):
+    """float32 numbers as sums of bfloat16 parts, products of which are exact and added up in float32.
+
+    A word holds a number's part in its lower half, and that of the next number along the depth in its upper half:
+
+        streamed     (depth, lanes)  word (q, l) of part b at [q][b][l]: a line is NR words for each part
+        broadcast    (rows, depth)   word (r, q) of part a at [q // (NR/2)][r][a][q % (NR/2)]: panels of NR steps
+
+    All ways take the words in the same order, and the products in a word the upper first: the same bits.
+    """
+
+    parts: int = 1
+    """Of each number."""
+    dots: bool = False
+    """Whether the processor has an instruction for it (AVX512-BF16); else each product is a multiply-add."""
+
+    def __post_init__(self) -> None:
+        assert self.layout.dtype == "float32", "bfloat16 numbers are parts of float32 numbers"
+
+    @property
+    def steps(self) -> int:
+        """Two numbers in a word."""
+        return 2
+
+    @property
+    def line(self) -> int:
+        """A word for each lane and part."""
+        return self.layout.panel * self.parts
+
+    @property
+    def span(self) -> int:
+        """Words of a row in a panel of the depth, for each part."""
+        return self.layout.panel // 2
+
+    @property
+    def row(self) -> int:
+        """Words from one row of the broadcast operand to the next."""
+        return self.span * self.parts
+
+    @cached_property
+    def words(self) -> str:
+        """LLVM's type of a vector of words."""
+        return like(self.layout.vector, "i32")
+
+    def tile_rows(self, vectors: int) -> int:
+        """As many as the registers hold beside a line and what is broadcast."""
+        held, broadcast = (1, 1) if self.dots else (2, 2)
+        spare = self.layout.target.registers - held * vectors * self.parts - broadcast - 1
+        most = max(1, min(spare // vectors, 14))
+        return most if most < 2 else most // 2 * 2
+
+    def streamed(self, f: Function, at: Value, offset: int, width: int) -> list[tuple[Value, ...]]:
+        """The words of each part; without the instruction their upper and lower numbers."""
+        lanes, found = self.layout.lanes, []
+        for v in range(width):
+            places = [offset + b * self.layout.panel + v * lanes for b in range(self.parts)]
+            found.append(self._ready(f, [f.load(self.words, at, place, lanes * 4) for place in places]))
+        return found
+
+    def broadcast(self, f: Function, at: Value, offset: int) -> tuple[Value, ...]:
+        """The words of each part, in every lane."""
+        return self._ready(f, [f.broadcast(at, self.words, offset + a * self.span) for a in range(self.parts)])
+
+    def _ready(self, f: Function, words: Sequence[Value]) -> tuple[Value, ...]:
+        if self.dots:
+            return tuple(words)
+        halves = [(f.bits("and", x, UPPER), f.bits("shl", x, 16)) for x in words]
+        return tuple(f.convert("bitcast", x, "float") for both in halves for x in both)
+
+    def add(self, f: Function, scalars: Sequence[Value], line: Sequence[Value], acc: Value) -> Value:
+        """acc and the products of the parts, those of the smallest parts first."""
+        for a, b in pairs(self.parts):
+            if self.dots:
+                acc = dot(f, acc, scalars[a], line[b])
+            else:
+                for half in (0, 1):
+                    acc = f.fma(scalars[2 * a + half], line[2 * b + half], acc)
+        return acc
+
+
+def dot(f: Function, acc: Value, a: Value, b: Value) -> Value:
+    """acc + the products of the upper and of the lower numbers of two vectors of words, by one instruction."""
+    name = f"llvm.x86.avx512bf16.dpbf16ps.{32 * int(acc.type[1 : acc.type.index(' ')])}"
+    f.declarations.setdefault(name, f"declare {acc.type} @{name}({acc.type}, {a.type}, {b.type})")
+    return f.emit(acc.type, f"call {acc.type} @{name}({acc}, {a}, {b})")
+
+
+def kernel_for(layout: PanelLayout, parts: int) -> Kernel:
+    """The inner loop of products of so many parts (0: of numbers as they are) on the layout's processor."""
+    if parts == 0:
+        return MultiplyAdd(layout)
+    return Dots(layout, parts, "avx512bf16" in layout.target.on and layout.target.vector_bytes == 64)

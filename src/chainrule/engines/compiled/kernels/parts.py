@@ -1,0 +1,154 @@
+"""Numbers split into bfloat16 parts, and the words that two of them make: how the operands of `inner.Dots` are packed.
+
+    x₁ = bf16(x), x₂ = bf16(x - x₁), ...      bf16: to the nearest, halves to even; what is finite stays so
+
+What is infinite has the parts ∞, 0, 0: infinite minus infinite would make NaN of every product with it.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+
+from chainrule.engines.compiled.kernels.inner import UPPER, Dots
+from chainrule.engines.llvm.emit import Function, Int, Value, lanes_of
+
+LARGEST: float = struct.unpack("f", struct.pack("I", 0x7F7F7FFF))[0]
+"""The largest float32 number that is rounded down to the largest bfloat16 number."""
+
+
+def rounded(f: Function, x: Value) -> tuple[Value, Value]:
+    """(bf16(x) as bits, whose lower halves are 0; where x is finite)"""
+    finite = f.fcmp("olt", f.fabs(x), f.constant(x.type, math.inf))
+    below = f.select(f.fcmp("olt", x, LARGEST), x, f.constant(x.type, LARGEST))
+    within = f.select(f.fcmp("ogt", below, -LARGEST), below, f.constant(x.type, -LARGEST))
+    bits = f.convert("bitcast", within, "i32")
+    odd = f.bits("and", f.bits("lshr", bits, 16), 1)
+    near = f.add(f.add(bits, odd), 0x7FFF)
+    # x + x: a NaN that is quiet, of which something is left when its lower half is cut off.
+    others = f.convert("bitcast", f.fadd(x, x), "i32")
+    return f.bits("and", f.select(finite, near, others), UPPER), finite
+
+
+def split(f: Function, x: Value, parts: int) -> list[Value]:
+    """The parts of x as bits, whose lower halves are 0."""
+    found = []
+    for part in range(parts):
+        bits, finite = rounded(f, x)
+        found.append(bits)
+        if part + 1 < parts:
+            rest = f.fsub(x, f.convert("bitcast", bits, "float"))
+            x = f.select(finite, rest, f.constant(x.type, 0.0))
+    return found
+
+
+def words_of(f: Function, low: Value, high: Value, parts: int) -> list[Value]:
+    """The words of each part: of `low` in the lower half, of `high` in the upper."""
+    pairs = zip(split(f, low, parts), split(f, high, parts), strict=True)
+    return [f.bits("or", f.bits("lshr", a, 16), b) for a, b in pairs]
+
+
+def neighbours(f: Function, vectors: list[Value], parts: int) -> list[Value]:
+    """The words of each part of two vectors' neighbouring lanes."""
+    a, b = vectors
+    lanes = lanes_of(a.type)
+    even, odd = (f.shuffle(a, b, range(first, 2 * lanes, 2)) for first in (0, 1))
+    return words_of(f, even, odd, parts)
+
+
+def pack_lines(f: Function, kernel: Dots, *, values: Value, to: Value, n: int, groups: int, lo: Int, hi: Int) -> None:
+    """The streamed form of lane panels [lo, hi) of a batch value: two neighbouring features make a word.
+
+    The features are those of so many groups of n side by side; each group begins a line of its own.
+    """
+    layout = kernel.layout
+    NR, lanes, real = layout.panel, layout.lanes, layout.real
+    size, lines = lanes * layout.itemsize, kernel.lines(n)
+
+    def group(g: Int) -> None:
+        source = f.at(values, (g, n * NR), type=real)
+        target = f.at(to, (g, lines * kernel.line), type=real)
+
+        def line(q: Int, *, single: bool = False) -> None:
+            for v in range(layout.vectors):
+                here = f.at(source, (q, 2 * NR), v * lanes, type=real)
+                low = f.load(layout.vector, here, 0, size)
+                high = f.constant(layout.vector, 0.0) if single else f.load(layout.vector, here, NR, size)
+                there = f.at(target, (q, kernel.line), v * lanes, type=real)
+                for part, words in enumerate(words_of(f, low, high, kernel.parts)):
+                    f.store(words, there, part * NR, size)
+
+        f.loop(0, n // 2, line)
+        if n % 2:
+            line(n // 2, single=True)
+
+    f.loop(f.mul(lo, groups), f.mul(hi, groups), group)
+
+
+def pack_rows_of_lanes(f: Function, kernel: Dots, *, values: Value, to: Value, lo: Int, hi: Int) -> None:
+    """The broadcast form, with the lanes of a panel as the depth, of the rows [lo, hi) of all panels, one after the
+    other: neighbouring lanes make a word.
+    """
+    layout = kernel.layout
+    NR, lanes, real = layout.panel, layout.lanes, layout.real
+    size = lanes * layout.itemsize
+
+    def row(r: Int) -> None:
+        source, target = f.at(values, (r, NR), type=real), f.at(to, (r, kernel.row), type=real)
+        vectors = [f.load(layout.vector, source, v * lanes, size) for v in range(layout.vectors)]
+        for part, words in enumerate(neighbours(f, vectors, kernel.parts)):
+            f.store(words, target, part * kernel.span, size)
+
+    f.loop(lo, hi, row)
+
+
+def pack_turned(
+    f: Function, kernel: Dots, *, weight: Value, to: Value, k: int, n: int, groups: int, lo: Int, hi: Int
+) -> None:
+    """The broadcast form of weights (k, n), those of the groups below each other, with the rows as the depth.
+
+    [lo, hi): which of the panels of the depth, those of all groups counted one after the other.
+    """
+    layout = kernel.layout
+    NR, lanes, real = layout.panel, layout.lanes, layout.real
+    size, below = lanes * layout.itemsize, groups * k
+    zero = f.constant(layout.vector, 0.0)
+
+    def block(source: Value, target: Value, rows: int, count: int) -> None:
+        """`count` columns, of which the first `rows` rows are there."""
+        vectors = [f.load(layout.vector, source, r * NR, size) if r < rows else zero for r in range(NR)]
+        words = [words_of(f, vectors[r], vectors[r + 1], kernel.parts) for r in range(0, NR, 2)]
+        for part in range(kernel.parts):
+            for c, column in enumerate(f.transpose([w[part] for w in words])[:count]):
+                f.store(column, target, c * kernel.row + part * kernel.span, size)
+
+    def panel(number: Int, p: Int, g: Int, rows: int) -> None:
+        """A panel of the depth, the p-th of its group."""
+        source = f.at(weight, (f.add(f.mul(g, k), f.mul(p, NR)), NR), type=real)
+        target = f.at(to, (number, n * kernel.row), type=real)
+
+        def columns(b: Int, count: int = lanes) -> None:
+            j = f.mul(b, lanes)
+            place = f.udiv(b, layout.vectors)
+            inside = f.mul(f.sub(b, f.mul(place, layout.vectors)), lanes)
+            from_ = f.at(source, (place, below * NR), inside, type=real)
+            block(from_, f.at(target, (j, kernel.row), type=real), rows, count)
+
+        f.loop(0, n // lanes, columns)
+        if n % lanes:
+            columns(n // lanes, n % lanes)
+
+    full, rest = divmod(k, NR)
+
+    def one(number: Int) -> None:
+        g = f.udiv(number, layout.panels(k))
+        p = f.sub(number, f.mul(g, layout.panels(k)))
+        if not rest:
+            panel(number, p, g, NR)
+        elif not full:
+            panel(number, p, g, rest)
+        else:
+            last = f.icmp("eq", f.value(p), full)
+            f.if_(last, lambda: panel(number, p, g, rest), lambda: panel(number, p, g, NR))
+
+    f.loop(lo, hi, one)

@@ -1,0 +1,228 @@
+"""Products in bfloat16 parts: what they mean, what says so, and that both engines agree."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from problems import PROBLEMS, Problem
+
+import chainrule as cr
+from chainrule.engines.reference import bf16, split
+from chainrule.program.op import GroupedMatMul, MatMul
+from chainrule.program.precision import PRECISIONS, pairs
+
+WORDS = ("highest", "high", "medium")
+ERRORS = {"high": 2.0**-15, "medium": 2.0**-7}
+"""Of a sum of products, relative to the sum of their absolute values: each factor is off by 2⁻¹⁶ or 2⁻⁸ at most."""
+
+
+def made(precision: str = "highest", engine: str = "reference", **options: Any) -> cr.Network:
+    return cr.Network(
+        20, [cr.Dense(40, "tanh"), cr.Dense(3, "softmax")], "cross_entropy", precision=precision, engine=engine,
+        **options,
+    )  # fmt: skip
+
+
+def data(m: int = 70) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(1)
+    return rng.standard_normal((m, 20)).astype("f"), rng.integers(0, 3, m)
+
+
+# --- what a part is -------------------------------------------------------------------------------------------------
+
+
+def test_bfloat16_is_the_upper_half_rounded_to_the_nearest_and_halves_to_even() -> None:
+    given = np.array([1.0, 1 + 2**-8, 1 + 3 * 2**-8, 1 + 2**-8 + 2**-20, -1 - 2**-9, 0.0, 3.0e38], "f")
+    wanted = [1.0, 1.0, 1 + 2**-6, 1 + 2**-7, -1.0, 0.0]
+    assert bf16(given)[:-1].tolist() == wanted
+    rng = np.random.default_rng(0)
+    some = (rng.standard_normal(10_000) * 10.0 ** rng.integers(-30, 30, 10_000)).astype("f")
+    assert (bf16(some).view(np.uint32) & 0xFFFF == 0).all()
+    assert (abs(bf16(some) - some) <= 2.0**-8 * abs(some)).all()
+    assert bf16(-some).tobytes() == (-bf16(some)).tobytes()
+
+
+def test_what_is_finite_stays_so_and_what_is_not_too() -> None:
+    largest = np.finfo(np.float32).max
+    assert np.isfinite(bf16(np.array([largest, -largest], "f"))).all()
+    for parts in (1, 2, 3):
+        found = split(np.array([largest, np.inf, -np.inf, np.nan, 1e-38], "f"), parts)
+        total = sum(x.astype(float) for x in found)
+        assert np.isfinite(total[0]) and abs(total[0] / largest - 1) <= 2.0 ** -(8 * parts - 1)
+        assert total[1] == np.inf and total[2] == -np.inf and np.isnan(total[3])
+
+
+def test_two_parts_hold_16_digits_and_three_all_of_them() -> None:
+    x = np.random.default_rng(2).standard_normal(10_000).astype("f")
+    for parts, least in ((1, 2.0**-8), (2, 2.0**-16), (3, 0.0)):
+        error = abs(sum(p.astype(float) for p in split(x, parts)) - x)
+        assert (error <= least * abs(x)).all()
+        assert error.max() > 0 or not least
+    assert [pairs(n) for n in range(4)] == [
+        (),
+        ((0, 0),),
+        ((1, 0), (0, 1), (0, 0)),
+        ((2, 0), (1, 1), (0, 2), (1, 0), (0, 1), (0, 0)),
+    ]
+
+
+# --- what says so ---------------------------------------------------------------------------------------------------
+
+
+def test_who_says_nothing_gets_the_program_that_there_was() -> None:
+    said, unsaid = made("highest"), cr.Network(20, made().spec.layers, "cross_entropy")
+    assert said.spec == unsaid.spec and said.program.digest == unsaid.program.digest
+    assert "precision" not in unsaid.spec.to_dict() and '"parts"' not in unsaid.program.to_json()
+    assert unsaid.program.parts == 0
+
+
+@pytest.mark.parametrize("precision", ["high", "medium"])
+def test_a_program_says_how_its_products_are_done(precision: str) -> None:
+    program = made(precision).derive(optimizer=cr.Adam(), targets="labels")
+    parts = PRECISIONS[precision]
+    products = [e for e in program.equations if isinstance(e.op, MatMul | GroupedMatMul)]
+    assert len(products) == 6 and all(e.op.parts == parts for e in products)  # type: ignore[union-attr]
+    again = cr.Program.from_json(program.to_json())
+    assert again == program and again.digest != program.of_parts(0).digest
+    assert program.of_parts(0) == made().derive(optimizer=cr.Adam(), targets="labels")
+    assert "L₁ = bf16(L)" in str(program) and "L₁ = bf16(L)" in program.show("column")
+    assert ("L₂R₁ + L₁R₂ + L₁R₁" in str(program)) == (precision == "high")
+
+
+def test_products_without_samples_are_as_they_were() -> None:
+    net = cr.Network(6, [cr.Dense(5, "relu"), cr.Dense(1)], "squared_error", precision="medium", engine="reference")
+    program = net.derive(optimizer=cr.Muon())
+    plain = [e for e in program.update if isinstance(e.op, MatMul)]
+    assert plain and all(e.op.parts == 0 for e in plain)  # type: ignore[union-attr]
+
+
+def test_other_words_are_refused() -> None:
+    with pytest.raises(cr.SpecError, match="Did you mean 'high'.*highest, medium"):
+        made("hihg")
+    with pytest.raises(cr.SpecError, match="precision"):
+        made(2)  # type: ignore[arg-type]
+    with pytest.raises(cr.SpecError, match="Leave precision out"):
+        made("high", dtype="float64")
+    text = made("high").program.to_json()
+    for wrong in ('"parts": 4', '"parts": -1', '"parts": true', '"parts": 0.5'):
+        with pytest.raises(cr.DataError, match="parts"):
+            cr.Program.from_json(text.replace('"parts": 2', wrong))
+
+
+def test_files_keep_it(tmp_path: Path) -> None:
+    net = made("medium")
+    net.save(tmp_path / "net.safetensors")
+    again = cr.Network.load(tmp_path / "net.safetensors")
+    assert again.spec == net.spec and again.spec.precision == "medium"
+    said = net.spec.to_dict()
+    assert said["precision"] == "medium" and cr.NetworkSpec.from_dict(json.loads(json.dumps(said))) == net.spec
+    with pytest.raises(cr.SpecError, match="precision"):
+        cr.NetworkSpec.from_dict({**said, "precision": "low"})
+
+
+# --- what comes out -------------------------------------------------------------------------------------------------
+
+
+def test_gradients_are_right_and_the_check_says_what_it_compares(engine: str) -> None:
+    X, y = data()
+    report = made("medium", engine).check(X, y)
+    assert report and "float64" in str(report) and "parts" in str(report)
+    assert "parts" not in str(made("highest", engine).check(X, y))
+
+
+@pytest.mark.parametrize("precision", ["high", "medium"])
+def test_a_product_is_off_by_no_more_than_its_parts(engine: str, precision: str) -> None:
+    net = cr.Network(300, [cr.Dense(9)], "squared_error", precision=precision, engine=engine)
+    rng = np.random.default_rng(3)
+    X = (rng.standard_normal((50, 300)) * 10.0 ** rng.integers(-8, 8, (50, 300))).astype("f")
+    W = net.parameters["W1"]
+    found, exact = net.predict(X).astype(float), X.astype(float) @ W.astype(float)
+    error = abs(found - exact) / (abs(X.astype(float)) @ abs(W.astype(float)))
+    assert 0 < error.max() < ERRORS[precision]
+    plain = cr.Network(300, [cr.Dense(9)], "squared_error", engine=engine).predict(X)
+    assert (abs(plain - exact) / (abs(X.astype(float)) @ abs(W.astype(float)))).max() < error.max() / 2
+
+
+def near(found: np.ndarray, meant: np.ndarray, plain: np.ndarray) -> bool:
+    """Whether engines agree: a number that stands between two parts may be rounded to either, after that they differ
+    by as much as the parts do from the numbers."""
+    scale = max(float(abs(meant).max(initial=0)), 1e-3)
+    return bool(abs(found - meant).max(initial=0) <= 5e-6 * scale + 2 * abs(plain - meant).max(initial=0))
+
+
+def agree(problem: Problem, precision: str) -> None:
+    X, y, w = problem.data(samples=67)
+    nets = [
+        replace(problem, options={**problem.options, "precision": word}).network(engine, "float32")
+        for word, engine in ((precision, "compiled"), (precision, "reference"), ("highest", "reference"))
+    ]
+    found = [{"Ŷ": net.predict(X), **net.gradients(X, y, sample_weight=w)} for net in nets]
+    for name, value in found[0].items():
+        values = [value, found[1][name], found[2][name]]
+        each = values if not isinstance(value, dict) else [list(v.values()) for v in values]
+        for a, b, c in [each] if not isinstance(value, dict) else zip(*each, strict=True):
+            assert near(a, b, c), (problem.name, name)
+
+
+@pytest.mark.parametrize("precision", ["high", "medium"])
+def test_engines_agree(precision: str) -> None:
+    for problem in PROBLEMS[:2]:
+        agree(problem, precision)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("precision", ["high", "medium"])
+@pytest.mark.parametrize("problem", PROBLEMS, ids=str)
+def test_engines_agree_on_every_problem(problem: Problem, precision: str) -> None:
+    agree(problem, precision)
+
+
+@pytest.mark.parametrize("precision", ["high", "medium"])
+def test_any_number_of_threads_trains_to_the_same_bits(precision: str, many_processors: None) -> None:
+    X, y = data(150)
+    for batch_size in (32, 700):
+        found = []
+        for threads in (1, 3):
+            net = made(precision, "compiled")
+            net.fit(X, y, epochs=2, batch_size=batch_size, threads=threads, verbose=False)
+            found.append(b"".join(a.tobytes() for a in net.parameters.values()))
+        assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("precision", ["high", "medium"])
+def test_numbers_at_the_edge(engine: str, precision: str) -> None:
+    """What is not finite is not finite in the result, what is finite and small stays so."""
+    net = cr.Network(3, [cr.Dense(2, bias=False)], "squared_error", precision=precision, engine=engine)
+    net.parameters["W1"][...] = [[0.5, 0.25], [0.125, 1], [1, 1]]
+    largest = np.finfo(np.float32).max
+    X = np.array([[np.inf, 1, 1], [1, np.nan, 1], [1, -np.inf, 0], [largest, 0, 0], [2e-38, 2e-38, 0], [0, 0, 0]], "f")
+    with np.errstate(all="ignore"):
+        found = net._run(net.program, {"X": X, "Y": np.zeros((6, 2), "f")}, ("Z1",))["Z1"]
+    assert not np.isfinite(found[:3]).any()
+    assert np.isfinite(found[3:]).all()
+    np.testing.assert_allclose(found[3], [largest * 0.5, largest * 0.25], rtol=2.0**-7)
+    np.testing.assert_allclose(found[4], [1.25e-38, 2.5e-38], atol=1.3e-38)
+    assert (found[5] == 0).all()
+
+
+def test_one_row_is_as_in_the_whole() -> None:
+    X, _ = data()
+    net = made("medium", "compiled")
+    whole = net.predict(X)
+    np.testing.assert_allclose(net.predict(X[:1]), whole[:1], rtol=1e-6)
+
+
+def test_a_plan_says_how_factors_are_packed() -> None:
+    from chainrule.engines.compiled.kernels.panels import PanelLayout
+    from chainrule.engines.compiled.plan import Recipe, plan
+    from chainrule.engines.llvm import target
+
+    program = made("high").training_program(cr.SGD(), targets="labels")
+    text = str(plan(program, Recipe(training=True), PanelLayout(target.host(), "float32")))
+    for said in ("X in lines, 2 parts", "W1 in turned", "A1 in lanes", "dZ2 in lines", "W2 in lanes", "of 2 parts"):
+        assert said in text
