@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from problems import PROBLEMS, Problem
 
 import chainrule as cr
 from chainrule.engines.reference import bf16, split
 from chainrule.program.op import GroupedMatMul, MatMul
 from chainrule.program.precision import PRECISIONS, pairs
+from problems import PROBLEMS, Problem
 
 WORDS = ("highest", "high", "medium")
 ERRORS = {"high": 2.0**-15, "medium": 2.0**-7}
@@ -102,7 +102,7 @@ def test_products_without_samples_are_as_they_were() -> None:
 
 
 def test_other_words_are_refused() -> None:
-    with pytest.raises(cr.SpecError, match="Did you mean 'high'.*highest, medium"):
+    with pytest.raises(cr.SpecError, match=r"Did you mean 'high'.*highest, medium"):
         made("hihg")
     with pytest.raises(cr.SpecError, match="precision"):
         made(2)  # type: ignore[arg-type]
