@@ -103,14 +103,14 @@ class Schedule(ABC):
 
     def start(self, steps_per_epoch: int, total_steps: int) -> RunningSchedule:
         """The schedule at the beginning of a fit."""
-        return _Fixed(self, steps_per_epoch, total_steps)
+        return Fixed(self, steps_per_epoch, total_steps)
 
     def to_dict(self) -> dict[str, Any]:
         """The schedule as JSON can hold it: {"kind": "StepDecay", "rate": 0.1, ...}."""
         return {"kind": type(self).__name__, **dataclasses.asdict(self)}
 
 
-class _Fixed:
+class Fixed:
     """A schedule that depends on the step alone."""
 
     def __init__(self, schedule: Schedule, steps_per_epoch: int, total_steps: int) -> None:

@@ -29,7 +29,7 @@ def sample_count(data: Values) -> int:
 
 @dataclass(frozen=True)
 class Epoch:
-    """One pass over the samples, or over a part of them."""
+    """One pass over the samples, over a part of them, or several passes, all of whose batches are full."""
 
     data: Values
     """The batched given symbols ("X", "Y" or "y", "w"), all samples."""

@@ -65,7 +65,7 @@ def epoch_cost(
     gives these.  added: whether J is a sum of losses, and so the epoch's cost is Σ_b J_b.  Batches that were not
     run, as the fit ended, have no part in it.
     """
-    if added:
+    if added or len(costs) == 1:
         return float(costs.sum())
     ends = np.append(places[1:], samples)[: len(costs)]
     sizes = (ends - places[: len(costs)]).astype(np.float64)

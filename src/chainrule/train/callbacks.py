@@ -37,6 +37,10 @@ class Callback:
     """Whether its hooks may overwrite the network's arrays before the fit ends; one that only looks costs less.  What
     one that says no writes all the same is lost (but for rows of a big table that no batch names)."""
 
+    idle: bool = False
+    """Whether none of its hooks between the fit's beginning and its end does anything, in a fit that has begun: short
+    epochs may then run together, and those hooks are not called."""
+
     def next_stop(self, step: int) -> int | None:
         """After `step` steps of the fit: the number of the step to pause after next; None for no pause."""
         return None if self.every is None else (step // self.every + 1) * self.every

@@ -37,6 +37,7 @@ from chainrule.train.position import Position, recall, remembered, restore_histo
 from chainrule.train.schedules import Setting, rates_of
 from chainrule.train.signals import Terminated, terminable
 from chainrule.train.state import FitState, OptimizerState, Trainable, do_nothing, read_only
+from chainrule.train.together import may_run_together, together, worth
 
 if TYPE_CHECKING:  # slow to load, and most fits ask for none
     from chainrule.train.checkpoint import Checkpoints
@@ -210,6 +211,8 @@ class _Run:
         """Where the fit stands, as of the last moment at which all that remembers something agreed."""
         self.remembered: Mapping[str, Any] = {}
         """What they remembered then; nothing where no checkpoints are asked for."""
+        self.may_run_together = may_run_together(fit)
+        """Whether several epochs may be one call."""
 
     def epochs(self) -> None:
         """All epochs, unless something ends the fit before."""
@@ -217,6 +220,8 @@ class _Run:
         last = fit.first_epoch + fit.epochs - 1
         while self.position.epoch <= last and state.stop_reason is None:
             number, begun = self.position.epoch, self.position.begun
+            if not begun and self._together(number, last - number + 1):
+                continue
             state.epoch = number - fit.first_epoch + 1
             if not begun:
                 self._agree(Position(number))
@@ -327,8 +332,7 @@ class _Run:
             self._check(costs, number)
         if not len(costs):
             return False
-        sums = fit.source.weight_sums(order, self.places)
-        cost = epoch_cost(costs, self.places, fit.source.samples, sums, added=fit.added)
+        cost = self._cost(costs, order)
         state.learning_rate = rate = float(rates[len(costs) - 1])
         if fit.judge.looks:
             self.refresh()
@@ -339,6 +343,43 @@ class _Run:
         for schedule in (fit.schedule, *(setting.schedule for setting in fit.settings)):
             schedule.observe(cost if record.validation_cost is None else record.validation_cost)
         self._tell(lambda callback: callback.on_epoch_end(state, record))
+        return True
+
+    def _together(self, number: int, left: int) -> bool:
+        """Runs several epochs in one call, where that is worth while; False if the next is to be run by itself."""
+        fit, before = self.fit, self.step
+        count = worth(fit, fit.history[-1].seconds, left) if self.may_run_together and number > fit.first_epoch else 0
+        if count < 2 or (them := together(fit, number, count, before, self.steps, self.dtype)) is None:
+            return False
+        orders, epoch = them
+        calls, costs = self.session.calls, np.zeros(0)
+        self.session.mark()
+        self.behind = True
+        start = time.perf_counter()
+        try:
+            costs = self.session.epoch(epoch).costs
+            if len(costs) < epoch.steps or not np.isfinite(costs).all() or not self.session.finite(self.arrays):
+                # In which epoch it was, and what was before it, is found out one by one.
+                self.may_run_together, costs = False, costs[:0]
+                self.session.rewind()
+                return False
+        except (KeyboardInterrupt, Terminated):
+            if self.session.calls > calls:
+                costs = self.session.last.costs
+            raise
+        finally:
+            done = len(costs)
+            self.step = self.state.step = before + done
+            whole = costs[: done - done % self.steps].reshape(-1, self.steps)
+            seconds = (time.perf_counter() - start) * self.steps / max(1, done)
+            for order, of_epoch, rates in zip(orders, whole, epoch.rates.reshape(count, -1), strict=False):
+                cost = self._cost(of_epoch, order)
+                fit.history.append(self._record(cost, float(rates[-1]), Validation(), seconds))
+            self.state.epoch = number - fit.first_epoch + len(whole) + (done < epoch.steps)
+            if done:
+                self.state.learning_rate = float(epoch.rates[done - 1])
+                self.state.settings = {name: float(numbers[done - 1]) for name, numbers in epoch.settings.items()}
+            self.position = Position(number + len(whole))
         return True
 
     def _write(self) -> None:
@@ -447,6 +488,12 @@ class _Run:
             epoch=number,
             batch=batch,
         )
+
+    def _cost(self, costs: NDArray[np.float64], order: Any) -> float:
+        """An epoch's."""
+        fit = self.fit
+        sums = fit.source.weight_sums(order, self.places) if len(costs) > 1 else None
+        return epoch_cost(costs, self.places, fit.source.samples, sums, added=fit.added)
 
     def _record(self, cost: float, rate: float, validation: Validation, seconds: float) -> EpochRecord:
         return EpochRecord(

@@ -94,6 +94,11 @@ class SeededOrders:
         self._thread: threading.Thread | None = None
         self._unshuffled: Order | None = None if shuffle else np.arange(samples, dtype=np.int64)
 
+    @property
+    def ahead(self) -> bool:
+        """Whether the next order is drawn while an epoch runs."""
+        return self._unshuffled is None and self.samples >= MANY
+
     def draw(self, epoch: int) -> Order:
         """The order of the epoch; of many samples the next is drawn meanwhile: machine code leaves Python free."""
         if self._unshuffled is not None:
@@ -101,7 +106,7 @@ class SeededOrders:
         self.close()
         if (order := self._ahead.pop(epoch, None)) is None:
             order = self._permutation(epoch)
-        if epoch < self.epochs and self.samples >= MANY:
+        if epoch < self.epochs and self.ahead:
             self._thread = threading.Thread(target=self._draw_ahead, args=(epoch + 1,), name="chainrule order")
             self._thread.start()
         return order

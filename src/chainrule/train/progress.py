@@ -83,6 +83,11 @@ class Progress(Callback):
         self._bar.add_task("begins", total=fit.epochs, epoch=0)
         self._bar.start()
 
+    @property
+    def idle(self) -> bool:  # type: ignore[override]
+        """Whether nothing is shown."""
+        return self._bar is None and self._lines is None and self._live is None
+
     def on_epoch_begin(self, fit: FitState) -> None:
         """Steps are counted from here."""
         self._first = fit.step
