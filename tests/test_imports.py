@@ -13,7 +13,7 @@ import chainrule
 ROOT = Path(chainrule.__file__).parent
 
 LAYERS = [
-    {"calls", "errors", "words", "display", "files", "frames", "metrics", "starting", "version"},
+    {"calls", "errors", "words", "display", "files", "frames", "group", "metrics", "starting", "version"},
     {"program"},
     {"describe", "spec"},
     {"rules"},
@@ -39,8 +39,21 @@ LIGHT = {
     "describe": {"program", "calls", "errors", "files"},
     "rules": {"program", "errors", "describe"},
     "blocks": {"calls", "errors", "files", "frames"},
+    "group": {"errors"},
     "data": {"display", "errors", "files", "frames"},
-    "train": {"display", "calls", "errors", "files", "engines", "program", "describe", "rules", "model_file"},
+    "train": {
+        "display",
+        "calls",
+        "errors",
+        "files",
+        "engines",
+        "group",
+        "program",
+        "describe",
+        "rules",
+        "model_file",
+        "version",
+    },
 }
 """All that these packages may import beside themselves."""
 

@@ -13,7 +13,7 @@ import chainrule as cr
 from chainrule.engines.reference import ReferenceEngine
 from chainrule.errors import SpecError
 from chainrule.program import OPERATIONS, Elementwise, Equation, Gather, Mask, MatMul, OneHot, Program, Reduce, Symbol
-from chainrule.program.op import AtRows, Beside, Columns, GroupedMatMul, ReduceGroups, Repeat, ScatterAdd
+from chainrule.program.op import AtRows, Beside, Columns, GroupedMatMul, OverShards, ReduceGroups, Repeat, ScatterAdd
 from chainrule.program.parse import parse
 from chainrule.program.scalar import FUNCTIONS, Apply, Constant, Variable
 from problems import PROBLEMS, Problem
@@ -206,6 +206,7 @@ WALK: list[tuple[Equation, dict[str, Any], Any]] = [
         {"D": np.arange(8.0).reshape(2, 4)},
         [[1, 3], [5, 7]],
     ),
+    (Equation(sym("T", 3), OverShards(), (sym("P", 3),)), {"P": np.arange(3.0)}, [0, 1, 2]),  # a batch is one shard
 ]
 
 

@@ -28,6 +28,7 @@ from chainrule.program.scalar import Apply, Constant, Reduction, Variable
 from chainrule.program.symbol import BATCH, Label
 from chainrule.rules.mean_at_weights import mean_at_weights
 from chainrule.rules.per_sample import squared_norms
+from chainrule.rules.shards import over_shards
 from chainrule.rules.tangent import tangent
 from problems import PROBLEMS, Problem, classifier, in_turn
 from random_programs import program as random_program
@@ -71,7 +72,9 @@ def test_random_programs() -> None:
     spec = cr.NetworkSpec(2, [cr.Embedding([4, 3], 2, padding=1, sparse=True), cr.Dense(1)], "squared_error")
     lazy = cr.derive(spec, optimizer=cr.Adam())
     same(lazy)
-    assert operations | {type(e.op) for e in lazy.update} == set(OPERATIONS)
+    shared = over_shards(cr.derive(cr.NetworkSpec(2, [cr.Dense(1)], "squared_error"), optimizer=cr.Adam()))
+    same(shared)
+    assert operations | {type(e.op) for e in lazy.update + shared.cost} == set(OPERATIONS)
 
 
 @pytest.mark.parametrize(

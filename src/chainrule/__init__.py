@@ -56,6 +56,7 @@ from chainrule.errors import (
     DataWarning,
     DivergedError,
     FormulaError,
+    GroupError,
     MissingDependencyError,
     ProgramError,
     SpecError,
@@ -75,6 +76,7 @@ from chainrule.words import PUBLIC, no_attribute
 if TYPE_CHECKING:
     from chainrule import data
     from chainrule.estimators import MLPClassifier, MLPRegressor
+    from chainrule.group.find import as_group
     from chainrule.report import plots as plot
     from chainrule.runs import Run
     from chainrule.tabular.classifier import TabularClassifier
@@ -117,6 +119,7 @@ __all__ = [
     "FitState",
     "Formula",
     "FormulaError",
+    "GroupError",
     "GroupedDense",
     "History",
     "InverseScaling",
@@ -166,6 +169,7 @@ __all__ = [
     "UnitNorm",
     "WandbLog",
     "WeightAverage",
+    "as_group",
     "batch_ensemble",
     "cross_entropy",
     "data",
@@ -192,6 +196,7 @@ _LAZY = {
     "TabularRegressor": "chainrule.tabular.regressor",
     "TensorBoardLog": "chainrule.train.trackers",
     "WandbLog": "chainrule.train.trackers",
+    "as_group": "chainrule.group.find",
     "data": "chainrule.data",
     "fit_table": "chainrule.tabular.doors",
     "load_run": "chainrule.tabular.doors",

@@ -62,6 +62,10 @@ class DivergedError(ChainruleError, ArithmeticError):
         self.batch = batch
 
 
+class GroupError(ChainruleError, RuntimeError):
+    """Workers who train together do not fit together, or one of them was lost."""
+
+
 class MissingDependencyError(ChainruleError, ImportError):
     """An optional package is needed; the message names the extra that installs it."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
@@ -17,6 +17,7 @@ from chainrule.describe.optimizers import Optimizer, as_optimizer, rule_of
 from chainrule.describe.schedules import as_schedule
 from chainrule.engines.base import sample_count
 from chainrule.errors import ArgumentError, DataError, SpecError, expected
+from chainrule.group.find import as_group
 from chainrule.train.batches import check_batches, least_batch, starts
 from chainrule.train.callbacks import Callback, as_callbacks
 from chainrule.train.history import EpochRecord, History
@@ -25,6 +26,7 @@ from chainrule.train.policies import Judge, Orders, SeededOrders, Source, Valida
 from chainrule.train.progress import Progress
 from chainrule.train.schedules import settings_of
 from chainrule.train.state import OptimizerState
+from chainrule.train.workers import agreed, begin_alike, begun, check_shards, compare, in_shards
 
 if TYPE_CHECKING:
     from chainrule.blocks.stored import Stored
@@ -51,6 +53,10 @@ class Ended:
     optimizer: OptimizerState = field(default_factory=OptimizerState)
     """Slots and steps."""
 
+    def carried(self) -> dict[str, Any]:
+        """All but the rule."""
+        return {item.name: getattr(self, item.name) for item in fields(self) if item.name != "rule"}
+
 
 def prepared(
     net: Network,
@@ -71,28 +77,43 @@ def prepared(
     every: int | str,
     resume: bool,
     continue_: bool,
+    group: object,
 ) -> tuple[Fit, Ended]:
-    """The fit, and where the one before has ended.  Raises DataError, SpecError; see `Network.fit`."""
-    optimizer = as_optimizer(optimizer)
-    checks.positive_integer("epochs", epochs)
-    checks.positive_integer("batch_size", batch_size)
-    if threads is not None:
-        checks.positive_integer("threads", threads)
-    if time_limit is not None:
-        checks.positive_number("time_limit", time_limit)
-    hooks, schedule = (*as_callbacks(callbacks), Progress(verbose)), as_schedule(optimizer.learning_rate)
-    stored = {**net.parameters, **net.state}
-    if frozen := [name for name, array in stored.items() if not array.flags.writeable]:
-        raise SpecError(f"{', '.join(frozen)} cannot be written, and a fit writes to every array of the network.")
-    training = _training(net, X, y, sample_weight, shuffle)
-    validation = None if validation_data is None else _validation(net, validation_data, training.names)
-    net.feature_names = training.names
-    program = net.training_program(optimizer, targets=training.targets, weighted=training.weighted)
-    samples = training.samples
-    batch_size = min(batch_size, samples)
-    check_batches(net.spec, samples, batch_size)
-    steps = len(starts(samples, batch_size, least_batch(net.spec)))
-    before = _ended(net, optimizer) if continue_ else Ended(rule_of(optimizer), fit=net._fits + 1)
+    """The fit, and where the one before has ended.  Raises DataError, SpecError, GroupError; see `Network.fit`."""
+    workers = None if group is None else as_group(group)
+    with agreed(workers):
+        optimizer = as_optimizer(optimizer)
+        checks.positive_integer("epochs", epochs)
+        checks.positive_integer("batch_size", batch_size)
+        if threads is not None:
+            checks.positive_integer("threads", threads)
+        if time_limit is not None:
+            checks.positive_number("time_limit", time_limit)
+        first = workers is None or workers.rank == 0
+        hooks = (*as_callbacks(callbacks), Progress(verbose if first else False))
+        schedule = as_schedule(optimizer.learning_rate)
+        stored = {**net.parameters, **net.state}
+        if frozen := [name for name, array in stored.items() if not array.flags.writeable]:
+            raise SpecError(f"{', '.join(frozen)} cannot be written, and a fit writes to every array of the network.")
+        training = _training(net, X, y, sample_weight, shuffle)
+        validation = None if validation_data is None else _validation(net, validation_data, training.names)
+        net.feature_names = training.names
+        program = net.training_program(optimizer, targets=training.targets, weighted=training.weighted)
+        samples = training.samples
+        batch_size = min(batch_size, samples)
+        check_batches(net.spec, samples, batch_size)
+        steps = len(starts(samples, batch_size, least_batch(net.spec)))
+        before = _ended(net, optimizer) if continue_ else Ended(rule_of(optimizer), fit=net._fits + 1)
+        shards = in_shards(program, workers)
+        engine = net._engines.for_fit(program, samples, epochs, batch_size)
+    if workers is not None:
+        held_out = () if validation is None else validation.arrays
+        settings = {"optimizer": optimizer.to_dict(), "batch_size": batch_size, "epochs": epochs, "shuffle": shuffle}
+        settings |= {"checkpoint": checkpoint is not None, "every": every, "resume": resume, "continue_": continue_}
+        compare(workers, engine, program, training.content(), held_out, settings)
+        check_shards(workers, batch_size)
+        net.seed = begin_alike(workers, net, net.seed)
+        before = replace(before, **workers.broadcast_value(before.carried()))
     checkpoints, resumed = None, None
     if checkpoint is not None:
         from chainrule.train.checkpoint import Asked  # slow to load, and most fits ask for none
@@ -101,17 +122,21 @@ def prepared(
         settings = {"optimizer": optimizer.to_dict(), "batch size": batch_size, "shuffle": shuffle}
         held_out = () if validation is None else validation.arrays
         origin = {"seed": net.seed, "fit": before.fit}
+        if workers is not None:
+            settings["sums over the samples"] = "in shards"
         asked = Asked(checkpoint, every, resume)
         checkpoints = checkpoints_of(asked, net.spec, net.dtype, origin, training.content(), held_out, settings)
-        if (resumed := checkpoints.begin(resume)) is not None:  # with the seed of the fit that began
+        if (resumed := begun(workers, checkpoints, resume)) is not None:  # with the seed of the fit that began
             origin = checkpoints.origin = resumed[1]["origin"]
             net.seed, before = origin["seed"], replace(before, fit=origin["fit"])
+        if not first:
+            checkpoints = None
     net._fits = before.fit
     seeds, total = (net.seed, net._fits), before.epochs + epochs
     source, orders = training.ordered(seeds, total, shuffle)
     fit = Fit(
         network=net,
-        engine=net._engines.for_fit(program, samples, epochs, batch_size),
+        engine=engine,
         program=program,
         source=source,
         orders=orders,
@@ -133,6 +158,8 @@ def prepared(
         checkpoints=checkpoints,
         resumed=resumed,
         first_epoch=before.epochs + 1,
+        workers=workers,
+        shards=shards,
     )
     return fit, before
 

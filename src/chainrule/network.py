@@ -316,6 +316,7 @@ class Network(Displayed, Evaluating, GlassBox):
         every: int | str = 1,
         resume: bool = False,
         continue_: bool = False,
+        group: object | None = None,
     ) -> History:
         """Trains by mini-batches and returns a record of every epoch.
 
@@ -358,6 +359,10 @@ class Network(Displayed, Evaluating, GlassBox):
         continue_
             Goes on where the fit before ended, with the optimizer's moments and counters, the history and the order of
             the epochs; else moments begin at 0.
+        group
+            Those who train this network together: a communicator of mpi4py, or a process group of torch.distributed,
+            as it is (`as_group` gives it another timeout). Every worker calls `fit` with the same data and settings,
+            computes its part of each batch, and ends with the same network: the same bits for any number of workers.
 
         Returns
         -------
@@ -368,6 +373,8 @@ class Network(Displayed, Evaluating, GlassBox):
         ------
         DataError, SpecError
             For data and settings that cannot be, and for a fit within a fit of the same network.
+        GroupError
+            At every worker: the workers' data, settings or versions differ, or one of them was lost.
         DivergedError
             When the cost is no longer finite; the last finite parameters are kept.
         """

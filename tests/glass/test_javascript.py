@@ -18,6 +18,7 @@ from chainrule.program.builder import Builder
 from chainrule.program.scalar import FUNCTIONS as SCALAR
 from chainrule.program.scalar import Variable, apply
 from chainrule.program.symbol import BATCH, STORED, Symbol
+from chainrule.rules.shards import over_shards
 from in_node import run_in_node
 from problems import PROBLEMS
 from random_programs import program as random_program
@@ -63,6 +64,8 @@ def test_all_of_them() -> None:
     held = hold([derived(p, k, canonical=k % 3 != 0) for k, p in enumerate(PROBLEMS)])
     for first in range(0, 1200, 100):
         held |= hold(numbered(seed) for seed in range(first, first + 100))
+    shared = over_shards(derived(PROBLEMS[0], 0, canonical=True)[0])
+    held |= hold([(shared, derived(PROBLEMS[0], 0, canonical=True)[1])])
     assert held == set(OPERATIONS)
 
 

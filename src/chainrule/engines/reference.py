@@ -30,6 +30,7 @@ from chainrule.program.op import (
     Mask,
     MatMul,
     OneHot,
+    OverShards,
     Reduce,
     ReduceGroups,
     Repeat,
@@ -243,6 +244,9 @@ def handler(equation: Equation, dtype: np.dtype[Any], functions: Functions = SCA
                 return np.asarray(fold(whole.reshape(len(whole), groups, width), axis=2 if within else 1))
 
             return folded
+        case OverShards():  # of one shard; `engines/shards` adds up those of several
+            (one,) = names
+            return lambda v: np.array(v[one])
         case _:
             assert_never(op)
 

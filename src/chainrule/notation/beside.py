@@ -32,6 +32,12 @@ def over_groups(op: Repeat | ReduceGroups, look: Look, *, columns: bool) -> Look
     return Fenced("(", Row((Atom(before, "text"), look, Atom(after, "text"))), ")")
 
 
+def over_shards(kind: str, look: Look) -> Look:
+    """T_k, added up over the shards"""
+    words = "added up" if kind == "sum" else "the largest"
+    return Row((look, Atom(f", {words} over the shards", "text")))
+
+
 def span(start: int, count: int) -> str:
     """Columns as a text counts them, from 1: "1 to 32"."""
     return f"{start + 1}" if count == 1 else f"{start + 1} to {start + count}"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from chainrule.notation.activations import Activated, Activations
-from chainrule.notation.beside import in_groups, over_groups, side_by_side
+from chainrule.notation.beside import in_groups, over_groups, over_shards, side_by_side
 from chainrule.notation.jacobian import Jacobian, jacobian
 from chainrule.notation.lines import FAMILIAR, STABLE, USUAL, Line, ends_of, expanded, uncut
 from chainrule.notation.names import Names
@@ -30,6 +30,7 @@ from chainrule.program.op import (
     Mask,
     MatMul,
     OneHot,
+    OverShards,
     Reduce,
     ReduceGroups,
     Repeat,
@@ -258,6 +259,7 @@ class Components:
                 | GroupedMatMul()
                 | Repeat()
                 | ReduceGroups()
+                | OverShards()
             ):
                 return Phrase(equation.target.name, self._phrase(equation, place), False,
                               self._letters(equation.target, place))  # fmt: skip
@@ -325,6 +327,9 @@ class Components:
                 return Scripts(whole, joined([node, sample], ","))
             case Repeat() | ReduceGroups():
                 return Scripts(over_groups(equation.op, looks[0], columns=False), joined([node, sample], ","))
+            case OverShards(kind):
+                letters = joined([Atom(x) for x in (place.column, place.row) if x], ",")
+                return over_shards(kind, Scripts(looks[0], letters) if equation.target.shape else looks[0])
             case Columns(start):
                 shifted = joined([node, Atom(str(start), "number")], "+") if start else node
                 return Scripts(looks[0], joined([shifted, sample], ","))

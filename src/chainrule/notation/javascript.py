@@ -25,6 +25,7 @@ from chainrule.program.op import (
     Mask,
     MatMul,
     OneHot,
+    OverShards,
     Reduce,
     ReduceGroups,
     Repeat,
@@ -170,6 +171,8 @@ class _Printer:
                 width = int(operands[0].shape[1]) // groups
                 fold = "(a, b) => a + b" if kind == "sum" else "Math.max"
                 return f"foldGroups({names[0]}, {groups}, {width}, {_truth(within)}, {fold})"
+            case OverShards():  # of one shard
+                return f"{names[0]}.slice()" if equation.target.shape else names[0]
             case _:
                 assert_never(op)
 

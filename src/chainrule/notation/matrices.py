@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import assert_never
 
 from chainrule.notation.activations import Activations
-from chainrule.notation.beside import in_groups, over_groups, side_by_side, span
+from chainrule.notation.beside import in_groups, over_groups, over_shards, side_by_side, span
 from chainrule.notation.lines import FAMILIAR, STABLE, USUAL, Line, ends_of, uncut
 from chainrule.notation.names import Names
 from chainrule.notation.tables import Notation
@@ -40,6 +40,7 @@ from chainrule.program.op import (
     MatMul,
     OneHot,
     Op,
+    OverShards,
     Reduce,
     ReduceGroups,
     Repeat,
@@ -186,6 +187,7 @@ class Matrices:
                 | GroupedMatMul()
                 | Repeat()
                 | ReduceGroups()
+                | OverShards()
             ):
                 own = self._said_in(equation)
                 phrase = Phrase(equation.target.name, self._phrase(equation, own), flipped=own)
@@ -227,6 +229,8 @@ class Matrices:
                 return in_groups(equation.op, self._product_look(equation, equation.op, own))
             case Repeat() | ReduceGroups():
                 return over_groups(equation.op, looks[0], columns=columns)
+            case OverShards(kind):
+                return over_shards(kind, looks[0])
             case Columns(start, count):
                 return Row((looks[0], Atom(f"[{'rows' if columns else 'columns'} {span(start, count)}]", "text")))
         return Row((Atom(f"one-hot {line} of ", "text"), looks[0]))

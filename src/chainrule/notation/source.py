@@ -23,6 +23,7 @@ from chainrule.program.op import (
     Mask,
     MatMul,
     OneHot,
+    OverShards,
     Reduce,
     ReduceGroups,
     Repeat,
@@ -173,6 +174,8 @@ def _right(equation: Equation, within: Mapping[str, str], samples: str) -> str:
         case ReduceGroups(kind, groups):
             stacked = f"{names[0]}.reshape(len({names[0]}), {groups}, {int(equation.operands[0].shape[1]) // groups})"
             return f"np.{kind}({stacked}, axis={2 if op.within else 1})"
+        case OverShards():
+            return f"{names[0]}.copy()  # of one shard" if shape else names[0]
         case _:
             assert_never(op)
 

@@ -13,6 +13,7 @@
     grouped       T = products group by group of columns, side by side           (m,g·a)(g·a,b) -> (m,g·b)
     repeat        T = A k times side by side, or each of its columns k times     (m,n) -> (m,k·n)
     reduce_groups T = Σ or max of the groups of columns of A, or within each     (m,g·n) -> (m,n) | (m,g)
+    over_shards   T = Σ or max of what each shard of the batch makes of T_k      T_k's shape
 
 Shapes are checked by each operation's `shape`; `None` means that the operands do not fit.
 """
@@ -340,6 +341,23 @@ class ReduceGroups:
         return None if width is None else (rows, self.groups if self.within else width)
 
 
+@dataclass(frozen=True)
+class OverShards:
+    """T = Σ or max of T_k over the shards k of the batch; the same where the batch is one shard.
+
+    What follows is known to every worker of a group, however many shards it has itself.
+    """
+
+    kind: str = "sum"
+    """"sum" or "max"."""
+
+    def shape(self, operands: tuple[Symbol, ...]) -> Shape | None:
+        """T_k's, which has no samples."""
+        if len(operands) != 1 or operands[0].integers or self.kind not in ("sum", "max"):
+            return None
+        return None if BATCH in operands[0].shape else operands[0].shape
+
+
 Op = (
     MatMul
     | Elementwise
@@ -354,10 +372,11 @@ Op = (
     | GroupedMatMul
     | Repeat
     | ReduceGroups
+    | OverShards
 )
 OPERATIONS: tuple[type, ...] = (
     MatMul, Elementwise, Reduce, Gather, ScatterAdd, AtRows, Mask, OneHot, Beside, Columns, GroupedMatMul, Repeat,
-    ReduceGroups,
+    ReduceGroups, OverShards,
 )  # fmt: skip
 
 

@@ -33,7 +33,7 @@ STORED: frozenset[str] = frozenset({"parameter", "slot", "statistic"})
 How = Literal[
     "", "gradient", "gradient sum", "tangent", "slot", "product", "sum", "squares", "squared", "norm1", "norm2",
     "largest", "moment", "count", "wide", "whole", "smoothed", "flat", "part",
-    "step", "gram", "size", "next", "norm", "sign", "mean", "ones",
+    "step", "gram", "size", "next", "norm", "sign", "mean", "ones", "shard",
 ]  # fmt: skip
 """How a symbol follows from those it is `of`; "" for one that stands for itself."""
 
@@ -168,6 +168,7 @@ _NAMES: Mapping[How, Callable[[Symbol], str]] = {
     "mean": _before("mean_"),
     "ones": _before("ones_"),
     "part": lambda s: f"{s.of[0].name}_part",
+    "shard": lambda s: f"{s.of[0].name}_k",
 }
 """From how a symbol follows to its name."""
 

@@ -16,6 +16,7 @@ from chainrule.program.op import (
     MatMul,
     OneHot,
     Op,
+    OverShards,
     Reduce,
     ReduceGroups,
     Repeat,
@@ -151,6 +152,8 @@ def right_side(equation: Equation, names: dict[str, str]) -> str:
             return f"({repeated(op, operands[0])})"
         case ReduceGroups():
             return f"({reduced(op)} {operands[0]})"
+        case OverShards(kind):
+            return f"{'Σ' if kind == 'sum' else kind} {operands[0]}   over the shards k"
         case _:
             assert_never(op)
 

@@ -39,6 +39,7 @@ from chainrule.program.op import (
     MatMul,
     OneHot,
     Op,
+    OverShards,
     Reduce,
     ReduceGroups,
     Repeat,
@@ -112,7 +113,7 @@ class _Chain:
         ways = [(s, partial) for s, partial in self._ways(equation) if s.name in self.active]
         slope = self._total(target.name)
         needs_symbol = not isinstance(op, Elementwise | Reduce)
-        by_symbol = needs_symbol and not isinstance(op, Mask | OneHot | AtRows)
+        by_symbol = needs_symbol and not isinstance(op, Mask | OneHot | AtRows | OverShards)
         if by_symbol and is_zero(slope) and target.role != "value":
             for symbol, _ in ways:  # what never changes the cost passes nothing on, and needs no name for it
                 self._receive(symbol, ZERO, through)
@@ -165,7 +166,7 @@ class _Chain:
                 self._apply(origin, summed, (self._symbol(slope),), "sum over what repeats", through)
             case ReduceGroups():
                 self._reduced_groups(equation, op, self._symbol(slope), through)
-            case Mask() | OneHot() | AtRows():
+            case Mask() | OneHot() | AtRows() | OverShards():
                 raise ProgramError(f"Nothing can be differentiated through {equation}: it has no slope.")
             case _:
                 assert_never(op)

@@ -33,6 +33,7 @@ from chainrule.program.op import (
     MatMul,
     OneHot,
     Op,
+    OverShards,
     Reduce,
     ReduceGroups,
     Repeat,
@@ -91,7 +92,7 @@ def _adds_up_samples(equation: Equation) -> bool:
             return transpose_left and all(s.batched for s in equation.operands)
         case Elementwise() | Gather() | AtRows() | Mask() | OneHot() | Beside() | Columns():
             return False
-        case Repeat() | ReduceGroups():
+        case Repeat() | ReduceGroups() | OverShards():
             return False
         case _:
             assert_never(op)

@@ -37,6 +37,7 @@ from chainrule.program.op import (
     Mask,
     MatMul,
     OneHot,
+    OverShards,
     Reduce,
     ReduceGroups,
     Repeat,
@@ -167,6 +168,8 @@ def _tangent(builder: Builder, equation: Equation, moving: dict[str, Symbol]) ->
             return builder.apply(target.tangent, op, tuple(moving.values()), rule=_RULE, through=through)
         case AtRows():
             raise ProgramError(f"No tangent goes through {equation}: it is a step of an update.")
+        case OverShards():
+            raise ProgramError(f"No tangent goes through {equation}: take that of the program without shards.")
         case Mask() | OneHot():
             return None
         case _:

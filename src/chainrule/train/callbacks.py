@@ -258,6 +258,8 @@ class CSVLog(Callback):
 
     def on_fit_begin(self, fit: FitState) -> None:
         self._close()
+        if fit.worker > 0:
+            return
         header = ",".join(COLUMNS)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)

@@ -182,7 +182,8 @@ class Checkpoints:
         return None
 
     def _check_same(self, path: Path, saved: Mapping[str, str]) -> None:
-        others = [what for what, said in self.identity.items() if saved.get(what) != said]
+        everything = {**saved, **self.identity}
+        others = [what for what in everything if saved.get(what) != self.identity.get(what)]
         if others:
             raise OtherFitError(
                 f"{path} was written by a fit with other {', '.join(others)}. A fit goes on with the same only: use "

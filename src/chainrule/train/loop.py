@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from chainrule.describe.schedules import RunningSchedule
 from chainrule.engines.base import Engine, Epoch, Session
 from chainrule.engines.pinned import pinned
+from chainrule.engines.shards.split import Split
 from chainrule.errors import DataError, DataWarning, DivergedError
 from chainrule.program.equation import Program
 from chainrule.train.batches import epoch_cost, pieces, starts
@@ -40,6 +41,7 @@ from chainrule.train.state import FitState, OptimizerState, Trainable, do_nothin
 from chainrule.train.together import may_run_together, together, worth
 
 if TYPE_CHECKING:  # slow to load, and most fits ask for none
+    from chainrule.group.base import Group
     from chainrule.train.checkpoint import Checkpoints
 
 Array = NDArray[Any]
@@ -95,6 +97,10 @@ class Fit:
     """What an interrupted fit has left to go on from: the network's arrays, and its state."""
     settings: tuple[Setting, ...] = ()
     """What else is given for each step."""
+    workers: Group | None = None
+    """Those who run it together; None for one who runs it alone."""
+    shards: Split | None = None
+    """The parts of the program that these run."""
     first_epoch: int = 1
     """The number of the first epoch; above 1 where epochs of fits before are counted on."""
 
@@ -127,6 +133,8 @@ class Fit:
             check=self.check,
             resumed=self.resumed is not None,
             settings={s.name: float(s.schedule.rates(0, 1)[0]) for s in self.settings},
+            worker=0 if self.workers is None else self.workers.rank,
+            workers=1 if self.workers is None else self.workers.size,
         )
         if self.resumed is not None:
             restore_history(self.history, self.resumed[1])
@@ -160,7 +168,7 @@ class Fit:
             stored |= carried.own  # the averages are still where the last fit has put them
         # Who writes into the network's arrays must not find that a session has yet to read them.
         lent = () if any(callback.writes for callback in self.callbacks) else tuple(stored)
-        with self.engine.open(self.program, stored, lent) as session:
+        with self._open(stored, lent) as session:
             run = _Run(self, state, session, arrays, carried.step)
             state.refresh = run.refresh
             ended = False
@@ -186,6 +194,15 @@ class Fit:
                     carried.own = {name: arrays[name].copy() for name in averages}
                     for name, mean in session.read(averages.values()).items():
                         arrays[self.program.symbols[name].of[0].name][...] = mean
+
+    def _open(self, stored: Mapping[str, Array], lent: tuple[str, ...]) -> Session:
+        """The session that takes the steps: of a group, each worker's own."""
+        if self.workers is None or self.shards is None:
+            return self.engine.open(self.program, stored, lent)
+        from chainrule.engines.shards.open import open_shards  # what only a group needs
+
+        dtype = next(iter(self.network.parameters.values())).dtype
+        return open_shards(self.engine, self.shards, stored, self.workers, dtype)
 
 
 class _Run:
@@ -230,7 +247,9 @@ class _Run:
             if not self._epoch(number):
                 break
             self.position = Position(number + 1)
-            if state.stop_reason is None and number < last and (late := self._late(number)) is not None and late():
+            late = self._late(number)
+            ends = state.stop_reason is None and number < last and late is not None and late()
+            if self._as_first(ends):
                 break
         self._agree(Position(self.position.epoch))
         if fit.checkpoints is not None:
@@ -382,6 +401,14 @@ class _Run:
             self.position = Position(number + len(whole))
         return True
 
+    def _as_first(self, value: bool) -> bool:
+        """The same at all workers, as is why to stop: worker 0's, who alone looks at the clock."""
+        workers, state = self.fit.workers, self.state
+        if workers is None or workers.size == 1:
+            return value
+        value, state.stop_reason = workers.broadcast_value((value, state.stop_reason))
+        return value
+
     def _write(self) -> None:
         """Hands the session what callbacks may have written."""
         if self.touched:
@@ -431,9 +458,12 @@ class _Run:
                 state.step = self.step
                 if not np.isfinite(some).all():
                     return costs, seconds
-                if checkpoints is not None and checkpoints.due_now():
+                due = checkpoints is not None and checkpoints.due_now()
+                if len(some) < count:
+                    due = self._as_first(due)
+                if due and checkpoints is not None:
                     self.write_down()
-                elif len(some) < count:
+                if not due and len(some) < count:
                     return costs, seconds
                 if len(some):
                     last = first + len(some) - 1

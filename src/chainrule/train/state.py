@@ -134,6 +134,10 @@ class FitState:
     """check(X, y): other data under the same symbols' names; raises DataError where they do not fit the network."""
     resumed: bool = False
     """Whether this fit goes on where one that was interrupted stood; `history` has that one's records."""
+    worker: int = 0
+    """Which of several workers this is, from 0: who writes something down leaves that to worker 0."""
+    workers: int = 1
+    """How many there are; each calls its own callbacks, at the same moments, with the same numbers."""
     refresh: Callable[[], None] = field(default=do_nothing, repr=False)
     """Brings the network's arrays up to date, for a callback that does not `look` at them at every hook."""
 

@@ -37,6 +37,7 @@ def may_run_together(fit: Fit) -> bool:
         and all(isinstance(schedule, Fixed) for schedule in schedules)
         and all(callback.idle for callback in fit.callbacks)
         and fit.checkpoints is None
+        and fit.workers is None
         and fit.time_limit is None
         and fit.source.samples % fit.batch_size == 0
     )

@@ -54,6 +54,8 @@ class Tracker(Callback):
         self._opened = self._failed = False
 
     def on_epoch_end(self, fit: FitState, record: EpochRecord) -> None:
+        if fit.worker > 0:
+            return
         if not self._opened:  # not before: a fit that is gone on with has said by now what it goes on from
             self._try(lambda: self.open(fit))
             self._opened = True

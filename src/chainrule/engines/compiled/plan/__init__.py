@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from chainrule.engines.compiled.kernels.panels import PanelLayout
@@ -13,7 +13,9 @@ from chainrule.engines.compiled.plan.recipe import Recipe
 from chainrule.engines.compiled.plan.stages import Fusion
 from chainrule.engines.compiled.plan.steps import Step, steps_of
 from chainrule.engines.compiled.plan.verify import verify
-from chainrule.program.equation import Program
+from chainrule.program.equation import Equation, Program
+from chainrule.program.op import Elementwise, OverShards
+from chainrule.program.scalar import Variable
 from chainrule.program.symbol import Symbol
 
 __all__ = ["Plan", "Recipe", "plan"]
@@ -37,12 +39,26 @@ def plan(program: Program, recipe: Recipe, layout: PanelLayout) -> Plan:
 
     What nobody reads, wants or stores is left out: a stage that keeps nothing would have no place to write to.
     """
-    fusion = fuse(program.pruned(_asked_for(program, recipe)), recipe)
+    fusion = fuse(_of_one_shard(program.pruned(_asked_for(program, recipe))), recipe)
     places = memory(fusion, layout)
     steps = steps_of(fusion, places)
     verify(fusion, places, steps)
     fused: dict[str, Any] = {field.name: getattr(fusion, field.name) for field in fields(fusion)}
     return Plan(**fused, memory=places, steps=steps)
+
+
+def _of_one_shard(program: Program) -> Program:
+    """The program with T = T_k in the place of sums over the shards: a batch is one shard to machine code."""
+    if not any(isinstance(e.op, OverShards) for e in program.equations):
+        return program
+
+    def alone(e: Equation) -> Equation:
+        if not isinstance(e.op, OverShards):
+            return e
+        return replace(e, op=Elementwise(Variable(e.operands[0].name)))
+
+    sections: dict[str, Any] = {name: tuple(map(alone, equations)) for name, equations in program.sections()}
+    return replace(program, **sections)
 
 
 def _asked_for(program: Program, recipe: Recipe) -> list[Symbol]:

@@ -1,0 +1,1 @@
+"""Workers who train together: what they send each other, over MPI or torch.distributed."""

@@ -1,0 +1,57 @@
+"""A communicator of mpi4py: started by mpiexec or by a cluster's scheduler."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from chainrule.group.base import TIMEOUT, Array, Group
+
+BUSY, PATIENT = 0.002, 0.0005
+"""Seconds for which a wait asks again at once, and between two questions after that."""
+_TAG = 7
+_LONGEST = 2**30
+"""Bytes of a message, whose length MPI counts in 31 bits."""
+
+
+class MPIGroup(Group):
+    """The workers of a communicator; errors of MPI are raised, not the end of the process."""
+
+    def __init__(self, communicator: Any, timeout: float = TIMEOUT) -> None:
+        from mpi4py import MPI
+
+        self._MPI = MPI
+        self._communicator = communicator.Dup()  # messages of others on the same one are not mistaken for ours
+        self._communicator.Set_errhandler(MPI.ERRORS_RETURN)
+        self.rank, self.size = self._communicator.Get_rank(), self._communicator.Get_size()
+        self.timeout = timeout
+
+    def exchange(self, sent: Mapping[int, Array], received: Mapping[int, Array]) -> None:
+        """By messages between two."""
+        if not sent and not received:
+            return
+        MPI, waiting = self._MPI, []
+        try:
+            for rank, array in received.items():
+                waiting += [self._communicator.Irecv([part, MPI.BYTE], rank, _TAG) for part in _parts(array)]
+            for rank, array in sent.items():
+                waiting += [self._communicator.Isend([part, MPI.BYTE], rank, _TAG) for part in _parts(array)]
+            began = time.monotonic()
+            while not MPI.Request.Testall(waiting):
+                passed = time.monotonic() - began
+                if passed > self.timeout:
+                    raise self.lost(f"one of the others has sent nothing for {self.timeout:g} seconds")
+                if passed > BUSY:
+                    time.sleep(PATIENT)
+        except MPI.Exception as fault:
+            raise self.lost(f"MPI says {fault.Get_error_string()}") from None
+
+
+def _parts(array: Array) -> list[Array]:
+    """The array's own memory, in pieces of a message each."""
+    assert array.flags.c_contiguous
+    whole = array.reshape(-1).view(np.uint8)
+    return [whole[k : k + _LONGEST] for k in range(0, max(len(whole), 1), _LONGEST)]
