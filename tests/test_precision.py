@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import chainrule as cr
+from chainrule.cli import main
 from chainrule.engines.reference import bf16, split
 from chainrule.program.op import GroupedMatMul, MatMul
 from chainrule.program.precision import PRECISIONS, pairs
@@ -123,6 +124,37 @@ def test_files_keep_it(tmp_path: Path) -> None:
     assert said["precision"] == "medium" and cr.NetworkSpec.from_dict(json.loads(json.dumps(said))) == net.spec
     with pytest.raises(cr.SpecError, match="precision"):
         cr.NetworkSpec.from_dict({**said, "precision": "low"})
+
+
+def test_estimators_take_it() -> None:
+    X, y = data()
+    model = cr.MLPClassifier((5,), precision="medium", max_iter=2, early_stopping=True, engine="reference")
+    with pytest.warns(UserWarning, match="Maximum iterations"):
+        net = model.fit(X.astype(float), y).network_
+    assert net.spec.precision == "medium" and net.dtype == np.float32
+    assert cr.MLPClassifier.from_network(net).precision == "medium"
+    for wrong, told in (
+        ({"solver": "lbfgs"}, "'highest' with solver='lbfgs'"),
+        ({"dtype": "float64"}, "'highest' with dtype='float64'"),
+        ({"precision": "low"}, "a str among"),
+    ):
+        with pytest.raises(ValueError, match=told):
+            cr.MLPRegressor(**{"precision": "high", **wrong}).fit(X, y)
+
+
+def test_the_command_takes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    np.savez("t.npz", X=data()[0], y=data()[1])
+    words = ["train", "t.npz", "-e", "1", "-H", "4", "--engine", "reference", "-q", "--precision"]
+    assert main([*words, "medium"]) == 0
+    run = cr.load_run("runs/t")
+    assert run.network.spec.precision == "medium" and run.options["precision"] == "medium"
+    capsys.readouterr()
+    for wrong, told in (("hi", "Did you mean 'high'"), ("high --dtype float64", "--precision must be highest")):
+        assert main([*words, *wrong.split()]) != 0
+        assert told in capsys.readouterr().err
+    assert main(["derive", "--precision", "high"]) == 0
+    assert "L₂R₁ + L₁R₂ + L₁R₁" in capsys.readouterr().out
 
 
 # --- what comes out -------------------------------------------------------------------------------------------------

@@ -44,6 +44,7 @@ from chainrule.cli.options import (
     Normalisation,
     OptimizerName,
     OutputActivation,
+    PrecisionName,
     Progress,
     Quiet,
     Threads,
@@ -166,6 +167,7 @@ def train(
     dropout: DropoutRate = 0.0,
     loss: LossName = None,
     label_smoothing: LabelSmoothing = 0.0,
+    precision: PrecisionName = "highest",
     l1: L1 = 0.0,
     l2: L2 = 0.0,
     time_limit: Annotated[
@@ -341,6 +343,7 @@ def train(
         normalisation=normalisation,
         loss=loss,
         label_smoothing=label_smoothing,
+        precision=precision,
         class_weight=class_weight,
         l1=l1,
         l2=l2,

@@ -56,6 +56,8 @@ class SpecOptions:
     """Of the hidden layers: "layer", "batch" or "none"."""
     label_smoothing: float = 0.0
     """ε of cross_entropy."""
+    precision: str = "highest"
+    """How products are done."""
 
     def spec(self) -> NetworkSpec:
         """The network they describe.  Raises SpecError where it cannot be."""
@@ -75,6 +77,7 @@ class SpecOptions:
             l1=self.l1,
             l2=self.l2,
             reduction=reduction,
+            precision=self.precision,
         )
 
 
@@ -99,14 +102,21 @@ def sort_words(words: list[str]) -> tuple[str | None, str | None]:
 
 
 def make_network(options: SpecOptions, model: str | None) -> Network:
-    """The saved network, or a new one as the file or the options say, in float64.  Raises SpecError, DataError."""
+    """The saved network, or a new one as the file or the options say, in float64 where it can be.
+
+    Raises SpecError, DataError.
+    """
     if model is not None and is_description(model):
-        spec = read_description(model).spec
-        dtype = "float64" if spec.precision == "highest" else "float32"
-        return Network.from_spec(spec, dtype=dtype, engine="reference")
+        return _of_spec(read_description(model).spec)
     if model is not None:
         return Network.load(find_model(Path(model))[0], engine="reference")
-    return Network.from_spec(options.spec(), dtype="float64", engine="reference")
+    return _of_spec(options.spec())
+
+
+def _of_spec(spec: NetworkSpec) -> Network:
+    """A network of it, in float64 where its precision allows it."""
+    dtype = "float64" if spec.precision == "highest" else "float32"
+    return Network.from_spec(spec, dtype=dtype, engine="reference")
 
 
 def with_data(
@@ -149,7 +159,7 @@ def _fitted(options: SpecOptions, data: Dataset) -> SpecOptions:
 
 def _saved(model: str, source: str, samples: int) -> tuple[Network, Array, Array]:
     if is_description(model):
-        network, settings = Network.from_spec(read_description(model).spec, dtype="float64", engine="reference"), None
+        network, settings = _of_spec(read_description(model).spec), None
     else:
         path, settings = find_model(Path(model))
         network = Network.load(path, engine="reference")

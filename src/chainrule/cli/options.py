@@ -104,6 +104,16 @@ LossName = Annotated[
         autocompletion=completing(loss_names),
     ),
 ]
+PrecisionName = Annotated[
+    str,
+    typer.Option(
+        "--precision",
+        metavar="NAME",
+        help="Of products: highest (float32), high or medium (of bfloat16 parts).",
+        rich_help_panel=NETWORK,
+        **_choice("highest", "high", "medium"),
+    ),
+]
 LabelSmoothing = Annotated[
     float,
     typer.Option(help="The share of a label that is spread evenly, with cross_entropy.", rich_help_panel=NETWORK),

@@ -99,6 +99,7 @@ def run(
         loss=loss,
         l1=options.l1,
         l2=options.l2,
+        precision=options.precision,
         dtype=options.dtype,
         seed=options.seed,
         engine=options.engine,
@@ -180,7 +181,8 @@ def _warn_of_cost(network: Network, prepared: Prepared, history: History, loss: 
     """One line on standard error where the last epoch's cost is above that of the network before it was trained."""
     if not history or loss.kind == "counts" or not history[-1].cost > MEANINGLESS:
         return
-    untrained = Network.from_spec(network.spec, dtype="float64", seed=network.seed)
+    dtype = "float64" if network.spec.precision == "highest" else "float32"
+    untrained = Network.from_spec(network.spec, dtype=dtype, seed=network.seed)
     before = untrained.cost(prepared.X[:1000], prepared.y[:1000])
     if history[-1].cost > before:
         rate = "" if options.learning_rate is None else f" ({options.learning_rate:g})"

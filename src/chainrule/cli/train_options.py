@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from chainrule.errors import SpecError, expected
+from chainrule.errors import SpecError, expected, unknown_name
+from chainrule.program.precision import PRECISIONS
 from chainrule.train.checkpoint import Asked
 
 STEPS = 2000
@@ -44,6 +45,8 @@ class TrainOptions:
     """By name, with a number (quantile:0.9) or as a formula; None for the one that fits the task."""
     label_smoothing: float
     """ε of cross_entropy."""
+    precision: str
+    """How products are done: "highest", "high" or "medium"."""
     class_weight: str | None
     """"balanced" for weights of the samples such that all classes count alike."""
     l1: float
@@ -105,6 +108,10 @@ def check(options: TrainOptions) -> None:
     ):
         if count is not None and count < 1:
             faults.append(expected(name, "at least 1", count))
+    if options.precision not in PRECISIONS:
+        faults.append(unknown_name("precision", options.precision, PRECISIONS))
+    elif options.precision != "highest" and options.dtype == "float64":
+        faults.append(expected("--precision", "highest with --dtype float64", options.precision))
     if options.seed < 0:
         faults.append(expected("--seed", "at least 0", options.seed))
     rate = options.learning_rate

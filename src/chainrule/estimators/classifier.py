@@ -33,6 +33,7 @@ from chainrule.estimators.parameters import (
     there_if,
 )
 from chainrule.network import Network
+from chainrule.program.precision import Precision
 from chainrule.train.alone import alone
 from chainrule.train.callbacks import Callback
 from chainrule.train.checkpoint import Asked
@@ -91,7 +92,9 @@ class MLPClassifier(ClassTargets, ClassifierMixin, BaseMLP):  # type: ignore[mis
     engine
         "auto", or an engine's name.
     dtype
-        "float32" or "float64"; None for the data's.
+        "float32" or "float64"; None for the data's, or float32 where precision is not "highest".
+    precision
+        "highest"; "high" or "medium" for products of bfloat16 parts, in float32 (see `Network`; not for lbfgs).
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -143,6 +146,7 @@ class MLPClassifier(ClassTargets, ClassifierMixin, BaseMLP):  # type: ignore[mis
         threads: int | None = None,
         engine: EngineName | str = "auto",
         dtype: Literal["float32", "float64"] | str | None = None,
+        precision: Precision | str = "highest",
     ) -> None:
         keep(self, locals())
 

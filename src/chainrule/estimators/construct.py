@@ -44,7 +44,15 @@ def spec(owner: Any, inputs: int, head: Head, dtype: np.dtype[Any]) -> NetworkSp
     loss = head.loss
     if head.clipped and isinstance(loss, Loss):
         loss = replace_loss(loss, cap=-math.log(np.finfo(dtype).eps))
-    return NetworkSpec(inputs, layers, loss, l1=float(owner.l1), l2=float(owner.alpha), penalty_per="weight")
+    return NetworkSpec(
+        inputs,
+        layers,
+        loss,
+        l1=float(owner.l1),
+        l2=float(owner.alpha),
+        penalty_per="weight",
+        precision=owner.precision,
+    )
 
 
 def network(owner: Any, described: NetworkSpec, dtype: np.dtype[Any]) -> Network:
@@ -105,12 +113,15 @@ def _is_sigmoid(g: GivenActivation) -> bool:
 
 # --- the other way -----------------------------------------------------------------------------------------------
 
+_OF_NETWORK = ("hidden_layer_sizes", "activation", "normalisation", "dtype", "precision")
+"""Parameters that say what the network is."""
+
 
 def given_with(net: Network, parameters: dict[str, Any]) -> dict[str, Any]:
     """The parameters that describe a network, and others.  Raises ValueError where those change its layers."""
     if not isinstance(net, Network):
         raise ValueError(f"net must be a chainrule.Network. Got {net!r} instead.")
-    if own := [name for name in ("hidden_layer_sizes", "activation", "normalisation", "dtype") if name in parameters]:
+    if own := [name for name in _OF_NETWORK if name in parameters]:
         raise ValueError(f"{', '.join(own)} cannot be given: the network itself says what it is.")
     return {**described(net), "loss": net.spec.loss, **parameters}
 
@@ -132,6 +143,7 @@ def described(net: Network) -> dict[str, Any]:
         "l1": net.spec.l1,
         "dtype": net.dtype.name,
         "engine": net.engines.name,
+        "precision": net.spec.precision,
     }
     activations = [_activation(block) for block in hidden]
     if activations:

@@ -16,6 +16,7 @@ from chainrule.describe.activations import ACTIVATIONS, ALIASES, Activation
 from chainrule.describe.losses import LOSSES, Cost, Loss
 from chainrule.describe.optimizers import Optimizer
 from chainrule.engines.table import engine_names
+from chainrule.program.precision import PRECISIONS
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -91,6 +92,7 @@ OURS: dict[str, list[Any]] = {
     "threads": [_COUNT, None],
     "engine": [EngineNames()],
     "dtype": [StrOptions({"float32", "float64"}), type, np.dtype, None],
+    "precision": [StrOptions(set(PRECISIONS))],
 }
 """What chainrule adds (or widens: activation)."""
 
@@ -141,9 +143,15 @@ def per_layer(owner: Any, name: str, layers: int) -> list[Any]:
 
 
 def network_dtype(owner: Any, data: np.dtype[Any]) -> np.dtype[Any]:
-    """The dtype to train in: the data's, unless `dtype` says another."""
+    """The dtype to train in: the data's, unless `dtype` says another or `precision` is of float32.
+
+    Raises ValueError where they do not agree.
+    """
+    rounds = owner.precision != "highest"
+    if rounds and owner.solver == "lbfgs" and owner.optimizer is None:
+        raise must_be(owner, "precision", "'highest' with solver='lbfgs', which computes in float64", owner.precision)
     if owner.dtype is None:
-        return data
+        return np.dtype(np.float32) if rounds else data
     chosen: np.dtype[Any]
     try:
         chosen = np.dtype(owner.dtype)
@@ -151,6 +159,8 @@ def network_dtype(owner: Any, data: np.dtype[Any]) -> np.dtype[Any]:
         chosen = np.dtype(object)
     if chosen not in (np.float32, np.float64):
         raise must_be(owner, "dtype", "'float32', 'float64' or None", owner.dtype)
+    if rounds and chosen == np.float64:
+        raise must_be(owner, "precision", "'highest' with dtype='float64'", owner.precision)
     return chosen
 
 

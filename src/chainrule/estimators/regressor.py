@@ -23,6 +23,7 @@ from chainrule.estimators.base import BaseMLP
 from chainrule.estimators.parameters import LOSS, OURS, REGRESSOR_LOSSES, THEIRS, keep, parameters_checked, there_if
 from chainrule.estimators.tables import validated
 from chainrule.network import Network
+from chainrule.program.precision import Precision
 from chainrule.train.alone import alone
 from chainrule.train.callbacks import Callback
 from chainrule.train.checkpoint import Asked
@@ -79,7 +80,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
     engine
         "auto", or an engine's name.
     dtype
-        "float32" or "float64"; None for the data's.
+        "float32" or "float64"; None for the data's, or float32 where precision is not "highest".
+    precision
+        "highest"; "high" or "medium" for products of bfloat16 parts, in float32 (see `Network`; not for lbfgs).
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -128,6 +131,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         threads: int | None = None,
         engine: EngineName | str = "auto",
         dtype: Literal["float32", "float64"] | str | None = None,
+        precision: Precision | str = "highest",
     ) -> None:
         keep(self, locals())
 
