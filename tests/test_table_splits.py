@@ -67,15 +67,36 @@ def test_words_of_a_target_are_names_of_classes() -> None:
     assert not numbers.is_classes and "'y' is read as numbers with a decimal comma" in numbers.notes[0]
     mixed = table(Roles(), y=["3+" if k == 7 else str(k % 3) for k in range(M)])
     assert mixed.is_classes and "'3+' (row 7) among numbers" in mixed.notes[0]
-    with pytest.raises(cr.DataError, match="'y' has no value in row 3"):
-        table(Roles(), y=[None if k == 3 else "u" if k % 2 else "v" for k in range(M)])
+
+
+def test_rows_without_a_target_are_left_out_and_told() -> None:
+    for y, kept in (
+        ([None if k in (3, 5) else "u" if k % 2 else "v" for k in range(M)], ["v", "u", "v", "v"]),
+        ([np.nan if k in (3, 5) else 0.5 * k for k in range(M)], [0, 0.5, 1, 2]),
+    ):
+        data = table(Roles(group="g", time="t"), y=y)
+        assert data.rows is not None and list(data.rows) == [k for k in range(M) if k not in (3, 5)]
+        assert list(data.y[:4]) == kept and len(data.y) == len(data.features) == len(data.groups) == len(data.times)
+        assert data.notes == ("2 rows without a value of 'y' left out (the first is row 3)",)
+    two = table(Roles(("x", "t")), x=np.where(np.arange(M) == 7, np.nan, 1.5 + np.arange(M)))
+    assert len(two.y) == M - 1 and "'x' left out" in two.notes[0]
+    with pytest.raises(cr.DataError, match="'y' has no value in any row"):
+        table(Roles(), y=[None] * M)
+
+
+def test_truth_values_are_classes_as_they_are() -> None:
+    truth = np.arange(M) % 3 == 0
+    assert table(Roles(), y=truth).y.dtype == bool and (table(Roles(), y=truth).y == truth).all()
+    gaps = table(Roles(), y=[None if k == 4 else bool(k % 3) for k in range(M)])
+    assert gaps.y.dtype == bool and len(gaps.y) == M - 1
+    assert set(table(Roles(), y=truth.astype(str)).y) == {"False", "True"}
 
 
 def test_all_faults_of_columns_come_in_one_message() -> None:
-    columns = {"x": np.arange(M), "y": np.where(np.arange(M) % 9, 1.5, np.nan), "z": ["a"] * M}
+    columns = {"x": np.arange(M), "g": np.where(np.arange(M) % 9, 1.5, np.nan), "z": ["a"] * M}
     with pytest.raises(cr.DataError) as fault:
-        apart(read_frame(columns), Roles(("y", "z")))
-    assert all(words in str(fault.value) for words in ("'y' has no value in row 0, row 9", "'z' is 'a' in all rows"))
+        apart(read_frame(columns), Roles(("z",), group="g"))
+    assert all(words in str(fault.value) for words in ("'g' has no value in row 0, row 9", "'z' is 'a' in all rows"))
 
 
 def told(target: Any, is_classes: bool, **columns: Any) -> tuple[list[str], list[str]]:

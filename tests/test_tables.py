@@ -293,6 +293,13 @@ class TestFiles:
                 tmp_path / "t.csv", f"{name},a,y\n0,5,u\n1,6,v\n2,7,u\n", "first column", "only counts the rows"
             )
             assert data.feature_names == ("a",)
+        for cells in (["7", "3", "12"], ["x", "y", "z"]):  # the index of some rows of a frame, mixed
+            rows = "".join(f"{cell},{k},{'uv'[k % 2]}\n" for k, cell in enumerate(cells))
+            assert told(tmp_path / "t.csv", ",a,y\n" + rows, "another value in every row").feature_names == ("a",)
+        for cells in (["7", "7", "12"], ["0.5", "1.5", "2.5"]):
+            rows = "".join(f"{cell},{k},{'uv'[k % 2]}\n" for k, cell in enumerate(cells))
+            with refuses(tmp_path / "t.csv", "column 1 has no name", "index=False"):
+                read(tmp_path / "t.csv", ",a,y\n" + rows)
 
 
 class TestNewData:

@@ -243,6 +243,11 @@ def test_fit_table(tmp_path: Path) -> None:
     for data in (tmp_path / "people.csv",):
         model = cr.fit_table(data, "pay", ignore=("rich", "id"), ensemble=1, **QUICK)
         assert isinstance(model, cr.TabularRegressor) and list(model.feature_names_in_) == ["age", "job", "since"]
+    frame = people(60)
+    frame["rich"] = np.where(np.arange(len(frame)) == 4, None, frame["rich"] == "yes")
+    with pytest.warns(cr.DataWarning, match=r"1 row without a value of 'rich' left out \(the first is row 4\)"):
+        model = cr.fit_table(frame[["age", "job", "rich"]], "rich", ensemble=1, **QUICK)
+    assert set(model.predict(frame)) == {False, True} and model.predict(frame).dtype == bool
     frame = pd.DataFrame({"x": np.arange(60) % 7, "y": np.arange(60) % 3})
     assert isinstance(cr.fit_table(frame, "y", ensemble=1, **QUICK), cr.TabularClassifier)
     assert isinstance(cr.fit_table(frame, "y", task="regression", ensemble=1, **QUICK), cr.TabularRegressor)
@@ -250,7 +255,6 @@ def test_fit_table(tmp_path: Path) -> None:
 
 def test_bad_input(fitted: dict[str, Any]) -> None:
     frame, model = people(30), fitted["TabularClassifier"]
-    gone = frame.assign(rich=frame["rich"].where(np.arange(30) != 4))
     for call, error, words in (
         (lambda: cr.TabularClassifier().predict(frame), NotFittedError, "not fitted"),
         (lambda: model.predict(frame[["age"]]), cr.DataError, "lacks the columns 'job', 'since'"),
@@ -265,7 +269,9 @@ def test_bad_input(fitted: dict[str, Any]) -> None:
         (lambda: cr.TabularRegressor().fit(frame, frame["rich"]), ValueError, "y"),
         (lambda: cr.TabularRegressor().fit(sparse.dok_array((3, 3)), [1.0, 2, 3]), TypeError, "Sparse"),
         (lambda: cr.fit_table(frame, "wealth"), cr.DataError, "wealth"),
-        (lambda: cr.fit_table(gone, "rich"), cr.DataError, "no value in row 4"),
+        (lambda: cr.fit_table(frame.assign(rich=None), "rich"), cr.DataError, "no value in any row"),
+        (lambda: cr.fit_table(frame, frame["rich"]), cr.DataError, r"fit_table\(data, 'rich'\)"),
+        (lambda: model.predict(frame.iloc[0].to_dict()), cr.DataError, r"\[row\]"),
         (lambda: cr.fit_table(frame, "pay", ignore="pay"), cr.DataError, "cannot both"),
     ):
         with warnings.catch_warnings():

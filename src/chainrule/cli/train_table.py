@@ -110,6 +110,7 @@ def run(
     with waiting(f"reading {options.data}", progress):
         frame = read_frame(options.data, header=options.header)
     table = apart(frame, Roles(options.targets, options.ignore, options.id, options.group, options.time), options.task)
+    frame = frame if table.rows is None else frame.take(table.rows)
     if options.class_weight is not None and not table.is_classes:
         raise SpecError("--class-weight is for classes, and the target is numbers to predict.")
     splits = [split(table, options.test, options.seed)] if options.cv is None else []

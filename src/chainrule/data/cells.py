@@ -118,7 +118,11 @@ class CodedCells(Sequence[str]):
 
     def take(self, rows: NDArray[np.int64]) -> CodedCells:
         """These rows."""
-        return CodedCells(self.codes[rows], self.words)
+        return type(self)(self.codes[rows], self.words)
+
+
+class TruthCells(CodedCells):
+    """The cells of a column that says itself that it holds truth values: True and False."""
 
 
 @dataclass(frozen=True, eq=False)

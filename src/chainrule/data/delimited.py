@@ -240,11 +240,17 @@ def _without_the_rest(
     notes = []
     if names[0] in ("", "Unnamed: 0") and _counts_rows(columns[0]):
         notes.append("the first column, which has no name and only counts the rows, is left out")
+    elif not names[0] and _names_rows(columns[0]):
+        notes.append("the first column, which has no name and another value in every row, is left out")
+    if notes:
         names, columns = names[1:], columns[1:]
     nameless = [k for k, name in enumerate(names) if not name]
     filled = [k for k in nameless if any(columns[k])]
     if filled:
-        raise DataError(f"{path}: column {filled[0] + 1 + len(notes)} has no name in the header.")
+        raise DataError(
+            f"{path}: column {filled[0] + 1 + len(notes)} has no name in the header. Name it, or leave it out of the "
+            "file (in pandas, to_csv(index=False) writes no index)."
+        )
     if len(names) == 1 and _spaced(names[0], columns[0]):
         raise DataError(
             f"{path}: the cells seem to be separated by spaces. Separate them by commas, semicolons, tabs or bars."
@@ -263,6 +269,12 @@ def _spaced(name: str, cells: Sequence[str]) -> bool:
 
 def _counts_rows(column: Sequence[str]) -> bool:
     return any(list(column) == [str(row) for row in range(start, start + len(column))] for start in (0, 1))
+
+
+def _names_rows(column: Sequence[str]) -> bool:
+    """Whether cells are what a data frame's index is: all different, and no measured numbers."""
+    cells = list(column)
+    return len(set(cells)) == len(cells) and all(cell and (cell.isdecimal() or not is_number(cell)) for cell in cells)
 
 
 def _some(names: Sequence[str]) -> str:

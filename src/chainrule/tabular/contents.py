@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule import frames
-from chainrule.data.cells import SURE_DIGITS, CodedCells
+from chainrule.data.cells import SURE_DIGITS, CodedCells, TruthCells
 from chainrule.data.columns import label
 from chainrule.errors import DataError, shown
 from chainrule.tabular.times import Moments, naive
@@ -133,9 +133,9 @@ def _of_codes(cells: Sequence[Any]) -> CodedCells:
     return CodedCells.of(["" if frames.is_missing(cell) else str(int(cell)) for cell in cells])
 
 
-def _truth(values: NDArray[np.float64]) -> CodedCells:
+def _truth(values: NDArray[np.float64]) -> TruthCells:
     """1 is True, NaN is missing."""
-    return CodedCells(np.where(np.isnan(values), 2, values != 0).astype(np.int64), ("False", "True", ""))
+    return TruthCells(np.where(np.isnan(values), 2, values != 0).astype(np.int64), ("False", "True", ""))
 
 
 def _coded(series: nw.Series[Any]) -> CodedCells:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from chainrule.data.targets import Task
 from chainrule.engines.table import EngineName
-from chainrule.errors import DataWarning
+from chainrule.errors import DataError, DataWarning
 from chainrule.runs import run as runs
 from chainrule.runs.run import Run
 from chainrule.tabular import saved
@@ -39,7 +39,8 @@ def fit_table(
     data
         A data frame (pandas, polars, pyarrow) or the path of a file: .csv, .tsv (also .gz), .parquet, .feather, .jsonl.
     target
-        The column to predict, or several of numbers, which are learned together.
+        The column to predict, or several of numbers, which are learned together.  Rows without a value of it are left
+        out, and told in a DataWarning.
     task
         By default texts are classes, and so are whole numbers if there are few (up to 20, each 5 times or more, or
         two).
@@ -51,8 +52,14 @@ def fit_table(
     Raises
     ------
     DataError
-        For columns that are not there, targets that are missing or all the same, and as the estimators do.
+        For columns that are not there, a target that is missing or the same in all rows, and as the estimators do.
     """
+    if hasattr(target, "dtype") or hasattr(target, "dtypes"):
+        name = getattr(target, "name", None)
+        raise DataError(
+            "target: the name of the column to predict, and the column is one of data. Write "
+            f"fit_table(data, {name if isinstance(name, str) else 'price'!r}), or TabularClassifier().fit(X, y)."
+        )
     targets, left_out = ((names,) if isinstance(names, str) else tuple(names) for names in (target, ignore))
     table = apart(read_frame(data, "The data"), Roles(targets, left_out), task)
     if table.notes:

@@ -19,7 +19,7 @@ import numpy as np
 from narwhals.exceptions import DuplicateError
 from numpy.typing import NDArray
 
-from chainrule.data.cells import FEW_NUMBERS, CodedCells, Style, Texts, Verdict, as_texts, different_cells
+from chainrule.data.cells import FEW_NUMBERS, CodedCells, Style, Texts, TruthCells, Verdict, as_texts, different_cells
 from chainrule.data.columns import Survey, joined, no_numbers, some, texts_of
 from chainrule.data.table import Cells, Table
 from chainrule.errors import DataError, expected, shorten, shown
@@ -104,6 +104,10 @@ class Frame:
     def is_truth(self, name: str) -> bool:
         """Whether all texts of a column are truth values."""
         return name not in self.times and {word.lower() for word in self.texts(name).words} <= TRUTH
+
+    def says_truth(self, name: str) -> bool:
+        """Whether a column says itself that it holds truth values."""
+        return isinstance(self.table.columns.get(name), TruthCells)
 
     def first(self, name: str, words: Sequence[str] = ()) -> str:
         """The first cell of a column that is one of these words, or holds something, and where: "'x' (row 7)"."""
@@ -239,6 +243,8 @@ def read_frame(data: Any, source: str = "X", *, header: bool = True) -> Frame:
     if isinstance(data, Table):
         return Frame(data, names=tuple(data.columns))
     if isinstance(data, Mapping):
+        if data and all(isinstance(cell, str) or not hasattr(cell, "__len__") for cell in data.values()):
+            raise DataError(f"{source}: is one row, a cell under each name. Put rows in a list: [row].")
         columns = {str(name): _column(values) for name, values in data.items()}
         return _frame(source, list(columns.items()), of_array)
     if hasattr(data, "collect") and hasattr(data, "collect_schema"):

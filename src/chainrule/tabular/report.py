@@ -128,7 +128,7 @@ def test_part(model: BaseTabular, folder: Path) -> Frame:
         raise DataError(f"{folder}: its data cannot be read again; give the data. {fault}") from None
     if len(held) != record.get("test"):
         raise DataError(f"{folder}: {source} is not what it was trained on any more; give the data.")
-    return frame.take(held)
+    return frame.take(held if table.rows is None else table.rows[held])
 
 
 def about(model: BaseTabular, folder: Path) -> dict[str, Any]:

@@ -62,6 +62,8 @@ class WithTarget:
     """(m,) the number of each row's group."""
     times: NDArray[np.float64] | None = None
     """(m,) when each row was, in whatever unit."""
+    rows: NDArray[np.int64] | None = None
+    """Which rows of the whole table these are, where some without a target are left out; else None: all."""
     notes: tuple[str, ...] = ()
     """What not everybody would expect of how targets are read, a sentence each."""
 
@@ -73,13 +75,16 @@ class WithTarget:
 def apart(frame: Frame, roles: Roles, task: str | None = None) -> WithTarget:
     """The table with its columns told apart.
 
-    task: "classification" or "regression"; None to judge by the target.
-    Raises DataError with all faults: columns that are not there or two things at once; targets, groups or times without
-    a value in some rows; a target that is the same in all rows; classes among several targets.
+    task: "classification" or "regression"; None to judge by the target.  Rows without a target are left out, which a
+    note says.
+    Raises DataError with all faults: columns that are not there or two things at once; a target without any value;
+    groups or times without one in some rows; a target that is the same in all rows; classes among several targets.
     """
     check_task(task)
     roles, faults = _named(frame, roles)
+    rows, gaps = None, []
     if not faults:
+        frame, rows, gaps = _with_targets(frame, roles.targets, task)
         y, kind, faults = _targets(frame, roles.targets, task)
         groups, times = _groups(frame, roles.group, faults), _times(frame, roles.time, faults)
         others = {*roles.ignore, roles.id, roles.group}
@@ -89,8 +94,39 @@ def apart(frame: Frame, roles: Roles, task: str | None = None) -> WithTarget:
             faults.append("there is no column to learn from beside the target.")
     if faults:
         raise DataError(shorten(f"{frame.source}: {joined(faults)}"))
-    notes = tuple(note for name in roles.targets for note in _told(frame, name, kind))
-    return WithTarget(features, y, roles.targets, beside, kind == "classes", groups, times, notes)
+    notes = (*gaps, *(note for name in roles.targets for note in _told(frame, name, kind)))
+    return WithTarget(features, y, roles.targets, beside, kind == "classes", groups, times, rows, notes)
+
+
+def _with_targets(
+    frame: Frame, names: Sequence[str], task: str | None
+) -> tuple[Frame, NDArray[np.int64] | None, list[str]]:
+    """The rows that have a value of every target, which these are where some have none, and a note on the others.
+
+    Where a target has no value at all, or cannot be judged, the frame as it is.
+    """
+    try:
+        missing = {name: _missing(frame, name, task) for name in names}
+    except DataError:  # which `_target` says
+        return frame, None, []
+    without = np.any(list(missing.values()), axis=0)
+    if not without.any() or without.all():
+        return frame, None, []
+    rows = np.flatnonzero(~without)
+    first = frame.place(int(np.argmax(without)))
+    lacking = some([name for name, of in missing.items() if of.any()])
+    many = f"{len(frame) - len(rows):,} row{'s' if len(frame) - len(rows) > 1 else ''}"
+    return frame.take(rows), rows, [f"{many} without a value of {lacking} left out (the first is {first})"]
+
+
+def _missing(frame: Frame, name: str, task: str | None) -> NDArray[np.bool_]:
+    """(m,) whether a row has no value of the target.  Raises DataError."""
+    kind = frame.kind(name) if task != "classification" else "text"
+    if kind == "time" or (kind == "text" and task != "regression"):
+        cells = frame.coded(name)
+        signs = MISSING_SIGNS if _are_words(frame, name) else MISSING
+        return np.array([word in signs for word in cells.words], bool)[cells.codes]
+    return np.isnan(frame.numbers(name))
 
 
 def _named(frame: Frame, roles: Roles) -> tuple[Roles, list[str]]:
@@ -149,13 +185,15 @@ def _target(frame: Frame, name: str, task: str | None) -> tuple[Any, str]:
         raise DataError(f"the target {name!r} holds dates or times; make numbers or classes of them.")
     if kind == "text" and task != "regression":
         cells = frame.coded(name)
-        signs = MISSING_SIGNS if _are_words(frame, name) else MISSING
-        _check_present(frame, f"the target {name!r}", np.array([word in signs for word in cells.words])[cells.codes])
+        if _missing(frame, name, task).all():
+            raise DataError(f"the target {name!r} has no value in any row.")
         if len(cells.words) == 1:
             raise DataError(_same(name, cells.words[0]))
-        return np.array(cells.words, dtype=object)[cells.codes], "classes"
+        words: list[Any] = [word == "True" for word in cells.words] if frame.says_truth(name) else list(cells.words)
+        return np.array(words, dtype=bool if frame.says_truth(name) else object)[cells.codes], "classes"
     values = frame.numbers(name)
-    _check_present(frame, f"the target {name!r}", np.isnan(values))
+    if np.isnan(values).all():
+        raise DataError(f"the target {name!r} has no value in any row.")
     if rows := np.flatnonzero(~np.isfinite(values)).tolist():
         raise DataError(f"the target {name!r} is not finite in {_places(frame, rows)}.")
     different, place = np.unique(values, return_inverse=True)
