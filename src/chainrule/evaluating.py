@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from chainrule import checks, storage
+from chainrule.blocks import Blocks, as_blocks, as_inputs
 from chainrule.calls import says_arguments
 from chainrule.checks import Inputs
 from chainrule.describe.losses import Cost, Losses, Targets
@@ -16,7 +17,7 @@ from chainrule.describe.network import NetworkSpec
 from chainrule.engines.base import Engine, OneRow, Values, sample_count
 from chainrule.engines.choose import Engines
 from chainrule.engines.table import ENGINES
-from chainrule.errors import SpecError, unknown_name
+from chainrule.errors import ArgumentError, SpecError, unknown_name
 from chainrule.program.equation import Program
 from chainrule.program.symbol import BATCH
 from chainrule.rules.derive import Mode, derive_penalty
@@ -44,7 +45,7 @@ class Evaluating:
         def derive(self, *, mode: Mode = ..., targets: Targets = ..., weighted: bool = ...) -> Program: ...
 
     @says_arguments
-    def predict(self, X: Inputs) -> Array:
+    def predict(self, X: Inputs | Blocks) -> Array:
         """What the network says of each sample, without dropout.
 
         The same call gives the same bits every time, however X is held.  A single row has a way of its own: its last
@@ -53,7 +54,8 @@ class Evaluating:
         Parameters
         ----------
         X
-            (m, inputs); of several inputs a dict of arrays.
+            (m, inputs); of several inputs a dict of arrays.  Or data that need not fit into memory, as `fit` takes
+            them; the predictions are held as a whole.
 
         Returns
         -------
@@ -70,7 +72,12 @@ class Evaluating:
             prediction = quick.call(X)
             if prediction is not None:
                 return prediction
-        data = checks.inputs(self.spec, X, self.dtype, self.feature_names)
+        blocks = as_inputs(X, self.feature_names)
+        if blocks is not None:
+            from chainrule.blocks.outcome import predicted  # loaded when it is asked for
+
+            return cast(Array, predicted(self, blocks))
+        data = checks.inputs(self.spec, cast(Inputs, X), self.dtype, self.feature_names)
         program = self._pruned("predict", "inference", "values", False, ("prediction",))
         if not (self.spec.named or isinstance(self.spec.loss, Losses)) and sample_count(data) == 1:
             (checked,) = data.values()
@@ -201,8 +208,10 @@ class Evaluating:
         return self._outcome(*self._data(X, y, sample_weight))
 
     @says_arguments
-    def evaluate(self, X: Inputs, y: ArrayLike, *, sample_weight: ArrayLike | None = None) -> tuple[float, str, float]:
-        """The cost and a number for people.
+    def evaluate(
+        self, X: Inputs | Blocks, y: ArrayLike | None = None, *, sample_weight: ArrayLike | None = None
+    ) -> tuple[float, str, float]:
+        """The cost and a number for people, of data as `fit` takes them.
 
         Returns
         -------
@@ -215,13 +224,37 @@ class Evaluating:
         DataError
             For data that do not fit.
         """
-        data, targets = self._data(X, y, sample_weight)
+        if (blocks := as_blocks(X, y, sample_weight, self.feature_names)) is not None:
+            return self._evaluated(blocks)
+        if y is None:
+            raise ArgumentError("Network.evaluate needs y: the targets, one for each sample.")
+        data, targets = self._data(cast(Inputs, X), y, sample_weight)
         prediction, cost = self._outcome(data, targets)
+        return self._judged(prediction, cost, data, targets)
+
+    def _judged(
+        self, prediction: Array, cost: float, data: dict[str, Array], targets: Targets
+    ) -> tuple[float, str, float]:
+        """J, the metric's name and value."""
         if isinstance(self.spec.loss, Losses):  # one number for outputs of several kinds is their cost
             return cost, "cost", cost
         return cost, *storage.metric(
             self.spec.loss, prediction, checks.targets_as_given(self.spec, data, targets), data.get("w")
         )
+
+    def _evaluated(self, blocks: Blocks) -> tuple[float, str, float]:
+        from chainrule.blocks.outcome import outcome, targets_of  # loaded when it is asked for
+
+        if isinstance(self.spec.loss, Cost):
+            raise SpecError("A Cost is of the whole batch, f(Ŷ, Y), and cannot be put together from blocks.")
+        added = self.spec.reduction == "sum"
+        per_weight = self.spec.penalty_per == "weight" and not added
+        prediction, cost, kept = outcome(self, blocks, added=added, per_weight=per_weight)
+        y, w, samples = targets_of(kept)
+        targets, data = checks.targets(self.spec, y, samples, self.dtype)
+        if w is not None:
+            data["w"] = self._weights(w, samples)
+        return self._judged(prediction, cost, data, targets)
 
     # --- behind it -----------------------------------------------------------------------------------------------
 

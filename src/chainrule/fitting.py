@@ -68,7 +68,7 @@ def prepared(
     optimizer: str | Optimizer | None,
     shuffle: bool,
     sample_weight: ArrayLike | None,
-    validation_data: tuple[ArrayLike, ...] | None,
+    validation_data: tuple[Any, ...] | Blocks | None,
     callbacks: Iterable[Callback],
     verbose: bool | Literal["auto"],
     threads: int | None,
@@ -210,15 +210,20 @@ def _training(net: Network, X: Any, y: Any, sample_weight: Any, shuffle: bool) -
         data, targets = net._data(X, y, sample_weight, names)
         return _Training(data, targets, sample_weight is not None, names)
     conversion = _Conversion(net, blocks.supply.names)
-    held = blocks.held(conversion, conversion.key, shuffle=shuffle, told=conversion.told)
+    dtype = None if any(s.tokens for s in net.spec.sources) else net.dtype
+    held = blocks.held(conversion, conversion.key, shuffle=shuffle, told=conversion.told, dtype=dtype)
     if isinstance(held, dict):
-        if "w" in held:  # all of them are known now
-            held["w"] = net._weights(held["w"], len(held["w"]))
+        held = _with_weights(net, held)
         targets = checks.kinds_of(net.spec, held)
         return _Training(held, targets, "w" in held, blocks.supply.names)
     targets = checks.kinds_of(net.spec, held.kinds)
     own = None if blocks is X else blocks
     return _Training(held, targets, "w" in held.kinds, blocks.supply.names, own)
+
+
+def _with_weights(net: Network, data: dict[str, Array]) -> dict[str, Array]:
+    """With the weights as those of all samples, which are known now."""
+    return {**data, "w": net._weights(data["w"], len(data["w"]))} if "w" in data else data
 
 
 class _Conversion:
@@ -271,13 +276,22 @@ class HeldOut(NamedTuple):
     """All arrays of these."""
 
 
-def _validation(net: Network, given: Sequence[Any], names: tuple[str, ...] | None) -> HeldOut:
-    """(X, y) or (X, y, w), checked once."""
+def _validation(net: Network, given: Sequence[Any] | Blocks, names: tuple[str, ...] | None) -> HeldOut:
+    """(X, y) or (X, y, w), or Blocks, checked once."""
+    if isinstance(given, Blocks):
+        given = (given, None)
     if not isinstance(given, tuple | list) or len(given) not in (2, 3):
         raise SpecError(expected("validation_data", "(X, y) or (X, y, sample_weight)", type(given)))
     try:
         X, y, w = (*given, None)[:3]
-        data, kinds = net._data(X, y, w, names)
+        if (blocks := as_blocks(X, y, w, names)) is not None:
+            conversion = _Conversion(net, names)
+            held = blocks.held(conversion, conversion.key, shuffle=False, told=conversion.told, whole=True)
+            assert isinstance(held, dict)
+            data, kinds = _with_weights(net, held), checks.kinds_of(net.spec, held)
+            w = data.get("w")
+        else:
+            data, kinds = net._data(X, y, w, names)
         checked = checks.as_given(net.spec, data), checks.targets_as_given(net.spec, data, kinds)
         return HeldOut((*checked, data["w"]) if w is not None else checked, tuple(data.values()))
     except DataError as fault:

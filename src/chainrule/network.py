@@ -307,7 +307,7 @@ class Network(Displayed, Evaluating, GlassBox):
         optimizer: OptimizerName | str | Optimizer | None = None,
         shuffle: bool = True,
         sample_weight: ArrayLike | None = None,
-        validation_data: tuple[ArrayLike, ...] | None = None,
+        validation_data: tuple[Any, ...] | Blocks | None = None,
         callbacks: Iterable[Callback] = (),
         verbose: bool | Literal["auto"] = "auto",
         threads: int | None = None,
@@ -326,9 +326,11 @@ class Network(Displayed, Evaluating, GlassBox):
         ----------
         X
             (m, inputs); of several inputs a dict of arrays.  Or data that need not fit into memory: a large
-            memory-mapped array, a function that returns blocks (X, y), an iterator of them, or `Blocks`.
+            memory-mapped array, a Parquet file, a folder, a lazy frame, a function that returns blocks (X, y), and what
+            else `Blocks` takes.
         y
-            Labels (m,), or numbers (m, outputs); of several outputs a dict.  None where X brings them.
+            Labels (m,), or numbers (m, outputs); of several outputs a dict.  None where X brings them; of a table the
+            name of a column.
         epochs
             Passes over the samples.
         batch_size
@@ -340,7 +342,7 @@ class Network(Displayed, Evaluating, GlassBox):
         sample_weight
             (m,): how much each sample counts.
         validation_data
-            (X, y) or (X, y, sample_weight), evaluated after each epoch.
+            (X, y) or (X, y, sample_weight), evaluated after each epoch; also as blocks, if they fit into memory.
         callbacks
             What is called at the hooks of the fit, in this order.
         verbose

@@ -36,12 +36,13 @@ def laid_out(
     place: Path,
     keep: str | None,
     told: Callable[[], Mapping[str, Any]],
+    whole: bool = False,
 ) -> dict[str, Array] | Stored:
     """The data as arrays where they fit in the memory, else laid out on the disk.
 
     blocks: rows by symbol.  rows: how many there are; None where that is not known.  what: the data, for messages.
     memory: bytes that are held at a time.  shuffle: whether rows are dealt out, else they lie as they come.  place,
-    keep: as of `Draft`.  told: what else is to be kept, asked at the end.
+    keep: as of `Draft`.  told: what else is to be kept, asked at the end.  whole: whether what does not fit is refused.
     Raises DataError for data without rows, for more or fewer than there should be, and as `Draft`.
     """
     stream = iter(blocks)
@@ -58,20 +59,22 @@ def laid_out(
             raise DataError(f"{what} is empty: at least one sample is needed.")
         _check_count(what, rows, count)
         return {name: np.concatenate([block[name] for block in first]) for name in first[0]}
+    if whole:
+        raise DataError(f"{what} must fit into memory, {memory:,} bytes of it. Take fewer rows, or raise `memory`.")
     kinds = kinds_of(first[0])
     row = sum(kind.bytes for kind in kinds.values())
     block_rows = max(1, memory // 2 // SPAN // max(row, 1))
     dealt = max(1, memory // DEALT // max(row, 1))
-    whole = chain(_taken(first), stream)
+    every = chain(_taken(first), stream)
     if rows is None:
-        spool = _in_order(whole, kinds, None, what, place, None, block_rows, {} if shuffle else told)
+        spool = _in_order(every, kinds, None, what, place, None, block_rows, {} if shuffle else told)
         if not shuffle and keep is None:
             return spool
         try:
             return _laid(spool.all_of(dealt), kinds, spool.rows, what, shuffle, place, keep, block_rows, dealt, told)
         finally:
             spool.close()
-    return _laid(whole, kinds, rows, what, shuffle, place, keep, block_rows, dealt, told)
+    return _laid(every, kinds, rows, what, shuffle, place, keep, block_rows, dealt, told)
 
 
 def _laid(

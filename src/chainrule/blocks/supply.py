@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.errors import DataError, expected, shown
+from chainrule.errors import DataError, expected
 
 Array = NDArray[Any]
 
@@ -36,8 +36,12 @@ class Supply(Protocol):
     identity: Any
     """Plain values that change whenever the data may have; None where nothing tells."""
 
-    def blocks(self, size: int) -> Iterator[Block]:
-        """All rows in their order, about so many bytes at a time where the data can be cut.  Raises DataError."""
+    def blocks(self, size: int, dtype: np.dtype[Any] | None) -> Iterator[Block]:
+        """All rows in their order, about so many bytes at a time where the data can be cut.
+
+        dtype: what X will be brought to, for those who have to make an array of it anyway; None for whole numbers.
+        Raises DataError.
+        """
 
     def unchanged(self) -> bool:
         """Whether the data are those that they were when this was made."""
@@ -63,7 +67,7 @@ class Arrays:
         self._row = max(1, sum(_bytes(part) for part in parts) // max(1, self.rows or 1))
         self.identity = [_identity(part) for part in others] if len(self._mapped) == len(others) else None
 
-    def blocks(self, size: int) -> Iterator[Block]:
+    def blocks(self, size: int, dtype: np.dtype[Any] | None) -> Iterator[Block]:
         """Slices; pages that were read are let go of again."""
         assert self.rows is not None
         count = max(1, size // self._row)
@@ -85,12 +89,12 @@ class Stream:
     names: tuple[str, ...] | None = None
     identity = None
 
-    def __init__(self, given: Callable[[], Iterable[Any]] | Iterator[Any]) -> None:
-        self.given = given
+    def __init__(self, given: Callable[[], Iterable[Any]] | Iterator[Any], bare: bool = False) -> None:
+        self.given, self.bare = given, bare
         self.what = "the stream of blocks"
         self._begun = False
 
-    def blocks(self, size: int) -> Iterator[Block]:
+    def blocks(self, size: int, dtype: np.dtype[Any] | None) -> Iterator[Block]:
         """As they come."""
         if not callable(self.given):
             if self._begun:
@@ -103,19 +107,16 @@ class Stream:
         if not isinstance(blocks, Iterable):
             raise DataError(expected("What X() returns", "an iterable of blocks (X, y)", type(blocks)))
         for block in blocks:
-            yield _block(block)
+            if isinstance(block, tuple | list) and len(block) in (2, 3):
+                yield Block(*block)
+            elif self.bare:
+                yield Block(block)
+            else:
+                raise DataError(expected("Each block", "(X, y) or (X, y, sample_weight)", type(block)))
 
     def unchanged(self) -> bool:
         """Nothing tells."""
         return True
-
-
-def _block(given: Any) -> Block:
-    if isinstance(given, tuple | list) and not isinstance(given, Block) and len(given) in (2, 3):
-        return Block(*given)
-    if isinstance(given, Block):
-        return given
-    raise DataError(expected("Each block", "(X, y) or (X, y, sample_weight)", shown(type(given))))
 
 
 def _cut(part: Any, some: slice) -> Any:
