@@ -1,4 +1,4 @@
-"""A worker of a group of processes: prints what it comes to, a line of JSON for each task it is given.
+"""A worker of a group of processes: prints [its rank, what it comes to], a line of JSON for each task it is given.
 
     python group_worker.py gloo FILE RANK SIZE TASKS        a process of a gloo group that meets by that file
     mpiexec -n 2 python group_worker.py mpi - - - TASKS     a process of MPI's
@@ -56,11 +56,11 @@ def differing(group: Any) -> str:
     return "nothing"
 
 
-def killed(group: Any, rank: int, after: float, timeout: float, **options: Any) -> str:
-    """What a worker is told when another one is killed."""
+def killed(group: Any, rank: int, after: float, timeout: float, by: str = "SIGKILL", **options: Any) -> str:
+    """What a worker is told when another one is killed, or stopped."""
     group = cr.as_group(group, timeout)
     if group.rank == rank:
-        threading.Timer(after, os.kill, (os.getpid(), signal.SIGKILL)).start()
+        threading.Timer(after, os.kill, (os.getpid(), getattr(signal, by))).start()
     began = time.monotonic()
     try:
         fit(group, epochs=1_000_000, **options)
@@ -85,9 +85,9 @@ def main() -> None:
         from mpi4py import MPI
 
         group = MPI.COMM_WORLD
-    print(json.dumps([TASKS[name](group, **options) for name, options in json.loads(tasks)]), flush=True)
-    if kind == "gloo":
-        os._exit(0)  # a group that has lost a member is not taken apart in good order
+    for name, options in json.loads(tasks):
+        said = TASKS[name](group, **options)
+        print(json.dumps([group.rank if kind == "mpi" else int(rank), said]), flush=True)
 
 
 if __name__ == "__main__":

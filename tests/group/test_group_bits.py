@@ -87,3 +87,134 @@ def test_first_weights_are_those_of_worker_0() -> None:
     ends = together(2, lambda group: fitted(group, NETWORKS["plain"], "reference", seed=group.rank))
     assert same(*ends)
     assert same(ends[0], together(1, lambda group: fitted(group, NETWORKS["plain"], "reference", seed=0))[0])
+
+
+@pytest.mark.parametrize("engine", ["reference", "compiled"])
+def test_checkpoints_are_gone_on_from_by_another_number_of_workers(engine: str, tmp_path: Path) -> None:
+    """Interrupted within an epoch."""
+
+    class Interrupts(cr.Callback):
+        looks = writes = False
+        once = True
+
+        def next_stop(self, step: int) -> int | None:
+            return 5 if step < 5 else None
+
+        def on_batches_end(self, fit: cr.FitState) -> None:
+            if self.once:
+                raise KeyboardInterrupt
+
+    def interrupted(group: Any) -> str:
+        try:
+            fitted(group, NETWORKS["dropout"], engine, checkpoint=tmp_path, callbacks=[Interrupts()])
+        except KeyboardInterrupt:
+            return "interrupted"
+        return "done"
+
+    assert together(2, interrupted) == ["interrupted"] * 2
+    files = sorted(path.name for path in tmp_path.iterdir())
+    assert files[-1] == "checkpoint-000000000005.safetensors"
+    Interrupts.once = False
+    options: dict[str, Any] = {"checkpoint": tmp_path, "resume": True, "callbacks": [Interrupts()]}
+    ends = together(3, lambda group: fitted(group, NETWORKS["dropout"], engine, **options))
+    (expected,) = together(1, lambda group: fitted(group, NETWORKS["dropout"], engine))
+    assert all(same(end, expected) for end in ends)
+
+
+def test_what_is_wrong_with_checkpoints_is_said_by_all(tmp_path: Path) -> None:
+    def fit(group: Any, **options: Any) -> Any:
+        return fitted(group, NETWORKS["plain"], "reference", checkpoint=tmp_path, **options)
+
+    together(2, fit)
+    ends = together(2, fit)
+    assert [type(end) for end in ends] == [cr.DataError] * 2 and "holds checkpoints already" in str(ends[1])
+    with pytest.raises(cr.DataError, match="by a fit with other sums over the samples"):
+        fitted(None, NETWORKS["plain"], "reference", checkpoint=tmp_path, resume=True)
+
+
+# --- what is decided --------------------------------------------------------------------------------------------------
+
+
+def test_all_stop_at_the_same_step() -> None:
+    """The clocks of others do not count; early stopping and a divergence are everybody's."""
+
+    def limited(group: Any) -> tuple[int, str | None]:
+        net = cr.Network(FEATURES, NETWORKS["plain"], loss="cross_entropy", engine="reference")
+        limit = 0.3 if group.rank == 0 else 1e-9
+        history = net.fit(X, Y, epochs=100_000, batch_size=64, verbose=False, time_limit=limit, group=group)
+        return len(history), history.stopped
+
+    first, other = together(2, limited)
+    assert first == other and first[1] == "the time limit of 0.3 s was reached"
+
+    def stopping(group: Any) -> tuple[int, str | None]:
+        net = cr.Network(FEATURES, NETWORKS["plain"], loss="cross_entropy", engine="reference")
+        stop = cr.EarlyStopping(patience=2)
+        history = net.fit(
+            X, Y, epochs=200, batch_size=64, verbose=False, callbacks=[stop], validation_data=(X[:40], Y[:40][::-1]),
+            group=group,
+        )  # fmt: skip
+        return len(history), history.stopped
+
+    first, other = together(2, stopping)
+    assert first == other and first[0] < 200
+
+    def diverging(group: Any) -> Any:
+        net = cr.Network(FEATURES, [cr.Dense(4, "relu"), cr.Dense(1)], loss="squared_error")
+        net.fit(X, Y * 1.0, epochs=9, batch_size=64, verbose=False, optimizer=cr.SGD(1e6), group=group)
+
+    ends = together(3, diverging)
+    assert [type(end) for end in ends] == [cr.DivergedError] * 3 and len({str(end) for end in ends}) == 1
+
+
+# --- bad input -------------------------------------------------------------------------------------------------------
+
+
+def told(workers: int, **options: Any) -> list[Any]:
+    """What each worker raises; an option that is a list has a value for each."""
+
+    def work(group: Any) -> Any:
+        own = {name: value[group.rank] if isinstance(value, list) else value for name, value in options.items()}
+        layers = own.pop("layers", NETWORKS["plain"])
+        net = cr.Network(FEATURES, layers, loss="cross_entropy")
+        settings: dict[str, Any] = {"X": X, "y": Y, "epochs": 1, "batch_size": 128, "verbose": False}
+        net.fit(**{**settings, **own}, group=group)
+
+    return together(workers, work)
+
+
+def test_workers_that_differ() -> None:
+    cases: dict[str, dict[str, Any]] = {
+        "the data": {"X": [X, X + np.float32(1)]},
+        "the settings": {"batch_size": [128, 100]},
+        "the program": {"layers": [NETWORKS["plain"], [cr.Dense(8, "tanh"), cr.Dense(CLASSES, "softmax")]]},
+        "the samples held out": {"validation_data": [(X, Y), (X[:9], Y[:9])]},
+    }
+    for what, options in cases.items():
+        ends = told(2, **options)
+        assert [type(end) for end in ends] == [cr.GroupError] * 2
+        assert len({str(end) for end in ends}) == 1
+        assert f"The 2 workers do not train the same. They differ in {what}" in str(ends[0])
+
+
+def test_a_fault_of_one_is_told_to_all() -> None:
+    ends = told(3, X=[X, X[:, :4], X])
+    assert [type(end) for end in ends] == [cr.GroupError, cr.DataError, cr.GroupError]
+    assert str(ends[2]) == f"Worker 1 of 3 cannot take part: {ends[1]}"
+    wrong = X.copy()
+    wrong[3, 1] = np.nan
+    assert "cannot take part: X must be finite" in str(told(2, X=[wrong, X])[1])
+
+
+def test_work_for_all() -> None:
+    ends = told(2, batch_size=32)
+    assert str(ends[0]) == str(ends[1]) and isinstance(ends[0], cr.SpecError)
+    assert "1 shard of 32 samples or more, and there are 2 workers" in str(ends[0])
+    assert "batch_size=64" in str(ends[0])
+    assert "A batch has 16 shards, work for as many workers at most. Got 17 workers." in str(told(17)[3])
+
+
+def test_what_is_no_group() -> None:
+    net = cr.Network(FEATURES, NETWORKS["plain"], loss="cross_entropy", engine="reference")
+    with pytest.raises(cr.SpecError, match=r"group must be a communicator of mpi4py .* Got 'gloo' instead"):
+        net.fit(X, Y, epochs=1, group="gloo")

@@ -34,8 +34,10 @@ def mpiexec() -> str | None:
 needs_mpi = pytest.mark.skipif(mpiexec() is None, reason="mpi4py or mpiexec is not installed")
 
 
-def gloo(size: int, tasks: list[tuple[str, dict[str, Any]]], folder: Path, timeout: float = 120) -> list[Any]:
-    """What each worker of a gloo group says of these tasks; None of one that did not come to an end."""
+def gloo(
+    size: int, tasks: list[tuple[str, dict[str, Any]]], folder: Path, timeout: float = 120, stuck: int | None = None
+) -> list[list[Any]]:
+    """What each worker of a gloo group says of these tasks, as far as it comes; one that is stuck is killed."""
     file = folder / "meeting"
     command = [sys.executable, str(SCRIPT), "gloo", str(file)]
     workers = [
@@ -48,12 +50,17 @@ def gloo(size: int, tasks: list[tuple[str, dict[str, Any]]], folder: Path, timeo
         )
         for rank in range(size)
     ]
+    ends: dict[int, tuple[str, str]] = {}
     try:
-        ends = [worker.communicate(timeout=timeout) for worker in workers]
+        for rank, worker in enumerate(workers):
+            if rank != stuck:
+                ends[rank] = worker.communicate(timeout=timeout)
     finally:
         for worker in workers:
             worker.kill()
-    return [json.loads(said.splitlines()[-1]) if said.strip() else trouble for said, trouble in ends]
+        ends |= {rank: worker.communicate() for rank, worker in enumerate(workers) if rank not in ends}
+    assert not any("Traceback" in trouble for _, trouble in ends.values()), ends
+    return [[json.loads(line)[1] for line in ends[rank][0].splitlines()] for rank in range(size)]
 
 
 def alone(tasks: list[dict[str, Any]]) -> list[str]:
@@ -63,9 +70,81 @@ def alone(tasks: list[dict[str, Any]]) -> list[str]:
 
 @needs_torch
 def test_two_processes_over_gloo(tmp_path: Path) -> None:
-    """The bits of one worker, with both engines and two optimizers; and what they say where they do not fit."""
-    ends = gloo(2, [*(("fit", task) for task in FITS), ("differing", {})], tmp_path)
+    """The bits of one worker, with both engines and two optimizers; what they say where they do not fit; and what one
+    says of the other that is killed."""
+    tasks = [*(("fit", task) for task in FITS), ("differing", {})]
+    ends = gloo(2, [*tasks, ("killed", {"rank": 1, "after": 0.3, "timeout": 5})], tmp_path)
     expected = alone(FITS)
     for end in ends:
+        assert end[:4] == expected
+        assert end[4].startswith("The 2 workers do not train the same. They differ in the data: ")
+    assert len(ends[0]) == 6 and len(ends[1]) == 5
+    seconds, _, said = ends[0][5].partition(" ")
+    assert float(seconds) < 8
+    assert said.startswith("Worker 0 of 2 has lost another one: the connection to worker 1 has ended. Start all")
+
+
+def mpi(size: int, tasks: list[tuple[str, dict[str, Any]]], timeout: float = 120) -> tuple[list[Any], str]:
+    """What the workers of an MPI world say of these tasks, those that came to an end; and their troubles."""
+    command = [str(mpiexec()), "-n", str(size), sys.executable, str(SCRIPT), "mpi", "-", "-", "-", json.dumps(tasks)]
+    process = subprocess.run(command, capture_output=True, text=True, timeout=timeout, env=os.environ)
+    ends: list[list[Any]] = [[] for _ in range(size)]
+    for line in process.stdout.splitlines():
+        if line.startswith("["):
+            rank, said = json.loads(line)
+            ends[rank].append(said)
+    return ends, process.stderr
+
+
+@needs_mpi
+def test_two_processes_over_mpi() -> None:
+    ends, trouble = mpi(2, [*(("fit", task) for task in FITS), ("differing", {})])
+    expected = alone(FITS)
+    for end in ends:
+        assert len(end) == 5, trouble
         assert end[:-1] == expected
         assert end[-1].startswith("The 2 workers do not train the same. They differ in the data: ")
+
+
+@pytest.mark.long
+@needs_torch
+@pytest.mark.parametrize("size", [1, 3])
+def test_other_numbers_of_processes_over_gloo(size: int, tmp_path: Path) -> None:
+    expected = alone(FITS)
+    assert gloo(size, [("fit", task) for task in FITS], tmp_path) == [expected] * size
+
+
+@pytest.mark.long
+@needs_mpi
+@pytest.mark.parametrize("size", [1, 3])
+def test_other_numbers_of_processes_over_mpi(size: int) -> None:
+    ends, trouble = mpi(size, [("fit", task) for task in FITS])
+    assert ends == [alone(FITS)] * size, trouble
+
+
+@pytest.mark.long
+@needs_torch
+@pytest.mark.skipif(os.name == "nt", reason="SIGSTOP is of POSIX")
+def test_a_worker_that_says_nothing_over_gloo(tmp_path: Path) -> None:
+    """Its connection stays: the others wait for the timeout."""
+    stopped = {"rank": 1, "after": 0.5, "timeout": 5, "by": "SIGSTOP"}
+    ends = gloo(3, [("killed", stopped)], tmp_path, timeout=60, stuck=1)
+    said = [end[0].partition(" ") for end in (ends[0], ends[2])]
+    assert all(5 < float(seconds) < 20 and text.startswith("Worker") for seconds, _, text in said)
+    assert any("worker 1 has sent nothing for 5 seconds" in text for _, _, text in said)
+
+
+@needs_mpi
+def test_a_worker_that_is_killed_over_mpi() -> None:
+    """mpiexec ends the others with it."""
+    ends, trouble = mpi(3, [("killed", {"rank": 1, "after": 0.5, "timeout": 5})], timeout=20)
+    assert "KILLED BY SIGNAL: 9" in trouble or all(said.startswith("Worker") for end in ends for said in end)
+
+
+@pytest.mark.long
+@needs_mpi
+def test_a_worker_that_says_nothing_over_mpi() -> None:
+    """The others wait for the timeout, and end all of them."""
+    stopped = {"rank": 1, "after": 0.5, "timeout": 5, "by": "SIGSTOP"}
+    ends, _ = mpi(3, [("killed", stopped)], timeout=40)
+    assert "has lost another one: one of the others has sent nothing for 5 seconds" in ends[0][0] + ends[2][0]

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import atexit
 import time
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from chainrule.errors import GroupError
 from chainrule.group.base import TIMEOUT, Array, Group
 
 BUSY, PATIENT = 0.002, 0.0005
 """Seconds for which a wait asks again at once, and between two questions after that."""
+SAYING = 1.0
+"""Seconds that the others have to say that they have lost one as well."""
 _TAG = 7
 _LONGEST = 2**30
 """Bytes of a message, whose length MPI counts in 31 bits."""
@@ -28,6 +32,7 @@ class MPIGroup(Group):
         self._communicator.Set_errhandler(MPI.ERRORS_RETURN)
         self.rank, self.size = self._communicator.Get_rank(), self._communicator.Get_size()
         self.timeout = timeout
+        self._lost = False
 
     def exchange(self, sent: Mapping[int, Array], received: Mapping[int, Array]) -> None:
         """By messages between two."""
@@ -48,6 +53,22 @@ class MPIGroup(Group):
                     time.sleep(PATIENT)
         except MPI.Exception as fault:
             raise self.lost(f"MPI says {fault.Get_error_string()}") from None
+
+    def lost(self, why: str) -> GroupError:
+        """The error that a worker was lost.
+
+        MPI's own end of a process waits for all the others, and would wait for ever: whoever has lost one ends them all
+        when it ends itself.
+        """
+        if not self._lost:
+            atexit.register(self._end_all)
+        self._lost = True
+        return super().lost(why)
+
+    def _end_all(self) -> None:
+        """Also those who would wait for ever; the others have had the time to say what they know."""
+        time.sleep(SAYING)
+        self._communicator.Abort(1)
 
 
 def _parts(array: Array) -> list[Array]:
