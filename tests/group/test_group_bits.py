@@ -161,7 +161,7 @@ def test_all_stop_at_the_same_step() -> None:
 
     def diverging(group: Any) -> Any:
         net = cr.Network(FEATURES, [cr.Dense(4, "relu"), cr.Dense(1)], loss="squared_error")
-        net.fit(X, Y * 1.0, epochs=9, batch_size=64, verbose=False, optimizer=cr.SGD(1e6), group=group)
+        net.fit(X, Y * 1.0, epochs=9, batch_size=96, verbose=False, optimizer=cr.SGD(1e6), group=group)
 
     ends = together(3, diverging)
     assert [type(end) for end in ends] == [cr.DivergedError] * 3 and len({str(end) for end in ends}) == 1
