@@ -82,7 +82,8 @@ def apart(frame: Frame, roles: Roles, task: str | None = None) -> WithTarget:
     """
     check_task(task)
     roles, faults = _named(frame, roles)
-    rows, gaps = None, []
+    rows: NDArray[np.int64] | None = None
+    gaps: list[str] = []
     if not faults:
         frame, rows, gaps = _with_targets(frame, roles.targets, task)
         y, kind, faults = _targets(frame, roles.targets, task)
