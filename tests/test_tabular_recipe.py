@@ -151,6 +151,10 @@ def test_the_same_seed_gives_the_same_and_time_ends_it() -> None:
     np.testing.assert_array_equal(one.predict(INPUTS), two.predict(INPUTS))
     short = trained(aim, SIGNAL, time_limit=0.01, changes={"epochs": 10_000, "members": 50, "patience": 10_000})
     assert len(short.networks) < 50
+    assert short.short_of_time().startswith(
+        f"the time limit ended the training early, with {len(short.networks)} of 50"
+    )
+    assert one.short_of_time() == ""
     assert np.isfinite(short.predict(INPUTS)).all()
 
 

@@ -14,7 +14,7 @@ import polars as pl
 import pytest
 from scipy import sparse
 from sklearn.base import clone
-from sklearn.exceptions import NotFittedError
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.inspection import partial_dependence
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import cross_val_score
@@ -179,6 +179,12 @@ def test_predictions_rise_where_they_must(tmp_path: Path) -> None:
     ):
         with pytest.raises(cr.DataError, match=words):
             cr.TabularRegressor(monotonic_cst=wrong, **QUICK).fit(X[["age", "job", "since"]], X["pay"])
+
+
+def test_a_time_limit_that_is_too_short_is_told() -> None:
+    frame = people(60)
+    with pytest.warns(ConvergenceWarning, match="the time limit ended the training early"):
+        cr.TabularRegressor(time_limit=1e-6, ensemble=1, **QUICK).fit(frame[["age", "job"]], frame["pay"])
 
 
 def test_nothing_to_learn_from_is_the_mean() -> None:

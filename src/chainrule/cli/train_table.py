@@ -139,6 +139,9 @@ def run(
         model.save(place.folder)
     if ended:
         print(f"chainrule: interrupted; what was learned until then is in {place.folder}", file=sys.stderr)
+    short = "" if model.trained_ is None or ended else model.trained_.short_of_time()
+    if short:
+        tell(frame.source, [f"{short}; a longer --time-limit is better"])
     say(f"{_networks(model)}{_held_out(model)}, saved in {place.folder}")
     if report and not ended:
         about = {"part": "test", "title": stem(options.data), "command": command}

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
@@ -152,6 +153,8 @@ class BaseTabular(FittedForm, TransformerMixin, BaseEstimator):  # type: ignore[
                 threads=self.n_jobs if self.n_jobs is None or self.n_jobs > 0 else None,
                 ended=self._ended,
             )
+            if short := trained.short_of_time():
+                warnings.warn(f"{short}; a longer time_limit is better.", ConvergenceWarning, stacklevel=5)
         self.preparation_, self.trained_ = preparation, trained
         self._constant = self._without_columns(targets, weights)
         self._seen = importances.Seen.of(inputs, targets, groups, trained, seed)

@@ -111,6 +111,19 @@ class Trained:
         each = self._each(inputs)
         return np.asarray(np.stack(each).std(axis=0))
 
+    def short_of_time(self) -> str:
+        """How a time limit ended the training, a sentence; "" where every member was trained, or the only one to its
+        end.  Known until it is saved."""
+        ends = [network.history for network in self.networks]
+        cut = [len(end) for end in ends if end is not None and (end.stopped or "").startswith("the time limit")]
+        whole = max((*self.members, len(self.networks) - 1)) + 1 == self.recipe.members
+        if not cut or (whole and len(ends) > 1):
+            return ""
+        epochs = {0: "within the first epoch", 1: "after 1 epoch"}.get(max(cut), f"after {max(cut)} epochs")
+        many = self.recipe.members
+        which = "" if many == 1 else f", with {len(ends)} of {many} networks{', the longest' * (len(ends) > 1)}"
+        return f"the time limit ended the training early{which} {epochs}"
+
     def to_dict(self) -> dict[str, Any]:
         """All but the networks, as JSON-ready data."""
         aim: dict[str, Any] = {"kind": self.aim.kind, "outputs": self.aim.outputs, "levels": list(self.aim.levels)}
