@@ -85,7 +85,7 @@ def test_a_divergence_is_told_of_its_epoch(calls: list[int]) -> None:
     found = []
     for looks in (False, True):
         net = cr.Network(3, [cr.Dense(1)], "squared_error", seed=4, engine="compiled")
-        with pytest.raises(cr.DivergedError, match="epoch 1[0-9], batch 1") as told:
+        with pytest.raises(cr.DivergedError, match=r"epoch 1[0-9], batch 1") as told:
             net.fit(
                 *data(), epochs=40, batch_size=48, optimizer=cr.SGD(30.0), verbose=False,
                 callbacks=[Looks()] if looks else (),
