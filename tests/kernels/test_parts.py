@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from chainrule.engines.compiled import pack
 from chainrule.engines.compiled.kernels import parts as packing
 from chainrule.engines.compiled.kernels.batch_product import batch_product, batch_scratch
 from chainrule.engines.compiled.kernels.feature_product import feature_product
-from chainrule.engines.compiled.kernels.inner import Dots
+from chainrule.engines.compiled.kernels.inner import Dots, TileProducts, kernel_for
 from chainrule.engines.compiled.kernels.panels import PanelLayout
 from chainrule.engines.compiled.kernels.tile import store_tile
 from chainrule.engines.llvm import jit, subnormal, target
@@ -25,9 +26,12 @@ EPS = float(np.finfo(np.float32).eps)
 
 
 def kernels(name: str, parts: int) -> list[Dots]:
-    """The ways that there are on a machine: by vectors, and where it has it by the instruction."""
+    """The ways that there are on a machine: by vectors, where it has it by the instruction, by tiles as vector code."""
     layout = PanelLayout(target.named(name), "float32")
     ways = [Dots(layout, parts)]
+    if layout.target.vector_bytes == 64:
+        tiled = replace(layout, target=replace(layout.target, tiles="emulated"))
+        ways += [Dots(tiled, parts), TileProducts(tiled, parts)]
     if "avx512bf16" in layout.target.on and layout.target.vector_bytes == 64:
         ways.append(Dots(layout, parts, dots=True))
     return ways
@@ -119,8 +123,9 @@ class Products:
             pack.weight_to_panels(layout, W), pack.batch_to_panels(layout, A), pack.batch_to_panels(layout, D)
         )  # fmt: skip
         W1, W2 = blank(layout.panels(k) * n * parts * lanes), blank(layout.panels(n) * k * parts * lanes)
-        A1, A2 = blank(panels * -(-k // 2) * parts * layout.panel), blank(panels * k * parts * lanes)
-        D1 = blank(panels * -(-n // 2) * parts * layout.panel)
+        stored = self.kernel.stored_lines
+        A1, A2 = blank(panels * stored(k) * parts * layout.panel), blank(panels * k * parts * lanes)
+        D1 = blank(panels * stored(n) * parts * layout.panel)
         self.call("packed", weight, a, d, W1, W2, A1, m=m)
         self.call("more", weight, a, d, A2, D1, m=m)
         found = {}
@@ -157,7 +162,7 @@ def check(name: str, parts: int, k: int, n: int, batches: list[int], rng: np.ran
             "backward": (exact(D, W.T, parts), n),
             "batch": (exact(A.T, D, parts), m),
         }
-        seen: dict[str, bytes] = {}
+        seen: dict[tuple[str, bool], bytes] = {}
         for products in ways:
             for team in (1, 2, 5):
                 for what, got in products.of(A, W, D, team).items():
@@ -166,16 +171,25 @@ def check(name: str, parts: int, k: int, n: int, batches: list[int], rng: np.ran
                     else:
                         (value, mass), depth = meant[what]
                         assert (abs(got - value) <= EPS * (4 + parts * depth) * mass + 1e-30).all(), (what, m, k, n)
-                    assert seen.setdefault(what, got.tobytes()) == got.tobytes(), (what, team)  # every way, every team
+                    # The same bits for every team, and by vectors and dots.
+                    order = (what, isinstance(products.kernel, TileProducts))
+                    assert seen.setdefault(order, got.tobytes()) == got.tobytes(), (what, team)
 
 
-@pytest.mark.parametrize("parts", [1, 2, 3])
-@pytest.mark.parametrize("name", ["host", "x86-64-v2", "x86-64-v3"])
+@pytest.mark.parametrize(("name", "parts"), [("host", 2), ("x86-64-v2", 1), ("x86-64-v3", 2)])
 def test_products_of_parts_are_what_they_mean(name: str, parts: int) -> None:
-    rng = np.random.default_rng(5)
-    sizes = [(1, 1), (33, 70), (71, 5)] if name == "host" else [(18, 11)]
-    for k, n in sizes:
-        check(name, parts, k, n, [1, 37], rng)
+    check(name, parts, *((33, 37) if name == "host" else (18, 11)), [37], np.random.default_rng(5))
+
+
+def test_code_for_tiles_is_emitted_and_assembled(parts: int = 2) -> None:
+    """The instructions themselves run on processors that have them alone; here they are written and assembled."""
+    layout = PanelLayout(target.named("amx"), "float32")
+    kernel = kernel_for(layout, parts, rows=70)
+    assert isinstance(kernel, TileProducts) and not isinstance(kernel_for(layout, parts, rows=2), TileProducts)
+    text = jit.assembly(emit(kernel, 70, 50))
+    for instruction in ("ldtilecfg", "tdpbf16ps", "tileloadd", "tilestored", "tilerelease"):
+        assert instruction in text
+    assert text.count("tdpbf16ps") % len(pairs(parts)) == 0
 
 
 @pytest.mark.long
@@ -183,6 +197,6 @@ def test_products_of_parts_are_what_they_mean(name: str, parts: int) -> None:
 @pytest.mark.parametrize("name", ["host", "x86-64-v2", "x86-64-v3"])
 def test_products_of_parts_of_random_sizes(name: str, parts: int) -> None:
     rng = np.random.default_rng(6)
-    sizes = [(1, 64), (64, 1), (785, 33), (33, 777), *rng.integers(1, 90, (6, 2)).tolist()]
+    sizes = [(1, 1), (71, 5), (1, 64), (64, 1), (785, 33), (33, 777), *rng.integers(1, 90, (6, 2)).tolist()]
     for k, n in sizes:
         check(name, parts, k, n, [1, 32, *rng.integers(2, 80, 2).tolist()], rng)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import weakref
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,7 @@ from chainrule.engines.compiled.plan.recipe import chunk_for
 from chainrule.engines.compiled.session import CompiledSession
 from chainrule.engines.compiled.table_rows import Lookup, named, touched_by_rows
 from chainrule.engines.cost import operations
-from chainrule.engines.llvm import cache, dump, jit, target
+from chainrule.engines.llvm import cache, dump, jit, target, tiles
 from chainrule.engines.llvm.target import Target
 from chainrule.engines.processors import allowed, present
 from chainrule.engines.recent import Recent
@@ -118,6 +118,8 @@ class CompiledEngine:
         """The program compiled to be run so; or found."""
         if program.parts and self.dtype != np.float32:  # parts are of float32 numbers
             program = program.of_parts(0)
+        if program.parts and self.layout.target.tiles == "instructions" and not tiles.permitted():
+            self.layout = replace(self.layout, target=replace(self.layout.target, tiles=""))
         key = (program.digest, recipe)
         unit = self._units.get(key)
         if unit is not None:

@@ -41,7 +41,7 @@ def entry_name(target: Target, dtype: str, key: str | bytes) -> str:
     """A name that differs whenever the machine code could: by program, dtype, processor and versions."""
     text = key if isinstance(key, bytes) else key.encode()
     digest = hashlib.sha256()
-    sizes = f"{target.vector_bytes}/{target.registers}/{target.fma}/{target.l1}/{target.l2}"
+    sizes = f"{target.vector_bytes}/{target.registers}/{target.fma}/{target.l1}/{target.l2}/{target.tiles}"
     for part in (_versions(), dtype, target.triple, target.cpu, target.features, sizes):
         digest.update(part.encode() + b"\0")
     digest.update(text)

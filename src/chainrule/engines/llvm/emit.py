@@ -89,6 +89,7 @@ class Function(Instructions):
         self.called: dict[str, Function] = {}
         """The functions of the module that it calls, by name."""
         self.args = [Value(type, f"%a{i}") for i, type in enumerate(params)]
+        self._places: list[str] = []
 
     # ---- the text
     def text(self) -> str:
@@ -96,11 +97,17 @@ class Function(Instructions):
         params = ", ".join(f"{a.type} {'noalias ' if a.type == 'ptr' else ''}{a.text}" for a in self.args)
         linkage = "internal " if self.internal else ""
         head = f"\ndefine {linkage}{self.returns} @{self.name}({params}) nounwind {{\nentry:\n"
-        return head + "\n".join(self.lines) + "\n}"
+        return head + "\n".join([*self._places, *self.lines]) + "\n}"
 
     def declaration(self) -> str:
         """What a text says that calls this function and does not define it."""
         return f"declare {self.returns} @{self.name}({', '.join(a.type for a in self.args)}) nounwind"
+
+    def place(self, type: str, count: int, align: int = 64) -> Value:
+        """Scratch on the stack, one for the function: it may be asked for within a loop."""
+        name = f"%place{len(self._places)}"
+        self._places.append(f"  {name} = alloca [{count} x {type}], align {align}")
+        return Value("ptr", name)
 
     # ---- control
     def call(self, function: Function, *operands: Operand) -> Value:

@@ -6,6 +6,7 @@ import functools
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from chainrule.errors import unknown_name
 
@@ -32,6 +33,8 @@ class Target:
     """Bytes of data cache of one core, level 1."""
     l2: int = 512 << 10
     """Bytes of cache of one core, level 2."""
+    tiles: Literal["", "instructions", "emulated"] = ""
+    """Whether there are matrix tiles for bfloat16, or vector code is to take their place."""
 
     @property
     def architecture(self) -> str:
@@ -111,7 +114,8 @@ def described(
             if {"avx512f", "avx512vl", "avx512dq"} <= on:
                 # Without this LLVM may stay with 256-bit vectors on machines whose tuning prefers them.
                 features = ",".join(filter(None, (features, "-prefer-256-bit")))
-                return replace(bare, features=features, vector_bytes=64)
+                tiles: Literal["", "instructions"] = "instructions" if {"amx-tile", "amx-bf16"} <= on else ""
+                return replace(bare, features=features, vector_bytes=64, tiles=tiles)
             if {"avx2", "fma"} <= on:
                 return replace(bare, vector_bytes=32, registers=registers)
             return replace(bare, registers=registers, fma="fma" in on)
@@ -151,6 +155,7 @@ _NAMED: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     "x86-64-v2": (f"x86_64-{_LINUX}", "x86-64-v2", "", ()),
     "x86-64-v3": (f"x86_64-{_LINUX}", "x86-64-v3", "", ("avx2", "fma")),
     "x86-64-v4": (f"x86_64-{_LINUX}", "x86-64-v4", "", ("avx2", "fma", "avx512f", "avx512vl", "avx512dq")),
+    "amx": (f"x86_64-{_LINUX}", "sapphirerapids", "", ("avx512f", "avx512vl", "avx512dq", "amx-tile", "amx-bf16")),
     "aarch64": (f"aarch64-{_LINUX}", "generic", "", ()),
     "wasm32": ("wasm32-unknown-unknown", "generic", "+simd128", ()),
     "nvptx64": ("nvptx64-nvidia-cuda", "sm_80", "", ()),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from chainrule.engines.compiled.kernels.inner import Dots, Kernel, MultiplyAdd
+from chainrule.engines.compiled.kernels.inner import Dots, Kernel, MultiplyAdd, TileProducts
 from chainrule.engines.compiled.kernels.nonzero import PlacedLists
 from chainrule.engines.compiled.kernels.panels import PanelLayout
 from chainrule.engines.compiled.kernels.parts import words_of
@@ -26,6 +26,7 @@ from chainrule.engines.compiled.kernels.tile import (
     ways_of,
 )
 from chainrule.engines.llvm.emit import Function, Int, Value
+from chainrule.engines.llvm.tiles import Tiles
 
 BiasEpilogue = Callable[[Int, list[Value]], None]
 
@@ -64,14 +65,17 @@ def batch_product(
     """
     assert bias_epilogue is None or (group.count == 1 and members == 1), "column sums of groups are not made on the way"
     kernel = MultiplyAdd(layout) if kernel is None else kernel
+    tiles = Tiles(f, layout.target.tiles == "emulated") if isinstance(kernel, TileProducts) else None
     product = _Batch(
         f, layout, kernel, values, slopes, scratch, out, k, n, m, epilogue, bias_epilogue, accumulate, nonzero, group,
-        members,
+        members, tiles,
     )  # fmt: skip
     if n == 1 and isinstance(kernel, MultiplyAdd):
         product.column(tid, team)
     else:
         product.panels(tid, team)
+    if tiles is not None:
+        tiles.release()
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,7 @@ class _Batch:
     nonzero: PlacedLists | None
     group: Group
     members: int
+    tiles: Tiles | None = None
 
     @property
     def lane_panels(self) -> Int:
@@ -192,6 +197,9 @@ class _Batch:
             operands = Operands(self.scratch, scalars, row=kernel.row, jump=below * kernel.row, span=kernel.span)
         else:
             operands = Operands(self.scratch, f.at(self.values, (i, NR), type=layout.real), row=NR, jump=below * NR)
+        if self.tiles is not None:
+            self._by_tiles(self.tiles, size, width, operands, i, panel, offset)
+            return
         blank = [f.constant(layout.vector, 0.0)] * (size * width)
         if self.nonzero is not None and width == layout.vectors and ways_of(layout, size, width) == 1:
             acc = accumulate_nonzero(f, layout, size, width, blank, operands, self.nonzero.tile_steps(f, number))
@@ -204,6 +212,29 @@ class _Batch:
         if self.accumulate is not False:  # a chunk's sums are whole before they join those of the chunks before
             acc = [f.fadd(a, b) for a, b in zip(self._start(offset, size, width), acc, strict=True)]
         self.epilogue(Tile(i, size, panel, fold(acc, width), offset))
+
+    def _by_tiles(
+        self, tiles: Tiles, size: int, width: int, operands: Operands, i: Int, panel: Int, offset: Int
+    ) -> None:
+        """The same by matrix tiles: the sums go to the stack, and from there into epilogues of one row each."""
+        f, layout, kernel = self.f, self.layout, self.kernel
+        assert isinstance(kernel, TileProducts)
+        kernel.configure(tiles, size)
+        kernel.run(
+            tiles, scalars=operands.scalars, vectors=operands.vectors, jump=operands.jump,
+            lines=f.mul(self.lane_panels, kernel.span), rows=size, width=width,
+        )  # fmt: skip
+        sums = f.place(layout.real, kernel.tile_rows(width) * layout.panel)
+        kernel.exchange(tiles, sums, size, width, out=True)
+
+        def row(r: Int) -> None:
+            place = f.add(offset, f.mul(r, layout.panel))
+            acc = load_rows(f, layout, f.at(sums, (r, layout.panel), type=layout.real), 1, width)
+            if self.accumulate is not False:
+                acc = [f.fadd(a, b) for a, b in zip(self._start(place, 1, width), acc, strict=True)]
+            self.epilogue(Tile(f.add(i, r), 1, panel, fold(acc, width), place))
+
+        f.loop(0, size, row)
 
     def _start(self, offset: Int, size: int, width: int) -> list[Value]:
         """What the sums of a tile are added to: 0, or what `out` holds."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from chainrule.engines.compiled.kernels.inner import Dots, Kernel, MultiplyAdd
+from chainrule.engines.compiled.kernels.inner import Dots, Kernel, MultiplyAdd, TileProducts
 from chainrule.engines.compiled.kernels.long_sums import LONG
 from chainrule.engines.compiled.kernels.nonzero import PlacedLists
 from chainrule.engines.compiled.kernels.panels import PanelLayout
@@ -34,6 +34,7 @@ from chainrule.engines.compiled.kernels.tile import (
     ways_of,
 )
 from chainrule.engines.llvm.emit import Function, Int, Value
+from chainrule.engines.llvm.tiles import Tiles
 
 
 @dataclass(frozen=True)
@@ -137,9 +138,14 @@ def feature_product(
     the same bits for any team.
     """
     kernel = MultiplyAdd(layout) if kernel is None else kernel
-    _Feature(f, layout, kernel, weight, values, out, k, n, epilogue, backward, rolled, nonzero, group, members).run(
-        m, tid, team
+    tiles = Tiles(f, layout.target.tiles == "emulated") if isinstance(kernel, TileProducts) else None
+    rolled = rolled or tiles is not None
+    product = _Feature(
+        f, layout, kernel, weight, values, out, k, n, epilogue, backward, rolled, nonzero, group, members, tiles
     )
+    product.run(m, tid, team)
+    if tiles is not None:
+        tiles.release()
 
 
 @dataclass(frozen=True)
@@ -164,6 +170,7 @@ class _Feature:
     nonzero: PlacedLists | None
     group: Group
     members: int
+    tiles: Tiles | None = None
 
     @property
     def depth(self) -> int:
@@ -250,6 +257,9 @@ class _Feature:
         """A tile of `size` rows from the i-th on, through one block of the depth."""
         f, layout, nv = self.f, self.layout, self.layout.vectors
         offset = self._offset(i, panel)
+        if self.tiles is not None:
+            self._by_tiles(self.tiles, size, i, panel, d, offset)
+            return
         start, before = self._start(size, offset, d), None
         if self.depth > LONG:  # the sums of a block begin at 0, and those of the blocks before are added
             start, before = [f.constant(layout.vector, 0.0)] * (size * nv), start
@@ -269,6 +279,22 @@ class _Feature:
             store_tile(f, layout, self.out, tile)
         else:
             self._if_ends(d, lambda: self.epilogue(tile), lambda: store_tile(f, layout, self.out, tile))
+
+    def _by_tiles(self, tiles: Tiles, size: int, i: Int, panel: Value, d: _Depth, offset: Value) -> None:
+        """The same by matrix tiles: the sums go to `out`."""
+        f, kernel, nv = self.f, self.kernel, self.layout.vectors
+        assert isinstance(kernel, TileProducts)
+        place = f.at(self.out, offset, type=self.layout.real)
+        kernel.configure(tiles, size)
+        if isinstance(d.begins, Value):
+            later = f.bits("xor", d.begins, 1)
+            f.if_(later, lambda: kernel.exchange(tiles, place, size, nv, out=False))
+        operands = self._operands(i, panel, d.first)
+        kernel.run(
+            tiles, scalars=operands.scalars, vectors=operands.vectors, jump=operands.jump, lines=d.whole,
+            rows=size, width=nv,
+        )  # fmt: skip
+        kernel.exchange(tiles, place, size, nv, out=True)
 
     def _finish(self, row: Int, height: Int, panel: Value) -> None:
         """The epilogue for rows whose sums lie in `out`, one after the other."""
@@ -320,7 +346,8 @@ class _Feature:
         group, below = self.group, self.group.count * self.k  # rows of the weight that stand below each other
         before = f.add(f.mul(panel, group.count), group.number)
         kernel = self.kernel
-        vectors = f.at(self.values, (before, self.lines * kernel.line), (first, kernel.line), type=real)
+        there = kernel.stored_lines(self.depth) if isinstance(kernel, Dots) else self.lines
+        vectors = f.at(self.values, (before, there * kernel.line), (first, kernel.line), type=real)
         mine = f.mul(group.number, self.k)
         if isinstance(kernel, Dots):
             # Backward, the rows of all groups stand in each panel of the depth; forward, each group has its panels.

@@ -7,6 +7,7 @@ all.
     MultiplyAdd    numbers as they are: a line is one step, acc + s v
     Dots           numbers split into bfloat16 parts, two neighbours of the depth in a 32-bit word: a line is two steps,
                    acc + s_hi v_hi + s_lo v_lo, for each pair of parts that counts (`program/precision.py`)
+    TileProducts   the same words, by the matrix tiles of the processor: 2 x 2 tiles of sums, 16 lines at a time
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from chainrule.engines.compiled.kernels.panels import PanelLayout
-from chainrule.engines.llvm.emit import Function, Value
+from chainrule.engines.llvm.emit import Function, Int, Value
+from chainrule.engines.llvm.tiles import ROWS, Tiles
 from chainrule.engines.llvm.value import like
 from chainrule.program.precision import pairs
 
@@ -103,6 +105,16 @@ class Dots(Kernel):
     dots: bool = False
     """Whether the processor has an instruction for it (AVX512-BF16); else each product is a multiply-add."""
 
+    @property
+    def way(self) -> str:
+        """What it is done by, in a word."""
+        return "dots" if self.dots else "vectors"
+
+    def stored_lines(self, depth: int) -> int:
+        """The lines that there is room for, 0 where the depth has ended: where there are tiles, whole ones."""
+        lines = self.lines(depth)
+        return -(-lines // self.span) * self.span if self.layout.target.tiles else lines
+
     def __post_init__(self) -> None:
         assert self.layout.dtype == "float32", "bfloat16 numbers are parts of float32 numbers"
 
@@ -174,8 +186,84 @@ def dot(f: Function, acc: Value, a: Value, b: Value) -> Value:
     return f.emit(acc.type, f"call {acc.type} @{name}({acc}, {a}, {b})")
 
 
-def kernel_for(layout: PanelLayout, parts: int) -> Kernel:
-    """The inner loop of products of so many parts (0: of numbers as they are) on the layout's processor."""
+@dataclass(frozen=True)
+class TileProducts(Dots):
+    """The words of `Dots`, by matrix tiles: up to 32 rows x 32 lanes of sums at once, 32 steps of the depth at a time.
+
+    The sums are made in another order (`llvm/tiles.py`), and so have other bits than those of the other ways.
+    """
+
+    @property
+    def way(self) -> str:
+        """What it is done by, in a word."""
+        return "tiles"
+
+    def lines(self, depth: int) -> int:
+        """Those of whole tiles."""
+        return self.stored_lines(depth)
+
+    def stored_lines(self, depth: int) -> int:
+        """The same."""
+        return -(-depth // self.layout.panel) * self.span
+
+    def tile_rows(self, vectors: int) -> int:
+        """Two tiles below each other."""
+        return 2 * ROWS
+
+    def run(
+        self, tiles: Tiles, *, scalars: Value, vectors: Value, jump: int, lines: Int, rows: int, width: int
+    ) -> None:
+        """Adds the products of so many lines to the sums in the tiles 0 to 3 (row by row), which are configured.
+
+        scalars, vectors: at the first line.  jump: scalars from a panel of the depth to the next.
+        """
+        f = tiles.f
+        heights = [h for h in (min(rows, ROWS), rows - ROWS) if h > 0]
+
+        def panel(number: Int) -> None:
+            left = f.at(scalars, (number, jump), type="float")
+            right = f.at(vectors, (number, self.span * self.line), type="float")
+            for a, b in pairs(self.parts):
+                for r in range(len(heights)):
+                    at = f.at(left, r * ROWS * self.row + a * self.span, type="float")
+                    tiles.load(4 + r, at, 4 * self.row)
+                for v in range(width):
+                    at = f.at(right, b * self.layout.panel + v * self.layout.lanes, type="float")
+                    tiles.load(6 + v, at, 4 * self.line)
+                for r in range(len(heights)):
+                    for v in range(width):
+                        tiles.multiply(2 * r + v, 4 + r, 6 + v)
+
+        f.loop(0, f.udiv(lines, self.span), panel)
+
+    def configure(self, tiles: Tiles, rows: int) -> None:
+        """Tiles for so many rows; the sums become 0."""
+        first, second = min(rows, ROWS), max(rows - ROWS, 0)
+        tiles.configure([first, first, second or ROWS, second or ROWS, first, second or ROWS, ROWS, ROWS])
+
+    def exchange(self, tiles: Tiles, at: Value, rows: int, width: int, *, out: bool) -> None:
+        """Brings the sums to or from rows NR apart."""
+        lanes, NR = self.layout.lanes, self.layout.panel
+        for r in range(1 + (rows > ROWS)):
+            for v in range(width):
+                place = tiles.f.at(at, r * ROWS * NR + v * lanes, type="float")
+                (tiles.store if out else tiles.load)(2 * r + v, place, 4 * NR)
+
+
+def kernel_for(layout: PanelLayout, parts: int, rows: int | None = None) -> Kernel:
+    """The inner loop of products of so many parts (0: of numbers as they are) on the layout's processor.
+
+    rows: of the result; None where it is how factors are packed that counts, which all ways share.  The way is that of
+    the least cycles by a count that looks at nothing but shapes and the processor.
+    """
     if parts == 0:
         return MultiplyAdd(layout)
-    return Dots(layout, parts, "avx512bf16" in layout.target.on and layout.target.vector_bytes == 64)
+    target = layout.target
+    if target.tiles and rows is not None and rows >= FEWEST:
+        return TileProducts(layout, parts)
+    return Dots(layout, parts, "avx512bf16" in target.on and target.vector_bytes == 64)
+
+
+FEWEST = 4
+"""Rows from which on tiles are worth it.  Up to 16 rows cost a tile product for each vector, 16 cycles, for 32 steps of
+the depth, by dots 16 cycles for each row; from 4 rows on what surrounds the products is paid for too."""

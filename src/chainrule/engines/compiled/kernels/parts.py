@@ -63,11 +63,11 @@ def pack_lines(f: Function, kernel: Dots, *, values: Value, to: Value, n: int, g
     """
     layout = kernel.layout
     NR, lanes, real = layout.panel, layout.lanes, layout.real
-    size, lines = lanes * layout.itemsize, kernel.lines(n)
+    size, lines, there = lanes * layout.itemsize, -(-n // kernel.steps), kernel.stored_lines(n)
 
     def group(g: Int) -> None:
         source = f.at(values, (g, n * NR), type=real)
-        target = f.at(to, (g, lines * kernel.line), type=real)
+        target = f.at(to, (g, there * kernel.line), type=real)
 
         def line(q: Int, *, single: bool = False) -> None:
             for v in range(layout.vectors):
@@ -81,6 +81,9 @@ def pack_lines(f: Function, kernel: Dots, *, values: Value, to: Value, n: int, g
         f.loop(0, n // 2, line)
         if n % 2:
             line(n // 2, single=True)
+        blank = f.constant(layout.vector, 0.0)
+        rest = f.at(target, lines * kernel.line, type=real)
+        f.loop(0, (there - lines) * kernel.line // lanes, lambda v: f.store(blank, f.at(rest, (v, lanes), type=real)))
 
     f.loop(f.mul(lo, groups), f.mul(hi, groups), group)
 

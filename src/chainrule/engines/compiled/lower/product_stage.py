@@ -9,6 +9,7 @@ from chainrule.engines.compiled.kernels.feature_product import feature_product
 from chainrule.engines.compiled.kernels.inner import Kernel, kernel_for
 from chainrule.engines.compiled.kernels.tile import WHOLE, Group, Tile
 from chainrule.engines.compiled.lower.frame import Frame, Lanes
+from chainrule.engines.compiled.plan.kinds import rows_of
 from chainrule.engines.compiled.plan.memory import width
 from chainrule.engines.compiled.plan.stages import Product
 from chainrule.engines.llvm.emit import Int, Value
@@ -90,7 +91,7 @@ def _feature(frame: Frame, stage: Product) -> None:
 def _kernel(frame: Frame, product: Equation) -> Kernel:
     """What its inner loop adds up."""
     assert isinstance(product.op, MatMul | GroupedMatMul)
-    return kernel_for(frame.layout, product.op.parts)
+    return kernel_for(frame.layout, product.op.parts, rows_of(product))
 
 
 def _groups(product: Equation) -> tuple[int, int]:

@@ -101,6 +101,15 @@ def form_of(product: Equation, kinds: Mapping[str, Kind]) -> Form | None:
     return FORMS.get((left, right, product.op.transpose_left, product.op.transpose_right))
 
 
+def rows_of(product: Equation) -> int:
+    """The rows of a tile's result: the features that come out of a product with a weight, those of A in Aᵀ dZ."""
+    op = product.op
+    assert isinstance(op, MatMul | GroupedMatMul)
+    groups = op.groups if isinstance(op, GroupedMatMul) else 1
+    left = product.operands[0] if op.transpose_left else product.target
+    return int(left.shape[1]) // groups
+
+
 def members_of(program: Program) -> int:
     """The most groups that share one matrix: each sample is so many rows of those products."""
     return max((e.op.groups for e in program.equations if isinstance(e.op, GroupedMatMul) and e.op.shared), default=1)

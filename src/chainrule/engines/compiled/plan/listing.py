@@ -13,6 +13,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from chainrule.engines.compiled.kernels.inner import Dots, kernel_for
+from chainrule.engines.compiled.kernels.panels import PanelLayout
+from chainrule.engines.compiled.plan.kinds import rows_of
 from chainrule.engines.compiled.plan.memory import Memory
 from chainrule.engines.compiled.plan.stages import (
     Flat,
@@ -85,7 +88,8 @@ def _rows(fusion: Fusion, memory: Memory, steps: Iterable[Step], indent: str) ->
             case Run():
                 stage = step.stage
                 reads, keeps = _reads(stage, fusion), _keeps(stage, memory)
-                yield _Row(step.number, indent + _kind(stage), _equations(stage), ", ".join(reads), ", ".join(keeps))
+                kind = _kind(stage, memory.layout)
+                yield _Row(step.number, indent + kind, _equations(stage), ", ".join(reads), ", ".join(keeps))
             case Meet():
                 yield _Row(0, indent + "barrier")
             case KeepCost():
@@ -103,11 +107,13 @@ def _rows(fusion: Fusion, memory: Memory, steps: Iterable[Step], indent: str) ->
                 yield from _rows(fusion, memory, step.steps, indent + "  ")
 
 
-def _kind(stage: Stage) -> str:
+def _kind(stage: Stage, layout: PanelLayout) -> str:
     name = type(stage).__name__
     if isinstance(stage, Product):
-        parts = getattr(stage.equations[0].op, "parts", 0)
-        return f"{name} {stage.form}" + (" nonzero" if stage.nonzero else "") + (f" of {parts} parts" if parts else "")
+        head = stage.equations[0]
+        kernel = kernel_for(layout, getattr(head.op, "parts", 0), rows_of(head))
+        how = f" of {kernel.parts} parts by {kernel.way}" if isinstance(kernel, Dots) else ""
+        return f"{name} {stage.form}" + (" nonzero" if stage.nonzero else "") + how
     return name
 
 

@@ -172,7 +172,7 @@ def memory(fusion: Fusion, layout: PanelLayout) -> Memory:
     fixed, fixed_size = _places(single, fusion.kinds, layout)
     widths = {n: width(symbols[n]) for n in fusion.kept if n in symbols and fusion.kinds[n] == "batch"}
     widths |= {name: NonzeroLists(layout, *lists).units for name, lists in fusion.lists.items()}
-    widths |= {name: p.units for name, p in fusion.packings.items() if p.symbol.batched}
+    widths |= {name: p.units(layout) for name, p in fusion.packings.items() if p.symbol.batched}
     spans = _spans(fusion, widths)
     units, count = _units(widths, spans)
     packed, packed_size = _laid(

@@ -26,6 +26,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
+from chainrule.engines.compiled.kernels.inner import Dots
 from chainrule.engines.compiled.kernels.panels import PanelLayout
 from chainrule.engines.compiled.plan.kinds import Form, Kind, width_of
 from chainrule.engines.compiled.plan.recipe import Recipe
@@ -114,12 +115,11 @@ class Packing:
         """Of the packed factor."""
         return f"{self.symbol.name} in {self.form}" + (f" of {self.groups} groups" if self.groups > 1 else "")
 
-    @property
-    def units(self) -> int:
+    def units(self, layout: PanelLayout) -> int:
         """Of a batch value: the space that it needs in a workspace, in features."""
         width = int(self.symbol.shape[1])
         if self.form == "lines":
-            return self.groups * -(-width // self.groups // 2) * self.parts
+            return self.groups * Dots(layout, self.parts).stored_lines(width // self.groups) * self.parts
         return -(-width * self.parts // 2)
 
     def size(self, layout: PanelLayout) -> int:
