@@ -34,6 +34,11 @@ class Kernel:
     """How values of the dtype lie."""
 
     @property
+    def way(self) -> str:
+        """What it is done by, in a word."""
+        return "multiply-adds"
+
+    @property
     def steps(self) -> int:
         """Steps of the depth in a line."""
         return 1

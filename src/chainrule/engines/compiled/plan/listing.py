@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from chainrule.engines.compiled.kernels.inner import Dots, kernel_for
+from chainrule.engines.compiled.kernels.inner import kernel_for
 from chainrule.engines.compiled.kernels.panels import PanelLayout
 from chainrule.engines.compiled.plan.kinds import rows_of
 from chainrule.engines.compiled.plan.memory import Memory
@@ -110,9 +110,10 @@ def _rows(fusion: Fusion, memory: Memory, steps: Iterable[Step], indent: str) ->
 def _kind(stage: Stage, layout: PanelLayout) -> str:
     name = type(stage).__name__
     if isinstance(stage, Product):
-        head = stage.equations[0]
-        kernel = kernel_for(layout, getattr(head.op, "parts", 0), rows_of(head))
-        how = f" of {kernel.parts} parts by {kernel.way}" if isinstance(kernel, Dots) else ""
+        head, how = stage.equations[0], ""
+        if parts := getattr(head.op, "parts", 0):
+            kernel = kernel_for(layout, parts, rows_of(head))
+            how = f" of {parts} parts by {kernel.way}"
         return f"{name} {stage.form}" + (" nonzero" if stage.nonzero else "") + how
     return name
 
