@@ -34,7 +34,7 @@ LAYERS = [
 
 LIGHT = {
     "engines": {"program", "errors", "files", "version"},
-    "notation": {"program", "errors", "describe", "rules"},
+    "notation": {"display", "program", "errors", "describe", "rules"},
     "program": {"display", "errors", "files"},
     "describe": {"program", "calls", "errors", "files"},
     "rules": {"program", "errors", "describe"},

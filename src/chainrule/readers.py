@@ -22,7 +22,7 @@ from chainrule.program.equation import Program
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from chainrule.glass.stepwise import Exercise
+    from chainrule.glass.exercise import Exercise
     from chainrule.notation.steps import Worked
     from chainrule.report.html import InlineReport
 
@@ -57,7 +57,7 @@ def exercise(program: Program, gradient: str, hidden: Sequence[int] | None = Non
     hidden: their numbers, from 1; None for all that are formulas.  Raises SpecError as `steps` does, and for a step
     that is no formula.
     """
-    from chainrule.glass.stepwise import Exercise  # loaded when it is asked for
+    from chainrule.glass.exercise import Exercise  # loaded when it is asked for
 
     return Exercise(steps(program, gradient, notation), hidden)
 

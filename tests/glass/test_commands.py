@@ -51,7 +51,7 @@ def test_derive_formats(command: Any) -> None:
 def test_derive_with_numbers(command: Any, table: Path) -> None:
     options = ("--hidden", "3", "--l2", "0.5", "--notation", "column", "--samples", "6")
     code, out, _ = command("derive", *options, "--with-numbers", table)
-    assert code == 0 and out.startswith("m = 6\nλ = 0.5\ngradients by values are of the sum")
+    assert code == 0 and out.startswith("m = 6\nλ = 0.5\ngradients by Z and A are those of the sum")
     lines = out.splitlines()
     at = next(k for k, line in enumerate(lines) if line.startswith("    ∂J/∂W^[1] = "))
     assert lines[at + 1].startswith("        mean ") and "norm" in lines[at + 1]

@@ -91,6 +91,7 @@ def test_an_exercise() -> None:
     assert (
         exercise.answer(6, "(A2 - Y) / m") and exercise.answer(9, "A1.T @ dZ2") and exercise.answer(5, "dA2*A2*(1-A2)")
     )
+    assert exercise.answer(5, "dA2 ⊙ A2 ⊙ (1 − A2)") and exercise.answer(9, "A1ᵀ @ dZ2")
     assert exercise.answer(6, "A2 - Y").message == "Its numbers are not those of the line."
     assert "shape (3, 1), the line (4, 1)" in exercise.answer(9, "dZ2").message
     assert "do not fit" in exercise.answer(9, "A1 @ dZ2").message and not exercise.answer(9, "A1.T @@ 2")
@@ -100,11 +101,73 @@ def test_an_exercise() -> None:
         program().exercise("dW2", [1])
 
 
+@pytest.mark.parametrize(("step", "answer"), [(9, "dW2"), (6, "dZ2"), (5, "dZ2 + 0 * A2"), (2, "dA2"), (2, "dZ2/A2")])
+def test_what_is_to_be_found_is_no_answer(step: int, answer: str) -> None:
+    judged = program().exercise("dW2").answer(step, answer)
+    assert not judged and "is what is to be found, or comes later" in judged.message
+
+
+@pytest.mark.parametrize(
+    ("notation", "right", "wrong"),
+    [
+        ("row", "X.T @ dZ1", "dZ1 @ X.T"),
+        ("column", "dZ1 @ X.T", "X @ dZ1.T"),
+        ("index", "dZ1 @ X.T", "X @ dZ1.T"),
+        ("layer", "dZ1.T @ X.T", "dZ1 @ X.T"),
+        ("batch", "dZ1.T @ X", "dZ1 @ X.T"),
+    ],
+)
+def test_an_answer_may_be_in_the_notations_own_convention(notation: str, right: str, wrong: str) -> None:
+    layers = [cr.Dense(5, "tanh"), cr.Dense(1, "sigmoid")]
+    derived = cr.Network(4, layers, "binary_cross_entropy", engine="reference").derive()
+    exercise = derived.exercise("dW1", notation=notation)
+    last = exercise.hidden[-1]
+    assert exercise.answer(last, right) and exercise.answer(last, "X.T @ dZ1") and not exercise.answer(last, wrong)
+    summed = derived.exercise("db1", notation=notation)
+    assert summed.answer(summed.hidden[-1], 'sum(dZ1, "rows")')
+    assert bool(summed.answer(summed.hidden[-1], 'sum(dZ1, "columns")')) == (notation in ("column", "index"))
+
+
+def test_an_exercise_is_a_sheet_in_every_format() -> None:
+    exercise = program().exercise("dW2")
+    for format, sign in (("unicode", "= ?"), ("latex", r"\mathrm{?}"), ("markdown", r"\mathrm{?}"), ("mathml", "<mtext>?")):
+        assert exercise.show(format).count(sign) == 4, format
+
+
+def test_gradients_by_values_have_steps_too() -> None:
+    """The last line is the program's; a chain of two factors is not said twice."""
+    for name in ("dZ1", "dA1", "dZ2", "dX"):
+        said = steps(program(), name)
+        assert disagreements(said) == [], name
+        assert said.steps[-1].right == Line(next(e for e in said.program.backward if e.target.name == name))
+    assert [s.why for s in steps(program(), "dZ2").steps].count("chain rule") == 0
+    assert len(steps(program(last="identity", loss="squared_error"), "dZ2").steps) == 1
+
+
+@pytest.mark.parametrize(
+    ("notation", "reduction", "elsewhere"),
+    [("row", "mean", True), ("column", "mean", True), ("index", "mean", False), ("row", "sum", False)],
+)
+def test_where_the_mean_is_is_said(notation: str, reduction: str, elsewhere: bool) -> None:
+    """Where the derivation in the same notation has 1/m elsewhere, and only there."""
+    worked = program(reduction=reduction).steps("dW2", notation)
+    assert bool(worked.remark) == elsewhere == ("1/m stands where" in worked.show().splitlines()[0])
+
+
+def test_reasons_are_printed_in_latex() -> None:
+    text = program("tanh", 3, "softmax", "cross_entropy").steps("dW1", "index").show("latex")
+    assert "1. chain rule: $w^{[1]}$ acts on $J$ through $z^{[1]}$" in text
+    assert r"the terms with $p \neq j$ vanish, for $\delta$ is 0 there" in text
+    text = program().steps("dW2").show("latex")
+    assert r" \cdot \frac" in text and not any(ord(c) > 127 for c in text)
+
+
 def test_what_is_not_known_is_said() -> None:
-    with pytest.raises(SpecError, match="dW1, dW2, dX, db1, db2"):
+    with pytest.raises(SpecError, match="dA1, dW1, dW2, dX, dZ1, dZ2, db1, db2"):
         program().steps("dW3")
-    with pytest.raises(SpecError, match="row, column"):
-        program().steps("dW1", "numpy")
+    for code in ("numpy", "javascript"):
+        with pytest.raises(SpecError, match=f"{code} is code. Choose one of row, column"):
+            program().steps("dW1", code)
 
 
 def test_the_command(capsys: pytest.CaptureFixture[str]) -> None:
@@ -114,7 +177,9 @@ def test_the_command(capsys: pytest.CaptureFixture[str]) -> None:
 
     network = ["derive", "--inputs", "3", "--hidden", "4", "--outputs", "1", "--loss", "binary_cross_entropy"]
     assert "simplified" in run(*network, "--steps", "dW2")
-    assert "= ?" in run(*network, "--exercise", "dW2")
+    sheet = run(*network, "--exercise", "dW2", "-n", "column")
+    assert "= ?" in sheet and "samples as rows, or all as in this notation" in sheet
+    assert run(*network, "--exercise", "dW2", "-F", "latex").count(r"\mathrm{?}") == 4
     told = run(*network, "--exercise", "dW2", "--answer", "9=A1.T @ dZ2", "--answer", "6=A2 - Y")
     assert told.splitlines() == ["9. Right.", "6. Its numbers are not those of the line."]
 

@@ -28,6 +28,7 @@ def things() -> dict[str, Any]:
     estimator = cr.MLPClassifier((5,), engine="reference", n_iter_no_change=1, tol=10.0).fit(X, y)
     return {
         "program": net.program, "network": net, "history": net.history, "trace": net.trace(X, y),
+        "steps": net.program.steps("dW1", "column"), "exercise": net.program.exercise("dW1"),
         "check": net.check(X[:5], y[:5]), "spec": net.spec, "layer": cr.Dense(3, "relu"), "estimator": estimator,
     }  # fmt: skip
 
@@ -38,7 +39,7 @@ def form(thing: Any) -> str:
     return str(html)
 
 
-@pytest.mark.parametrize("name", ["program", "network", "history", "trace", "check"])
+@pytest.mark.parametrize("name", ["program", "network", "history", "trace", "check", "steps", "exercise"])
 def test_a_form_is_well_formed_and_has_no_script(things: dict[str, Any], name: str) -> None:
     html = form(things[name])
     assert ("<script" not in html and "http://www.w3.org" in html.replace("https", "http")) or name != "program"
@@ -63,6 +64,13 @@ def test_a_program_has_every_notation(things: dict[str, Any]) -> None:
 def test_names_from_outside_are_text() -> None:
     net = cr.Network(2, [cr.Keep("a"), cr.Dense(1, cr.Activation("z * 2", name=HOSTILE))], "squared_error")
     assert HOSTILE not in form(net) and "&lt;b&gt;" in form(net)
+
+
+def test_steps_and_exercises_are_typeset_without_a_script(things: dict[str, Any]) -> None:
+    steps, exercise = form(things["steps"]), form(things["exercise"])
+    assert steps.count("<math") == len(things["steps"].views) and "what was found, put in" in steps
+    hidden = len(things["exercise"].hidden)
+    assert exercise.count("<mtext>?</mtext>") == hidden and f"{hidden} right sides to be found" in exercise
 
 
 def test_a_fitted_estimator_is_shown_below_scikit_learns_form(things: dict[str, Any]) -> None:

@@ -19,7 +19,7 @@ from chainrule.rules.derive import derive
 
 if TYPE_CHECKING:
     from chainrule.engines.compiled.plan import Plan
-    from chainrule.glass.stepwise import Exercise
+    from chainrule.glass.exercise import Exercise
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def run(options: DeriveOptions) -> None:
         print(program.steps(options.steps, notation).show(form))
         return
     if options.exercise is not None:
-        _exercise(program.exercise(options.exercise, notation=notation), options.answers)
+        _exercise(program.exercise(options.exercise, notation=notation), options.answers, form)
         return
     plain = options.notation is None and options.format is None and not options.why and mean is None
     if (options.plan or options.json) and not plain:
@@ -122,11 +122,16 @@ def run(options: DeriveOptions) -> None:
         print(show(program, notation, form, why=options.why, mean_at=mean))
 
 
-def _exercise(exercise: Exercise, answers: tuple[str, ...]) -> None:
+def _exercise(exercise: Exercise, answers: tuple[str, ...], form: str) -> None:
     """The lines with what is to be found left out, or what each answer is worth.  Raises SpecError for a bad one."""
+    from chainrule.glass.exercise import HOW  # loaded with the exercise
+
     if not answers:
-        print(exercise)
-        print("\nAnswer with --answer 'STEP=FORMULA' (as 5='X.T @ dZ1'), the names as the plain program has them.")
+        print(exercise.show(form), end="\n" if form == "unicode" else "")
+        if form == "unicode":
+            also = "" if exercise.notation == "row" else ", or all as in this notation"
+            print(f"\nAnswer with --answer 'STEP=FORMULA', such as --answer '{exercise.hidden[-1]}=P.T @ Q / m'.")
+            print(f"The names are those of the plain program (A1, W2, dZ2), samples as rows{also}. {HOW}")
     for text in answers:
         place, sign, formula = text.partition("=")
         if not (sign and place.strip().isdecimal()):

@@ -1,4 +1,4 @@
-"""The steps of a gradient held to numbers: both sides of each on random values, and what a learner answers.
+"""The steps of a gradient held to numbers: both sides of each on random values.
 
 A factor ∂T/∂S is what differences of the forward equations make of it, entry by entry; a line is what its equation
 computes.  So a step is true because its two sides, which come from different places, are the same numbers.
@@ -7,7 +7,6 @@ computes.  So a step is true because its two sides, which come from different pl
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,11 +14,8 @@ from numpy.typing import NDArray
 
 from chainrule.engines.reference import handler
 from chainrule.engines.scalars import SCALAR, Evaluate
-from chainrule.errors import FormulaError, SpecError, expected, shown
-from chainrule.notation.steps import Worked
 from chainrule.program.equation import Equation, Program
 from chainrule.program.op import AtRows, Gather, OneHot
-from chainrule.program.parse import parse
 from chainrule.program.scalar import Apply, Constant, Expression, Product, Reduction, Transposed, Variable
 from chainrule.program.symbol import BATCH
 from chainrule.rules.steps import (
@@ -30,7 +26,6 @@ from chainrule.rules.steps import (
     Multiplied,
     Side,
     Slope,
-    Step,
     Steps,
     Substituted,
     Through,
@@ -153,12 +148,12 @@ class Numbers:
             case Line(equation, long):
                 return np.asarray(self._right(equation)(self.long if long else self.own))
             case Substituted(expression):
-                return _evaluate(expression, self.long)
+                return evaluate(expression, self.long)
             case Jacobian(factor):
                 return self.factor(factor)
             case Through(expression, factor):
                 tensor, by = self.factor(factor), np.ndim(self.long[factor.by.name])
-                row = np.broadcast_to(_evaluate(expression, self.long), tensor.shape[: tensor.ndim - by])
+                row = np.broadcast_to(evaluate(expression, self.long), tensor.shape[: tensor.ndim - by])
                 return np.tensordot(row, tensor, row.ndim)
             case Slope(factor, expression):
                 return self._slope(factor, expression)
@@ -175,8 +170,8 @@ class Numbers:
         """An entry for each element of T by the element of S that it is made of."""
         t, s = np.asarray(self.long[factor.of.name]), np.asarray(self.long[factor.by.name])
         if t.ndim == 0:
-            return np.broadcast_to(_evaluate(expression, self.long), s.shape)
-        slope = np.broadcast_to(_evaluate(expression, self.long), t.shape)
+            return np.broadcast_to(evaluate(expression, self.long), s.shape)
+        slope = np.broadcast_to(evaluate(expression, self.long), t.shape)
         place = np.broadcast_to(np.arange(s.size).reshape(s.shape), t.shape)
         tensor = np.zeros((t.size, s.size))
         tensor[np.arange(t.size), place.ravel()] = slope.ravel()
@@ -196,7 +191,7 @@ class Numbers:
         return np.asarray(tensor.swapaxes(2, 3) if turned else tensor)
 
 
-def _evaluate(e: Expression, values: Mapping[str, Any]) -> Array:
+def evaluate(e: Expression, values: Mapping[str, Any]) -> Array:
     """An expression with sums and products of matrices at values."""
     with np.errstate(all="ignore"):
         return np.asarray(_value(e, values))
@@ -223,7 +218,7 @@ def _value(e: Expression, values: Mapping[str, Any]) -> Any:
     raise AssertionError(e)
 
 
-def _agree(left: Array, right: Array) -> bool:
+def agree(left: Array, right: Array) -> bool:
     """Whether they are the same numbers, as far as differences have digits."""
     try:
         left, right = np.broadcast_arrays(left, right)
@@ -244,82 +239,6 @@ def disagreements(said: Steps, values: Mapping[str, Any] | None = None, seed: in
     for place, step in enumerate(said.steps):
         if max(numbers.size(step.left), numbers.size(step.right)) > LARGEST:
             continue
-        if not _agree(numbers.side(step.left), numbers.side(step.right)):
+        if not agree(numbers.side(step.left), numbers.side(step.right)):
             wrong.append(place)
     return wrong
-
-
-# --- exercises -----------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What an answer is worth."""
-
-    right: bool
-    """Whether it has the line's value on every batch that was tried."""
-    message: str
-    """What is wrong with it, or that nothing is."""
-
-    def __bool__(self) -> bool:
-        return self.right
-
-
-class Exercise:
-    """The steps of a gradient with some right sides hidden, which formulas are to be found for.
-
-    An answer is a formula in the names of the program, with samples as rows: `X.T @ dZ1`, `(A2 - Y) / m`,
-    `sum(dZ1, "rows")`.  It is right where its numbers are the line's, whatever it looks like.
-    """
-
-    def __init__(self, shown: Worked, hidden: Sequence[int] | None = None) -> None:
-        said = shown.steps
-        self.said = said
-        self.notation = shown.notation
-        """In which it is printed."""
-        able = [k for k, step in enumerate(said.steps) if _answerable(step)]
-        self.hidden = tuple(k + 1 for k in able) if hidden is None else tuple(hidden)
-        """The numbers, from 1, of the steps whose right side is hidden."""
-        unable = [k for k in self.hidden if k - 1 not in able]
-        if unable:
-            named = ", ".join(str(k + 1) for k in able)
-            raise SpecError(f"Steps that are formulas may be hidden: {named}. Got {', '.join(map(str, unable))}.")
-
-    def __str__(self) -> str:
-        return Worked(self.said, self.notation, self.hidden).show()
-
-    def __repr__(self) -> str:
-        return f"Exercise({self.said.gradient.name}: {len(self.hidden)} of {len(self.said.steps)} steps hidden)"
-
-    def answer(self, step: int, text: str) -> Answer:
-        """Whether the formula has the value of the hidden right side of that step, counted from 1.
-
-        Raises SpecError where that step is not hidden.
-        """
-        if step not in self.hidden:
-            raise SpecError(expected("step", f"one of {', '.join(map(str, self.hidden))}", step))
-        right = self.said.steps[step - 1].right
-        own = self.said.program.symbols | self.said.long.symbols
-        names = [n for n in own if not own[n].integers]
-        try:
-            formula = parse(text, names, products=True)
-        except FormulaError as fault:
-            return Answer(False, str(fault))
-        for seed in (1, 2, 3):
-            numbers = Numbers(self.said, random_values(self.said.program, seed))
-            wanted = numbers.side(right)
-            try:
-                value = _evaluate(formula, {**numbers.long, **numbers.own})
-            except ValueError:
-                return Answer(False, f"The shapes in {shown(text)} do not fit together.")
-            if value.shape != wanted.shape and (value.size > 1 or value.shape != ()):
-                return Answer(False, f"It has the shape {value.shape}, the line {wanted.shape}, for {SAMPLES} samples.")
-            if value.shape != wanted.shape:
-                return Answer(False, f"It is one number; the line has the shape {wanted.shape} for {SAMPLES} samples.")
-            if not _agree(wanted, value):
-                return Answer(False, "Its numbers are not those of the line.")
-        return Answer(True, "Right.")
-
-
-def _answerable(step: Step) -> bool:
-    return isinstance(step.left, Value) and isinstance(step.right, Line | Substituted)

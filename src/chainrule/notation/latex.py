@@ -27,6 +27,13 @@ def text(look: Look) -> str:
     return re.sub(r" +", " ", _latex(look)).strip()
 
 
+def prose(words: str) -> str:
+    """Words between formulas: what LaTeX reads as a command is escaped, and signs stand between dollars."""
+    said = re.sub(r"[_%&#$]", r"\\\g<0>", words)
+    said = re.sub(r"(\w) (≠|≤|≥) (\w)", lambda m: f"${m[1]} {_SIGNS[m[2]]} {m[3]}$", said)
+    return "".join(f"${_SIGNS[c]}$" if ord(c) > 127 and c in _SIGNS else c for c in said)
+
+
 def _latex(look: Look) -> str:
     match look:
         case Atom(letters, "number"):

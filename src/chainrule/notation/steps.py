@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from chainrule.display import Displayed
 from chainrule.errors import SpecError
 from chainrule.notation import latex, mathml, unicode
 from chainrule.notation.components import Components, Place
@@ -13,7 +14,7 @@ from chainrule.notation.lines import Line as Grouped
 from chainrule.notation.lines import lines
 from chainrule.notation.matrices import Matrices
 from chainrule.notation.reasons import RULES
-from chainrule.notation.tables import INDEX, MATHEMATICAL, SOURCE, Notation
+from chainrule.notation.tables import INDEX, MATHEMATICAL, SCRIPT, SOURCE, Notation
 from chainrule.notation.tree import Apply, Call, Delta, Fold, Math, Number, Typesetter
 from chainrule.notation.typeset import TIMES, Atom, Big, Fenced, Frac, Look, Row, Scripts, joined, row
 from chainrule.notation.views import check_format, check_notation
@@ -40,6 +41,11 @@ from chainrule.rules.steps import (
 _NORMS = ("norm1", "norm2")
 HIDDEN = "?"
 """What stands for a right side that is to be found."""
+WHERE_THE_MEAN_IS = (
+    "1/m stands where the chain rule puts it, in the gradient by the last layer; the derivation has it in the gradients "
+    "by the parameters"
+)
+"""What the steps say in a notation whose derivation has it elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -60,10 +66,12 @@ class StepView:
     """Of each factor of a product for one sample, where the notation lays derivatives out as matrices."""
     why: str
     """The rule, in words."""
+    why_latex: str
+    """The same as LaTeX's text, its symbols between dollars."""
 
 
 @dataclass(frozen=True)
-class Worked:
+class Worked(Displayed):
     """The steps of a gradient in a notation: `print` them, or go through `views`."""
 
     steps: Steps
@@ -77,6 +85,11 @@ class Worked:
     def views(self) -> list[StepView]:
         """The lines."""
         return step_views(self.steps, self.notation, hidden=self.hidden)
+
+    @property
+    def remark(self) -> str:
+        """What a reader of the derivation in the same notation must know of the steps; "" for nothing."""
+        return remark(self.steps, self.notation)
 
     def show(self, format: str = "unicode") -> str:
         """The lines as text: unicode, latex, markdown or mathml."""
@@ -100,11 +113,17 @@ def worked(program: Program, gradient: str, notation: str = "row") -> Worked:
 
 def check_steps_notation(notation: str) -> None:
     """Raises SpecError for a notation that is not known, or is code."""
-    check_notation(notation)
-    if notation == SOURCE:
+    check_notation(notation, (SCRIPT,))
+    if notation in (SOURCE, SCRIPT):
         raise SpecError(
-            f"Steps are mathematics; the notation {SOURCE} is code. Choose one of {', '.join(MATHEMATICAL)}."
+            f"Steps are mathematics; the notation {notation} is code. Choose one of {', '.join(MATHEMATICAL)}."
         )
+
+
+def remark(said: Steps, notation: str) -> str:
+    """Where 1/m stands, if the derivation in this notation has it elsewhere than the steps; else ""."""
+    elsewhere = MATHEMATICAL[notation].mean == "weights" and said.program.divisor is not None
+    return WHERE_THE_MEAN_IS if elsewhere else ""
 
 
 def step_views(said: Steps, notation: str = "row", *, hidden: Sequence[int] = ()) -> list[StepView]:
@@ -118,7 +137,6 @@ def step_views(said: Steps, notation: str = "row", *, hidden: Sequence[int] = ()
     before: Side | None = None
     for number, step in enumerate(said.steps, 1):
         for right, why in writer.rights(step, number in hidden):
-            why = writer.reason(step, why)
             views.append(writer.view(number, step, right, why, goes_on=step.left == before))
             before = step.left
     return views
@@ -131,22 +149,25 @@ def show_steps(said: Steps, notation: str = "row", format: str = "unicode", *, h
     steps whose right side is left out.  Raises SpecError with what is known.
     """
     check_format(format)
-    views = step_views(said, notation, hidden=hidden)
+    views, first = step_views(said, notation, hidden=hidden), remark(said, notation)
     if format == "unicode":
         width = min(max((len(v.unicode) for v in views), default=0), 64)
-        out = []
+        out = [first] if first else []
         for k, v in enumerate(views):
             again = k > 0 and views[k - 1].number == v.number
             place = "" if again else f"{v.number}."
             told = "  ".join(x for x in (v.dimensions, v.why) if x)
             out.append(f"{place:>4}  {v.unicode:<{width}}   {told}".rstrip())
         return "\n".join(out)
-    if format == "latex":
-        return "\n".join(f"% {v.number}. {v.why}\n\\[ {v.latex} \\]" for v in views) + "\n"
-    if format == "markdown":
-        return "\n\n".join(f"{v.number}. {v.why}\n\n$${v.latex}$$" for v in views) + "\n"
-    made = "".join(f"<div>{v.mathml}<p>{v.number}. {_escaped(v.why)}</p></div>\n" for v in views)
-    return f'<section class="steps">\n{made}</section>\n'
+    if format == "mathml":
+        told = f"<p>{first}</p>\n" if first else ""
+        made = "".join(f"<div>{v.mathml}<p>{v.number}. {_escaped(v.why)}</p></div>\n" for v in views)
+        return f'<section class="steps">\n{told}{made}</section>\n'
+    blocks = [first] if first else []
+    for v in views:
+        line = f"\n\\[ {v.latex} \\]" if format == "latex" else f"\n\n$${v.latex}$$"
+        blocks.append(f"{v.number}. {v.why_latex}{line}")
+    return "\n\n".join(blocks) + "\n"
 
 
 def _escaped(text: str) -> str:
@@ -186,7 +207,7 @@ class _Writer:
         line = unicode.text(texts[0])
         return StepView(
             number, goes_on, f"    {line.lstrip()}" if goes_on else line,
-            latex.text(texts[1]), mathml.text(texts[1]), shape, why,
+            latex.text(texts[1]), mathml.text(texts[1]), shape, self.reason(step, why), self.reason(step, why, tex=True),
         )  # fmt: skip
 
     @staticmethod
@@ -195,13 +216,18 @@ class _Writer:
             return said
         return setter.look(said)  # type: ignore[arg-type]
 
-    def reason(self, step: Step, why: str) -> str:
-        """The reason with the symbols as this notation writes them, and the rule that wrote the line."""
-        if why != step.why:
-            return why
-        looks = [unicode.text(self.names.leaf(s).look if s.how not in _NORMS else self._norm(s)) for s in step.about]
-        rule, _, _ = RULES.get(step.rule, step.rule).partition(":")
-        return "; ".join(x for x in (why.format(*looks), rule) if x)
+    def reason(self, step: Step, why: str, *, tex: bool = False) -> str:
+        """The reason with the symbols as this notation writes them, and the rule that wrote the line.
+
+        tex: as LaTeX's text.
+        """
+        rule = ""
+        if why == step.why:
+            rule, _, _ = RULES.get(step.rule, step.rule).partition(":")
+        looks = [self.names.leaf(s).look if s.how not in _NORMS else self._norm(s) for s in step.about]
+        texts = [f"${latex.text(look)}$" if tex else unicode.text(look) for look in looks]
+        words = [latex.prose(x) if tex else x for x in (why, rule) if x]
+        return "; ".join(x.format(*texts) if k == 0 and why else x for k, x in enumerate(words))
 
     def _norm(self, symbol: Symbol) -> Look:
         """‖W‖² or ‖W‖₁"""
@@ -348,7 +374,7 @@ class _Writer:
         ends = self._end(step)
         if not self.table.components:
             looks = [self._fraction(f, ends, ends) for f in way]
-            return _between(looks, Atom(" · ", "text"))
+            return _between(looks, Atom("·", "infix"))
         places, sums = self._along(way, ends)
         looks = [self._fraction(f, a, b) for f, a, b in zip(way, places, places[1:], strict=False)]
         whole = _between(looks, TIMES)

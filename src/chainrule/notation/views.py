@@ -27,6 +27,8 @@ from chainrule.program.text import number
 from chainrule.rules.mean_at_weights import mean_at_weights
 
 Mean = Literal["weights", "cost"]
+SUMMED = "gradients by Z and A are those of the sum of the losses; 1/m comes in with the gradients by the parameters"
+"""What a derivation says that has 1/m at the parameters."""
 HEADINGS = {"forward": "Forward", "cost": "Cost", "backward": "Backward", "update": "Update"}
 
 
@@ -65,6 +67,8 @@ class Derivation:
     """The strengths of the penalties, by what they are called."""
     views: tuple[EquationView, ...]
     """The lines."""
+    summed: bool = False
+    """Whether gradients by values are those of the sum of the losses, and 1/m stands at the parameters."""
 
 
 def check_notation(name: str, more: tuple[str, ...] = ()) -> str:
@@ -99,9 +103,10 @@ def derivation(program: Program, notation: str = "row", *, mean_at: Mean | None 
         return Derivation(program, {}, tuple(_source_views(program)))
     table = MATHEMATICAL[notation]
     arranged, penalties = named_penalties(writable(program))
-    if (mean_at or table.mean) == "weights":
+    summed = (mean_at or table.mean) == "weights" and arranged.divisor is not None and bool(arranged.backward)
+    if summed:
         arranged = mean_at_weights(arranged)
-    return Derivation(arranged, penalties, tuple(_views(arranged, table)))
+    return Derivation(arranged, penalties, tuple(_views(arranged, table)), summed)
 
 
 def _views(program: Program, table: Notation) -> list[EquationView]:
@@ -222,8 +227,8 @@ def remarks(program: Program, arranged: Derivation) -> list[str]:
     """
     names, symbols = Names(arranged.program, ROW), arranged.program.symbols  # λ is λ in every notation
     said = [f"{unicode.text(names.leaf(symbols[n]).look)} = {number(value)}" for n, value in arranged.penalties.items()]
-    if program.backward and arranged.program.gradients != program.gradients:
-        said.append("gradients by values are of the sum of the losses; 1/m comes in with those by parameters")
+    if arranged.summed:
+        said.append(SUMMED)
     if program.parts:
         said.append(told(program.parts))
     return said

@@ -51,6 +51,9 @@ STYLE = """
 .chainrule.chainrule math { display: inline-block; text-align: left; width: max-content; }
 .chainrule.chainrule pre { margin: 0; padding: 0; font-size: 13px; background: none; color: inherit; border: 0; }
 .chainrule.chainrule .shape { white-space: nowrap; font-size: 12.5px; }
+.chainrule.chainrule .place { flex: 0 0 1.6em; text-align: right; opacity: .72; font-size: 12.5px; }
+.chainrule.chainrule .place + .formula { flex: 1 1 auto; }
+.chainrule.chainrule .why { flex: 0 0 32%; opacity: .72; font-size: 12.5px; }
 .chainrule.chainrule form { margin: 0; }
 .chainrule.chainrule .choices { display: flex; flex-wrap: wrap; gap: 4px 14px; margin-bottom: 6px; }
 .chainrule.chainrule .choices label { cursor: pointer; display: inline-flex; gap: 5px; align-items: center; margin: 0; }

@@ -10,9 +10,11 @@ import numpy as np
 from chainrule import storage
 from chainrule.data.dataset import Dataset
 from chainrule.glass.check import CheckReport
+from chainrule.glass.exercise import HOW, Exercise
 from chainrule.glass.trace import Trace
 from chainrule.network import Network
 from chainrule.notation import MATHEMATICAL, derivation, notation_names, remarks
+from chainrule.notation.steps import Worked
 from chainrule.notation.views import HEADINGS, EquationView
 from chainrule.notebook.chart import chart
 from chainrule.notebook.elements import page, table
@@ -96,6 +98,30 @@ def _line(view: EquationView) -> Html:
     return tag("div", formula, tag("span", view.shape, class_="shape"), class_="line", title=view.why)
 
 
+def _worked(worked: Worked) -> str:
+    title = f"{worked.steps.gradient.name}, step by step: {MATHEMATICAL[worked.notation].title.lower()}"
+    return page(title, *_steps(worked))
+
+
+def _exercise(exercise: Exercise) -> str:
+    title = f"{exercise.said.gradient.name}, step by step, with {len(exercise.hidden)} right sides to be found"
+    how = f"exercise.answer({exercise.hidden[-1]}, \"...\") says whether a formula is right. {HOW}"
+    return page(title, *_steps(exercise.sheet), tag("p", how, class_="says"))
+
+
+def _steps(worked: Worked) -> Iterator[Html]:
+    """A line for each: its number, the formula, the reason."""
+    if worked.remark:
+        yield tag("p", worked.remark, class_="says")
+    before = 0
+    for view in worked.views:
+        number = "" if view.number == before else f"{view.number}"
+        before = view.number
+        why = "  ".join(x for x in (view.dimensions, view.why) if x)
+        formula = tag("div", Html(view.mathml), class_="formula")  # the notation has escaped it
+        yield tag("div", tag("span", number, class_="place"), formula, tag("span", why, class_="why"), class_="line")
+
+
 def _network(network: Network) -> str:
     return page(repr(network), *_layers(network))
 
@@ -168,7 +194,7 @@ def _dataset(dataset: Dataset) -> str:
     said = [tag("p", note, class_="says") for note in dataset.notes]
     if names is not None:
         counts = np.bincount(np.asarray(dataset.y, np.int64), minlength=len(names))[:COLUMNS]
-        balance = ", ".join(f"{name} {count:,}" for name, count in zip(names, counts, strict=False))
+        balance = ", ".join(f"{name}: {count:,}" for name, count in zip(names, counts, strict=False))
         said.insert(
             0, tag("p", f"Samples of each class: {balance}{', …' if len(names) > COLUMNS else ''}", class_="says")
         )
@@ -191,6 +217,8 @@ def _fitted(name: str, networks: list[Network]) -> str:
 
 FORMS: tuple[tuple[type, Callable[[Any], str | None]], ...] = (
     (Program, _program),
+    (Worked, _worked),
+    (Exercise, _exercise),
     (Network, _network),
     (History, _history),
     (Trace, _trace),

@@ -24,7 +24,7 @@ from chainrule.program.text import equation_text, program_text
 from chainrule.program.walk import variables
 
 if TYPE_CHECKING:
-    from chainrule.glass.stepwise import Exercise
+    from chainrule.glass.exercise import Exercise
     from chainrule.notation.steps import Worked
 
 SECTIONS = ("forward", "cost", "backward", "update")

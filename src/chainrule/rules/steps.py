@@ -156,10 +156,12 @@ class Steps:
 
 
 def steps(program: Program, name: str) -> Steps:
-    """The steps of the gradient of that name, dW1 say.  Raises SpecError with the gradients that there are."""
-    pairs = {g.name: (s, g) for s, g in program.gradients}
-    if not pairs or program.objective is None:
+    """The steps of the gradient of that name, dW1 or dZ1 say.  Raises SpecError with the gradients that there are."""
+    if not program.gradients or program.objective is None:
         raise SpecError("The program has no gradients; derive one with a loss.")
+    symbols = program.symbols
+    pairs = {g.name: (s, g) for s, g in program.gradients}
+    pairs |= {g.name: (symbols[s], g) for s, g in program.gradient_of.items() if s in symbols}
     if name not in pairs:
         raise SpecError(unknown_name("gradient", str(name), tuple(pairs)))
     of, gradient = pairs[name]
@@ -292,6 +294,8 @@ class _Writer:
                 if factor.by.how in _NORMS:
                     self._value(factor)
                 self._gradient(factor)
+        if self.of.batched and len(ways) == 1 and self.gradient.name in self.backward:
+            return self._of_a_value(ways[0])
         for way in ways:
             self._value(way[0])
         short = tuple((*((Factor(self.cost, w[0].of),) if w[0].of != self.cost else ()), w[0]) for w in ways)
@@ -306,6 +310,14 @@ class _Writer:
         why = "gathered over the samples" if gathered else ""
         self.steps.append(Step(Value(self.gradient), Line(own), why, (), _rule(own, self.own)))
         return Steps(self.program, self.long, self.gradient, tuple(self.steps))
+
+    def _of_a_value(self, way: tuple[Factor, ...]) -> Steps:
+        """The last gradient of a chain is reached as those before it are; what the first step has said is left out."""
+        first, count = self.steps[0], len(self.steps)
+        self._gradient(way[0])
+        said = [s for s in self.steps[count:] if (s.left, s.right) != (first.left, first.right)]
+        before = self.steps[1 if len(way) == 1 else 0 : count]  # dZ = dZ is no step
+        return Steps(self.program, self.long, self.gradient, (*before, *said))
 
     # --- the way to J ------------------------------------------------------------------------------------------
 
@@ -448,7 +460,10 @@ class _Writer:
     def _said(self, gradient: Symbol, line: Equation, lines: dict[str, Equation], *, long: bool) -> None:
         """gradient = the line, after those that it reads."""
         self._inner(line, lines, long=long)
-        self.steps.append(Step(Value(gradient), Line(line, long), "", (), _rule(line, lines)))
+        rule = _rule(line, lines)
+        put_in = rule == "slope"  # the rule has been said, of the line before
+        why = "what was found, put in" if put_in else ""
+        self.steps.append(Step(Value(gradient), Line(line, long), why, (), "" if put_in else rule))
 
     def _short(self, gradient: Symbol, *, simplified: bool = True) -> None:
         """The program's own line, where the long form has another."""

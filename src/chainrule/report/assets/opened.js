@@ -303,7 +303,10 @@ const openedEquations = ({ data, make, typeset, number, say, dark, drawn }) => {
   const unfolding = (line) => {
     const steps = line.section === "backward" ? data.unfolded.steps[notation.name]?.[line.result.of] : null;
     if (!steps) return "";
-    const list = make("ol", { class: "unfolded" }), details = make("details", {}, make("summary", {}, "From the chain rule to this line, in " + steps.length + " lines"), list);
+    const list = make("ol", { class: "unfolded" }), details = make("details", {}, make("summary", {}, "From the chain rule to this line, in " + steps.length + " lines"));
+    const remark = data.unfolded.remarks[notation.name];
+    if (remark) details.append(make("p", { class: "says" }, remark[0].toUpperCase() + remark.slice(1) + "."));
+    details.append(list);
     details.addEventListener("toggle", () => {
       if (list.firstChild) return;
       for (const [formula, reason] of steps) {
