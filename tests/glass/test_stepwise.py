@@ -130,7 +130,12 @@ def test_an_answer_may_be_in_the_notations_own_convention(notation: str, right: 
 
 def test_an_exercise_is_a_sheet_in_every_format() -> None:
     exercise = program().exercise("dW2")
-    for format, sign in (("unicode", "= ?"), ("latex", r"\mathrm{?}"), ("markdown", r"\mathrm{?}"), ("mathml", "<mtext>?")):
+    for format, sign in (
+        ("unicode", "= ?"),
+        ("latex", r"\mathrm{?}"),
+        ("markdown", r"\mathrm{?}"),
+        ("mathml", "<mtext>?"),
+    ):
         assert exercise.show(format).count(sign) == 4, format
 
 

@@ -69,9 +69,12 @@ def test_the_steps_of_a_gradient_unfold_under_it(page: Any, written: Written) ->
     line = next(x for x in lines(page) if x.get_dom_attribute("data-target") == "dW1")
     panel = page.find_element("id", line.get_dom_attribute("aria-controls"))
     press(panel.find_element("tag name", "summary"), "ENTER")
+    run(page, "return new Promise(done => { const wait = () => arguments[0].querySelector('.unfolded .reason') ? done()"
+              " : requestAnimationFrame(wait); wait(); })", panel)  # fmt: skip
     views = written.net.derive(targets="labels").steps("dW1", "column").views
     said = run(page, "return [...arguments[0].querySelectorAll('.unfolded .reason')].map(e => e.textContent)", panel)
     assert len(said) == len(views) > 10 and said[-1] == views[-1].why
+    assert "1/m stands where the chain rule puts it" in panel.find_element("css selector", "details .says").text
     last = run(page, "return [...arguments[0].querySelectorAll('.unfolded math')].at(-1).textContent", panel)
     assert last.startswith("=Δ[1](A[0])⊤")
 

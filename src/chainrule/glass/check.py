@@ -45,6 +45,11 @@ class GradientCheck:
     ok: bool
     """Whether that is small enough."""
 
+    @property
+    def compared(self) -> str:
+        """How, in words."""
+        return "each element" if self.kind == "full" else "along directions"
+
 
 @dataclass(frozen=True)
 class Fault:
@@ -61,7 +66,8 @@ class Fault:
 
     def __str__(self) -> str:
         rule = f"\n    the rules derive: {self.derived}" if self.derived else ""
-        return f"{self.target}: {self.diagnosis}\n{self.place}{rule}"
+        place = f"\n{self.place}" if self.place else ""
+        return f"{self.target}: {self.diagnosis}{place}{rule}"
 
 
 @dataclass(frozen=True)
@@ -98,8 +104,10 @@ class CheckReport(Displayed):
         width = max((len(g.name) for g in self.gradients), default=4)
         shapes = [shape_text(g.shape) for g in self.gradients]
         wide = max((len(s) for s in shapes), default=2)
+        how = max((len(g.compared) for g in self.gradients), default=4)
         lines = [
-            f"    {g.name:<{width}}   {s:<{wide}}   {g.kind:<11}   error {g.error:.1e}   {'ok' if g.ok else 'WRONG'}"
+            f"    {g.name:<{width}}   {s:<{wide}}   {g.compared:<{how}}   error {g.error:<7.1e}   "
+            f"{'ok' if g.ok else 'WRONG'}"
             for g, s in zip(self.gradients, shapes, strict=True)
         ]
         note = ["compared in float64, where products are not of bfloat16 parts"] if self.parts else []
@@ -120,17 +128,17 @@ def check(program: Program, given: Mapping[str, Any], *, sound: Program | None =
     asked = {g.name: s for s, g in program.gradients}
     checks: dict[str, GradientCheck] = {}
     for equation in program.backward:
-        of = _subject(equation, program, asked)
+        of = subject(equation, program, asked)
         if of is not None:
-            checks[equation.target.name] = _compare(slopes, of, equation.target, values, rng)
+            checks[equation.target.name] = compare(slopes, of, equation.target, values, rng)
     faults = _faults(program, sound, checks, slopes, values, asked, rng)
     outer = tuple(checks[g.name] for _, g in program.gradients if g.name in checks)
     inner = tuple(c for name, c in checks.items() if name not in asked)
     return CheckReport(outer, inner, tuple(faults), slopes.cost, program.parts)
 
 
-def _subject(equation: Equation, program: Program, asked: Mapping[str, Symbol]) -> Symbol | None:
-    """T, of the gradient dT."""
+def subject(equation: Equation, program: Program, asked: Mapping[str, Symbol]) -> Symbol | None:
+    """T, of the gradient dT that the equation makes; None where it makes none that can be compared."""
     target = equation.target
     if target.name in asked:
         return asked[target.name]
@@ -142,9 +150,15 @@ def _subject(equation: Equation, program: Program, asked: Mapping[str, Symbol]) 
     return of if of is not None and target.is_gradient_of(of) else None
 
 
-def _compare(
-    slopes: Slopes, of: Symbol, gradient: Symbol, values: Mapping[str, Array], rng: np.random.Generator
+def compare(
+    slopes: Slopes,
+    of: Symbol,
+    gradient: Symbol,
+    values: Mapping[str, Array],
+    rng: np.random.Generator,
+    tolerance: float = TOLERANCE,
 ) -> GradientCheck:
+    """The gradient's value beside the slope of the cost by T.  tolerance: the relative error that is allowed."""
     analytic = np.asarray(values[gradient.name], np.float64)
     if of.name not in slopes.values:  # the cost does not depend on it
         error = float(np.abs(analytic).max(initial=0))
@@ -154,7 +168,9 @@ def _compare(
         numeric = slopes.entries(of, np.arange(analytic.size), analytic.reshape(-1)).reshape(analytic.shape)
         scale = np.maximum(np.maximum(np.abs(numeric), np.abs(analytic)), size)
         error = float((np.abs(numeric - analytic) / scale).max(initial=0))
-        return GradientCheck(gradient.name, of.name, analytic.shape, "full", error, error <= _allowed(slopes, size))
+        return GradientCheck(
+            gradient.name, of.name, analytic.shape, "full", error, error <= _allowed(slopes, size, tolerance)
+        )
     worst = 0.0
     for _ in range(DIRECTIONS):
         direction = rng.normal(size=analytic.shape)
@@ -162,12 +178,14 @@ def _compare(
         derived = float((analytic * direction).sum())
         numeric_one = slopes.nearest(of, direction, derived)
         worst = max(worst, abs(numeric_one - derived) / max(abs(numeric_one), abs(derived), size))
-    return GradientCheck(gradient.name, of.name, analytic.shape, "directional", worst, worst <= _allowed(slopes, size))
+    return GradientCheck(
+        gradient.name, of.name, analytic.shape, "directional", worst, worst <= _allowed(slopes, size, tolerance)
+    )
 
 
-def _allowed(slopes: Slopes, size: float) -> float:
-    """The relative error that finite differences may have themselves."""
-    return TOLERANCE + slopes.rounding() / size
+def _allowed(slopes: Slopes, size: float, tolerance: float) -> float:
+    """The relative error allowed, and what finite differences may have themselves."""
+    return tolerance + slopes.rounding() / size
 
 
 def _faults(

@@ -35,14 +35,14 @@ def diagnose(
     """
     whole = np.asarray(computed[equation.target.name], np.float64)
     analytic = whole.reshape(-1)[places]
-    factor = _factor(analytic, numeric)
+    factor = factor_between(analytic, numeric)
     if factor is not None:
-        return _named_factor(factor, equation, values)
+        return named_factor(factor, equation, values)
     swapped = _transposed(equation, inner, computed, values, whole.shape, places, numeric)
     if swapped:
         return swapped
     difference = analytic - numeric
-    penalty = _penalty(of, difference, numeric, values, places)
+    penalty = penalty_term(of, difference, numeric, values, places)
     if penalty:
         return penalty
     missing = _missing(equation, derived)
@@ -53,21 +53,21 @@ def diagnose(
     return f"{int(wrong.sum())} of {len(places)} elements differ, by no common factor (largest {largest:.3g})"
 
 
-def _same(a: Array, b: Array) -> bool:
+def same(a: Array, b: Array) -> bool:
     scale = max(float(np.abs(b).max(initial=0)), float(np.abs(a).max(initial=0)), 1e-12)
     return bool(np.abs(a - b).max(initial=0) <= CLOSE * scale)
 
 
-def _factor(analytic: Array, numeric: Array) -> float | None:
+def factor_between(analytic: Array, numeric: Array) -> float | None:
     """c where analytic = c numeric."""
     square = float((numeric * numeric).sum())
     if square == 0 or not np.isfinite(square):
         return None
     c = float((analytic * numeric).sum()) / square
-    return c if _same(analytic, c * numeric) else None
+    return c if same(analytic, c * numeric) else None
 
 
-def _named_factor(c: float, equation: Equation, values: Mapping[str, Any]) -> str:
+def named_factor(c: float, equation: Equation, values: Mapping[str, Any]) -> str:
     """2 times too large, the sign is wrong, a factor 1/m is missing ..."""
     if abs(c) < CLOSE:
         return "is 0, and should not be"
@@ -131,18 +131,18 @@ def _transposed(
                 other = make()
             except ValueError:
                 continue
-            if other.shape == shape and _same((other + rest).reshape(-1)[places], numeric):
+            if other.shape == shape and same((other + rest).reshape(-1)[places], numeric):
                 return f"a transpose: {said}"
     return ""
 
 
-def _penalty(of: Symbol, difference: Array, numeric: Array, values: Mapping[str, Any], places: Array) -> str:
+def penalty_term(of: Symbol, difference: Array, numeric: Array, values: Mapping[str, Any], places: Array) -> str:
     """A difference that is a multiple of the weights, or of their signs: a penalty's term."""
     if of.role != "parameter" or not len(difference):
         return ""
     w = np.asarray(values[of.name], np.float64).reshape(-1)[places]
     for kind, part, name in (("L2", w, of.name), ("L1", np.sign(w), f"sign({of.name})")):
-        c = _factor(difference, part)
+        c = factor_between(difference, part)
         if c is None or c == 0:
             continue
         m = float(values.get(BATCH, 1.0))

@@ -192,6 +192,7 @@ class GlassBox:
         step: int = 1,
         canonical: bool = True,
         program: Program | None = None,
+        gradients: Mapping[str, ArrayLike] | None = None,
         seed: int = 0,
     ) -> CheckReport:
         """Every gradient against finite differences, in float64 and on copies; true if all agree.
@@ -215,6 +216,9 @@ class GlassBox:
             False checks the long way round.
         program
             Another derivation for the same data, to be checked instead of this network's own.
+        gradients
+            Gradients written by hand, to be checked instead of the derived ones: by the parameter's name or the
+            gradient's, {"W1": ..., "dZ1": ...}, any of them.  Of one that is wrong the report says how.
         seed
             Of the random directions.
 
@@ -226,11 +230,15 @@ class GlassBox:
         Raises
         ------
         DataError, SpecError
-            For data that do not fit.
+            For data that do not fit, a name that is no gradient's, both a program and gradients.
         ProgramError
             For a program that breaks its laws.
         """
         from chainrule.glass.check import check
+        from chainrule.glass.claimed import check_claimed
+
+        if program is not None and gradients is not None:
+            raise SpecError("Either a program is checked or gradients are: give one of the two.")
 
         data, targets = self._data(X, y, sample_weight)
         sound = self.derive(
@@ -246,6 +254,8 @@ class GlassBox:
         lacking = [s.name for s in checked.given if s.name not in given and s.role not in ("rate", "slot")]
         if lacking:
             raise SpecError(f"The program to check needs {', '.join(lacking)}, which these data do not give.")
+        if gradients is not None:
+            return check_claimed(checked, given, gradients, seed=seed)
         return check(checked, given, sound=sound, seed=seed)
 
     # --- more than gradients -----------------------------------------------------------------------------------

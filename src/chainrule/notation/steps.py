@@ -42,8 +42,8 @@ _NORMS = ("norm1", "norm2")
 HIDDEN = "?"
 """What stands for a right side that is to be found."""
 WHERE_THE_MEAN_IS = (
-    "1/m stands where the chain rule puts it, in the gradient by the last layer; the derivation has it in the gradients "
-    "by the parameters"
+    "1/m stands where the chain rule puts it, in the gradient by the last layer; the derivation has it in the "
+    "gradients by the parameters"
 )
 """What the steps say in a notation whose derivation has it elsewhere."""
 
@@ -207,7 +207,8 @@ class _Writer:
         line = unicode.text(texts[0])
         return StepView(
             number, goes_on, f"    {line.lstrip()}" if goes_on else line,
-            latex.text(texts[1]), mathml.text(texts[1]), shape, self.reason(step, why), self.reason(step, why, tex=True),
+            latex.text(texts[1]), mathml.text(texts[1]), shape,
+            self.reason(step, why), self.reason(step, why, tex=True),
         )  # fmt: skip
 
     @staticmethod

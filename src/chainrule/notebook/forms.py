@@ -105,7 +105,7 @@ def _worked(worked: Worked) -> str:
 
 def _exercise(exercise: Exercise) -> str:
     title = f"{exercise.said.gradient.name}, step by step, with {len(exercise.hidden)} right sides to be found"
-    how = f"exercise.answer({exercise.hidden[-1]}, \"...\") says whether a formula is right. {HOW}"
+    how = f'exercise.answer({exercise.hidden[-1]}, "...") says whether a formula is right. {HOW}'
     return page(title, *_steps(exercise.sheet), tag("p", how, class_="says"))
 
 
@@ -167,7 +167,7 @@ def _trace(trace: Trace) -> str:
 
 def _check(report: CheckReport) -> str:
     rows = [
-        (g.name, g.of, shape_text(g.shape), g.kind, f"{g.error:.1e}", tag("span", "ok", class_="good") if g.ok
+        (g.name, g.of, shape_text(g.shape), g.compared, f"{g.error:.1e}", tag("span", "ok", class_="good") if g.ok
          else tag("span", "wrong", class_="bad"))
         for g in report.gradients
     ]  # fmt: skip

@@ -87,7 +87,7 @@ def check_rows(report: CheckReport) -> dict[str, Any]:
             "name": g.name,
             "of": g.of,
             "shape": shape_text(g.shape),
-            "kind": g.kind,
+            "kind": g.compared,
             "error": f"{g.error:.1e}",
             "ok": g.ok,
         }
