@@ -39,7 +39,7 @@ def test_switching_the_notation_changes_the_equations(page: Any, written: Writte
         assert len(now) == len(views(program, name)) and now not in seen
         seen.append(now)
         says = page.find_element("id", "notation-says").text
-        assert ("Here λ = 0.1; gradients by values are of the sum" in says) == (name == "column")
+        assert ("Here λ = 0.1; gradients by Z and A are those of the sum" in says) == (name == "column")
     assert formulas(page)[0] == "Z1 = X @ W1 + b1"
 
 
@@ -255,6 +255,6 @@ def test_it_can_be_read_without_scripts(browser: Any, written: Written) -> None:
     try:
         browser.get(written.path.as_uri())
         assert len(browser.find_elements("css selector", "#lines math")) > 15
-        assert "gradients by values are of the sum" in browser.find_element("id", "notation-says").text
+        assert "gradients by Z and A are those of the sum" in browser.find_element("id", "notation-says").text
     finally:
         browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
