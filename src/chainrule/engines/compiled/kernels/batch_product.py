@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from chainrule.engines.compiled.kernels.inner import Dots, Kernel, MultiplyAdd, TileProducts
@@ -28,6 +28,10 @@ from chainrule.engines.compiled.kernels.tile import (
 from chainrule.engines.llvm.emit import Function, Int, Value
 from chainrule.engines.llvm.tiles import Tiles
 
+LINE = 64
+"""Bytes of a line of the caches."""
+ASKING = 8
+"""Turns of a tile's sums in which what its epilogue reads is asked for: those of a batch of 32."""
 BiasEpilogue = Callable[[Int, list[Value]], None]
 
 
@@ -49,6 +53,7 @@ def batch_product(
     group: Group = WHOLE,
     members: int = 1,
     kernel: Kernel | None = None,
+    touched: Sequence[Value] = (),
     tid: Int = 0,
     team: Int = 1,
 ) -> None:
@@ -61,14 +66,15 @@ def batch_product(
     nonzero: the lists of what is not 0 in A, to pass over the rest (in full panels of output features).  group: k and n
     are those of one of the groups side by side in A and dZ, below each other in dW.  members: A and dZ hold so many
     groups side by side, and dW is the sum of theirs.  Neither goes with a bias.  kernel: what is multiplied and added
-    up; `values` are packed as it has them, slopes are not.  The result has the same bits for any team.
+    up; `values` are packed as it has them, slopes are not.  touched: what the epilogue reads and lies as the result
+    does; it is asked for while a tile's sums are made.  The result has the same bits for any team.
     """
     assert bias_epilogue is None or (group.count == 1 and members == 1), "column sums of groups are not made on the way"
     kernel = MultiplyAdd(layout) if kernel is None else kernel
     tiles = Tiles(f, layout.target.tiles == "emulated") if isinstance(kernel, TileProducts) else None
     product = _Batch(
         f, layout, kernel, values, slopes, scratch, out, k, n, m, epilogue, bias_epilogue, accumulate, nonzero, group,
-        members, tiles,
+        members, tiles, tuple(touched),
     )  # fmt: skip
     if n == 1 and isinstance(kernel, MultiplyAdd):
         product.column(tid, team)
@@ -99,6 +105,7 @@ class _Batch:
     group: Group
     members: int
     tiles: Tiles | None = None
+    touched: tuple[Value, ...] = ()
 
     @property
     def lane_panels(self) -> Int:
@@ -208,7 +215,8 @@ class _Batch:
             whole = f.mul(f.udiv(f.add(self.m, turn - 1), turn), UNROLL)
             if self.members > 1:  # all lanes of all panels; those that are no samples are 0 in what was packed
                 whole = f.mul(self.lane_panels, NR // kernel.steps)
-            acc = accumulate_tile(f, layout, size, width, blank, operands, whole, kernel=kernel)
+            meanwhile = self._asking(offset, size) if self.touched else None
+            acc = accumulate_tile(f, layout, size, width, blank, operands, whole, kernel=kernel, meanwhile=meanwhile)
         if self.accumulate is not False:  # a chunk's sums are whole before they join those of the chunks before
             acc = [f.fadd(a, b) for a, b in zip(self._start(offset, size, width), acc, strict=True)]
         self.epilogue(Tile(i, size, panel, fold(acc, width), offset))
@@ -235,6 +243,21 @@ class _Batch:
             self.epilogue(Tile(f.add(i, r), 1, panel, fold(acc, width), place))
 
         f.loop(0, size, row)
+
+    def _asking(self, offset: Int, size: int) -> Callable[[Int], None]:
+        """Asks for some lines of what the epilogue of a tile reads, over the first turns of its sums."""
+        f, layout = self.f, self.layout
+        starts = [f.at(start, offset, type=layout.real) for start in self.touched]
+        whole = size * layout.panel * layout.itemsize // LINE
+        some = -(-whole // ASKING)
+
+        def lines(p: Int) -> None:
+            first = f.imin(f.mul(p, some * LINE // UNROLL), (whole - some) * LINE)
+            for start in starts:
+                for line in range(some):
+                    f.prefetch(f.at(start, first, line * LINE, type="i8"))
+
+        return lambda p: f.if_(f.icmp("slt", f.value(p), ASKING * UNROLL), lambda: lines(p))
 
     def _start(self, offset: Int, size: int, width: int) -> list[Value]:
         """What the sums of a tile are added to: 0, or what `out` holds."""

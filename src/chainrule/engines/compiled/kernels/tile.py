@@ -168,11 +168,13 @@ def accumulate_tile(
     tail: int = 0,
     tail_if: Value | None = None,
     kernel: Kernel | None = None,
+    meanwhile: Callable[[Int], None] | None = None,
 ) -> list[Value]:
     """acc[r*width + v] = start + sum_p S(r, p) * V(p)[v], p upwards.
 
     The depth is `whole` lines, a multiple of UNROLL, and `tail` further ones, these only where tail_if holds.
-    kernel: what is multiplied and added up; numbers as they are, if it is not said.
+    kernel: what is multiplied and added up; numbers as they are, if it is not said.  meanwhile: emits what is done
+    beside, once every UNROLL lines, from the number of the first of them.
     """
     NR, real = layout.panel, layout.real
     kernel = MultiplyAdd(layout) if kernel is None else kernel
@@ -195,6 +197,8 @@ def accumulate_tile(
         return out
 
     def turn(p: Int, *carried: Value) -> list[Value]:
+        if meanwhile is not None:
+            meanwhile(p)
         if not jump:
             return steps(p, f.at(operands.scalars, (p, NR), type=real), carried, UNROLL)
         *acc, scalars = carried

@@ -188,6 +188,10 @@ def _batch(frame: Frame, stage: Product) -> None:
     # Some place of the product's layout, for its address only: what is there is not read.
     place = out if out in frame.addresses else next(e.target.name for e in chain if e.target.name in frame.addresses)
     scratch = frame.part.scratch
+    touched: list[Value] = []
+    if frame.memory.stored_size * layout.itemsize > layout.target.l2:  # else it is near enough
+        read = [s.name for e in chain for s in e.operands if s.shape == first.target.shape]
+        touched = [frame.addresses[name] for name in dict.fromkeys(read) if name in frame.addresses]
 
     def of_group(group: Group) -> None:
         batch_product(
@@ -207,6 +211,7 @@ def _batch(frame: Frame, stage: Product) -> None:
             group=group,
             members=members,
             kernel=_kernel(frame, first),
+            touched=touched,
             tid=frame.part.tid,
             team=frame.part.team,
         )
