@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from chainrule.describe.initialisers import draw
 from chainrule.describe.network import NetworkSpec
 from chainrule.errors import SpecError
-from chainrule.rules.forward import forward
+from chainrule.rules.derive import forward_of
 
 
 def initialise(spec: NetworkSpec, arrays: dict[str, NDArray[Any]], seed: int | None) -> None:
@@ -19,7 +19,7 @@ def initialise(spec: NetworkSpec, arrays: dict[str, NDArray[Any]], seed: int | N
     Raises SpecError where a standard deviation goes beyond the dtype.
     """
     rng = np.random.default_rng(seed)
-    network = forward(spec)
+    network = forward_of(spec)
     for name, how in network.initials.items():
         array = arrays[name]
         with np.errstate(over="ignore"):

@@ -110,9 +110,7 @@ class BaseMLP(FittedForm, TableInput, TransformerMixin, BaseEstimator, auto_wrap
         self._random_state = check_random_state(self.random_state)
         dtype = parameters.network_dtype(self, X.dtype)
         self.n_outputs_ = head.outputs
-        if first:
-            self._initialise(X.shape[1], head, dtype)
-        net = self._continued(X.shape[1], head)
+        net = self._initialise(X.shape[1], head, dtype) if first else self._continued(X.shape[1], head)
         working = net
         stochastic = self.solver != "lbfgs" or self.optimizer is not None
         if not stochastic and net.dtype != np.float64:
@@ -136,7 +134,7 @@ class BaseMLP(FittedForm, TableInput, TransformerMixin, BaseEstimator, auto_wrap
             )
         return self
 
-    def _initialise(self, inputs: int, head: Head, dtype: np.dtype[Any]) -> None:
+    def _initialise(self, inputs: int, head: Head, dtype: np.dtype[Any]) -> Network:
         """A new network, scikit-learn's first weights in it, and empty curves."""
         net = construct.network(self, construct.spec(self, inputs, head, dtype), dtype)
         construct.draw_weights(self, net, self._random_state)
@@ -151,6 +149,7 @@ class BaseMLP(FittedForm, TableInput, TransformerMixin, BaseEstimator, auto_wrap
             if hasattr(self, name):
                 delattr(self, name)
         self._begin()
+        return net
 
     def _begin(self) -> None:
         """Empty curves, and the best so far."""

@@ -96,6 +96,16 @@ def _is_kept(spec: NetworkSpec, optimizer: Optimizer | None) -> bool:
     return all(type(part).__module__.startswith(_HERE) for part in parts)
 
 
+def forward_of(spec: NetworkSpec) -> Forward:
+    """The forward equations alone, and what the layers declare with them."""
+    return (_forward if _is_kept(spec, None) else forward)(spec)
+
+
+@lru_cache(DERIVED)
+def _forward(spec: NetworkSpec) -> Forward:
+    return forward(spec)
+
+
 @lru_cache(DERIVED)
 def _derived(
     spec: NetworkSpec,

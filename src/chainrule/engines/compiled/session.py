@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,10 +12,12 @@ import numpy as np
 from chainrule.engines.base import Array, Epoch, EpochResult, Session, Values
 from chainrule.engines.compiled import pack
 from chainrule.engines.compiled.call import Call
-from chainrule.engines.compiled.plan.kinds import kinds_of, members_of
+from chainrule.engines.compiled.kernels.panels import PanelLayout
+from chainrule.engines.compiled.plan.kinds import Kind, kinds_of, members_of
 from chainrule.engines.compiled.plan.memory import stored_places
 from chainrule.engines.compiled.plan.recipe import Recipe, chunk_for
-from chainrule.engines.compiled.table_rows import TableRows, Tables, touched_by_rows
+from chainrule.engines.compiled.table_rows import Lookup, TableRows, Tables, touched_by_rows
+from chainrule.engines.recent import Recent
 from chainrule.program.equation import Program
 
 if TYPE_CHECKING:
@@ -24,6 +28,38 @@ SINGLE = 512
 share a matrix, rows that they make of the samples."""
 
 
+@dataclass(frozen=True)
+class _Stored:
+    """How what a program stores lies in a session's buffer; by name."""
+
+    kinds: dict[str, Kind]
+    """How each symbol lies."""
+    shapes: dict[str, tuple[int, ...]]
+    """Of what is stored."""
+    places: dict[str, int]
+    """Where it begins."""
+    size: int
+    """Of the buffer."""
+    by_rows: dict[str, tuple[Lookup, ...]]
+    """Big tables that only rows are touched of, and their lookups."""
+
+
+@functools.cache
+def _stored_of_late(layout: PanelLayout) -> Recent[str, _Stored]:
+    """Of the programs of which a session was opened last, by their digests."""
+    return Recent()
+
+
+def _stored_of(program: Program, layout: PanelLayout) -> _Stored:
+    recent = _stored_of_late(layout)
+    if (known := recent.get(program.digest)) is not None:
+        return known
+    kinds = kinds_of(program)
+    shapes = {s.name: tuple(int(d) for d in s.shape) for s in program.stored}
+    by_rows = {name: lookups for name, lookups in touched_by_rows(program).items() if kinds[name] == "table"}
+    return recent.keep(program.digest, _Stored(kinds, shapes, *stored_places(program, kinds, layout), by_rows))
+
+
 class CompiledSession(Session):
     """Parameters, slots and statistics in one buffer, as the program's machine code has them (`stored_places`).
 
@@ -32,21 +68,16 @@ class CompiledSession(Session):
 
     def __init__(self, engine: CompiledEngine, program: Program, stored: Values, lent: Collection[str] = ()) -> None:
         self.engine, self.program = engine, program
-        self.shapes = {s.name: tuple(int(d) for d in s.shape) for s in program.stored}
-        self.kinds = kinds_of(program)
-        self.places, size = stored_places(program, self.kinds, engine.layout)
-        self.packed = pack.aligned(size, engine.dtype)
+        known = _stored_of(program, engine.layout)
+        self.shapes, self.kinds, self.places = known.shapes, known.kinds, known.places
+        self.packed = pack.aligned(known.size, engine.dtype)
         self._as_marked = pack.aligned(0, engine.dtype)
         self._call: Call | None = None
         self._running: Call | None = None
         """The call of the last epoch; None before machine code began."""
         missing = [s.name for s in program.stored if s.role != "slot" and s.name not in stored]
         assert not missing, f"nothing is given for {', '.join(missing)}"
-        self.tables = {
-            name: TableRows(lookups, self._table(name))
-            for name, lookups in touched_by_rows(program).items()
-            if self.kinds[name] == "table"
-        }
+        self.tables = {name: TableRows(lookups, self._table(name)) for name, lookups in known.by_rows.items()}
         self._meeting = Tables(self.tables)
         for name in lent:
             if name in self.tables and name in stored:
