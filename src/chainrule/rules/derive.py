@@ -11,7 +11,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Literal, get_args
 
-from chainrule.describe.activations import ACTIVATIONS
+from chainrule.describe.activations import ACTIVATIONS, Activation
 from chainrule.describe.canonical import OF_LOG_PROBABILITIES, canonical_pairs
 from chainrule.describe.graph import every
 from chainrule.describe.losses import (
@@ -98,11 +98,15 @@ def _is_kept(spec: NetworkSpec, optimizer: Optimizer | None) -> bool:
 
 def forward_of(spec: NetworkSpec) -> Forward:
     """The forward equations alone, and what the layers declare with them."""
-    return (_forward if _is_kept(spec, None) else forward)(spec)
+    if not _is_kept(spec, None):
+        return forward(spec)
+    # Activations that differ in nothing but how weights begin are equal.
+    fields = (value for layer in every(spec.layers) for value in vars(layer).values())
+    return _forward(spec, tuple(g.initialiser for g in fields if isinstance(g, Activation)))
 
 
 @lru_cache(DERIVED)
-def _forward(spec: NetworkSpec) -> Forward:
+def _forward(spec: NetworkSpec, initialisers: tuple[str, ...]) -> Forward:
     return forward(spec)
 
 

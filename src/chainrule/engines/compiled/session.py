@@ -16,7 +16,7 @@ from chainrule.engines.compiled.kernels.panels import PanelLayout
 from chainrule.engines.compiled.plan.kinds import Kind, kinds_of, members_of
 from chainrule.engines.compiled.plan.memory import stored_places
 from chainrule.engines.compiled.plan.recipe import Recipe, chunk_for
-from chainrule.engines.compiled.table_rows import Lookup, TableRows, Tables, touched_by_rows
+from chainrule.engines.compiled.table_rows import TableRows, Tables, touched_by_rows
 from chainrule.engines.recent import Recent
 from chainrule.program.equation import Program
 
@@ -40,8 +40,6 @@ class _Stored:
     """Where it begins."""
     size: int
     """Of the buffer."""
-    by_rows: dict[str, tuple[Lookup, ...]]
-    """Big tables that only rows are touched of, and their lookups."""
 
 
 @functools.cache
@@ -56,8 +54,7 @@ def _stored_of(program: Program, layout: PanelLayout) -> _Stored:
         return known
     kinds = kinds_of(program)
     shapes = {s.name: tuple(int(d) for d in s.shape) for s in program.stored}
-    by_rows = {name: lookups for name, lookups in touched_by_rows(program).items() if kinds[name] == "table"}
-    return recent.keep(program.digest, _Stored(kinds, shapes, *stored_places(program, kinds, layout), by_rows))
+    return recent.keep(program.digest, _Stored(kinds, shapes, *stored_places(program, kinds, layout)))
 
 
 class CompiledSession(Session):
@@ -77,7 +74,11 @@ class CompiledSession(Session):
         """The call of the last epoch; None before machine code began."""
         missing = [s.name for s in program.stored if s.role != "slot" and s.name not in stored]
         assert not missing, f"nothing is given for {', '.join(missing)}"
-        self.tables = {name: TableRows(lookups, self._table(name)) for name, lookups in known.by_rows.items()}
+        self.tables = {
+            name: TableRows(lookups, self._table(name))
+            for name, lookups in touched_by_rows(program).items()
+            if self.kinds[name] == "table"
+        }
         self._meeting = Tables(self.tables)
         for name in lent:
             if name in self.tables and name in stored:
