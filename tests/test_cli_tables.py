@@ -88,7 +88,14 @@ def test_a_table_is_trained_by_the_recipe(chainrule: Command) -> None:
     assert "without a value of 'rich'" in chainrule("predict", "runs/people", "new.csv")[1]
 
     out, _ = chainrule("info", "runs/people")
-    for words in ("predicts: rich", "id: id", "options: data people.csv", "test: accuracy 0.", "training 96, test 24"):
+    for words in (
+        "predicts: rich",
+        "id: id",
+        "options: data people.csv",
+        "test: accuracy 0.",
+        "training 96, test 24",
+        "columns: 1 number: age",
+    ):
         assert words in out
     facts = json.loads(chainrule("info", "runs/people", "--json")[0])
     assert facts["result"]["rich"][0]["samples"] == 24 and facts["versions"]["chainrule"]
@@ -153,7 +160,7 @@ def test_several_targets(chainrule: Command) -> None:
     model: Any = cr.load_run("runs/people")
     assert "pay" not in model.preparation_.names and "tax" not in model.preparation_.names
     out, err = chainrule("predict", "runs/people", "people.csv")
-    assert out.startswith("pay,tax\n") and len(out.splitlines()) == 121 and err.startswith("RMSE")
+    assert out.startswith("pay,tax\n") and len(out.splitlines()) == 121 and err.startswith("pay: RMSE")
     assert "test of tax: RMSE" in chainrule("info", "runs/people")[0]
 
 

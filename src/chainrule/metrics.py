@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule.display import Displayed
+
 Array = NDArray[Any]
 
 
-@dataclass(frozen=True)
-class Evaluation:
+@dataclass(frozen=True, repr=False)
+class Evaluation(Displayed):
     """Metrics of predictions on m samples, each beside the same of a prediction that looks at no feature.
 
         print(evaluation)                accuracy 0.9789 ± 0.0076 on 359 samples, ...
@@ -23,7 +25,8 @@ class Evaluation:
 
     Classes: accuracy, balanced accuracy (the mean of each class's), and where there are probabilities log-loss and AUC
     (of several classes the mean of each against the others); beside them, always the most frequent class.
-    Numbers: RMSE and MAE in the target's own unit and R²; beside them, always the mean.
+    Numbers: RMSE and MAE in the target's own unit and R²; beside them, always the mean.  Of several targets, which have
+    units of their own, `each` has them one by one, and the others are means over all.
     """
 
     samples: int
@@ -36,6 +39,8 @@ class Evaluation:
     """Of the first metric, by how its parts scatter over the samples; nan for a single sample."""
     what: str
     """What the baseline always says: "the most frequent class '3'" or "the mean 22.5"."""
+    each: Mapping[str, Evaluation] = field(default_factory=dict)
+    """Of several targets, by name."""
 
     @property
     def main(self) -> str:
@@ -49,6 +54,7 @@ class Evaluation:
             "metrics": _finite(self.metrics),
             "deviation": _finite({self.main: self.deviation}),
             "baseline": {"what": self.what, **_finite(self.baseline)},
+            **({"targets": {name: of.to_dict() for name, of in self.each.items()}} if self.each else {}),
         }
 
     def is_better(self, *, balanced: bool = False) -> bool:
@@ -62,10 +68,17 @@ class Evaluation:
         return gain > 0 if name in ("accuracy", "balanced accuracy") else gain < 0
 
     def short(self) -> str:
-        """The metrics on one line."""
+        """The metrics on one line, of several targets a line for each."""
+        if self.each:
+            return "\n".join(f"{name}: {of.short()}" for name, of in self.each.items())
         return str(self).partition("\n")[0]
 
+    def __repr__(self) -> str:
+        return f"Evaluation({self.short()})"
+
     def __str__(self) -> str:
+        if self.each:
+            return "\n".join(f"{name}: {of}" for name, of in self.each.items())
         name, *others = self.metrics
         sure = "" if math.isnan(self.deviation) else f" ± {shown(self.deviation, beside=self.metrics[name])}"
         many = f"{self.samples:,} sample{'' if self.samples == 1 else 's'}"
@@ -117,6 +130,38 @@ def of_numbers(predicted: Array, truth: Array) -> Evaluation:
     deviation = scatter / (2 * rmse) if rmse > 0 else math.nan
     what = f"the mean {shown(float(mean[0]))}" if len(mean) == 1 else "the means"
     return _evaluation(m, metrics, baseline, deviation, what)
+
+
+def of_targets(predicted: Array, truth: Array, names: Sequence[str]) -> Evaluation:
+    """Of numbers (m, targets) with these names: each target by itself too, where there are several."""
+    whole = of_numbers(predicted, truth)
+    if len(names) < 2:
+        return whole
+    columns = [slice(k, k + 1) for k in range(len(names))]
+    apart = {name: of_numbers(predicted[:, k], truth[:, k]) for name, k in zip(names, columns, strict=True)}
+    return replace(whole, each=MappingProxyType(apart))
+
+
+def of_quantiles(predicted: Array, truth: Array, levels: Sequence[float]) -> Evaluation:
+    """Of predicted levels (m, levels) and the true numbers (m, 1): those of the level next to the middle, the loss of
+    all of them, mean max(q e, (q - 1) e) of e = y - ŷ, beside that of always the same quantiles, and the share of
+    samples between the lowest and the highest.
+    """
+    q = np.asarray(levels, np.float64)
+    middle = int(np.abs(q - 0.5).argmin())
+    whole = of_numbers(predicted[:, middle : middle + 1], truth)
+
+    def loss(said: Array) -> float:
+        e = truth.reshape(-1, 1).astype(np.float64) - said
+        return float(np.maximum(q * e, (q - 1) * e).mean())
+
+    metrics, baseline = dict(whole.metrics), dict(whole.baseline)
+    metrics["quantile loss"], baseline["quantile loss"] = loss(predicted), loss(np.quantile(truth, q))
+    if len(q) > 1:
+        y = truth.ravel()
+        name = f"share within {q[0]:g} to {q[-1]:g}"
+        metrics[name] = float(((predicted[:, 0] <= y) & (y <= predicted[:, -1])).mean())
+    return replace(whole, metrics=MappingProxyType(metrics), baseline=MappingProxyType(baseline))
 
 
 def over_folds(each: Sequence[Evaluation]) -> str:

@@ -17,6 +17,7 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.inspection import partial_dependence
 from sklearn.linear_model import Ridge
+from sklearn.metrics import mean_pinball_loss, r2_score
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import check_estimator
@@ -155,7 +156,17 @@ def test_targets_of_every_kind() -> None:
         assert model.predict_proba(X).sum(axis=1) == pytest.approx(np.ones(40))
     several = cr.TabularRegressor(ensemble=1, **QUICK).fit(X, frame[["pay", "pay"]].to_numpy() * [1, 1e-9])
     assert several.predict(X).shape == (40, 2)
-    levels = cr.TabularRegressor(quantiles=(0.1, 0.5, 0.9), ensemble=1, **QUICK).fit(X, frame["pay"]).predict(X)
+    assert set(several.evaluate(X, several.predict(X)).each) == {"target 1", "target 2"}
+    wrong = several.predict(X) * [1, -1]  # each over its variance: the small unit counts as much as the large
+    assert several._loss(wrong, several.predict(X)) > 0.5
+    of_levels = cr.TabularRegressor(quantiles=(0.1, 0.5, 0.9), ensemble=1, **QUICK).fit(X, frame["pay"])
+    levels = of_levels.predict(X)
+    assert of_levels.score(X, frame["pay"]) == pytest.approx(r2_score(frame["pay"], levels[:, 1]))
+    said = of_levels.evaluate(frame)
+    loss = np.mean([mean_pinball_loss(frame["pay"], levels[:, k], alpha=q) for k, q in enumerate((0.1, 0.5, 0.9))])
+    assert said.metrics["quantile loss"] == pytest.approx(loss) and said.baseline["quantile loss"] > loss
+    within = (levels[:, 0] <= frame["pay"]) & (frame["pay"] <= levels[:, 2])
+    assert said.metrics["share within 0.1 to 0.9"] == within.mean()
     assert levels.shape == (40, 3) and (np.diff(levels, axis=1) >= 0).all()
     counts = cr.TabularRegressor(loss="poisson", ensemble=1, **QUICK).fit(X, np.arange(40) % 5)
     assert (counts.predict(X) >= 0).all()

@@ -13,6 +13,7 @@ import pytest
 
 import chainrule as cr
 from chainrule.errors import MissingDependencyError
+from chainrule.metrics import of_targets
 from chainrule.notation import notation_names
 
 HOSTILE = "<b>&'\"$x$</b>"
@@ -77,6 +78,33 @@ def test_a_fitted_estimator_is_shown_below_scikit_learns_form(things: dict[str, 
     html = things["estimator"]._repr_mimebundle_()["text/html"]
     assert "sk-estimator" in html and "MLPClassifier has fitted Network(4-5-3" in html
     assert "chainrule tex2jax_ignore" not in cr.MLPClassifier()._repr_mimebundle_()["text/html"]
+
+
+def test_a_model_of_a_table_says_what_it_predicts_and_from_what() -> None:
+    table = {"n": np.arange(60) / 7, "c": ["<b>", "v", "w"] * 20, "same": [1] * 60}
+    y = np.arange(60) % 2 == 0
+    options: dict[str, Any] = {"preset": "fast", "ensemble": 1, "random_state": 0, "engine": "reference"}
+    model = cr.TabularClassifier(**options).fit(table, y)
+    html = model._repr_mimebundle_()["text/html"]
+    for words in ("1 number: n", "1 category: c (3)", "False, True", "log-loss 0.", "<details>", "same in all rows"):
+        assert words in html, words
+    added = model.contributions(table)
+    html = form(added)
+    assert "What each column adds to &#x27;True&#x27;" in html and "&lt;b&gt;" in html and "55 more rows" in html
+    assert repr(added) == "Contributions(of 3 columns to False, True, 60 rows)" and "a row" in repr(added[0])
+    assert html.count("<th ") == 6 and form(added[0]).count("<th ") == 2
+    numbers = cr.TabularRegressor(**options).fit(table, np.stack([table["n"], -table["n"]], axis=1))
+    assert "What each column adds" in form(numbers.contributions(table))
+    assert "1 network" in numbers._repr_mimebundle_()["text/html"]
+
+
+def test_an_evaluation_is_a_table_beside_the_baseline() -> None:
+    y = np.arange(40.0)[:, None]
+    one, two = of_targets(y + 1, y, ("size",)), of_targets(np.hstack([y, -y]), np.hstack([y, y]), ("a", "b"))
+    assert re.search(r"40 samples.*always the mean 19\.5.*RMSE.*>1\.0000 ± .*R²", form(one), re.S)
+    assert repr(one).startswith("Evaluation(RMSE 1.0000 ± 0.0000 on 40 samples") and "\n" not in repr(one)
+    assert form(two).count("always the mean") == 2 and str(two).splitlines()[2].startswith("b: RMSE 45.")
+    assert set(two.to_dict()["targets"]) == {"a", "b"} and "targets" not in one.to_dict()
 
 
 def test_a_wrong_gradient_is_shown_as_wrong(things: dict[str, Any]) -> None:

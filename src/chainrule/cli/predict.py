@@ -111,7 +111,8 @@ def _table(folder: Path, data: str, probabilities: bool, engine: str) -> Predict
     frame = read_frame(data, header=model.header_)
     if model.id_ is not None and model.id_ not in frame.names:
         raise DataError(f"{frame.source}: {unknown_name('column', model.id_, frame.names)} It names the rows.")
-    notes = [str(model.novelty(frame))]
+    novelty = model.novelty(frame)
+    notes = [str(novelty)] if novelty else []
     predicted = model.predict(frame).reshape(len(frame), -1)
     width, names = predicted.shape[1], model.targets_
     if len(names) != width:  # of quantiles
@@ -127,7 +128,9 @@ def _table(folder: Path, data: str, probabilities: bool, engine: str) -> Predict
     if evaluation is not None:
         rows = f"{evaluation.samples:,} sample{'' if evaluation.samples == 1 else 's'},"
         value = evaluation.metrics[evaluation.main]
-        result = f"{evaluation.short()}\n{main_line(rows, isinstance(model, TabularClassifier), value)}"
+        result = evaluation.short()
+        if not evaluation.each:  # which have units of their own, and no number that is of all
+            result += f"\n{main_line(rows, isinstance(model, TabularClassifier), value)}"
     return columns, data, [note for note in (*notes, *odd) if note], result
 
 

@@ -31,7 +31,7 @@ from chainrule.tabular.recipe import Preset
 from chainrule.tabular.roles import Roles, WithTarget, apart
 from chainrule.tabular.saved import Fitted
 from chainrule.tabular.splits import Rows, Split, folds, split
-from chainrule.tabular.told import doubts, kinds
+from chainrule.tabular.told import doubts, held_out, kinds, size_of
 from chainrule.train.signals import Terminated, exit_code, uninterrupted
 
 LEAST_FOLDS, MOST_FOLDS = 2, 100
@@ -153,7 +153,7 @@ def run(
         record = model.record_
         print(json.dumps({"run": str(place.folder), "data": record["data"]["name"], "test": record["result"]}))
     else:
-        _tell_result(options, table, tested)
+        _tell_result(options, table, tested, say)
     return exit_code(ended[0] if ended else None)
 
 
@@ -278,44 +278,40 @@ def _tell_found(
         tell(frame.source, [note])
 
 
-def _tell_result(options: TableOptions, table: WithTarget, tested: Sequence[Sequence[Evaluation]]) -> None:
-    """The metrics beside those of a prediction that looks at nothing; of folds their mean and deviation."""
+def _tell_result(
+    options: TableOptions, table: WithTarget, tested: Sequence[Sequence[Evaluation]], say: Callable[[object], None]
+) -> None:
+    """The metrics beside those of a prediction that looks at nothing; of folds their mean and deviation.
+
+    The line of the first metric alone is printed in any case.
+    """
     for k, name in enumerate(table.targets):
         each = [evaluations[k] for evaluations in tested]
         of = f" of {name}" if len(table.targets) > 1 else ""
         if len(each) == 1:
-            print(f"{name}: {each[0]}" if of else each[0])
+            say(f"{name}: {each[0]}" if of else each[0])
         else:
-            print(f"{len(each)} folds{of}: {over_folds(each)}")
+            say(f"{len(each)} folds{of}: {over_folds(each)}")
         if not any(evaluation.is_better(balanced=options.class_weight is not None) for evaluation in each):
             what = f"the predictions of {name!r} are no better than always {each[0].what}"
-            longer = ", or a longer --time-limit" if options.time_limit is not None else ""
-            tell(
-                table.features.source,
-                [f"{what}: nothing was learned that helps. Other columns or more rows may{longer}"],
-            )
+            longer = ", or a longer --time-limit," if options.time_limit is not None else ""
+            why = f"{what}: nothing was learned that helps. Other columns or more rows{longer} may help"
+            tell(table.features.source, [why])
         print(main_line(f"test{of}", table.is_classes, float(np.mean([e.metrics[e.main] for e in each]))))
 
 
 def _networks(model: Fitted) -> str:
     """ "4 networks, 71,204 parameters"."""
-    networks = model.networks_
-    if not networks:
-        return "no column says anything: always the same is predicted"
-    size = sum(array.size for network in networks for array in network.parameters.values())
-    return f"{counted(len(networks), 'network')}, {size:,} parameters"
+    return size_of(model.networks_) if model.networks_ else "no column says anything: always the same is predicted"
 
 
 def _held_out(model: Fitted) -> str:
     """ ", validation error 12.3", of rows that members held out; of classes the log-loss."""
-    trained = model.trained_
-    if trained is None or math.isnan(trained.held_out):
+    told = held_out(model.trained_)
+    if told is None:
         return ""
-    if trained.aim.kind == "classes":
-        return f", validation log-loss {trained.held_out:.4f}"
-    if trained.aim.kind == "values" and len(trained.units.scale) == 1:
-        return f", {main_line('validation', False, trained.held_out * trained.units.scale[0])}"
-    return ""
+    what, value = told
+    return f", validation log-loss {value:.4f}" if what == "log-loss" else f", {main_line('validation', False, value)}"
 
 
 def _record(

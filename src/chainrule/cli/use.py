@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 import warnings
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from chainrule.runs.listing import record_of
 from chainrule.tabular.doors import load_run
 from chainrule.tabular.frame import read_frame
 from chainrule.tabular.saved import Fitted
+from chainrule.tabular.told import held_out, kinds_alone, size_of
 from chainrule.train.history import describe_record
 
 MOST_NAMES = 8
@@ -34,8 +36,8 @@ def evaluate(folder: Path, data: str, engine: str, as_json: bool, quiet: bool = 
                 evaluation = run.evaluate(data)
         else:
             frame = read_frame(data, header=run.header_)
-            evaluation, novelty = run.evaluate(frame), str(run.novelty(frame))
-            tell(data, [novelty] if novelty else [])
+            evaluation, novelty = run.evaluate(frame), run.novelty(frame)
+            tell(data, [str(novelty)] if novelty else [])
     for warning in caught:
         name, _, notes = str(warning.message).partition(": ")
         tell(name, [notes.rstrip(".")])
@@ -78,36 +80,48 @@ def info(folder: Path, as_json: bool, quiet: bool = False) -> None:
 
 def _table_info(model: Fitted, as_json: bool) -> None:
     """The same of an estimator of tables."""
-    names = tuple(column.name for column in model.preparation_.columns)
     trained = model.trained_
-    facts = {
-        "estimator": type(model).__name__,
-        "predicts": ", ".join(model.targets_) or None,
-        "id": model.id_,
-        "classes": [str(name) for name in getattr(model, "classes_", ())],
-        "columns": list(names),
-        "left out": dict(model.preparation_.left_out),
-        "members": len(model.networks_),
-        "parameters": sum(array.size for net in model.networks_ for array in net.parameters.values()),
-        "error on rows held out": None if trained is None else trained.held_out,
-        "best epochs": [] if trained is None else list(trained.epochs),
-    }
     record = dict(model.record_)
     if as_json:
+        facts = {
+            "estimator": type(model).__name__,
+            "predicts": ", ".join(model.targets_) or None,
+            "id": model.id_,
+            "classes": [str(name) for name in getattr(model, "classes_", ())],
+            "columns": [column.name for column in model.preparation_.columns],
+            "left out": dict(model.preparation_.left_out),
+            "members": len(model.networks_),
+            "parameters": sum(array.size for net in model.networks_ for array in net.parameters.values()),
+            "error on rows held out": None if trained is None else trained.held_out,
+            "best epochs": [] if trained is None else list(trained.epochs),
+        }
         print(json.dumps({**facts, **record}, ensure_ascii=False, indent=1))
         return
-    result = record.pop("result", {})
-    facts |= {what: _pairs(said) for what, said in record.items()}
-    for key, value in facts.items():
-        shown = _some(tuple(map(str, value))) if isinstance(value, list) and value else _pairs(value)
-        if shown not in (None, "", "[]"):
-            print(f"{key}: {shown}")
+    told, data = held_out(trained), record.get("data") or {}
+    for key, value in (
+        ("predicts", ", ".join(model.targets_)),
+        ("classes", _some(tuple(str(name) for name in getattr(model, "classes_", ())) or None)),
+        ("id", model.id_),
+        *(("columns", line) for line in (*kinds_alone(model.preparation_), *model.notes_)),
+        ("estimator", repr(model).replace("\n", "").replace("  ", "")),
+        ("trained", size_of(model.networks_)),
+        ("best epochs", "" if trained is None else ", ".join(map(str, trained.epochs))),
+        ("rows held out", "" if told is None else f"{told[0]} {shown(told[1])}"),
+        ("command", record.get("command")),
+        ("options", _pairs(record.get("options"))),
+        ("data", _pairs(data)),
+        ("versions", _pairs(record.get("versions"))),
+    ):
+        if value:
+            print(f"{key}: {value}")
+    result = record.get("result") or {}
     for name, tests in result.items():
         values = {metric: [t["metrics"].get(metric) for t in tests] for metric in tests[0]["metrics"]}
-        means = [f"{metric} {sum(of) / len(of):.4g}" for metric, of in values.items() if None not in of]
+        means = [f"{metric} {shown(sum(of) / len(of))}" for metric, of in values.items() if None not in of]
         print(f"test{f' of {name}' if len(result) > 1 else ''}: {', '.join(means)}")
     if model.networks_:
-        print(model.networks_[0].summary())
+        several = f"first of the {len(model.networks_)} networks" if len(model.networks_) > 1 else "network"
+        print(f"{several}:\n{textwrap.indent(model.network.summary(), '  ')}")
 
 
 def _facts(run: Run) -> dict[str, Any]:
@@ -134,4 +148,13 @@ def _pairs(said: Any) -> str | None:
     """ "epochs 40, batch_size 32"; only what is set."""
     if not isinstance(said, dict):
         return None if said is None else str(said)
-    return ", ".join(f"{key} {value}" for key, value in said.items() if value not in (None, [], ""))
+    return ", ".join(f"{key} {_plain(value)}" for key, value in said.items() if value not in (None, [], ""))
+
+
+def _plain(value: Any) -> str:
+    """A value as a line says it: a list without its brackets, a number in digits that can be read."""
+    if isinstance(value, list | tuple):
+        return ",".join(map(str, value))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return shown(value) if isinstance(value, float) and len(repr(value)) > 8 else str(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,6 +13,7 @@ from chainrule.data.dataset import Dataset
 from chainrule.glass.check import CheckReport
 from chainrule.glass.exercise import HOW, Exercise
 from chainrule.glass.trace import Trace
+from chainrule.metrics import Evaluation, shown
 from chainrule.network import Network
 from chainrule.notation import MATHEMATICAL, derivation, notation_names, remarks
 from chainrule.notation.steps import Worked
@@ -41,8 +43,43 @@ def html(thing: object) -> str | None:
     for kind, form in FORMS:
         if isinstance(thing, kind):
             return form(thing)
+    if type(thing).__module__.startswith("chainrule.tabular."):
+        return _tabular(thing)
     networks = _networks(thing)
     return _fitted(type(thing).__name__, networks) if networks else None
+
+
+def _tabular(thing: Any) -> str | None:
+    """Of a model of tables what it predicts and from what, and folded below it the networks."""
+    from chainrule.notebook import tables  # loaded where such a thing is: scikit-learn is slow
+    from chainrule.tabular.contributions import Contributions
+
+    if isinstance(thing, Contributions):
+        title, content = tables.contributions(thing)
+        return page(title, *content)
+    networks = _networks(thing)
+    if not networks:
+        return None
+    of = "first of the networks" if len(networks) > 1 else "network"
+    folded = tag("details", tag("summary", f"The {of}: {networks[0]!r}"), *_of_network(networks[0]))
+    return page(f"{type(thing).__name__}, fitted", *tables.facts(thing), folded)
+
+
+def _evaluation(evaluation: Evaluation) -> str:
+    parts = evaluation.each or {"": evaluation}
+    content: list[Html] = []
+    for name, of in parts.items():
+        sure = "" if math.isnan(of.deviation) else f" ± {shown(of.deviation, beside=of.metrics[of.main])}"
+        rows = [
+            (
+                key,
+                shown(value) + (sure if key == of.main else ""),
+                shown(of.baseline[key]) if key in of.baseline else "",
+            )
+            for key, value in of.metrics.items()
+        ]
+        content.append(table((name, "the model", f"always {of.what}"), rows, numbers=(1, 2)))
+    return page(f"{evaluation.samples:,} sample{'' if evaluation.samples == 1 else 's'}", *content)
 
 
 def _networks(thing: object) -> list[Network]:
@@ -208,11 +245,14 @@ def _run(run: Run) -> str:
 
 
 def _fitted(name: str, networks: list[Network]) -> str:
-    network = networks[0]
+    several = f"{len(networks)} networks, the first of them " if len(networks) > 1 else ""
+    return page(f"{name} has fitted {several}{networks[0]!r}", *_of_network(networks[0]))
+
+
+def _of_network(network: Network) -> list[Html]:
     history = network.history
     curves = _curves(history) if history is not None and len(history) else []
-    several = f"{len(networks)} networks, the first of them " if len(networks) > 1 else ""
-    return page(f"{name} has fitted {several}{network!r}", *curves, *_layers(network))
+    return [*curves, *_layers(network)]
 
 
 FORMS: tuple[tuple[type, Callable[[Any], str | None]], ...] = (
@@ -225,5 +265,6 @@ FORMS: tuple[tuple[type, Callable[[Any], str | None]], ...] = (
     (CheckReport, _check),
     (Dataset, _dataset),
     (Run, _run),
+    (Evaluation, _evaluation),
 )
 """Each kind of thing and its form."""

@@ -269,6 +269,8 @@ class BaseTabular(FittedForm, TransformerMixin, BaseEstimator):  # type: ignore[
         names = tuple(map(str, self.classes_.tolist())) if hasattr(self, "classes_") else None
         evaluation = self._evaluation(predicted, targets)
         loss = "log-loss" if names is not None else "mean squared error"
+        if len(self.targets_) > 1:
+            loss += ", each target's over its variance"
         if getattr(self, "quantiles", None) is not None:
             loss = "loss of the quantiles"
         whole = report.whole(evaluation, predicted, targets, names, self.targets_, rises, loss, self.networks_)
@@ -350,7 +352,8 @@ class BaseTabular(FittedForm, TransformerMixin, BaseEstimator):  # type: ignore[
     def importances(self, X: Any, y: Any, *, repeats: int = 5) -> dict[str, float]:
         """How much the loss rises, by column, where that column's values are mixed between the rows of these data.
 
-        The loss is the log-loss of classes, the mean squared error of values.  Raises DataError as `predict`.
+        The loss is the log-loss of classes, the mean squared error of values, each of several targets over its
+        variance in training.  Raises DataError as `predict`.
         """
         check_is_fitted(self, "preparation_")
         frame = self._table(X)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from chainrule.describe.losses import Loss, Losses
 from chainrule.describe.network import NetworkSpec
+from chainrule.display import Displayed
 from chainrule.engines.reference import ReferenceEngine
 from chainrule.errors import ProgramError
 from chainrule.network import Network
@@ -42,8 +43,8 @@ _LEAST = 1e-30
 """Probabilities below are as good as this."""
 
 
-@dataclass(frozen=True, eq=False)
-class Contributions:
+@dataclass(frozen=True, eq=False, repr=False)
+class Contributions(Displayed):
     """What each column adds to the prediction of each row; the form that the package shap draws.
 
     shap.Explanation(c.values, c.base_values, c.data, feature_names=c.feature_names), say.
@@ -65,6 +66,11 @@ class Contributions:
 
     def __len__(self) -> int:
         return len(self.values)
+
+    def __repr__(self) -> str:
+        of = f" to {', '.join(self.output_names)}" if self.output_names else ""
+        rows = f"{len(self):,} row{'' if len(self) == 1 else 's'}" if self.data.ndim == 2 else "a row"
+        return f"Contributions(of {len(self.feature_names):,} columns{of}, {rows})"
 
     def __getitem__(self, rows: Any) -> Contributions:
         """Those of one row, or of some."""

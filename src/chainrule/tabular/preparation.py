@@ -24,9 +24,9 @@ REASONS = {
 """Why a column is left out, and the words for it."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Novelty:
-    """What in new data training did not have."""
+    """What in new data training did not have; false where that is nothing."""
 
     unseen: tuple[tuple[str, int], ...] = ()
     """Columns with categories that were not there, and in how many rows."""
@@ -40,7 +40,13 @@ class Novelty:
         parts += [f"{name!r}: {n:,} row{'' if n == 1 else 's'} without a value" for name, n in self.gaps]
         if self.extra:
             parts.append(f"not used: {some(self.extra)}")
-        return "; ".join(parts)
+        return "; ".join(parts) or "nothing that training did not have"
+
+    def __repr__(self) -> str:
+        return f"Novelty({self})"
+
+    def __bool__(self) -> bool:
+        return bool(self.unseen or self.gaps or self.extra)
 
 
 @dataclass(frozen=True)

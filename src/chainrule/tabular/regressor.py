@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import RegressorMixin
+from sklearn.metrics import r2_score
 from sklearn.utils._param_validation import StrOptions
 
 from chainrule import metrics
@@ -137,11 +138,19 @@ class TabularRegressor(RegressorMixin, BaseTabular):  # type: ignore[misc]
         judged: NDArray[np.bool_] = np.asarray(np.isfinite(targets).all(axis=1))
         return targets, judged, without_target(~judged, self.targets_)
 
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """R² of the predictions; of quantiles, of the level next to the middle.  Raises DataError as `predict`."""
+        if self.quantiles is None:
+            return float(super().score(X, y, sample_weight))
+        middle = int(np.abs(np.asarray(self.quantiles, float) - 0.5).argmin())
+        predicted = self.predict(X)[:, middle]
+        return float(r2_score(numbers_of(y, len(predicted)), predicted, sample_weight=sample_weight))
+
     def _evaluation(self, predicted: Array, targets: Array) -> Evaluation:
-        if self.quantiles is not None:  # of the level next to the middle
-            middle = int(np.abs(np.asarray(self.quantiles, float) - 0.5).argmin())
-            predicted = predicted[:, middle : middle + 1]
-        return metrics.of_numbers(predicted, targets)
+        if self.quantiles is not None:
+            return metrics.of_quantiles(predicted, targets, [float(level) for level in self.quantiles])
+        names = self.targets_ or tuple(f"target {k + 1}" for k in range(targets.shape[1]))
+        return metrics.of_targets(predicted, targets, names)
 
     def _aim(self) -> Aim:
         if self.quantiles is not None:
@@ -165,7 +174,8 @@ class TabularRegressor(RegressorMixin, BaseTabular):  # type: ignore[misc]
         if self.quantiles is not None:
             levels, e = np.asarray(self.quantiles, float), targets - predicted
             return float(np.maximum(levels * e, (levels - 1) * e).mean())
-        return float(np.square(predicted - targets).mean())
+        units = self.trained_.units.scale if targets.shape[1] > 1 and self.trained_ is not None else 1.0
+        return float(np.square((predicted - targets) / np.asarray(units)).mean())
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Sequence
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.data.cells import MISSING, PLAIN
+from chainrule.network import Network
 from chainrule.tabular.columns import (
     FEW_LEVELS,
     NAMES_OF_ROWS,
@@ -22,6 +24,7 @@ from chainrule.tabular.columns import (
     microseconds,
 )
 from chainrule.tabular.frame import Frame
+from chainrule.tabular.members import Trained
 from chainrule.tabular.preparation import Preparation
 
 Array = NDArray[Any]
@@ -41,6 +44,16 @@ _SURE_R2 = 0.995
 
 def kinds(preparation: Preparation, frame: Frame) -> list[str]:
     """A line for each kind of column, and one for gaps, of the table that the preparation was learned from."""
+    lines = kinds_alone(preparation)
+    gaps = [(c.name, float(_missing(frame, c).mean())) for c in preparation.columns if c.gaps]
+    if gaps:
+        shares = [f"{name} ({_percent(share)})" for name, share in sorted(gaps, key=lambda pair: -pair[1])]
+        lines.append(f"gaps: {_listed(shares)}")
+    return [*lines, *(note for note in preparation.notes if note not in preparation.lost)]
+
+
+def kinds_alone(preparation: Preparation) -> list[str]:
+    """A line for each kind of column."""
     numbers = [c for c in preparation.columns if isinstance(c, NumberColumn)]
     categories = [c for c in preparation.columns if isinstance(c, CategoryColumn)]
     several = [f"{c.name} ({len(c.levels):,}{' and rare ones' if c.rest else ''})" for c in categories if not c.flagged]
@@ -54,11 +67,27 @@ def kinds(preparation: Preparation, frame: Frame) -> list[str]:
     ):
         if names:
             lines.append(f"{_plural(what, len(names))}: {_listed(names)}")
-    gaps = [(c.name, float(_missing(frame, c).mean())) for c in preparation.columns if c.gaps]
-    if gaps:
-        shares = [f"{name} ({_percent(share)})" for name, share in sorted(gaps, key=lambda pair: -pair[1])]
-        lines.append(f"gaps: {_listed(shares)}")
-    return [*lines, *(note for note in preparation.notes if note not in preparation.lost)]
+    return lines
+
+
+def held_out(trained: Trained | None) -> tuple[str, float] | None:
+    """How good members are on rows that they held out: ("log-loss", 0.35), or ("error", 12.3) in the target's unit.
+
+    None where it is not known, or in no unit: of several targets, counts and quantiles.
+    """
+    if trained is None or math.isnan(trained.held_out):
+        return None
+    if trained.aim.kind == "classes":
+        return "log-loss", trained.held_out
+    if trained.aim.kind == "values" and len(trained.units.scale) == 1:
+        return "error", trained.held_out * trained.units.scale[0]
+    return None
+
+
+def size_of(networks: Sequence[Network]) -> str:
+    """ "4 networks, 71,204 parameters"."""
+    size = sum(array.size for network in networks for array in network.parameters.values())
+    return f"{len(networks)} network{'' if len(networks) == 1 else 's'}, {size:,} parameters"
 
 
 def doubts(preparation: Preparation, frame: Frame, y: Array, is_classes: bool) -> list[str]:
