@@ -257,7 +257,10 @@ class _Batch:
                 for line in range(some):
                     f.prefetch(f.at(start, first, line * LINE, type="i8"))
 
-        return lambda p: f.if_(f.icmp("slt", f.value(p), ASKING * UNROLL), lambda: lines(p))
+        def ask(p: Int) -> None:
+            f.if_(f.icmp("slt", f.value(p), ASKING * UNROLL), lambda: lines(p))
+
+        return ask
 
     def _start(self, offset: Int, size: int, width: int) -> list[Value]:
         """What the sums of a tile are added to: 0, or what `out` holds."""
