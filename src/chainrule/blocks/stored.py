@@ -18,7 +18,7 @@ import tempfile
 import threading
 import time
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -90,6 +90,8 @@ class Stored:
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
         self._digest: str | None = None
+        self._of: tuple[Stored, ...] = ()
+        """Whose files these are."""
         self.close = weakref.finalize(self, _close, tuple(self.files.values()))
 
     @property
@@ -114,6 +116,40 @@ class Stored:
             raise DataError(f"{self.place}: the rows laid out there cannot be read: {reason}.") from None
         if got < len(memory):
             raise DataError(f"{self.place}: the rows laid out there became fewer while they were read.")
+
+    def beside(self, other: Stored) -> Stored:
+        """These rows with the other's arrays beside, in the place of those of the same names.
+
+        Closed, the other is.
+        """
+        both = Stored(
+            {**self.files, **other.files},
+            {**self.kinds, **other.kinds},
+            {**self.starts, **other.starts},
+            self.rows,
+            self.block,
+            self.told,
+            self.place,
+        )
+        both.close.detach()
+        both._lock, both.close = self._lock, other.close
+        both._of = (self, other)
+        return both
+
+    def only(self, names: Collection[str]) -> Stored:
+        """These arrays alone; closed with this."""
+        some = Stored(
+            {name: self.files[name] for name in names},
+            {name: self.kinds[name] for name in names},
+            {name: self.starts[name] for name in names},
+            self.rows,
+            self.block,
+            self.told,
+            self.place,
+        )
+        some.close.detach()
+        some._lock, some._of = self._lock, (self,)
+        return some
 
     def digest(self) -> str:
         """SHA-256 of the rows as they lie; read when it is first asked for."""

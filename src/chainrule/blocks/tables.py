@@ -179,7 +179,7 @@ class Table:
     def blocks(self, size: int, dtype: np.dtype[Any] | None) -> Iterator[Block]:
         """Batch after batch, columns beside each other."""
         assert self.names is not None
-        self._check_numbers([*self.names, *self.targets])
+        self._check_numbers(self.names)
         wanted = list(dict.fromkeys([*self.names, *self.targets, *([self.weight] if self.weight else [])]))
         rows = int(np.clip(size // (8 * len(wanted)), 1, MOST))
         first = 0
@@ -205,7 +205,8 @@ class Table:
                 f"{self.what}: the column {name!r} has no value in row {row:,}; remove or impute missing values."
             )
         values: Array = column.to_numpy(zero_copy_only=False)
-        return values.astype(np.float64) if values.dtype.kind == "O" else values  # of decimals
+        decimal = arrow("types", self.what).is_decimal(column.type)
+        return values.astype(np.float64) if decimal else values
 
     def _check_numbers(self, names: Sequence[str]) -> None:
         """Raises DataError for columns that are not of numbers, all in one message."""
@@ -217,7 +218,7 @@ class Table:
             told = ", ".join(f"{name!r} ({schema.field(name).type})" for name in wrong[:5])
             more = f" and {len(wrong) - 5} more" if len(wrong) > 5 else ""
             raise DataError(
-                f"{self.what}: X and y must hold numbers, and the columns {told}{more} do not. Name those to be used, "
+                f"{self.what}: X must hold numbers, and the columns {told}{more} do not. Name those to be used, "
                 "cr.Blocks(..., columns=[...]), or take TabularClassifier or TabularRegressor, which take all kinds."
             )
 

@@ -17,6 +17,7 @@ from sklearn.utils._set_output import _wrap_data_with_container
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from chainrule import checks
+from chainrule.blocks import Blocks, as_blocks, as_inputs
 from chainrule.errors import DataError
 from chainrule.estimators import construct, parameters
 from chainrule.estimators.arrays import Samples
@@ -25,7 +26,7 @@ from chainrule.estimators.form import FittedForm
 from chainrule.estimators.heads import Head
 from chainrule.estimators.lbfgs import fit_lbfgs
 from chainrule.estimators.solvers import Solver, solver_of
-from chainrule.estimators.stochastic import StochasticSettings, fit_stochastic
+from chainrule.estimators.stochastic import Given, StochasticSettings, fit_stochastic
 from chainrule.estimators.tables import TableInput, target_cells, validated
 from chainrule.estimators.task import Held, Task, scored
 from chainrule.network import Network
@@ -93,6 +94,8 @@ class BaseMLP(FittedForm, TableInput, TransformerMixin, BaseEstimator, auto_wrap
         parameters.check_together(self)
         if asked is not None:
             parameters.check_checkpoints(self)
+        if not incremental and (blocks := as_blocks(X, y, sample_weight)) is not None:
+            return self._fit_blocks(blocks, validation_data, asked, own=blocks is not X)
         first = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
         X = self._from_frame(X, reset=first)
         X, y = self._check_data(X, target_cells(y), incremental=incremental, reset=first)
@@ -124,6 +127,10 @@ class BaseMLP(FittedForm, TableInput, TransformerMixin, BaseEstimator, auto_wrap
                 self._fit_lbfgs(task, working, validation_data)
                 if working is not net:
                     net.overwrite(lambda arrays: construct.carry(working, arrays))
+        return self._ended(net, stochastic)
+
+    def _ended(self, net: Network, stochastic: bool) -> BaseMLP:
+        """Itself, with the network that was trained.  Raises ValueError where that is not finite."""
         self._bind(net)
         if not all(np.isfinite(array).all() for array in net.parameters.values()) or not np.isfinite(self.loss_):
             if stochastic and self.early_stopping:
@@ -133,6 +140,37 @@ class BaseMLP(FittedForm, TableInput, TransformerMixin, BaseEstimator, auto_wrap
                 "preprocessed."
             )
         return self
+
+    def _fit_blocks(self, blocks: Blocks, validation_data: Any, asked: Asked | None, own: bool) -> BaseMLP:
+        """Fits to blocks; own: whether they are this fit's alone."""
+        from chainrule.estimators.by_blocks import fit_blocks  # what only they need
+
+        def fit(X: Any, y: Any, sample_weight: Any) -> None:
+            self._fit(X, y, sample_weight, validation_data, incremental=False, asked=asked)
+
+        def train(net: Network, given: Given, held: Held | None) -> None:
+            if validation_data is not None:
+                held = self._given(validation_data, net)
+            with alone(net, "network"):
+                self._train(net, given, held, incremental=False, asked=asked)
+            self._ended(net, stochastic=True)
+
+        try:
+            fit_blocks(self, blocks, fit, train)
+        finally:
+            if own:
+                blocks.close()
+        return self
+
+    def _begun(self, inputs: int, dtype: np.dtype[Any], y: Any) -> Network:
+        """The network of a fit to X of so many columns, which begins; y: targets that stand for all."""
+        first = not hasattr(self, "coefs_") or not self.warm_start
+        self._from_frame(np.empty((0, inputs)), reset=first)
+        _, y = self._check_data(np.zeros((len(y), inputs), dtype), y, incremental=False, reset=first)
+        head, _ = self._encode(y)
+        self._random_state = check_random_state(self.random_state)
+        self.n_outputs_ = head.outputs
+        return self._initialise(inputs, head, dtype) if first else self._continued(inputs, head)
 
     def _initialise(self, inputs: int, head: Head, dtype: np.dtype[Any]) -> Network:
         """A new network, scikit-learn's first weights in it, and empty curves."""
@@ -276,13 +314,18 @@ class BaseMLP(FittedForm, TableInput, TransformerMixin, BaseEstimator, auto_wrap
                 stacklevel=3,
             )
             return
+        given = Given.of(task, chosen, self._random_state, bool(self.shuffle))
+        self._train(net, given, held, incremental=incremental, asked=asked)
+
+    def _train(self, net: Network, given: Given, held: Held | None, *, incremental: bool, asked: Asked | None) -> None:
+        """Trains the network, with samples held out."""
         self._held_ = held if incremental else None
         self._begin_curves(held)
-        settings = StochasticSettings.of(self, len(chosen), incremental)
-        check_batches(net.spec, len(chosen), settings.batch_size)
+        settings = StochasticSettings.of(self, given.samples, incremental)
+        check_batches(net.spec, given.samples, settings.batch_size)
         solver: Solver | None = vars(self).get("_optimizer") if incremental else None
         self._optimizer = solver = solver or solver_of(
-            self, len(starts(len(chosen), settings.batch_size, least_batch(net.spec)))
+            self, len(starts(given.samples, settings.batch_size, least_batch(net.spec)))
         )
         solver.seen = int(self.t_)
         curves, check = Curves.of(self), lambda X, y: self._given((X, y), net).task.whole()
@@ -290,7 +333,7 @@ class BaseMLP(FittedForm, TableInput, TransformerMixin, BaseEstimator, auto_wrap
         score, name, random = self._score_held, self._score_name(), self._random_state
         try:
             self.stopped_ = fit_stochastic(
-                net, task, chosen, held, solver, random, settings, curves, score, name, check, asked
+                net, given, held, solver, random, settings, curves, score, name, check, asked
             )
         finally:  # what was done stays done, however it ended
             curves.onto(self)
@@ -349,10 +392,27 @@ class BaseMLP(FittedForm, TableInput, TransformerMixin, BaseEstimator, auto_wrap
             except DataError:
                 pass  # in scikit-learn's words below
         check_is_fitted(self)
+        if "encoder_" not in state and (blocks := as_inputs(X, self._names())) is not None:
+            return self._bound().predict(blocks)
         X = self._from_frame(X)
         X = validated(self, X, accept_sparse=["csr", "csc"], dtype=(np.float64, np.float32), reset=False)
         net = self._bound()
         return np.concatenate([net.predict(rows) for _, rows in Samples(X, net.dtype).chunks()])
+
+    def _names(self) -> list[str] | None:
+        """Of the columns that were fitted, where they have some."""
+        names = getattr(self, "feature_names_in_", None)
+        return None if names is None else [str(name) for name in names]
+
+    def _compared(self, X: Any, y: Any, sample_weight: Any) -> tuple[Array, Array, Array | None] | None:
+        """(Ŷ, y, weights) of blocks; None of what is in memory."""
+        blocks = as_blocks(X, y, sample_weight, self._names())
+        if blocks is None:
+            return None
+        from chainrule.estimators.by_blocks import compared  # what only they need
+
+        check_is_fitted(self)
+        return compared(self._bound(), blocks)
 
     def transform(self, X: Any, layer: int = -1) -> Any:
         """The activations of a hidden layer, its dropout left out.

@@ -155,7 +155,7 @@ class MLPClassifier(ClassTargets, ClassifierMixin, BaseMLP):  # type: ignore[mis
     def fit(
         self,
         X: Any,
-        y: Any,
+        y: Any = None,
         sample_weight: Any = None,
         validation_data: Any = None,
         *,
@@ -165,6 +165,8 @@ class MLPClassifier(ClassTargets, ClassifierMixin, BaseMLP):  # type: ignore[mis
     ) -> MLPClassifier:
         """Fits to X (m, n), dense or sparse, and the classes y: (m,), or (m, labels) of 0 and 1, or (m, outputs).
 
+        Or to data that need not fit into memory, as `cr.Blocks` takes them: a Parquet file and the name of a column,
+        a large memory-mapped array, a function that returns blocks (X, y), ...
         sample_weight (m,).  validation_data: (X, y) or (X, y, sample_weight), in the place of a part of X.
         checkpoint: a folder into which the fit is written down after `every` so many epochs, or seconds ("60s"), and
         at an interrupt; resume: goes on from what it holds, or starts.  The same random_state must be an integer.
@@ -216,8 +218,10 @@ class MLPClassifier(ClassTargets, ClassifierMixin, BaseMLP):  # type: ignore[mis
         values = self._forward(X)
         return values.ravel() if values.shape[1] == 1 else values
 
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Accuracy; for several labels or outputs the share of samples with all of them right."""
+        if (found := self._compared(X, y, sample_weight)) is not None:
+            return self._accuracy(found[1], self._decode(found[0]), found[2])
         return self._accuracy(y, self.predict(X), sample_weight)
 
     @classmethod

@@ -140,7 +140,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
     def fit(
         self,
         X: Any,
-        y: Any,
+        y: Any = None,
         sample_weight: Any = None,
         validation_data: Any = None,
         *,
@@ -150,6 +150,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
     ) -> MLPRegressor:
         """Fits to X (m, n), dense or sparse, and y (m,) or (m, outputs).
 
+        Or to data that need not fit into memory, as `cr.Blocks` takes them: a Parquet file and the name of a column,
+        a large memory-mapped array, a function that returns blocks (X, y), ...
         sample_weight (m,).  validation_data: (X, y) or (X, y, sample_weight), in the place of a part of X.
         checkpoint: a folder into which the fit is written down after `every` so many epochs, or seconds ("60s"), and
         at an interrupt; resume: goes on from what it holds, or starts.  The same random_state must be an integer.
@@ -170,6 +172,12 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
     def predict(self, X: Any) -> Array:
         """The predicted values, (m,) or (m, outputs)."""
         return self._decode(self._forward(X))
+
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+        """R², the coefficient of determination."""
+        if (found := self._compared(X, y, sample_weight)) is not None:
+            return float(r2_score(found[1], self._decode(found[0]), sample_weight=found[2]))
+        return float(super().score(X, y, sample_weight))
 
     @classmethod
     def from_network(cls, net: Network, **parameters: Any) -> MLPRegressor:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
 from chainrule.describe.layers import Dropout
+from chainrule.describe.losses import Targets
 from chainrule.display import in_notebook
 from chainrule.estimators import parameters
 from chainrule.estimators.curves import Curves
@@ -26,7 +27,7 @@ from chainrule.train.checkpoint import Asked
 from chainrule.train.history import EpochRecord, History
 from chainrule.train.loop import Fit
 from chainrule.train.network_checkpoints import checkpoints_of
-from chainrule.train.policies import Judge, Order, Validation
+from chainrule.train.policies import Judge, Order, Orders, Source, Validation
 from chainrule.train.progress import Progress
 from chainrule.train.state import Snapshot
 
@@ -49,6 +50,38 @@ class ChosenSamples:
     def weight_sums(self, order: Order, places: Order) -> NDArray[np.float64] | None:
         """None: scikit-learn's curve counts each batch by its samples, whatever they weigh."""
         return None
+
+
+@dataclass
+class Given:
+    """What a fit trains on."""
+
+    source: Source
+    """Where the loop has its samples from."""
+    orders: Orders
+    """In which order."""
+    samples: int
+    """How many."""
+    kind: Targets
+    """What the targets are."""
+    weighted: bool
+    """Whether samples have weights."""
+    shown: Mapping[str, Array]
+    """What callbacks may look at."""
+    content: Callable[[], Mapping[str, Array] | str]
+    """By which a checkpoint knows the data again."""
+
+    @classmethod
+    def of(cls, task: Task, chosen: NDArray[np.int64], random: np.random.RandomState, shuffle: bool) -> Given:
+        """The chosen samples of a task, in scikit-learn's order."""
+
+        def content() -> dict[str, Array]:
+            weights = {} if task.weights is None else {"w": task.weights}
+            return {**task.samples.content, "y": task.targets, "chosen": chosen, **weights}
+
+        orders = ShuffledAgain(random, len(chosen), shuffle)
+        source = ChosenSamples(task, chosen)
+        return cls(source, orders, len(chosen), task.kind, task.weights is not None, task.whole(), content)
 
 
 class ShuffledAgain:
@@ -259,8 +292,7 @@ def batch_size_of(given: Any, samples: int) -> int:
 
 def fit_stochastic(
     net: Network,
-    task: Task,
-    chosen: NDArray[np.int64],
+    given: Given,
     held: Held | None,
     solver: Solver,
     random: np.random.RandomState,
@@ -273,14 +305,14 @@ def fit_stochastic(
 ) -> str | None:
     """One call of fit or partial_fit; why it ended before max_iter, or None.
 
-    chosen: the samples to train on (those not held out).  held: what is scored after each epoch, or None.  solver,
+    given: the samples to train on.  held: what is scored after each epoch, or None.  solver,
     curves: where the calls before have led to; they and the network are what this one changes, however it ends.
     random: scikit-learn's stream of random numbers.  score: (what early stopping goes by, J) of samples held out.
     check: for callbacks that bring data of their own.  asked: for checkpoints.
     """
-    s, samples = settings, len(chosen)
+    s, samples = settings, given.samples
     epochs = 1 if s.incremental else s.max_iter
-    program = net.training_program(solver.optimizer, targets=task.kind, weighted=task.weights is not None)
+    program = net.training_program(solver.optimizer, targets=given.kind, weighted=given.weighted)
     masks = any(isinstance(layer, Dropout) for layer in net.spec.layers)
     seed = int(random.randint(2**31 - 1)) if masks else 0
     if not s.incremental or net.history is None:
@@ -305,20 +337,18 @@ def fit_stochastic(
     )
     checkpoints, resumed = None, None
     if asked is not None:
-        data = {**task.samples.content, "y": task.targets, "chosen": chosen}
-        weights = [] if task.weights is None else [task.weights]
         others = [] if held is None else [*held.task.samples.content.values(), held.task.targets]
         same = {"optimizer": solver.optimizer.to_dict(), "batch size": s.batch_size, "shuffle": s.shuffle}
         same |= {"early stopping": [s.early_stopping, s.tol, s.n_iter_no_change, s.restore_best], "masks": seed}
         origin = {"seed": net.seed, "fit": 1}
-        checkpoints = checkpoints_of(asked, net.spec, net.dtype, origin, data, [*weights, *others], same)
+        checkpoints = checkpoints_of(asked, net.spec, net.dtype, origin, given.content(), others, same)
         resumed = checkpoints.begin(asked.resume)
     fit = Fit(
         network=net,
         engine=net.engines.for_fit(program, samples, s.max_iter, s.batch_size),
         program=program,
-        source=ChosenSamples(task, chosen),
-        orders=ShuffledAgain(random, samples, s.shuffle),
+        source=given.source,
+        orders=given.orders,
         schedule=solver,
         settings=solver.settings,
         judge=judge,
@@ -327,7 +357,7 @@ def fit_stochastic(
         mask_seed=seed,
         callbacks=(*s.callbacks, *bar),
         history=net.history,
-        data=task.whole(),
+        data=given.shown,
         check=check,
         least_batch=least_batch(net.spec),
         threads=s.threads,
