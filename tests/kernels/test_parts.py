@@ -181,15 +181,15 @@ def test_products_of_parts_are_what_they_mean(name: str, parts: int) -> None:
     check(name, parts, *((33, 37) if name == "host" else (18, 11)), [37], np.random.default_rng(5))
 
 
-def test_code_for_tiles_is_emitted_and_assembled(parts: int = 2) -> None:
+def test_code_for_tiles_is_emitted_and_assembled() -> None:
     """The instructions themselves run on processors that have them alone; here they are written and assembled."""
     layout = PanelLayout(target.named("amx"), "float32")
-    kernel = kernel_for(layout, parts, rows=70)
-    assert isinstance(kernel, TileProducts) and not isinstance(kernel_for(layout, parts, rows=2), TileProducts)
+    kernel = kernel_for(layout, 2, rows=70)
+    assert isinstance(kernel, TileProducts) and not isinstance(kernel_for(layout, 2, rows=2), TileProducts)
     text = jit.assembly(emit(kernel, 70, 50))
     for instruction in ("ldtilecfg", "tdpbf16ps", "tileloadd", "tilestored", "tilerelease"):
         assert instruction in text
-    assert text.count("tdpbf16ps") % len(pairs(parts)) == 0
+    assert text.count("tdpbf16ps") % len(pairs(2)) == 0
 
 
 @pytest.mark.long
