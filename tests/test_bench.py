@@ -215,6 +215,21 @@ def test_tables(capsys: pytest.CaptureFixture[str]) -> None:
     assert "× fastest" in capsys.readouterr().out
 
 
+def test_precisions_have_a_table_of_their_own() -> None:
+    results = made(threads=(1,))
+    results.trials[0].series += [
+        Series("medium", 1, cost=1.0, wall=[0.005, 0.01, 0.005], processor=[0.005] * 3),
+        Series("torch-bfloat16", 1, cost=1.0, wall=[0.001, 0.002, 0.001], processor=[0.001] * 3),
+    ]
+    results.trials[0].narrow = [200.0] * 3
+    one, _, precisions, _ = table.tables(results)
+    assert "PyTorch bfloat16" not in one.heads and one.rows[0][-1] == "2.00"  # of peers in float32
+    assert precisions.heads == ["", "highest", "medium", "PyTorch bfloat16", "medium × highest"]
+    assert precisions.rows[0][1:] == ["6400", "12800", "64000", "2.00"]
+    assert any("bfloat16 products on one core: 200 GFLOP/s" in line for line in table.notes(results))
+    assert results.as_json()["bfloat16_ceiling_gflops"] == 200.0
+
+
 def test_without_peers_there_is_still_a_table() -> None:
     results = made(threads=(1,))
     results.trials = results.trials[:1]
@@ -303,6 +318,7 @@ Refused = Callable[..., None]
     [
         (["--workloads", "tinny"], "Did you mean 'tiny'?"),
         (["--peers", "pytorch"], "Did you mean 'torch'?"),
+        (["--precisions", "hihg"], "Did you mean 'high'?"),
         (["--threads", "0"], "--threads must be"),
         (["--threads", ""], "--threads must be"),
         (["--clock", "sun"], "--clock must be"),
@@ -323,10 +339,11 @@ def test_the_list(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     files = [str(tmp_path / name) for name in ("x.json", "x.md")]
-    words = ["--quick", "--workloads", "tiny,rowtiny", "--peers", "numpy", "--no-startup"]
+    words = ["--quick", "--workloads", "tiny,rowtiny", "--peers", "numpy", "--precisions", "medium", "--no-startup"]
     assert main(["bench", *words, "--json", files[0], "--markdown", files[1]]) == 0
     out = capsys.readouterr().out
     assert out.splitlines()[-1].startswith("chainrule over the fastest peer: tiny ")
+    assert "by the precision of products" in out
     assert "kernels" in out and "warning: tiny" not in out
     plain = json.loads(Path(files[0]).read_text(encoding="utf-8"))
     assert [t["workload"]["name"] for t in plain["trials"]] == ["tiny", "rowtiny"]

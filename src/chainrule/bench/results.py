@@ -6,7 +6,7 @@ import statistics
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from chainrule.bench.contenders import PRODUCT
+from chainrule.bench.contenders import PRODUCT, in_full
 from chainrule.bench.workloads import Workload
 
 Clock = Literal["wall", "processor"]
@@ -52,6 +52,8 @@ class Trial:
     """Every contender that could, at every number of threads."""
     ceilings: list[float] = field(default_factory=list)
     """GFLOP/s of one core in each round."""
+    narrow: list[float] = field(default_factory=list)
+    """The same of bfloat16 products, by what the processor has for them; empty where it has nothing."""
 
     def of(self, contender: str, threads: int) -> Series | None:
         """That series, if it was measured."""
@@ -63,8 +65,9 @@ class Trial:
         return min(candidates, key=lambda s: s.seconds(clock), default=None)
 
     def fastest_peer(self, clock: Clock, threads: int | None = None) -> Series | None:
-        """The fastest series of all others, at any thread setting or at this one."""
-        candidates = [s for s in self.series if s.contender != PRODUCT and s.wall and threads in (None, s.threads)]
+        """The fastest series of all others in float32, at any thread setting or at this one."""
+        others = [s for s in self.series if s.contender != PRODUCT and in_full(s.contender)]
+        candidates = [s for s in others if s.wall and threads in (None, s.threads)]
         return min(candidates, key=lambda s: s.seconds(clock), default=None)
 
     def rate(self, series: Series, clock: Clock) -> float:
@@ -155,6 +158,12 @@ class Results:
         return statistics.median(ceilings) if ceilings else None
 
     @property
+    def narrow_ceiling(self) -> float | None:
+        """GFLOP/s of one core in bfloat16 products, the median of all rounds."""
+        ceilings = [x for trial in self.trials for x in trial.narrow]
+        return statistics.median(ceilings) if ceilings else None
+
+    @property
     def busy(self) -> float:
         """The part of one-thread wall time that the processor gave to others, over all series."""
         single = [s for trial in self.trials for s in trial.series if s.threads == 1]
@@ -173,5 +182,6 @@ class Results:
             plain["operations_a_sample"] = trial.workload.operations()
             plain["product_over_fastest_peer"] = speedup(peer, mine, self.clock) if mine and peer else None
         saved["ceiling_gflops"] = self.ceiling
+        saved["bfloat16_ceiling_gflops"] = self.narrow_ceiling
         saved["busy"] = self.busy
         return saved

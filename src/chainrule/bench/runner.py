@@ -94,7 +94,10 @@ def _trial(
         ready.append((worker, series))
     for number in range(plan.rounds):
         say(f"{workload.name}: round {number + 1} of {plan.rounds}")
-        trial.ceilings.append(float(ceiling.ask("ceiling")["gflops"]))
+        read = ceiling.ask("ceiling")
+        trial.ceilings.append(float(read["gflops"]))
+        if read["bfloat16"]:
+            trial.narrow.append(float(read["bfloat16"]))
         first = number % max(1, len(ready))
         for worker, series in ready[first:] + ready[:first]:
             try:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from chainrule.bench.contenders import CONTENDERS, PRODUCT, Entry
+from chainrule.bench.contenders import CONTENDERS, OWN, PRODUCT, Entry, in_full
 from chainrule.bench.results import Results, Series, Startup, Trial, speedup
 
 NONE = "-"
@@ -46,7 +46,7 @@ class Table:
 def tables(results: Results) -> list[Table]:
     """All that there is something to say in."""
     candidates = [_rates(results, threads) for threads in results.threads]
-    candidates += [_ratios(results), _calls(results)]
+    candidates += [_ratios(results), *(_precisions(results, threads) for threads in results.threads), _calls(results)]
     if results.startup:
         candidates.append(_startup(results, results.startup))
     return [table for table in candidates if table.rows]
@@ -54,7 +54,7 @@ def tables(results: Results) -> list[Table]:
 
 def peers(results: Results, trials: Sequence[Trial]) -> list[Entry]:
     """The contenders besides the product that were measured in any of these, in their order."""
-    seen = {s.contender for trial in trials for s in trial.series if s.wall}
+    seen = {s.contender for trial in trials for s in trial.series if s.wall and in_full(s.contender)}
     order = list(CONTENDERS)
     names = sorted(seen - {PRODUCT}, key=lambda name: order.index(name) if name in order else len(order))
     return [CONTENDERS.get(name, Entry(name, name, name, "")) for name in names]
@@ -109,6 +109,29 @@ def _ratios(results: Results) -> Table:
         head = CONTENDERS[peer.contender].head if peer.contender in CONTENDERS else peer.contender
         row += [f"{head} ({peer.threads})", _ratio(peer, mine, results)]
         table.rows.append(row)
+    return table
+
+
+def _precisions(results: Results, threads: int) -> Table:
+    """The product's precisions over float32, and peers that take products in bfloat16 as well."""
+    clock, trials = results.clock, _training(results)
+    seen = {s.contender for trial in trials for s in trial.series if s.wall and not in_full(s.contender)}
+    entries = [entry for name, entry in CONTENDERS.items() if name in seen]
+    where = "One core" if threads == 1 else f"{threads} threads"
+    heads = ["", "highest", *(e.head for e in entries)]
+    own = [e for e in entries if e.name in OWN]
+    table = Table(
+        f"{where}: thousand samples a second by the precision of products",
+        [*heads, *(f"{e.head} × highest" for e in own)],
+    )
+    for trial in trials if entries else ():
+        mine = trial.of(PRODUCT, threads)
+        if mine is None:
+            continue
+        found = [trial.of(e.name, threads) for e in entries]
+        row = [_name(trial), *(_number(trial.rate(s, clock) / 1e3) if s else NONE for s in (mine, *found))]
+        gains = [trial.of(e.name, threads) for e in own]
+        table.rows.append([*row, *(_number(speedup(mine, s, clock)) if s else NONE for s in gains)])
     return table
 
 
@@ -175,6 +198,9 @@ def notes(results: Results) -> list[str]:
     ceiling = results.ceiling
     if ceiling:
         lines.append(f"Ceiling: {ceiling:.0f} GFLOP/s of float32 multiply-adds on one core, measured in every round.")
+    narrow = results.narrow_ceiling
+    if narrow:
+        lines.append(f"Ceiling of bfloat16 products on one core: {narrow:.0f} GFLOP/s.")
     clock = "wall time" if results.clock == "wall" else "the processor's time for one thread, wall time for more"
     lines.append(
         f"Medians of {results.rounds} interleaved rounds in {clock}; load average {results.load[0]:.1f} before and "

@@ -8,7 +8,7 @@ uses no processor.  Commands ("do"):
 prepare  workload, part, least → {seconds, cost, repeats, about}: makes the problem and the contender and lets it do its
          work once, compiling what it compiles.  A repetition is `repeats` epochs (or calls), about `least` seconds.
 time     → {wall, processor}: seconds of one repetition divided by `repeats`; processor: of the whole process.
-ceiling  → {gflops}: of one core.
+ceiling  → {gflops, bfloat16}: of one core; 0 where it has nothing for bfloat16 products.
 quit
 
 An answer {"error": text} says what went wrong.
@@ -43,6 +43,7 @@ class Worker:
         self.work: Callable[[int], float] | None = None
         self.repeats = 1
         self.ceiling: Callable[[], float] | None = None
+        self.narrow: Callable[[], float] | None = None
 
     def answer(self, message: dict[str, Any]) -> dict[str, Any]:
         """The answer to one command."""
@@ -51,10 +52,11 @@ class Worker:
         if message["do"] == "time":
             return self.time()
         if message["do"] == "ceiling":
-            from chainrule.bench.ceiling import ceiling
+            from chainrule.bench.ceiling import ceiling, narrow_ceiling
 
             self.ceiling = self.ceiling or ceiling()
-            return {"gflops": self.ceiling()}
+            self.narrow = self.narrow or narrow_ceiling()
+            return {"gflops": self.ceiling(), "bfloat16": self.narrow()}
         raise ValueError(f"no such command: {message['do']}")
 
     def prepare(self, name: str, part: float, least: float) -> dict[str, Any]:

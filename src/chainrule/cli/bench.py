@@ -20,6 +20,13 @@ EVERY = "all"
 def bench(
     workloads: Annotated[str, typer.Option(help="Names, names,tiny say; 'list' shows them.", show_default=EVERY)] = "",
     peers: Annotated[str, typer.Option(help="Whom to compare with: jax,numpy say, or 'none'.")] = EVERY,
+    precisions: Annotated[
+        str,
+        typer.Option(
+            help="Which precisions besides highest: high,medium, or 'none'; with PyTorch also its own.",
+            show_default=EVERY,
+        ),
+    ] = "",
     repeats: Annotated[int | None, typer.Option(help="Rounds.", min=1, show_default="7")] = None,
     threads: Annotated[
         str | None, typer.Option(help="Thread counts, each measured; 'all': every processor.", show_default="1,all")
@@ -52,7 +59,7 @@ def bench(
     for file in (json_file, markdown):
         if file is not None:
             file.touch()  # minutes later would be late to learn that it cannot be written
-    plan = _plan(workloads, peers, repeats, threads, clock, quick)
+    plan = _plan(workloads, peers, precisions, repeats, threads, clock, quick)
     results = runner.run(plan, _say)
     if startup:
         _say("starting new processes")
@@ -66,9 +73,11 @@ def bench(
     table.show(results, print, sys.stdout.isatty())
 
 
-def _plan(workloads: str, peers: str, repeats: int | None, threads: str | None, clock: str, quick: bool) -> Plan:
+def _plan(
+    workloads: str, peers: str, precisions: str, repeats: int | None, threads: str | None, clock: str, quick: bool
+) -> Plan:
     """The options as a plan.  Raises SpecError."""
-    from chainrule.bench.contenders import CONTENDERS, PRODUCT
+    from chainrule.bench.contenders import CONTENDERS, OWN, PRODUCT, in_full
     from chainrule.bench.runner import Plan, settings
     from chainrule.bench.workloads import WORKLOADS
     from chainrule.errors import SpecError, expected, unknown_name
@@ -79,7 +88,7 @@ def _plan(workloads: str, peers: str, repeats: int | None, threads: str | None, 
     for name in chosen:
         if name not in WORKLOADS:
             raise SpecError(unknown_name("workload", name, WORKLOADS))
-    others = [name for name in CONTENDERS if name != PRODUCT]
+    others = [name for name in CONTENDERS if name != PRODUCT and in_full(name)]
     # Compiling for PyTorch takes longer than a smoke test may.
     wanted = [n for n in others if not quick or n != "torch-compile"] if peers == EVERY else _words(peers)
     if wanted == ["none"]:
@@ -87,7 +96,15 @@ def _plan(workloads: str, peers: str, repeats: int | None, threads: str | None, 
     for name in wanted:
         if name not in others:
             raise SpecError(unknown_name("peer", name, others))
-    entries: list[Entry] = [entry for name, entry in CONTENDERS.items() if name in (PRODUCT, *wanted)]
+    own = sorted(OWN - {PRODUCT})
+    narrow = _words(precisions or ("none" if quick else EVERY))
+    narrow = own if narrow == [EVERY] else [] if narrow == ["none"] else narrow
+    for name in narrow:
+        if name not in own:
+            raise SpecError(unknown_name("precision", name, own))
+    if "torch" in wanted:
+        narrow += [n for n, e in CONTENDERS.items() if e.library and e.precision in narrow]
+    entries: list[Entry] = [entry for name, entry in CONTENDERS.items() if name in (PRODUCT, *wanted, *narrow)]
     try:
         counts = settings(_words(threads if threads is not None else "1" if quick else "1,all"))
     except ValueError:

@@ -46,6 +46,8 @@ class Entry:
     """Its class, "module:Class"."""
     library: str | None = None
     """What must be installed for it."""
+    precision: str = "highest"
+    """Of its products; those of less are compared with each other, in a table of their own."""
 
     def missing(self) -> str | None:
         """Why it cannot run here, or None."""
@@ -61,6 +63,8 @@ class Entry:
             return "has no dropout"
         if workload.predict and self.name in ("jax-scan", "torch-compile"):
             return "has no form of its own for one sample"
+        if workload.predict and self.precision != "highest":
+            return "is measured in training"
         return None
 
 
@@ -74,10 +78,26 @@ _ALL = (
     Entry("torch-compile", "PyTorch, compiled", "compiled", _HERE + "with_torch:Compiled", "torch"),
     Entry("sklearn", "scikit-learn", "sklearn", _HERE + "with_sklearn:Estimator", "sklearn"),
     Entry("numpy", "NumPy by hand", "NumPy", _HERE + "by_hand:ByHand"),
-)
+    Entry("high", "chainrule, high", "high", _HERE + "product:High", precision="high"),
+    Entry("medium", "chainrule, medium", "medium", _HERE + "product:Medium", precision="medium"),
+    Entry(
+        "torch-autocast", "PyTorch, autocast to bfloat16", "PyTorch autocast", _HERE + "with_torch:Autocast", "torch",
+        "medium",
+    ),
+    Entry(
+        "torch-bfloat16", "PyTorch, all bfloat16", "PyTorch bfloat16", _HERE + "with_torch:Bfloat16", "torch", "medium"
+    ),
+)  # fmt: skip
 
 CONTENDERS = {entry.name: entry for entry in _ALL}
 """All, by name; the product first."""
+OWN = frozenset((PRODUCT, "high", "medium"))
+"""chainrule in its precisions."""
+
+
+def in_full(name: str) -> bool:
+    """Whether a contender's products are of float32 numbers."""
+    return name not in CONTENDERS or CONTENDERS[name].precision == "highest"
 
 
 def load(place: str) -> type[Contender]:

@@ -11,7 +11,7 @@ from chainrule.describe.optimizers import SGD, Adam
 from chainrule.network import Network
 
 
-def network(workload: Workload) -> Network:
+def network(workload: Workload, precision: str = "highest") -> Network:
     """The workload's network."""
     layers: list[Layer] = []
     if workload.tokens:
@@ -22,18 +22,21 @@ def network(workload: Workload) -> Network:
             layers.append(Dropout(workload.dropout))
     layers.append(Dense(workload.sizes[-1], "softmax" if workload.loss == "cross_entropy" else "identity"))
     inputs = workload.tokens[2] if workload.tokens else workload.sizes[0]
-    return Network(inputs, layers, workload.loss, engine="compiled")
+    return Network(inputs, layers, workload.loss, precision=precision, engine="compiled")
 
 
 class Product:
     """The compiled engine; how many threads it uses, up to the processors it may use, is its own choice."""
+
+    precision = "highest"
+    """Of its products."""
 
     def __init__(self, problem: Problem, threads: int) -> None:
         self.problem = problem
         self.workload = problem.workload
         rate = self.workload.learning_rate
         self.optimizer = SGD(rate) if self.workload.optimizer == "sgd" else Adam(rate)
-        self.network = network(self.workload)
+        self.network = network(self.workload, self.precision)
         self.reset()
 
     def reset(self) -> None:
@@ -69,3 +72,15 @@ class Product:
 
         host = target.host()
         return f"chainrule {version('chainrule')}, llvmlite {version('llvmlite')}, for {host.cpu}"
+
+
+class High(Product):
+    """The same with three products of bfloat16 numbers for each."""
+
+    precision = "high"
+
+
+class Medium(Product):
+    """The same with one product of bfloat16 numbers for each."""
+
+    precision = "medium"

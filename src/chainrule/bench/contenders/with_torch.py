@@ -109,3 +109,30 @@ class Compiled(Eager):
         super().__init__(problem, threads)
         warnings.simplefilter("ignore")
         self.cost = self.torch.compile(self.cost)
+
+
+class Autocast(Eager):
+    """float32 weights; products, and what PyTorch takes along, in bfloat16."""
+
+    def __init__(self, problem: Problem, threads: int) -> None:
+        super().__init__(problem, threads)
+        cost, autocast = self.cost, self.torch.autocast
+
+        def cast(x: Any, y: Any) -> Any:
+            with autocast("cpu", self.torch.bfloat16):
+                return cost(x, y)
+
+        self.cost = cast
+
+
+class Bfloat16(Eager):
+    """Weights, values, gradients and updates: all bfloat16."""
+
+    def __init__(self, problem: Problem, threads: int) -> None:
+        super().__init__(problem, threads)
+        self.net.bfloat16()
+        self.parameters = list(self.net.parameters())
+        narrow = self.torch.bfloat16
+        self.X = self.X if self.workload.tokens else self.X.to(narrow)
+        self.Y = self.Y.to(narrow) if self.Y.is_floating_point() else self.Y
+        self.reset()
