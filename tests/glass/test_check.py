@@ -178,7 +178,7 @@ def test_single_precision_is_checked_in_double() -> None:
     report = net.check(RNG.normal(size=(9, 6)), RNG.integers(0, 3, 9))
     assert report and max(g.error for g in report.gradients) < 1e-6
     assert net.parameters["W1"].dtype == np.float32
-    assert str(report).startswith("every gradient agrees with finite differences\n    dW1   (6, 7)   each element")
+    assert str(report).startswith("every gradient agrees with finite differences\n    dW1   (6, 7)   elements")
 
 
 def test_a_program_that_does_not_fit_is_refused() -> None:

@@ -48,7 +48,7 @@ class GradientCheck:
     @property
     def compared(self) -> str:
         """How, in words."""
-        return "each element" if self.kind == "full" else "along directions"
+        return "elements" if self.kind == "full" else "directions"
 
 
 @dataclass(frozen=True)
