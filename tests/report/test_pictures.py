@@ -96,7 +96,9 @@ def test_decision_regions(plane: dict[str, Any], theme: str) -> None:
     figure.canvas.draw()
     assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()] == ["left", "right"]
     net = cr.Network(2, [cr.Dense(4, "tanh"), cr.Dense(1)], "squared_error")
-    cr.plot.decision_regions(net, plane["X"], plane["X"][:, 0], theme=theme).canvas.draw()
+    named = cr.plot.decision_regions(net, plane["X"], plane["X"][:, 0], columns=["age", "height"], theme=theme)
+    named.canvas.draw()
+    assert (named.axes[0].get_xlabel(), named.axes[0].get_ylabel()) == ("age", "height")
     net = cr.Network(2, [cr.Dense(1, "sigmoid")], "binary_cross_entropy")
     cr.plot.decision_regions(net, plane["X"], plane["y"], theme=theme).canvas.draw()
 

@@ -60,6 +60,29 @@ def test_a_run_of_a_network(
     assert "is not what it was trained on any more; give the data" in capsys.readouterr().err
 
 
+def test_the_page_of_the_training_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its curves cannot be made again; what is made anew has the update and trains, as that has."""
+    monkeypatch.setattr(pictures, "_png", lambda figure: "")
+    monkeypatch.chdir(tmp_path)
+    table(tmp_path / "houses.csv")
+    words = ["train", "houses.csv", "--hidden", "3", "--epochs", "4", "--engine", "reference", "-O", "sgd", "-o", "run"]
+    assert main([*words, "--momentum", "0.5", "--schedule", "cosine", "--report"]) == 0
+    page = tmp_path / "run" / "report.html"
+    first = page.read_bytes()
+    assert main(["report", "run"]) == 0 and page.read_bytes() == first
+    for more in (["houses.csv"], ["--notation", "column"]):
+        assert main(["report", "run", *more]) == 2 and page.read_bytes() == first
+        assert "holds the curves of the training, which cannot be made again" in capsys.readouterr().err
+    assert main(["report", "run", "--force"]) == 0
+    second = page.read_text(encoding="utf-8")
+    assert "data-watched" not in second and "or go on from there" in second
+    update = re.compile(r"SGD: learning_rate Cosine \(rate [^<]*momentum 0.5")
+    assert update.search(second) and update.search(first.decode()) and "4 epochs, " in second
+    assert main(["report", "run"]) == 0 and page.read_text(encoding="utf-8") == second
+
+
 @pytest.mark.long
 def test_a_run_of_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(pictures, "_png", lambda figure: "")

@@ -129,6 +129,8 @@ def test_reasons_and_notations_have_no_carets(written: Written) -> None:
 
 
 def test_a_card_to_share(written: Written, tmp_path: Path) -> None:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
     figure = cr.plot.card(written.net, written.X, written.y, part="test", title="Digits", theme="dark")
     said = [text.get_text() for text in figure.texts]
     assert said[0] == "Digits" and "% ±" in said[1] and said[2] == f"accuracy on {len(written.y)} test samples"
@@ -136,6 +138,12 @@ def test_a_card_to_share(written: Written, tmp_path: Path) -> None:
     assert lines[0] == r"$Z^{(1)} = A^{(0)} \, W^{(1)} + b^{(1)}$" and len(lines) == 6
     assert [axes.get_title(loc="left") for axes in figure.axes] == ["", "", "Cost"]
     assert figure.get_size_inches().tolist() == [12.0, 6.3]
+    few = cr.plot.card(
+        written.net, written.X[:2], written.y[:2], title="A title that is longer than its half of a card"
+    )
+    renderer = FigureCanvasAgg(few).get_renderer()
+    assert "(" in few.texts[1].get_text()  # an interval that is not even
+    assert all(t.get_window_extent(renderer).x1 < 0.54 * few.bbox.width for t in few.texts[:4])
     figure.savefig(tmp_path / "card.svg")
     assert (tmp_path / "card.svg").read_text(encoding="utf-8").startswith("<?xml")
     with pytest.raises(cr.SpecError, match="Unknown notation"):

@@ -11,19 +11,13 @@ from chainrule.describe.activations import ACTIVATIONS, ALIASES, Activation, act
 from chainrule.describe.layers import BatchNorm, Dense, Dropout, Layer, LayerNorm
 from chainrule.describe.losses import LOSSES, Cost, Loss, cross_entropy, huber, quantile
 from chainrule.describe.optimizers import OPTIMIZERS, Optimizer, as_optimizer
-from chainrule.describe.schedules import Constant, Cosine, OneCycle, Schedule
+from chainrule.describe.schedules import SCHEDULES, Schedule
 from chainrule.errors import SpecError, expected, unknown_name
 from chainrule.train.checkpoint import Asked, Every
 
 DEFAULT_LOSS = {"classification": "cross_entropy", "regression": "squared_error"}
 
 NORMALISATIONS: dict[str, type[LayerNorm] | type[BatchNorm]] = {"layer": LayerNorm, "batch": BatchNorm}
-
-SCHEDULES: dict[str, type[Constant] | type[Cosine] | type[OneCycle]] = {
-    "constant": Constant,
-    "cosine": Cosine,
-    "one-cycle": OneCycle,
-}
 
 
 def parts_of(text: str) -> list[str]:

@@ -117,11 +117,14 @@ def report(
     notation: Annotated[
         str, typer.Option(metavar="NAME", help="The notation shown first.", autocompletion=completing(notation_names))
     ] = "row",
-    force: Annotated[bool, typer.Option("--force", "-f", help="Overwrite the file of --out.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", "-f", help="Overwrite the file of --out, or the page that the training left.")
+    ] = False,
 ) -> None:
-    """Write a page on a finished run: how good it is, beside what, in charts, and its derivation with numbers.
+    """Write a page on a finished run: how good it is beside a baseline, in charts, and its derivation with numbers.
 
-    It goes into the run's folder, as report.html.
+    It goes into the run's folder, as report.html. One that train --report has left there holds the curves of the
+    training, which cannot be made again; it is kept.
     """
     from chainrule.cli.report import run as write
 

@@ -376,6 +376,12 @@ class _Plateau:
 Schedule.kinds = {
     kind.__name__: kind for kind in (Constant, StepDecay, ExponentialDecay, Cosine, OneCycle, InverseScaling, OnPlateau)
 }
+SCHEDULES: Mapping[str, type[Constant] | type[Cosine] | type[OneCycle]] = {
+    "constant": Constant,
+    "cosine": Cosine,
+    "one-cycle": OneCycle,
+}
+"""Those that the command has, by their names there."""
 
 
 class Column(NamedTuple):

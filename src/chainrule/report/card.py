@@ -27,6 +27,8 @@ LINES = 6
 """Of the derivation."""
 LONGEST = 64
 """Characters of a line that has a place."""
+_LEFT = 0.48 * 12 * 72
+"""Points that a line of text has, left of the equations."""
 MOST_COLUMNS = 5
 """Of the diagram that can be read on a card."""
 
@@ -60,13 +62,15 @@ def card(
     said = headline(outcomes(net.spec, predicted, truth, names, target_scale, target)[0], part)
     figure = new_figure(12.0, 6.3, colours)
     figure.set_layout_engine("none")
-    ink: dict[str, Any] = {"color": colours.ink}
-    soft: dict[str, Any] = {"color": colours.soft, "fontsize": 13}
-    figure.text(0.04, 0.9, title or f"{'-'.join(map(str, net.spec.widths))}, {net.spec.loss.name}", fontsize=22,
-                fontweight="bold", va="center", **ink)  # fmt: skip
-    figure.text(0.04, 0.79, said.value, fontsize=34, fontweight="bold", va="center", color=colours.line(0))
-    figure.text(0.04, 0.715, said.what, va="center", fontsize=14, **ink)
-    figure.text(0.04, 0.665, said.beside, va="center", **soft)
+    named = title or f"{'-'.join(map(str, net.spec.widths))}, {net.spec.loss.name}"
+    for height, text, size, weight, colour in [
+        (0.9, named, 22, "bold", colours.ink),
+        (0.79, said.value, 34, "bold", colours.line(0)),
+        (0.715, said.what, 14, "normal", colours.ink),
+        (0.665, said.beside, 13, "normal", colours.soft),
+    ]:
+        fitting = min(size, size * _LEFT / max(_wide(text, size, weight), 1))
+        figure.text(0.04, height, text, fontsize=fitting, fontweight=weight, va="center", color=colour)
     _lines(figure.add_axes((0.54, 0.06, 0.44, 0.84)), derivation_lines(net, kinds, notation), colours.ink)
     columns = [replace(column, parameters=()) for column in diagram_columns(net)] if net.spec.chain else []
     if 1 < len(columns) <= MOST_COLUMNS:
@@ -76,6 +80,14 @@ def card(
         draw_curve(figure.add_axes((0.35, 0.16, 0.16, 0.38)), history, "cost", "J", colours)
     figure.text(0.98, 0.03, f"chainrule {VERSION}", ha="right", color=colours.soft, fontsize=11)
     return figure
+
+
+def _wide(text: str, size: float, weight: str) -> float:
+    """How wide a line of text is, in points."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import TextPath
+
+    return float(TextPath((0, 0), text, size, prop=FontProperties(weight=weight)).get_extents().width)
 
 
 def derivation_lines(net: Network, kinds: Any, notation: str) -> list[EquationView]:

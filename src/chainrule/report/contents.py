@@ -102,7 +102,9 @@ def facts(net: Network, cost: float, history: History | None, about: About) -> l
     said.append(f"{sum(v.size for v in net.parameters.values()):,} parameters")
     if history is not None and len(history):
         epochs = f"{len(history)} epoch{'' if len(history) == 1 else 's'}"
-        said.append(epochs if about.kept is None else f"{epochs}, of which {about.kept} is kept")
+        last = about.kept == len(history)
+        which = "the last" if last else f"epoch {about.kept}"
+        said.append(epochs if about.kept is None else f"{epochs}, {which} is kept")
     said.append(f"cost J {short(cost)}")
     return [fact for fact in said if fact]
 
@@ -131,7 +133,15 @@ def settings(net: Network, optimizer: Optimizer | None, more: Mapping[str, objec
         facts.append((f"loss {name}".rstrip(), loss.name if factor == 1 else f"{number(factor)} {loss.name}"))
     facts += [("reduction", spec.reduction), ("L1", spec.l1), ("L2", spec.l2)]
     if optimizer is not None:
-        kept = [f"{k} {v}" for k, v in optimizer.to_dict().items() if k != "type" and v is not None]
+        kept = [f"{k} {_words(v)}" for k, v in optimizer.to_dict().items() if k != "type" and v is not None]
         facts.append(("optimizer", f"{type(optimizer).__name__}: {', '.join(kept)}"))
     facts += [("type of numbers", net.dtype.name), ("seed", net.seed), *more.items()]
     return [(name, str(value)) for name, value in facts if value not in (0.0, None) or name == "seed"]
+
+
+def _words(value: object) -> str:
+    """A setting as people write it: a schedule by its kind, factors by parameter."""
+    if isinstance(value, Mapping):
+        parts = ", ".join(f"{k} {_words(v)}" for k, v in value.items() if k != "kind")
+        return f"{value['kind']} ({parts})" if "kind" in value else f"({parts})"
+    return number(value) if isinstance(value, float) else str(value)

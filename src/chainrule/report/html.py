@@ -147,7 +147,7 @@ def page_about(
     if features is not None and not net.spec.named and not net.spec.tokens:
         data |= {"features": list(features), "axes": input_axes(net.derive(optimizer=optimizer, targets=kinds))}
     if data["live"] is not None:
-        data["live"] |= playing.visuals(net, inputs(), targets(), shape, names)
+        data["live"] |= playing.visuals(net, inputs(), targets(), shape, names, features)
     if whole is None:
         predicted, cost = net.predict_and_cost(inputs(), targets())
         judged = outcomes(net.spec, predicted, targets(), names, about.target_scale, about.target)
@@ -171,7 +171,7 @@ def page_about(
             *charts[: len(learning)],
             *(chart for outcome in judged for chart in results.first(outcome)),
             *(importances if whole is not None else [pictures.network(net)]),
-            *pictures.of_predictions(net, inputs(some), targets(some), names, shape),
+            *pictures.of_predictions(net, inputs(some), targets(some), names, shape, features),
         ],
         "more": [
             *(importances if whole is None else []),
@@ -184,6 +184,8 @@ def page_about(
         "checked": min(CHECKED, samples),
         "step": min(contents.STEP, samples),
         "history": _history_rows(history if whole is None else None),
+        "watched": monitor is not None,
+        "members": 1 if whole is None else len(whole.histories),
         "notation": notation,
         "sections": HEADINGS,
         "glosses": data["glosses"],

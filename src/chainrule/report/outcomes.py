@@ -131,13 +131,14 @@ def decision_regions(
     *,
     output: str | None = None,
     names: Names | None = None,
+    columns: Sequence[str] | None = None,
     steps: int = 240,
     theme: str = "light",
 ) -> Figure:
     """What the network would say everywhere in the plane of its two inputs, and the samples.
 
     Classes are coloured, the fainter the less sure; a single number is drawn as a surface with lines of equal height.
-    output: of several, which one.
+    output: of several, which one.  columns: what the two inputs are called, by default as in the frame of the fit.
     Raises SpecError for a network of other than two inputs, DataError where the data do not fit.
     """
     colours = check_theme(theme)
@@ -174,7 +175,8 @@ def decision_regions(
         bar.outline.set_visible(False)
         bar.ax.tick_params(colors=colours.soft, labelsize=9, length=0)
         title = "The prediction over both inputs"
-    tidy(axes, colours, one.said(title), "first input", "second input", grid="")
+    across, up = columns or net.feature_names or ("first input", "second input")
+    tidy(axes, colours, one.said(title), across, up, grid="")
     return figure
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -32,8 +32,18 @@ def network(net: Network) -> Html:
     return picture(f"The network, {words}", lambda theme: plots.network(net, theme=theme))
 
 
-def of_predictions(net: Network, X: Any, y: Any, names: Names | None, shape: tuple[int, int] | None) -> list[Html]:
-    """What the network says of images and of a plane.  shape: (height, width) of inputs that are images."""
+def of_predictions(
+    net: Network,
+    X: Any,
+    y: Any,
+    names: Names | None,
+    shape: tuple[int, int] | None,
+    columns: Sequence[str] | None = None,
+) -> list[Html]:
+    """What the network says of images and of a plane.
+
+    shape: (height, width) of inputs that are images.  columns: what the inputs are called.
+    """
     plain = not net.spec.tokens and not net.spec.named
     drawn: list[Html] = []
     for output in outputs_of(net.spec):
@@ -42,8 +52,8 @@ def of_predictions(net: Network, X: Any, y: Any, names: Names | None, shape: tup
             draw = partial(_drawn, plots.worst_mistakes, net, X, y, {**named, "shape": shape})
             drawn.append(picture(output.said("The worst mistakes, as images"), draw, titled=True))
         if plain and net.spec.inputs == 2 and output.width <= 12 and not isinstance(net.spec.loss, Losses):
-            draw = partial(_drawn, plots.decision_regions, net, X, y, named)
-            drawn.append(picture(output.said("Decision regions over the two inputs"), draw))
+            draw = partial(_drawn, plots.decision_regions, net, X, y, {**named, "columns": columns})
+            drawn.append(picture(output.said("Decision regions over the two inputs"), draw, titled=True))
     return drawn
 
 

@@ -110,18 +110,28 @@ class Player:
 
 
 def visuals(
-    net: Network, X: Any, y: Any, shape: tuple[int, int] | None, names: Names | None
+    net: Network,
+    X: Any,
+    y: Any,
+    shape: tuple[int, int] | None,
+    names: Names | None,
+    columns: Sequence[str] | None = None,
 ) -> dict[str, dict[str, Any] | None]:
     """What the network says of all that is between two inputs ("map"), and of what is drawn ("pad"); None where the
-    inputs are neither.
+    inputs are neither.  columns: what the inputs are called.
     """
     if net.spec.tokens or net.spec.named or len(outputs_of(net.spec)) > 1:
         return {"map": None, "pad": None}
     own = names if names is None or not isinstance(names, Mapping) else None
-    return {"map": map_of_inputs(net, np.asarray(X), np.asarray(y)), "pad": pad(net, np.asarray(X), shape, own)}
+    return {
+        "map": map_of_inputs(net, np.asarray(X), np.asarray(y), own, columns),
+        "pad": pad(net, np.asarray(X), shape, own),
+    }
 
 
-def map_of_inputs(net: Network, X: Array, y: Array) -> dict[str, Any] | None:
+def map_of_inputs(
+    net: Network, X: Array, y: Array, names: Sequence[str] | None = None, columns: Sequence[str] | None = None
+) -> dict[str, Any] | None:
     """The plane of two inputs and its samples; None for other networks."""
     (output,) = outputs_of(net.spec)
     if net.spec.inputs != 2:
@@ -137,6 +147,8 @@ def map_of_inputs(net: Network, X: Array, y: Array) -> dict[str, Any] | None:
             [float(f"{a:.4g}"), float(f"{b:.4g}"), float(f"{c:.4g}")] for (a, b), c in zip(X[rows], said, strict=True)
         ],
         "classes": output.classes if output.classifies else 0,
+        "names": output.names(names) if output.classifies else [],
+        "axes": list(columns or ("first input", "second input")),
     }
 
 

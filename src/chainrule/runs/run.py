@@ -22,6 +22,7 @@ from chainrule.network import Network
 from chainrule.report.about import day
 from chainrule.runs.decode import are_probabilities, decode, encode_classes, shares
 from chainrule.runs.folder import HISTORY, SETTINGS, Settings, find_model
+from chainrule.runs.optimizer import optimizer_of
 from chainrule.train.history import History
 
 Array = NDArray[Any]
@@ -184,7 +185,22 @@ class Run(Displayed):
             "kept": (record.get("result") or {}).get("best epoch"),
             "command": record.get("command", ""),
             "date": day(trained),
+            "optimizer": optimizer_of(self.options),
+            "settings": self._trained_on(),
         }
+
+    def _trained_on(self) -> dict[str, object]:
+        """What the training was, as a report made with it has it too."""
+        data, options = self.record.get("data") or {}, self.options
+        samples = data.get("training")
+        facts = {
+            "data": data.get("name"),
+            "trained on": f"{samples:,} samples" if isinstance(samples, int) else None,
+            "epochs": options.get("epochs"),
+            "batch size": options.get("batch_size"),
+            "engine": options.get("engine"),
+        }
+        return {name: value for name, value in facts.items() if value is not None}
 
     def __repr__(self) -> str:
         what = "numbers" if self.classes is None else f"{len(self.classes)} classes"

@@ -116,9 +116,11 @@ const livePlayer = ({ data, make, svg, number, say, dark, drawn, opened }) => {
   const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const rgb = (text) => [1, 3, 5].map((k) => parseInt(text.slice(k, k + 2), 16));
   const map = (place) => {
-    const { low, high, points, classes } = live.map, N = 72;
+    const { low, high, points, classes, names, axes } = live.map, N = 72;
     const canvas = make("canvas", { width: 4 * N, height: 4 * N, class: "map", role: "img" });
-    place.append(make("figure", {}, make("figcaption", {}, classes ? "The class it would say, anywhere between the two inputs" : "The number it would say, anywhere between the two inputs"), canvas));
+    place.append(make("figure", {}, make("figcaption", {}, classes ? "The class it would say, anywhere between the two inputs" : "The number it would say, anywhere between the two inputs"), canvas,
+      make("p", { class: "note" }, "Across: " + axes[0] + "; up: " + axes[1] + "."),
+      make("ul", { class: "legend" }, ...names.map((name, k) => make("li", {}, make("i", { class: "s" + (k % 7) }), name)))));
     const grid = new Float64Array(2 * N * N);
     for (let i = 0; i < N; i++) for (let j = 0; j < N; j++) {
       grid[2 * (i * N + j)] = low[0] + ((j + 0.5) / N) * (high[0] - low[0]);

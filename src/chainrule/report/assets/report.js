@@ -79,7 +79,7 @@
         const shape = make("span", { class: "shape" }, line.shape);
         const item = make("li");
         if (line.result) {
-          const id = "panel-" + section + "-" + list.children.length;
+          const id = "panel-" + section + "-" + lines.indexOf(line);
           const button = make("button", { type: "button", class: "line", "aria-expanded": "false", "aria-controls": id }, formula, shape);
           const panel = make("div", { class: "panel", id });
           panel.hidden = true;
