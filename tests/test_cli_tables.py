@@ -162,6 +162,8 @@ def test_several_targets(chainrule: Command) -> None:
     out, err = chainrule("predict", "runs/people", "people.csv")
     assert out.startswith("pay,tax\n") and len(out.splitlines()) == 121 and err.startswith("pay: RMSE")
     assert "test of tax: RMSE" in chainrule("info", "runs/people")[0]
+    first, second = chainrule("runs")[0].splitlines()
+    assert first.split()[:4] == ["run", "data", "target", "test"] and "epochs" not in first and " pay,tax " in second
 
 
 def test_folds(chainrule: Command) -> None:

@@ -86,8 +86,10 @@ def _spelled(parameter: Any) -> str:
 
 
 def argument_name(parameter: Any) -> str:
-    """DATA; of several words as they stand."""
+    """DATA; of several words as they stand; "[FOLDER]..." is FOLDER..."""
     name = str(parameter.metavar or parameter.name.upper())
+    if name.endswith("]..."):
+        return f"{name[1:-4]}..."
     return name if "] [" in name else name.removeprefix("[").removesuffix("]")
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from chainrule.files import printable
 from chainrule.runs.listing import RunRecord, differing, records_in
 
-HIDDEN = frozenset(("data", "epochs"))
+HIDDEN = frozenset(("data", "epochs", "target", "targets"))
 """Options that have a column of their own."""
 LONGEST = 24
 """Characters of an option's value in the table."""
@@ -22,8 +22,12 @@ def run(folders: Sequence[Path], as_json: bool) -> None:
         print(json.dumps([record.to_dict() for record in records], ensure_ascii=False))
         return
     options = [name for name in differing(records) if name not in HIDDEN]
-    rows = [["run", "data", "test", "epochs", *options]]
+    rows = [["run", "data", "target", "test", "epochs", *options]]
     rows += [_row(record, options) for record in records]
+    told = [
+        k for k in range(len(rows[0])) if any(row[k] for row in rows[1:])
+    ]  # of tables no epochs, of digits no target
+    rows = [[row[k] for k in told] for row in rows]
     widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
@@ -32,7 +36,7 @@ def run(folders: Sequence[Path], as_json: bool) -> None:
 def _row(record: RunRecord, options: Sequence[str]) -> list[str]:
     epochs, best = record.result.get("epochs"), record.result.get("best epoch")
     told = "" if record.by_recipe or epochs is None else str(epochs) if best is None else f"{best} of {epochs}"
-    cells = [printable(str(record.folder)), record.data, record.test_words, told]
+    cells = [printable(str(record.folder)), record.data, _cell(list(record.targets)), record.test_words, told]
     return [*cells, *(_cell(record.options.get(name)) for name in options)]
 
 

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from chainrule import model_file
 from chainrule.data import Standardizer, TableEncoder, TargetEncoder
 from chainrule.describe.network import NetworkSpec
-from chainrule.errors import DataError
+from chainrule.errors import DataError, nearest
 from chainrule.files import describe_os_error, reading, replace_text, strict_json
 from chainrule.files.fields import AnyValue, Kind, Maybe, Object, Text
 from chainrule.files.folder import member, replace_files, settle
@@ -34,6 +34,8 @@ TABLE = "table.json"
 """Of an estimator of tables, in the place of settings."""
 SEEN = "seen.npz"
 """Some of its rows."""
+_DATA = (".csv", ".tsv", ".gz", ".npz", ".parquet", ".pq", ".feather", ".arrow", ".jsonl", ".ndjson", ".xlsx")
+"""What files of data, which are no models, are called."""
 MOST_MEMBERS = 200
 """Networks that an estimator of tables may have."""
 
@@ -202,19 +204,33 @@ def _held(folder: Path) -> list[str]:
     return [name for name in (MODEL, SETTINGS, HISTORY, TABLE) if member(folder, name).exists()]
 
 
+def _runs_in(folder: Path) -> list[str]:
+    """The names of the runs that lie in a folder."""
+    with contextlib.suppress(OSError):
+        return sorted(p.name for p in folder.iterdir() if any((p / name).is_file() for name in (MODEL, TABLE)))
+    return []
+
+
 def find_model(model: Path) -> tuple[Path, Settings | None]:
     """The model's file and its settings (None where there are none), from the folder of a run or the file itself.
 
     Raises DataError where there is no model, or the settings are another model's.
     """
     if not model.is_dir() and not model.is_file():
-        raise DataError(f"{model}: there is no such model. Give the folder of a run, or its {MODEL}.")
+        close = nearest(model.name, _runs_in(model.parent))
+        guess = f" Did you mean {model.with_name(close)}?" if close else ""
+        raise DataError(f"{model}: there is no such model.{guess} Give the folder of a run, or its {MODEL}.")
     folder = model if model.is_dir() else model.parent
     with contextlib.suppress(OSError):  # who may not write there reads the files where they are
         settle(folder, OWN)
     path = member(folder, MODEL) if model.is_dir() or model.name == MODEL else model
     if not path.is_file():
-        raise DataError(f"{model}: the folder holds no {MODEL}. Give the folder of a run, or its {MODEL}.")
+        names = _runs_in(model)
+        those = f" It holds runs: give one of them, as {model / names[0]}." if names else ""
+        wanted = those or f" Give the folder of a run, or its {MODEL}."
+        raise DataError(f"{model}: the folder holds no {MODEL}.{wanted}")
+    if path.suffix.lower() in _DATA:
+        raise DataError(f"{model}: is data by its name, and no model. The folder of the run stands before the data.")
     place = member(folder, SETTINGS)
     if not place.is_file():
         return path, None

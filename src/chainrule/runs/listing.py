@@ -9,14 +9,22 @@ from typing import Any
 
 from chainrule.errors import DataError
 from chainrule.files import strict_json
-from chainrule.files.fields import AnyValue, Each, Maybe, Object
+from chainrule.files.fields import AnyValue, Each, Listed, Maybe, Object, Text
 from chainrule.files.folder import member
 from chainrule.metrics import shown
 from chainrule.runs.folder import FORMAT, SETTINGS, TABLE
 
 _RECORD = ("options", "data", "versions", "result")
-_SETTINGS = Object(dict.fromkeys(_RECORD, AnyValue()), absent=dict.fromkeys(_RECORD), others=True)
-_TABLE = Object({"record": Maybe(Each(AnyValue()))}, absent={"record": None}, others=True)
+_SETTINGS = Object(
+    {**dict.fromkeys(_RECORD, AnyValue()), "target": Maybe(Each(AnyValue()))},
+    absent=dict.fromkeys((*_RECORD, "target")),
+    others=True,
+)
+_TABLE = Object(
+    {"record": Maybe(Each(AnyValue())), "targets": Maybe(Listed(Text()))},
+    absent={"record": None, "targets": None},
+    others=True,
+)
 
 
 @dataclass(frozen=True)
@@ -33,6 +41,8 @@ class RunRecord:
     """The name of its data."""
     result: Mapping[str, Any]
     """As the run holds it."""
+    targets: tuple[str, ...] = ()
+    """The columns that are predicted."""
 
     @property
     def test(self) -> dict[str, float]:
@@ -54,21 +64,25 @@ class RunRecord:
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON-ready data."""
-        return {"run": str(self.folder), "data": self.data, "test": self.test, "options": dict(self.options)}
+        said = {"run": str(self.folder), "data": self.data, "targets": list(self.targets), "test": self.test}
+        return {**said, "options": dict(self.options)}
 
 
 def record_of(folder: Path) -> RunRecord | None:
     """The record of the run in a folder; None where there is no run.  Raises DataError where it is damaged."""
     table, settings = member(folder, TABLE), member(folder, SETTINGS)
     if table.is_file():
-        said = strict_json.read(table, _TABLE, "an estimator of tables", FORMAT)["record"] or {}
+        whole = strict_json.read(table, _TABLE, "an estimator of tables", FORMAT)
+        said = {**(whole["record"] or {}), "targets": whole["targets"]}
     elif settings.is_file():
         said = strict_json.read(settings, _SETTINGS, "the settings of a run", FORMAT)
     else:
         return None
     options, result, data = (said.get(name) or {} for name in ("options", "result", "data"))
     name = data.get("name") or options.get("data") or ""
-    return RunRecord(folder, table.is_file(), options, str(name), result)
+    named = said.get("targets") if table.is_file() else [(said.get("target") or {}).get("name")]
+    targets = tuple(name for name in named or () if isinstance(name, str))
+    return RunRecord(folder, table.is_file(), options, str(name), result, targets)
 
 
 def records_in(folders: Iterable[Path]) -> list[RunRecord]:
