@@ -274,6 +274,9 @@ class TestFiles:
                 archive.writestr(member, "a,y\n1,u\n")
             with refuses(path, words, "Save the table as CSV"):
                 load(write(path, content.getvalue()))
+            for target in (None, "y"):  # under its own name, with the options of a table too
+                with refuses(tmp_path / "t.xlsx", f"is {words}", "Save the table as CSV"):
+                    load(write(tmp_path / "t.xlsx", content.getvalue()), target)
         np.savez(tmp_path / "a.npz", X=np.ones((3, 2)))
         with refuses(path, "a NumPy archive (.npz)"):
             load(write(path, (tmp_path / "a.npz").read_bytes()))

@@ -182,7 +182,15 @@ def test_files_that_are_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     few = read_frame(tmp_path / "few.jsonl")
     np.testing.assert_array_equal(few.numbers("a"), [1, np.nan, 3])
     assert few.texts("b").codes.tolist() == [-1, 0, -1] and few.texts("b").words == ("x",)
-    for raw in (b"a;b\n1;x\n2;y\n", gzip.compress(b"a,b\n1,x\n2,y\n"), b'{"a": 1, "b": "x"}\n{"a": 2, "b": "y"}\n'):
+    table, parquet, feather = pd.DataFrame({"a": [1, 2], "b": ["x", "y"]}), io.BytesIO(), io.BytesIO()
+    table.to_parquet(parquet), table.to_feather(feather)
+    for raw in (
+        parquet.getvalue(),
+        feather.getvalue(),
+        b"a;b\n1;x\n2;y\n",
+        gzip.compress(b"a,b\n1,x\n2,y\n"),
+        b'{"a": 1, "b": "x"}\n{"a": 2, "b": "y"}\n',
+    ):
         monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(raw)))
         assert read_frame("-").numbers("a").tolist() == [1, 2]
 

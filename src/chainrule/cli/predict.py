@@ -131,7 +131,7 @@ def _table(folder: Path, data: str, probabilities: bool, engine: str) -> Predict
         result = evaluation.short()
         if not evaluation.each:  # which have units of their own, and no number that is of all
             result += f"\n{main_line(rows, isinstance(model, TabularClassifier), value)}"
-    return columns, data, [note for note in (*notes, *odd) if note], result
+    return columns, frame.source, [note for note in (*notes, *odd) if note], result
 
 
 def _beside_targets(model: Fitted, frame: Frame) -> tuple[Evaluation | None, list[str]]:

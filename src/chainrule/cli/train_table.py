@@ -167,9 +167,11 @@ def _check_classes(table: WithTarget, splits: Sequence[Split]) -> None:
     for rows, held in splits if table.is_classes else ():
         if not np.isin(table.y[held], table.y[rows]).any():
             names = some(sorted({str(name) for name in table.y[held]}))
+            every = len(np.unique(table.y)) == len(table.y)
+            why = f"Is {table.targets[0]!r} the right column?" if every else "Give more rows, or another split."
             raise DataError(
                 f"{table.features.source}: nothing can be tested: the test part's classes ({names}) are none that the "
-                "other rows have. Give more rows, or another split."
+                f"other rows have. {why}"
             )
 
 

@@ -37,7 +37,7 @@ def evaluate(folder: Path, data: str, engine: str, as_json: bool, quiet: bool = 
         else:
             frame = read_frame(data, header=run.header_)
             evaluation, novelty = run.evaluate(frame), run.novelty(frame)
-            tell(data, [str(novelty)] if novelty else [])
+            tell(frame.source, [str(novelty)] if novelty else [])
     for warning in caught:
         name, _, notes = str(warning.message).partition(": ")
         tell(name, [notes.rstrip(".")])

@@ -50,7 +50,8 @@ def by_recipe(data: str, given: Collection[str]) -> bool:
             f"{_options(network)}. Leave out one or the other."
         )
     if recipe and not is_table_file(data):
-        raise SpecError(f"{_options(recipe)}: for tables by the recipe; {data} is none.")
+        kinds = ".csv, .tsv, .parquet, .feather, .jsonl, or '-'"
+        raise SpecError(f"{_options(recipe)}: for tables by the recipe; {data} is none. They are {kinds}.")
     if network and is_table_file(data) and not is_table(data):
         raise SpecError(
             f"{data}: a network by {_options(network)} is trained on tables in {', '.join(TABLE_SUFFIXES)}. Save "

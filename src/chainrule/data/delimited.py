@@ -122,7 +122,7 @@ def _utf8(path: str | os.PathLike[str], raw: bytes | None = None) -> bytes:
         with open_binary(path) as stream:
             raw = stream.read()
     raw = raw.rstrip(b"\x1a")  # the end of a text to DOS
-    _refuse_other_files(raw, path)
+    refuse_other_files(raw, path)
     if raw.isascii():
         text = None
     else:
@@ -149,7 +149,8 @@ def _utf8(path: str | os.PathLike[str], raw: bytes | None = None) -> bytes:
     return raw
 
 
-def _refuse_other_files(raw: bytes, path: str | os.PathLike[str]) -> None:
+def refuse_other_files(raw: bytes, path: str | os.PathLike[str]) -> None:
+    """Raises DataError for what begins as a file of another kind."""
     kind = next((kind for magic, kind in _OTHER_FILES.items() if raw.startswith(magic)), None)
     if kind == "a zip archive":
         if b"xl/" in raw or b"[Content_Types].xml" in raw[:4096]:
@@ -165,7 +166,8 @@ def _refuse_other_files(raw: bytes, path: str | os.PathLike[str]) -> None:
     if kind is None and _JSON.match(raw):
         kind = "JSON"
     if kind is not None:
-        raise DataError(f"{path}: is {kind}, whatever its name says. Save the table as CSV (UTF-8).")
+        whatever = "" if f"({Path(path).suffix.lower()})" in kind else ", whatever its name says"
+        raise DataError(f"{path}: is {kind}{whatever}. Save the table as CSV (UTF-8).")
 
 
 def _delimiter(records_by: Callable[[str], Iterator[tuple[int, list[str]]]], first: str) -> str:

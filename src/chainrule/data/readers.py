@@ -19,18 +19,22 @@ from chainrule import frames
 from chainrule.data.archives import read_new_npz, read_npz, row_of, stem
 from chainrule.data.columns import Survey, joined, judge_columns
 from chainrule.data.dataset import Dataset
-from chainrule.data.delimited import read_table
+from chainrule.data.delimited import read_table, refuse_other_files
 from chainrule.data.encode import TableEncoder
 from chainrule.data.idx import images_to_rows, load_mnist, read_idx
 from chainrule.data.table import Table, frame_table
 from chainrule.data.targets import TargetEncoder, Task, Values, Where, check_task
 from chainrule.errors import DataError, DataWarning, expected, unknown_name
-from chainrule.files import read_text
+from chainrule.files import open_binary, read_text
 
 if TYPE_CHECKING:
     from narwhals.typing import IntoDataFrame
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
+_OF_THE_RECIPE = (".parquet", ".pq", ".feather", ".arrow", ".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")
+"""Tables that are read elsewhere."""
+_BEGINNING = 1 << 20
+"""Bytes of a file that say what it is."""
 
 # Unicode's categories of what is no part of a name.  Joiners (Cf), which Persian names and emoji hold, and spaces of
 # other widths (Zs) are.
@@ -248,6 +252,12 @@ def read(
     path = _path(source)
     if is_table(path):
         return _csv(path, target, task, ignore, header)
+    other = path.is_file() and path.suffix.lower() != ".npz" and "ubyte" not in path.name
+    if other and not str(path).lower().endswith(_OF_THE_RECIPE):
+        with open_binary(path) as stream:
+            refuse_other_files(stream.read(_BEGINNING), path)
+    if other:
+        _refuse(path)
     if target is not None or _names(ignore) or not header:
         raise DataError(f"{source}: only a table has columns; a target or columns to leave out cannot be chosen here.")
     if str(source) == "digits" or path.is_dir():
@@ -360,5 +370,8 @@ def is_table(source: str | os.PathLike[str]) -> bool:
 def _refuse(source: str | os.PathLike[str]) -> NoReturn:
     if not Path(source).exists():
         raise DataError(f"{source}: there is no such file or folder (and the only embedded data set is 'digits').")
-    kinds = "a .csv, .tsv (also .gz) or .npz file, a folder with MNIST's files, or 'digits'"
+    kinds = (
+        "a .csv, .tsv (also .gz) or .npz file, a folder with MNIST's files, or 'digits'; .parquet, .feather and .jsonl "
+        "with fit_table and the recipe for tables"
+    )
     raise DataError(f"{source}: cannot be read: it is none of the kinds of data that are known. Use {kinds}.")

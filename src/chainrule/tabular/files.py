@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import os
 import sys
 import zlib
@@ -31,7 +32,7 @@ def read_file(path: str | os.PathLike[str], header: bool = True) -> Any:
     """The table of a file: a `Table` of delimited text, a pyarrow table, or a dictionary of columns.
 
     .parquet, .pq, .feather, .arrow: through pyarrow, or polars; .jsonl, .ndjson (.gz): an object a line; anything else
-    is delimited text (see `read_table`, header: as there), and so is "-", standard input, unless it begins with "{".
+    is delimited text (see `read_table`, header: as there).  "-" is standard input, in the format that it begins as.
     Raises DataError for a file that is not there, damaged, or has no rows; MissingDependencyError where neither library
     is installed.
     """
@@ -42,6 +43,9 @@ def read_file(path: str | os.PathLike[str], header: bool = True) -> Any:
             raw = gzip.decompress(raw) if raw.startswith(b"\x1f\x8b") else raw
         except (OSError, EOFError, zlib.error) as error:
             raise DataError(f"standard input: the compressed data are damaged ({error}).") from None
+        for magic, parquet in ((b"PAR1", True), (b"ARROW1", False)):
+            if raw.startswith(magic):
+                return _of_arrow(io.BytesIO(raw), "standard input", parquet)
         if raw.lstrip().startswith(b"{"):
             return _of_lines(raw, "standard input")
         return read_table("standard input", header, raw=raw)
@@ -49,15 +53,14 @@ def read_file(path: str | os.PathLike[str], header: bool = True) -> Any:
         with open_binary(path) as stream:
             return _of_lines(stream.read(), str(path))
     if name.endswith(ARROW_SUFFIXES):
-        return _of_arrow(Path(path))
+        with open_binary(path):
+            pass  # says what is wrong where it cannot be read
+        return _of_arrow(Path(path), str(path), Path(path).suffix.lower() in (".parquet", ".pq"))
     return read_table(path, header)
 
 
-def _of_arrow(path: Path) -> Any:
-    """A Parquet or Feather file."""
-    with open_binary(path):
-        pass  # says what is wrong where it cannot be read
-    parquet = path.suffix.lower() in (".parquet", ".pq")
+def _of_arrow(source: Path | io.BytesIO, name: str, parquet: bool) -> Any:
+    """The table of a Parquet or Feather file, or of its bytes."""
     try:
         library, reader = import_module("pyarrow.parquet" if parquet else "pyarrow.feather"), "read_table"
         faults: tuple[type[Exception], ...] = (import_module("pyarrow").ArrowException, OSError, ValueError)
@@ -65,12 +68,12 @@ def _of_arrow(path: Path) -> Any:
         try:
             library, reader = import_module("polars"), "read_parquet" if parquet else "read_ipc"
         except ImportError:
-            raise MissingDependencyError(f"{path}: needs pyarrow (or polars): pip install pyarrow") from None
+            raise MissingDependencyError(f"{name}: needs pyarrow (or polars): pip install pyarrow") from None
         faults = (library.exceptions.PolarsError, OSError, ValueError)
     try:
-        return getattr(library, reader)(path)
+        return getattr(library, reader)(source)
     except faults as error:
-        raise DataError(f"{path}: cannot be read: {str(error).splitlines()[0]}") from None
+        raise DataError(f"{name}: cannot be read: {str(error).splitlines()[0]}") from None
 
 
 def _of_lines(raw: bytes, name: str) -> dict[str, list[Any]]:
