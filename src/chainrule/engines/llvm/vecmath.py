@@ -118,6 +118,19 @@ def polynomial(f: Function, x: Value, coefficients: Sequence[float]) -> Value:
     return acc
 
 
+def in_pairs(f: Function, x: Value, square: Value, coefficients: Sequence[float]) -> Value:
+    """The same in x**2, of c0 + c1 x, c2 + c3 x, ..., which wait for each other less."""
+    pairs: list[Value | float] = [
+        f.fma(x, c[1], c[0]) if len(c) == 2 else c[0]
+        for c in (coefficients[k : k + 2] for k in range(0, len(coefficients), 2))
+    ]
+    acc = pairs[-1]
+    for pair in reversed(pairs[:-1]):
+        acc = f.fma(square, acc, pair)
+    assert isinstance(acc, Value)
+    return acc
+
+
 def _reduced(f: Function, x: Value, shift: int = 0) -> tuple[Value, Value, Value]:
     """x = n ln2 + r: returns r, expm1(r) - r, and 2**(n + shift) (n + shift being an exponent, or 0 the one below)."""
     form = _format(x)
@@ -129,7 +142,8 @@ def _reduced(f: Function, x: Value, shift: int = 0) -> tuple[Value, Value, Value
     scale = f.convert("bitcast", bits, element_of(x.type))
     high, low = form.ln2
     r = f.fma(n, -low, f.fma(n, -high, x))
-    return r, f.fmul(f.fmul(r, r), polynomial(f, r, form.expm1)), scale
+    square = f.fmul(r, r)
+    return r, f.fmul(square, in_pairs(f, r, square, form.expm1)), scale
 
 
 def _clamp(f: Function, x: Value, low: float, high: float) -> Value:
@@ -138,9 +152,14 @@ def _clamp(f: Function, x: Value, low: float, high: float) -> Value:
 
 def exp(f: Function, x: Value) -> Value:
     """e**x"""
+    half = _half_exp(f, x)
+    return f.fadd(half, half)
+
+
+def _half_exp(f: Function, x: Value) -> Value:
+    """e**x / 2, which is finite where e**x is just beyond the largest number."""
     r, more, half_scale = _reduced(f, _clamp(f, x, *_format(x).exp_range), shift=-1)
-    p = f.fadd(f.fadd(r, more), 1.0)
-    return f.fmul(f.fadd(p, p), half_scale)
+    return f.fma(half_scale, f.fadd(r, more), half_scale)
 
 
 def expm1(f: Function, x: Value) -> Value:
@@ -153,15 +172,23 @@ def expm1(f: Function, x: Value) -> Value:
 
 def tanh(f: Function, x: Value) -> Value:
     """The sign of x times e / (e + 2) with e = expm1(2|x|), in which the errors of e all but cancel."""
-    y = f.fmin(f.fabs(x), _format(x).tanh_limit)
-    r, more, scale = _reduced(f, f.fadd(y, y))
-    e = f.fma(scale, more, f.fma(scale, r, f.fsub(scale, 1.0)))
+    form = _format(x)
+    y = f.fmin(f.fabs(x), form.tanh_limit)
+    # 2y = n ln2 + r, by ln2 rounded once: what n times its error takes from r counts for nothing where n is large.
+    magic = form.magic + form.bias
+    t = f.fma(y, 2 * LOG2E, magic)
+    r = f.fma(f.fsub(t, magic), -LN2, f.fadd(y, y))
+    scale = f.convert(
+        "bitcast", f.bits("shl", f.convert("bitcast", t, form.integer), form.mantissa), element_of(x.type)
+    )
+    square = f.fmul(r, r)
+    e = f.fma(scale, f.fma(square, in_pairs(f, r, square, form.expm1), r), f.fsub(scale, 1.0))
     return f.intrinsic("copysign", f.fdiv(e, f.fadd(e, 2.0)), x)
 
 
 def sigmoid(f: Function, x: Value) -> Value:
     """1 / (1 + e**-x)"""
-    return f.fdiv(f.constant(x.type, 1.0), f.fadd(exp(f, f.fneg(x)), 1.0))
+    return f.fdiv(f.constant(x.type, 1.0), f.fma(_half_exp(f, f.fneg(x)), 2.0, 1.0))
 
 
 def softplus(f: Function, x: Value) -> Value:
