@@ -210,7 +210,7 @@ def test_work_for_all() -> None:
     ends = told(2, batch_size=32)
     assert str(ends[0]) == str(ends[1]) and isinstance(ends[0], cr.SpecError)
     assert "1 shard of 32 samples or more, and there are 2 workers" in str(ends[0])
-    assert "batch_size=64" in str(ends[0])
+    assert "batch_size=64" in str(ends[0]) and "batch_size=4096" in str(told(9)[0])
     assert "A batch has 16 shards, work for as many workers at most. Got 17 workers." in str(told(17)[3])
 
 

@@ -11,9 +11,14 @@ import numpy as np
 import pytest
 
 import chainrule as cr
+from chainrule.engines.base import Epoch
+from chainrule.engines.compiled.shards import CompiledShards
 from chainrule.engines.reference import ReferenceEngine
+from chainrule.engines.shards.alone import Alone
 from chainrule.engines.shards.exchange import Summing
+from chainrule.engines.shards.open import open_shards
 from chainrule.engines.shards.order import SHARDS, Node, grown, nodes_of, of_worker, shard_count, shard_size, total
+from chainrule.engines.shards.session import PlainShards
 from chainrule.engines.shards.split import split
 from chainrule.errors import SpecError
 from chainrule.glass.trace import trace
@@ -95,7 +100,7 @@ def test_what_cannot_be_cut_is_refused() -> None:
 
 
 def test_sizes_of_shards() -> None:
-    assert [shard_size(b) for b in (1, 32, 512, 513, 1024, 1025, 2048)] == [32, 32, 32, 64, 64, 96, 128]
+    assert [shard_size(b) for b in (1, 32, 256, 257, 2048, 4095, 4096, 9000)] == [32, 32, 32, 64, 256, 512, 256, 576]
     for batch in (*range(1, 600, 7), 2048, 100_000):
         size = shard_size(batch)
         count = shard_count(batch, size)
@@ -141,3 +146,35 @@ def test_two_workers_send_no_more_than_any_sum_must() -> None:
         for end in together(workers, work):
             assert end[:2] == (added, largest)
             assert abs(end[2] - sent) < 100
+
+
+# --- machine code ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("batch_size", [300, 3000])
+@pytest.mark.parametrize("masked", [False, True])
+def test_machine_code_of_its_own_gives_what_calls_of_the_engine_give(masked: bool, batch_size: int) -> None:
+    layers = [cr.Dense(5, "tanh"), *([cr.Dropout(0.2)] if masked else []), cr.Dense(2)]
+    net = cr.Network(3, layers, "squared_error", dtype="float64")
+    program = derive_step(net.spec, cr.Adam(0.01))
+    parts, engine, rng = split(over_shards(program)), net.engines.named("compiled"), np.random.default_rng(0)
+    samples = 2 * batch_size - 40
+    data = {"X": rng.normal(size=(samples, 3)), "Y": rng.normal(size=(samples, 2))}
+    epoch = Epoch(data, rng.permutation(samples), batch_size, np.full(2, 0.1), 1, 5)
+    own = open_shards(engine, parts, net.parameters, Alone(), net.dtype)
+    plain = PlainShards(engine, parts, net.parameters, Alone(), net.dtype)
+    assert isinstance(own, CompiledShards)
+    np.testing.assert_allclose(own.epoch(epoch).costs, plain.epoch(epoch).costs, rtol=1e-12)
+    expected, found = plain.read(), own.read()
+    assert found.keys() == expected.keys()
+    for name in expected:
+        np.testing.assert_allclose(found[name], expected[name], rtol=1e-9, atol=1e-13, err_msg=name)
+
+
+def test_networks_without_machine_code_of_their_own() -> None:
+    """Several rounds, or tables that rows are looked up in."""
+    for layers in ([cr.Dense(2), cr.BatchNorm()], [cr.Embedding(5, 2), cr.Dense(2)]):
+        net = cr.Network(2, layers, "squared_error")
+        parts = split(over_shards(derive_step(net.spec, cr.SGD(0.1))))
+        stored = {**net.parameters, **net.state}
+        assert isinstance(open_shards(net.engines.named("compiled"), parts, stored, Alone(), net.dtype), PlainShards)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.engines.base import Engine
-from chainrule.engines.shards.order import LEAST, SHARDS, shard_count, shard_size
+from chainrule.engines.shards.order import FEWER, LEAST, SHARDS, WHOLE, shard_count, shard_size
 from chainrule.engines.shards.split import Split, split
 from chainrule.errors import SpecError
 from chainrule.program.equation import Program
@@ -84,7 +84,7 @@ def check_shards(workers: Group, batch_size: int) -> None:
         raise SpecError(
             f"A batch of {batch_size:,} samples has {shards} shard{'s' * (shards != 1)} of {LEAST} samples or more, "
             f"and there are {workers.size} workers: some would have nothing to do. Use fewer workers, or batch_size="
-            f"{LEAST * workers.size} and as many samples."
+            f"{LEAST * workers.size if workers.size <= FEWER else SHARDS * WHOLE} and as many samples."
         )
 
 

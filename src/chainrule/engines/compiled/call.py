@@ -15,7 +15,7 @@ from chainrule.engines.base import Array, Values
 from chainrule.engines.compiled import pack
 from chainrule.engines.compiled.kernels.batch_product import batch_scratch
 from chainrule.engines.compiled.plan.kinds import members_of
-from chainrule.engines.compiled.plan.memory import GROUPS, Word
+from chainrule.engines.compiled.plan.memory import FOUR, GROUPS, Word
 from chainrule.engines.llvm import team
 
 if TYPE_CHECKING:
@@ -48,7 +48,8 @@ class Call:
         self.stop = pack.zeros(1, np.int32)
         self.halt = pack.zeros(1, np.int32)
         self.barrier = pack.aligned(8, np.int64)
-        groups = min(GROUPS, -(-batch // chunk)) if unit.plan.chunked else 1
+        most = FOUR if unit.plan.recipe.in_fours else GROUPS
+        groups = min(most, -(-batch // chunk)) if unit.plan.chunked else 1
         self.fixed = pack.aligned(memory.fixed_size * groups, dtype)
         workspace = memory.batch_units * layout.panel * panels
         # One is shared by the team where a batch is one piece.

@@ -35,6 +35,9 @@ from chainrule.program.symbol import BATCH
 if TYPE_CHECKING:
     from chainrule.engines.compiled.row_predictor import RowPredictor
     from chainrule.engines.llvm.emit import Module
+    from chainrule.engines.shards.exchange import Workers
+    from chainrule.engines.shards.session import ShardedSession
+    from chainrule.engines.shards.split import Split
 
 BETWEEN_BARRIERS = 1_000_000
 """Operations of one thread between two barriers that make a barrier worth its while (about 10 microseconds)."""
@@ -232,6 +235,12 @@ class CompiledEngine:
     def open(self, program: Program, stored: Values, lent: Collection[str] = ()) -> Session:
         """A session that begins with these arrays."""
         return CompiledSession(self, program, stored, lent)
+
+    def open_shards(self, split: Split, stored: Values, workers: Workers) -> ShardedSession | None:
+        """A session by shards that begins with these arrays; None where their programs do not share a buffer."""
+        from chainrule.engines.compiled.shards import CompiledShards, supports  # what only a group needs
+
+        return CompiledShards(self, split, stored, workers) if supports(self, split) else None
 
     def threads(self, unit: Unit, batch: int, asked: int | None) -> int:
         """How many threads a call is worth: what was asked for, else by the arithmetic between two barriers.

@@ -63,11 +63,14 @@ class CompiledSession(Session):
     Of big tables that only rows are touched of, these rows are what things cost (`table_rows`).
     """
 
-    def __init__(self, engine: CompiledEngine, program: Program, stored: Values, lent: Collection[str] = ()) -> None:
+    def __init__(
+        self, engine: CompiledEngine, program: Program, stored: Values, lent: Collection[str] = (), spare: int = 0
+    ) -> None:
         self.engine, self.program = engine, program
         known = _stored_of(program, engine.layout)
         self.shapes, self.kinds, self.places = known.shapes, known.kinds, known.places
-        self.packed = pack.aligned(known.size, engine.dtype)
+        self.packed = pack.aligned(known.size + spare, engine.dtype)
+        self.packed[known.size :] = 0
         self._as_marked = pack.aligned(0, engine.dtype)
         self._call: Call | None = None
         self._running: Call | None = None

@@ -34,9 +34,16 @@ class Workers(Protocol):
 class Summing:
     """Adds vectors of so many numbers: sums up to a place, the largest from there on."""
 
-    def __init__(self, workers: Workers, length: int, sums: int, dtype: np.dtype[np.generic]) -> None:
+    def __init__(
+        self,
+        workers: Workers,
+        length: int,
+        sums: int,
+        dtype: np.dtype[np.generic],
+        result: Array | None = None,
+    ) -> None:
         self.workers, self.length, self.sums, self.dtype = workers, length, sums, dtype
-        self._result = np.empty(length, dtype)
+        self._result = np.empty(length, dtype) if result is None else result
         self._buffers: dict[tuple[int, int, int], Array] = {}
 
     def add(self, a: Array, b: Array, offset: int = 0) -> Array:
@@ -50,13 +57,14 @@ class Summing:
     def over_all(self, own: Mapping[Node, Array], nodes: Sequence[Sequence[Node]], shards: int) -> Array:
         """The sum over all shards; own: the vectors of this worker's nodes, which it may overwrite; nodes: everybody's.
 
-        The result is good until the next one is asked for.
+        The result is good until the next one is asked for, and in the array that was given for it.
         """
         w = self.workers
-        if w.size == 1:
-            return total(own, shards, self.add)
-        if self.length * self.dtype.itemsize <= SHORT:
-            return self._part(own, nodes, shards, [(0, self.length)] * w.size)
+        if w.size == 1 or self.length * self.dtype.itemsize <= SHORT:
+            whole = self._part(own, nodes, shards, [(0, self.length)] * w.size)
+            if not np.shares_memory(whole, self._result):
+                self._result[:] = whole
+            return self._result
         bounds = [(r * self.length // w.size, (r + 1) * self.length // w.size) for r in range(w.size)]
         first, end = bounds[w.rank]
         mine = self._part(own, nodes, shards, bounds)

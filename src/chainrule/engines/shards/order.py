@@ -1,7 +1,8 @@
 """Where the shards of a batch begin, and the fixed order in which what they come to is added up.
 
-A batch of B samples has at most 16 shards, of 32 samples at least, all of one size but the last: a multiple of 32, in
-the order of the batch.  Sums over the shards are those of four neighbours, one after the other, and then of pairs:
+A batch has 16 shards where each has 256 samples or more, else 8, of 32 samples at least; all are of one size but the
+last, a multiple of 32, in the order of the batch.  Sums over the shards are those of four neighbours, one after the
+other, and then of pairs:
 
     ((s0 + s1) + s2) + s3     and     (q0 + q1) + (q2 + q3)
 
@@ -16,6 +17,11 @@ from typing import NamedTuple, TypeVar
 
 SHARDS = 16
 """Shards of a batch, at most."""
+WHOLE = 256
+"""Samples of a shard from which on there are so many: a chunk of machine code, which then makes no more sums than
+without shards."""
+FEWER = 8
+"""Shards of a smaller batch, at most."""
 LEAST = 32
 """Samples of a shard, at least, and what its size is a multiple of: whole panels of machine code."""
 FOUR = 4
@@ -35,7 +41,8 @@ class Node(NamedTuple):
 
 def shard_size(batch_size: int) -> int:
     """Samples of each shard but the last, of a fit with so many samples a step."""
-    return LEAST * max(1, -(-batch_size // (SHARDS * LEAST)))
+    most = SHARDS if batch_size >= SHARDS * WHOLE else FEWER
+    return LEAST * max(1, -(-batch_size // (most * LEAST)))
 
 
 def shard_count(samples: int, size: int) -> int:

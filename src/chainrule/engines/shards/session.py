@@ -62,7 +62,9 @@ class ShardedSession(Session):
 
     def __init__(self, split: Split, workers: Workers, dtype: np.dtype[Any]) -> None:
         self.split, self.workers, self.dtype = split, workers, dtype
-        self._summing = [Summing(workers, *self.length(k), dtype) for k in range(len(split.rounds))]
+        self._summing = [
+            Summing(workers, *self.length(k), dtype, self.place_of_total(k)) for k in range(len(split.rounds))
+        ]
         self._costs: list[float] = []
 
     # --- what engines say ------------------------------------------------------------------------------------------
@@ -70,6 +72,10 @@ class ShardedSession(Session):
     @abstractmethod
     def length(self, number: int) -> tuple[int, int]:
         """Of the vectors of a round: how many numbers, and how many of them are added up; of the rest the largest."""
+
+    def place_of_total(self, number: int) -> Array | None:
+        """Where the sums of a round are to be, if anywhere."""
+        return None
 
     @abstractmethod
     def begin(self, batch: Batch) -> None:
@@ -101,7 +107,7 @@ class ShardedSession(Session):
 
     def epoch(self, epoch: Epoch, stop: Callable[[], bool] | None = None) -> EpochResult:
         """Step after step, until one is not finite, or worker 0 is told to stop."""
-        self._costs = []
+        self._start()
         self.calls += 1
         size = shard_size(epoch.batch_size)
         whole = shard_count(epoch.batch_size, size)
@@ -131,6 +137,10 @@ class ShardedSession(Session):
                 return False
             self.know(number, total)
         return True
+
+    def _start(self) -> None:
+        """An epoch begins, none of whose steps is done."""
+        self._costs = []
 
     @abstractmethod
     def _forget(self, cost: float) -> None:

@@ -53,7 +53,7 @@ class Split:
     update: Program
     """What follows from the sums of all."""
     totals: dict[str, Symbol]
-    """T, as it is stored in the parts, by the name of its T_k."""
+    """T, as it is stored in the parts, by the name of its T_k: those that are added up before those of maxima."""
 
     def stored(self) -> tuple[Symbol, ...]:
         """What outlives a step: what is stored in the parts, but for the sums over the shards."""
@@ -65,6 +65,7 @@ def split(program: Program) -> Split:
     """The parts of a program that `rules.shards.over_shards` has made."""
     level = _levels(program)
     over = [e for e in program.equations if isinstance(e.op, OverShards)]
+    over.sort(key=lambda e: isinstance(e.op, OverShards) and e.op.kind == "max")
     totals = {e.operands[0].name: replace(e.target, role="slot") for e in over}
     kinds = {e.operands[0].name: e.op.kind for e in over if isinstance(e.op, OverShards)}
     stored = (*program.stored, *totals.values())

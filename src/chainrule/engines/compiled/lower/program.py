@@ -18,7 +18,7 @@ from chainrule.engines.compiled.lower.frame import Frame, Part, place_of
 from chainrule.engines.compiled.lower.product_stage import product
 from chainrule.engines.compiled.lower.repeated import Likeness, Likenesses
 from chainrule.engines.compiled.plan import Plan
-from chainrule.engines.compiled.plan.memory import GROUPS, RUN, Word, size_of
+from chainrule.engines.compiled.plan.memory import FOUR, GROUPS, RUN, Word, size_of
 from chainrule.engines.compiled.plan.stages import (
     Arrange,
     Flat,
@@ -182,7 +182,10 @@ class _Lowering:
 
         def group(g: Int) -> None:
             sums = f.at(words[Word.FIXED], f.mul(f.value(g), words[Word.FIXED_SIZE]), type=real)
-            from_, to = (f.udiv(f.mul(f.add(g, k), chunks), groups) for k in (0, 1))
+            if self.plan.recipe.in_fours:
+                from_, to = f.mul(g, FOUR), f.imin(f.mul(f.add(g, 1), FOUR), chunks)
+            else:
+                from_, to = (f.udiv(f.mul(f.add(g, k), chunks), groups) for k in (0, 1))
 
             def chunk(number: Int) -> None:
                 first = f.mul(number, size)
@@ -206,10 +209,14 @@ class _Lowering:
         """How many chunks the batch has, and how many groups of them."""
         f, size = self.f, self.plan.recipe.chunk
         chunks = f.udiv(f.add(frame.part.whole, size - 1), size)
+        if self.plan.recipe.in_fours:
+            return chunks, f.udiv(f.add(chunks, FOUR - 1), FOUR)
         return chunks, f.imin(chunks, GROUPS)
 
     def _add_up(self, frame: Frame, sums: Iterable[Equation]) -> None:
-        """The sums of all groups into those of the first, group after group."""
+        """The sums of all groups into those of the first, group after group, or in pairs."""
+        if self.plan.recipe.in_fours:
+            return self._add_up_pairs(frame, sums)
         f, layout = self.f, self.plan.memory.layout
         size = layout.lanes * layout.itemsize
         _, groups = self._groups(frame)
@@ -229,6 +236,34 @@ class _Lowering:
                 f.store(total, at, align=size)
 
             f.loop(*frame.share(count), vector)
+
+    def _add_up_pairs(self, frame: Frame, sums: Iterable[Equation]) -> None:
+        """The sums of up to four groups into those of the first: (s0 + s1) + (s2 + s3), as far as there are."""
+        f, layout = self.f, self.plan.memory.layout
+        size = layout.lanes * layout.itemsize
+        _, groups = self._groups(frame)
+
+        def of(count: int) -> None:
+            for equation in sums:
+                target = equation.target
+                take = elementwise.combine(f, equation.op.kind if isinstance(equation.op, Reduce) else "sum")
+                vectors = -(-size_of(target, self.plan.kinds[target.name], layout) // layout.lanes)
+
+                def vector(i: Int, target: Symbol = target, take: Callable[[Value, Value], Value] = take) -> None:
+                    at = f.at(frame.addresses[target.name], (i, layout.lanes), type=layout.real)
+                    places = [at]
+                    for _ in range(1, count):
+                        places.append(f.at(places[-1], self.words[Word.FIXED_SIZE], type=layout.real))
+                    parts = [f.load(layout.vector, place, align=size) for place in places]
+                    while len(parts) > 1:
+                        pairs = [parts[k : k + 2] for k in range(0, len(parts), 2)]
+                        parts = [take(*pair) if len(pair) == 2 else pair[0] for pair in pairs]
+                    f.store(parts[0], at, align=size)
+
+                f.loop(*frame.share(vectors), vector)
+
+        for count in range(2, FOUR + 1):
+            f.if_(f.icmp("eq", f.value(groups), count), functools.partial(of, count))
 
     # --- the cost, and stopping ----------------------------------------------------------------------------------
 

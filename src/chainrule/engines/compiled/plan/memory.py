@@ -27,6 +27,8 @@ ROW = "chainrule_row"
 """The function that predicts one sample, in its module."""
 GROUPS = 8
 """At most so many groups of chunks, each with sums of its own: the most threads that a batch in chunks can use."""
+FOUR = 4
+"""Chunks of a group, and groups at most, where a recipe says `in_fours`."""
 LINE = 64
 """Bytes of a cache line, to which every array is aligned."""
 

@@ -34,6 +34,9 @@ class Recipe:
     """Whether products of the data take lists of what is not zero in it, and pass over the rest."""
     chunk: int = CHUNK
     """Samples in a chunk."""
+    in_fours: bool = False
+    """Whether the groups are of four chunks each, at most four of them, added up in pairs: a chunk is a shard then, and
+    this is the order of `engines/shards/order.py`."""
 
     def key(self, program: Program) -> str:
         """What tells the code of this program, run this way, from all other."""
