@@ -101,7 +101,7 @@ def test_a_run_of_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
     assert headline(tmp_path / "all.html").endswith("on 200 samples")
     model = cr.load_run(tmp_path / "run")
     shown = model.report(str(tmp_path / "houses.csv"))
-    assert "iframe" in shown._repr_html_()
+    assert "iframe" in shown._repr_html_() and "&gt;price&lt;/h1&gt;" in shown._repr_html_()
     (tmp_path / "new.csv").write_text("age,city\n30,Zug\n", encoding="utf-8")
     with pytest.raises(cr.DataError, match="there is no target 'price'"):
         model.report(str(tmp_path / "new.csv"))

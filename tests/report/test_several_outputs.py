@@ -47,7 +47,7 @@ def test_the_report_says_each_output_by_its_name(
     right, error = np.mean(p["kind"].argmax(axis=1) == y["kind"]), np.sqrt(np.square(p["size"] - y["size"]).mean())
     for what, value in (
         ("kind: accuracy on 60 samples", f"{100 * right:.1f} %"),
-        ("size: rMSE on 60", f"{error:.2f} ±"),
+        ("size: RMSE on 60", f"{error:.2f} ±"),
     ):
         assert re.search(rf"<strong[^>]*>{re.escape(value)}[^<]*</strong> {what}", text), what
     for name, value in (

@@ -48,7 +48,9 @@ class Outcome:
 
     def said(self, what: str) -> str:
         """What is said of it, with the output's name where it has one."""
-        return f"{self.name}: {what[0].lower()}{what[1:]}" if self.name else what
+        if not self.name:
+            return what
+        return f"{self.name}: {what if what[:2].isupper() else what[0].lower() + what[1:]}"
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,7 @@ def headline(outcome: Outcome, part: str = "") -> Headline:
     main, *others = evaluation.metrics
     value, baseline = evaluation.metrics[main], evaluation.baseline.get(main)
     many = f"{evaluation.samples:,} {part + ' ' if part else ''}sample{'' if evaluation.samples == 1 else 's'}"
-    of = f" of {outcome.target}" if outcome.target and outcome.names is None else ""
+    of = f" of {outcome.target}" if outcome.target else ""
     what = outcome.said(f"{main}{of} on {many}")
     beside = "" if baseline is None else f"{_written(main, baseline)} by always saying {evaluation.what}"
     more = tuple(

@@ -52,7 +52,9 @@ class Output:
 
     def said(self, what: str) -> str:
         """What is said of it, with its name where it has one."""
-        return f"{self.name}: {what[0].lower()}{what[1:]}" if self.name else what
+        if not self.name:
+            return what
+        return f"{self.name}: {what if what[:2].isupper() else what[0].lower() + what[1:]}"
 
     def part(self, values: Any) -> Any:
         """Its part of targets or predictions of all outputs."""

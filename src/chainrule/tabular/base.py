@@ -274,7 +274,7 @@ class BaseTabular(FittedForm, TransformerMixin, BaseEstimator):  # type: ignore[
         if getattr(self, "quantiles", None) is not None:
             loss = "loss of the quantiles"
         whole = report.whole(evaluation, predicted, targets, names, self.targets_, rises, loss, self.networks_)
-        given = {"title": type(self).__name__, "names": names, **options}
+        given = {"title": ", ".join(self.targets_) or type(self).__name__, "names": names, **options}
         return report.write(self.trained_, path, inputs, targets, whole, given)
 
     def _with_targets(self, X: Any, y: Any) -> tuple[TableInputs, Array]:
