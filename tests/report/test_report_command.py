@@ -99,6 +99,8 @@ def test_a_run_of_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
     assert "chainrule train houses.csv --report --preset fast" in text and ">age<" in text and 'id="derivation"' in text
     assert main(["report", "run", "houses.csv", "-o", "all.html"]) == 0
     assert headline(tmp_path / "all.html").endswith("on 200 samples")
+    places = [int(line) for line in re.findall(r">line (\d+)</td>", text)]
+    assert len(places) == 8 and min(places) > 1 and max(places) > 41  # of the file, not of the test part
     model = cr.load_run(tmp_path / "run")
     shown = model.report(str(tmp_path / "houses.csv"))
     assert "iframe" in shown._repr_html_() and "&gt;price&lt;/h1&gt;" in shown._repr_html_()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from chainrule.report.class_charts import calibration, class_table, confusion, c
 from chainrule.report.folding import folds
 from chainrule.report.judged import Outcome, headline, surest_mistakes, wilson
 from chainrule.report.plot import noise, smoothed
+from chainrule.report.results import mistakes
 from chainrule.report.scales import Scale, scale_of, short
 from chainrule.report.scales import written as one_form
 from chainrule.report.words import prose
@@ -48,6 +50,10 @@ def test_few_mistakes_have_an_interval_too() -> None:
     y = np.array([[1.0], [2.0], [3.0], [5.0]])
     numbers = Outcome(of_numbers(y + np.array([[0.1], [-0.2], [0.1], [-0.2]]), y), y, y + 0.1, target="price")
     said = headline(numbers, "test")
+    numbers = replace(numbers, predicted=y + np.array([[0.1], [-0.2], [0.3], [0.1]]))
+    assert ">3</td>" in str(mistakes(numbers)).split("</tr>")[1] and "counted from 1" in str(mistakes(numbers))
+    called = str(mistakes(replace(numbers, called=lambda k: f"line {k}")))
+    assert ">line 2</td>" in called.split("</tr>")[1] and "counted from 1" not in called
     assert said.value == "0.158 ± 0.054" and said.what == "RMSE of price on 4 test samples" and "mean" in said.beside
 
 

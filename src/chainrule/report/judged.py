@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -45,6 +45,8 @@ class Outcome:
     """What is predicted, the column's name say."""
     columns: tuple[str, ...] = field(default=())
     """Names of the columns of several numbers."""
+    called: Callable[[int], str] | None = None
+    """What a sample is called, by its place; None where they are counted."""
 
     def said(self, what: str) -> str:
         """What is said of it, with the output's name where it has one."""

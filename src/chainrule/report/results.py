@@ -46,9 +46,11 @@ def mistakes(outcome: Outcome) -> Html | None:
         return None
     numbers = outcome.names is None
     header = ("sample", "true", "predicted", "difference") if numbers else ("sample", "is", "taken for", "sure")
-    table = _table(header, [(f"{k + 1:,}", *row) for k, *row in rows], "Mistakes", "number" if numbers else "text")
+    called = outcome.called or (lambda k: f"{k + 1:,}")
+    table = _table(header, [(called(k), *row) for k, *row in rows], "Mistakes", "number" if numbers else "text")
     title = "The largest errors" if numbers else "The surest mistakes"
-    return figure(outcome.said(title), table, "Samples are counted from 1, in the order of the data.")
+    says = "Samples are counted from 1, in the order of the data."
+    return figure(outcome.said(title), table, says if outcome.called is None else "Samples as the data call them.")
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]], says: str, kind: str) -> Html:

@@ -243,7 +243,7 @@ class BaseTabular(FittedForm, TransformerMixin, BaseEstimator):  # type: ignore[
         value there, or of a class that training did not have, are left out then, and told in a DataWarning.
         Raises DataError as `predict`, and where there are no targets.
         """
-        inputs, targets = self._with_targets(X, y)
+        inputs, targets, _ = self._with_targets(X, y)
         return self._evaluation(self._of(inputs), targets)
 
     def report(
@@ -256,7 +256,7 @@ class BaseTabular(FittedForm, TransformerMixin, BaseEstimator):  # type: ignore[
         """
         from chainrule.tabular import report  # loaded when it is asked for
 
-        inputs, targets = self._with_targets(X, y)
+        inputs, targets, called = self._with_targets(X, y)
         few = report.some(len(targets))
         rises = dict(
             zip(
@@ -273,17 +273,18 @@ class BaseTabular(FittedForm, TransformerMixin, BaseEstimator):  # type: ignore[
             loss += ", each target's over its variance"
         if getattr(self, "quantiles", None) is not None:
             loss = "loss of the quantiles"
-        whole = report.whole(evaluation, predicted, targets, names, self.targets_, rises, loss, self.networks_)
+        outcomes = report.outcomes(evaluation, predicted, targets, names, self.targets_, called)
+        whole = report.whole(outcomes, rises, loss, self.networks_)
         given = {"title": ", ".join(self.targets_) or type(self).__name__, "names": names, **options}
         return report.write(self.trained_, path, inputs, targets, whole, given)
 
-    def _with_targets(self, X: Any, y: Any) -> tuple[TableInputs, Array]:
-        """The inputs of those rows of X that have a target, and these; as `evaluate` takes them."""
+    def _with_targets(self, X: Any, y: Any) -> tuple[TableInputs, Array, Callable[[int], str]]:
+        """The inputs of those rows of X that have a target, these, and what each is called; as `evaluate` takes them."""
         check_is_fitted(self, "preparation_")
         frame = self._table(X)
         inputs, _ = self.preparation_.inputs(frame)
         if y is not None:
-            return inputs, self._known(y, len(frame))
+            return inputs, self._known(y, len(frame)), self._called(frame, np.arange(len(frame)))
         absent = [name for name in self.targets_ if name not in frame.names]
         if absent or not self.targets_:
             name = f" {some(absent)}" if absent else ""
@@ -294,7 +295,12 @@ class BaseTabular(FittedForm, TransformerMixin, BaseEstimator):  # type: ignore[
         if notes:
             warnings.warn(f"{frame.source}: {'; '.join(notes)}.", DataWarning, stacklevel=3)
         rows = np.flatnonzero(judged)
-        return inputs.of(rows), targets[rows]
+        return inputs.of(rows), targets[rows], self._called(frame, rows)
+
+    def _called(self, frame: Frame, rows: NDArray[np.int64]) -> Callable[[int], str]:
+        """What of these rows one is called, by its place among them: its id, or where it stands ("line 7")."""
+        ids = frame.cells(self.id_) if self.id_ is not None and self.id_ in frame.names else None
+        return lambda k: frame.place(int(rows[k])) if ids is None else str(ids[int(rows[k])])
 
     def _judged(self, frame: Frame) -> tuple[Array, NDArray[np.bool_], list[str]]:
         """The targets of a table's rows, as those that were fitted, which rows have one, and why others have none."""

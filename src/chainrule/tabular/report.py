@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,18 +67,14 @@ def write(
 
 
 def whole(
-    evaluation: Evaluation,
-    predicted: Array,
-    targets: Array,
-    names: tuple[str, ...] | None,
-    columns: tuple[str, ...],
+    said: Sequence[Outcome],
     rises: Mapping[str, float],
     loss: str,
     networks: Sequence[Network],
 ) -> Whole:
-    """What is told of all members.  names: of the classes.  columns: of the targets.  rises: of the loss, by column."""
+    """What is told of all members.  rises: of the loss, by column."""
     return Whole(
-        outcomes(evaluation, predicted, targets, names, columns),
+        said,
         rises,
         loss,
         [net.history or History() for net in networks],
@@ -92,16 +88,18 @@ def outcomes(
     targets: Array,
     names: tuple[str, ...] | None,
     columns: tuple[str, ...],
+    called: Callable[[int], str],
 ) -> list[Outcome]:
-    """Of classes; or of each target of its own, whose names the columns are."""
+    """Of classes; or of each target of its own, whose names the columns are.  called: what a row is called."""
     target = columns[0] if len(columns) == 1 else ""
     if names is not None:
-        return [Outcome(evaluation, targets, predicted.argmax(axis=1), names, predicted, target=target)]
+        places = predicted.argmax(axis=1)
+        return [Outcome(evaluation, targets, places, names, predicted, target=target, called=called)]
     if targets.shape[1] == 1 or targets.shape != predicted.shape:
-        return [Outcome(evaluation, targets, predicted, target=target)]
+        return [Outcome(evaluation, targets, predicted, target=target, called=called)]
     apart = [slice(k, k + 1) for k in range(targets.shape[1])]
     return [
-        Outcome(of_numbers(predicted[:, k], targets[:, k]), targets[:, k], predicted[:, k], name=name)
+        Outcome(of_numbers(predicted[:, k], targets[:, k]), targets[:, k], predicted[:, k], name=name, called=called)
         for k, name in zip(apart, columns or tuple(f"target {k.start + 1}" for k in apart), strict=True)
     ]
 
