@@ -279,7 +279,7 @@ class BaseTabular(FittedForm, TransformerMixin, BaseEstimator):  # type: ignore[
         return report.write(self.trained_, path, inputs, targets, whole, given)
 
     def _with_targets(self, X: Any, y: Any) -> tuple[TableInputs, Array, Callable[[int], str]]:
-        """The inputs of those rows of X that have a target, these, and what each is called; as `evaluate` takes them."""
+        """The inputs of the rows of X that have a target, these, and what each is called; as `evaluate` takes them."""
         check_is_fitted(self, "preparation_")
         frame = self._table(X)
         inputs, _ = self.preparation_.inputs(frame)
