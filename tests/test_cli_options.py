@@ -176,13 +176,22 @@ def test_short_options_and_help_words() -> None:
     code, out, _ = call("derive", "--inputs", 2, "-H", 3, "--outputs", 2, "-a", "z*sigmoid(z)", "-n", "column", "-w")
     assert code == 0 and "σ(Z" in out
     assert "0.9 V_W1 + dW1" in call("derive", "--inputs", 2, "-H", 3, "--outputs", 2, "--momentum", 0.9)[1]
+    assert call("derive", "--lr", 0.1)[2] == "chainrule: There is no option --lr. Try 'chainrule derive --help'.\n"
+    assert "[OPTIONS] [FOLDER ...]\n" in call("runs", "-h")[1] and "  FOLDER ..." in call("runs", "-h")[1]
     assert "--momentum goes with --optimizer NAME" in call("derive", "-O", "none", "--momentum", 0.9)[2]
 
 
 def test_completion(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION", "1")
     monkeypatch.setenv(COMPLETING, "complete_bash")
-    for words, offered in (("train --activation re", "relu"), ("derive --loss hu", "huber"), ("tra", "train")):
+    for words, offered in (
+        ("train --activation re", "relu"),
+        ("derive --loss hu", "huber"),
+        ("tra", "train"),
+        ("derive -F la", "latex"),
+        ("derive --mean-at w", "weights"),
+        ("derive -n ja", "javascript"),
+    ):
         monkeypatch.setenv("COMP_WORDS", f"chainrule {words}")
         monkeypatch.setenv("COMP_CWORD", str(len(words.split())))
         with pytest.raises(SystemExit):

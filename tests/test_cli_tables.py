@@ -112,6 +112,18 @@ def test_a_table_is_trained_by_the_recipe(chainrule: Command) -> None:
     assert "Unknown column 'id'" in chainrule("predict", "runs/people", "new.csv", code=2)[1]
 
 
+def test_a_network_of_the_run_is_derived_and_checked(chainrule: Command) -> None:
+    """With the rows of a file as that network takes them."""
+    people(40)
+    lines = Path("people.csv").read_text().splitlines()
+    Path("few.csv").write_text("\n".join(line.split(",", 3)[3] for line in lines))
+    chainrule("train", "few.csv", "--ignore", "pay,tax", *QUICK)
+    assert chainrule("derive", "runs/few", "--optimizer", "none")[0].startswith("forward\n")
+    assert "gathered over the samples" in chainrule("derive", "runs/few", "--steps", "dW1")[0]
+    assert chainrule("derive", "runs/few", "--with-numbers", "few.csv", "--samples", 5)[0].startswith("m = 5\n")
+    assert chainrule("check", "runs/few", "few.csv", "--samples", 3)[0].startswith("every gradient agrees")
+
+
 def test_options_that_choose_the_network(chainrule: Command) -> None:
     people()
     out, _ = chainrule(

@@ -321,6 +321,36 @@ class TestPlot:
         refused(trained("plot", "runs/few"), "Pictures need matplotlib", "pip install 'chainrule[plot]'")
 
 
+def test_a_run_is_told_and_reported(
+    trained: Command, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`info` and `report`, of the names left for the test or of others; `evaluate` says which command it is."""
+    pytest.importorskip("matplotlib")
+    pytest.importorskip("jinja2")
+    from chainrule.report import pictures
+
+    monkeypatch.setattr(pictures, "_png", lambda figure: "")
+    capsys.readouterr()
+    assert main(["info", "runs/few"]) == 0
+    told = capsys.readouterr().out
+    assert "predicts: the next character\n" in told and "characters: ahjlno\n" in told and "dense softmax" in told
+    assert main(["info", "runs/few", "--json"]) == 0 and json.loads(capsys.readouterr().out)["data"] == "few"
+    assert main(["report", "runs/few", "--notation", "index"]) == 0
+    page = Path("runs/few/report.html").read_text(encoding="utf-8")
+    _, _, test = split_names(load_names("few.txt"))
+    samples = sum(len(name) + 1 for name in test)
+    assert f"on {samples} test samples" in page and ">end<" in page
+    Path("others.txt").write_text("hanna\njohn\n", encoding="utf-8")
+    assert main(["report", "runs/few", "others.txt", "-o", "others.html"]) == 0
+    assert "on 11 samples" in Path("others.html").read_text(encoding="utf-8")
+    Path("few.txt").write_text("\n".join(FEW[:20]), encoding="utf-8")
+    capsys.readouterr()
+    assert main(["report", "runs/few"]) == 2
+    assert "is not what it was trained on any more; give a file of names" in capsys.readouterr().err
+    assert main(["evaluate", "runs/few", "few.txt"]) == 2
+    assert "'chainrule names score runs/few FILE' says what names cost" in capsys.readouterr().err
+
+
 def test_the_help_names_everything(names: Command) -> None:
     result = names("--help")
     assert result.code == 0 and all(word in result.out for word in ("train", "sample", "score", "plot"))

@@ -147,7 +147,7 @@ def train(
     header: Annotated[
         bool,
         typer.Option(
-            help="Whether a table's first line names the columns; else they are 1, 2, ....", rich_help_panel=DATA
+            help="Whether a table's first line names the columns; else they are 1, 2, 3.", rich_help_panel=DATA
         ),
     ] = True,
     test: Annotated[
@@ -274,13 +274,13 @@ def train(
 ) -> None:
     """Train networks and test them.
 
-    A table is trained by the recipe for tables, which chooses everything about the networks: it is told what was found,
-    and at the end how good predictions of rows are that were not learned from, beside always the most frequent class,
-    or always the mean.
+    A table is trained by the recipe for tables, which chooses everything about the networks. It says what it finds in
+    the table, and at the end how good its predictions are for rows that it did not learn from, beside always saying the
+    most frequent class or the mean.
 
     An option that chooses the network or its training (--hidden, --epochs, ...) trains that network instead, as do data
     that are no table. The last line is then "test accuracy 0.9789", the part of the test samples that were classified
-    rightly; for a regression "test error 0.1234", the root of the mean squared error, in the target's own units.
+    correctly; for a regression "test error 0.1234", the root of the mean squared error, in the target's own units.
     Ctrl-C keeps what has been learned so far; with --checkpoint a training that was interrupted, or killed, goes on
     with --resume.
 

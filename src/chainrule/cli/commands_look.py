@@ -91,13 +91,18 @@ def derive(
             metavar="NAME",
             help="row, column, index, layer, batch, numpy or javascript; by default the program's own plain text.",
             rich_help_panel=WRITING,
-            autocompletion=completing(notation_names),
+            autocompletion=completing(lambda: (*notation_names(), "javascript")),
         ),
     ] = None,
     format: Annotated[
         str | None,
         typer.Option(
-            "--format", "-F", metavar="NAME", help="unicode, latex, markdown or mathml.", rich_help_panel=WRITING
+            "--format",
+            "-F",
+            metavar="NAME",
+            help="unicode, latex, markdown or mathml.",
+            rich_help_panel=WRITING,
+            autocompletion=completing(lambda: ("unicode", "latex", "markdown", "mathml")),
         ),
     ] = None,
     why: Annotated[
@@ -108,7 +113,12 @@ def derive(
     ] = False,
     mean_at: Annotated[
         str | None,
-        typer.Option(metavar="PLACE", help="Where 1/m stands: weights or cost.", rich_help_panel=WRITING),
+        typer.Option(
+            metavar="PLACE",
+            help="Where 1/m stands: weights or cost.",
+            rich_help_panel=WRITING,
+            autocompletion=completing(lambda: ("weights", "cost")),
+        ),
     ] = None,
     with_numbers: Annotated[
         str | None,

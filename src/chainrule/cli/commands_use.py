@@ -91,7 +91,7 @@ def info(
 def runs(
     folders: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[FOLDER]...", help="Runs, or folders that hold some; by default runs."),
+        typer.Argument(metavar="FOLDER ...", help="Runs, or folders that hold some; by default runs."),
     ] = None,
     json: AsJson = False,
 ) -> None:

@@ -139,6 +139,11 @@ def _exercise(exercise: Exercise, answers: tuple[str, ...], form: str) -> None:
         print(f"{place.strip()}. {exercise.answer(int(place), formula).message}")
 
 
+def _rows(X: Any) -> int:
+    """How many samples there are, of one input or of several by name."""
+    return len(next(iter(X.values()))) if isinstance(X, Mapping) else len(X)
+
+
 def _plan(program: Program) -> Plan:
     """How the compiled engine runs it on this processor: a step of training, or without updates J and its gradients."""
     from chainrule.engines.compiled.kernels.panels import PanelLayout
@@ -165,7 +170,7 @@ def _numbers(options: DeriveOptions, notation: str, form: str, mean: Mean | None
     trace = network.trace(X, y, training=True, optimizer=optimizer, notation=notation, mean_at=mean)
     program = network.derive(optimizer=optimizer, targets=usual_targets(network.spec.loss))
     arranged = derivation(program, notation, mean_at=mean)
-    print("\n".join([f"m = {len(X)}", *remarks(program, arranged)]))
+    print("\n".join([f"m = {_rows(X)}", *remarks(program, arranged)]))
     section = ""
     for view in arranged.views:
         if view.section != section:

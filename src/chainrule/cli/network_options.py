@@ -21,7 +21,7 @@ from chainrule.describe.network import NetworkSpec
 from chainrule.errors import DataError, SpecError, expected
 from chainrule.network import Network
 from chainrule.runs.decode import encode_classes
-from chainrule.runs.folder import MODEL, SETTINGS, find_model
+from chainrule.runs.folder import MODEL, SETTINGS, TABLE, find_model
 
 Array = NDArray[Any]
 INPUTS, OUTPUTS = 784, 10
@@ -84,7 +84,16 @@ class SpecOptions:
 def is_model(word: str) -> bool:
     """Whether a word names a network: the folder of a run, a .safetensors file, or a description (.toml, .json)."""
     path = Path(word)
-    return path.suffix == ".safetensors" or is_description(path) or (path / MODEL).is_file()
+    return path.suffix == ".safetensors" or is_description(path) or _is_run(path)
+
+
+def _is_run(path: Path) -> bool:
+    return (path / MODEL).is_file() or _is_of_a_table(path)
+
+
+def _is_of_a_table(folder: str | Path) -> bool:
+    """Whether a folder holds what the recipe for tables has trained."""
+    return (Path(folder) / TABLE).is_file()
 
 
 def sort_words(words: list[str]) -> tuple[str | None, str | None]:
@@ -92,7 +101,7 @@ def sort_words(words: list[str]) -> tuple[str | None, str | None]:
 
     A run's folder may have the name of its data: as the second word it is the data.
     """
-    if len(words) == 2 and all(map(is_model, words)) and (Path(words[1]) / MODEL).is_file():
+    if len(words) == 2 and all(map(is_model, words)) and _is_run(Path(words[1])):
         return words[0], words[1]
     models = [w for w in words if is_model(w)]
     data = [w for w in words if not is_model(w)]
@@ -104,13 +113,28 @@ def sort_words(words: list[str]) -> tuple[str | None, str | None]:
 def make_network(options: SpecOptions, model: str | None) -> Network:
     """The saved network, or a new one as the file or the options say, in float64 where it can be.
 
-    Raises SpecError, DataError.
+    Of a run of a table it is the first of its networks, which is told.  Raises SpecError, DataError.
     """
     if model is not None and is_description(model):
         return _of_spec(read_description(model).spec)
+    if model is not None and _is_of_a_table(model):
+        return _of_a_table(model, None, 0)[0]
     if model is not None:
         return Network.load(find_model(Path(model))[0], engine="reference")
     return _of_spec(options.spec())
+
+
+def _of_a_table(folder: str, source: str | None, samples: int) -> tuple[Network, Any, Any]:
+    """The first network of a table's run, with the first rows of the data as it takes them."""
+    from chainrule.tabular.doors import first_member, load_run  # loaded for tables alone
+    from chainrule.tabular.frame import read_frame
+
+    found: Any = load_run(folder)
+    frame = None if source is None else read_frame(source, header=found.header_)
+    network, X, y = first_member(found, frame, samples)
+    if len(found.networks_) > 1:
+        tell(folder, [f"{len(found.networks_)} networks predict together; this is the first of them"])
+    return network, X, y
 
 
 def _of_spec(spec: NetworkSpec) -> Network:
@@ -119,9 +143,7 @@ def _of_spec(spec: NetworkSpec) -> Network:
     return Network.from_spec(spec, dtype=dtype, engine="reference")
 
 
-def with_data(
-    options: SpecOptions, model: str | None, source: str | None, samples: int
-) -> tuple[Network, Array, Array]:
+def with_data(options: SpecOptions, model: str | None, source: str | None, samples: int) -> tuple[Network, Any, Any]:
     """(network, X, y): the first samples of the data; random ones where there are none.
 
     Without a model the data decide the number of inputs and outputs.  Raises SpecError, DataError.
@@ -131,6 +153,8 @@ def with_data(
     if source is None:
         network = make_network(options, model)
         return network, *_random(network.spec, samples)
+    if model is not None and _is_of_a_table(model):
+        return _of_a_table(model, source, samples)
     if model is not None:
         return _saved(model, source, samples)
     data = read(source)

@@ -171,9 +171,7 @@ EngineName = Annotated[
 Long = Annotated[bool, typer.Option("--long", help="The long way round, without the short forms of known pairs.")]
 RunOf = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.")]
 AsJson = Annotated[bool, typer.Option("--json", "-j", help="As JSON.", rich_help_panel=WRITING)]
-Quiet = Annotated[
-    bool, typer.Option("--quiet", "-q", help="Only the last line; nothing of how it goes.", rich_help_panel=WRITING)
-]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only the last line; no progress.", rich_help_panel=WRITING)]
 Progress = Annotated[
     bool | None, typer.Option(help="Show how it goes; by default on a terminal only.", rich_help_panel=MACHINE)
 ]

@@ -6,6 +6,7 @@ import warnings
 import webbrowser
 from pathlib import Path
 
+from chainrule.cli import names_report
 from chainrule.cli.scores import tell
 from chainrule.errors import DataError, DataWarning
 from chainrule.runs import Run
@@ -26,8 +27,13 @@ def run(folder: Path, data: str | None, *, out: Path | None, show: bool, notatio
     """
     if out is not None and out.exists() and not force:
         raise DataError(f"{out}: is there already. Choose another name, or overwrite it with --force.")
-    found = load_run(folder)
     place = folder / REPORT if out is None else out
+    if names_report.is_of_names(folder):
+        names_report.report(folder, data, place, notation)
+        print(f"report in {place}")
+        _open(place, show)
+        return
+    found = load_run(folder)
     if out is None and not force and _of_the_training(place, find_model(folder)[0] if isinstance(found, Run) else None):
         if data is not None or notation != "row":
             raise DataError(

@@ -58,7 +58,9 @@ def _no_option(name: str, command: Any) -> str:
     long = [option for option in options if option.startswith("--")]
     word = name.lstrip("-")
     meant = (_OPTIONS.get(word), *elsewhere.ARGUMENTS.get(word.replace("-", "_"), ()))
-    write = next((opt for m in meant if m and (opt := "--" + m.replace("_", "-")) in long), None) or nearest(name, long)
+    write = next((opt for m in meant if m and (opt := "--" + m.replace("_", "-")) in long), None)
+    if write is None and not any(meant):  # a word for what this command has not is like no other
+        write = nearest(name, long)
     return f"There is no option {name}." + (f" Did you mean {write}?" if write else "")
 
 

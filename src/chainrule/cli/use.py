@@ -8,8 +8,10 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from chainrule.cli.names_report import info as names_info
+from chainrule.cli.names_report import is_of_names
 from chainrule.cli.scores import tell, waiting
-from chainrule.errors import DataWarning
+from chainrule.errors import DataError, DataWarning
 from chainrule.metrics import shown
 from chainrule.runs import Run
 from chainrule.runs.listing import record_of
@@ -28,6 +30,8 @@ def evaluate(folder: Path, data: str, engine: str, as_json: bool, quiet: bool = 
 
     What differs from the training data is told on standard error.  Raises DataError.
     """
+    if is_of_names(folder):
+        raise DataError(f"{folder}: is a character model; 'chainrule names score {folder} FILE' says what names cost.")
     run = load_run(folder, engine=engine)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", DataWarning)
@@ -51,6 +55,9 @@ def info(folder: Path, as_json: bool, quiet: bool = False) -> None:
     """Prints what is known of the run, or quietly the result of its test.  Raises DataError."""
     if quiet and not as_json and (told := record_of(folder)) is not None:
         print(told.test_words)
+        return
+    if is_of_names(folder):
+        names_info(folder, as_json)
         return
     run = load_run(folder)
     if not isinstance(run, Run):

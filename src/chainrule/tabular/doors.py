@@ -7,13 +7,17 @@ import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from chainrule.data.targets import Task
 from chainrule.engines.table import EngineName
 from chainrule.errors import DataError, DataWarning
+from chainrule.network import Network
 from chainrule.runs import run as runs
 from chainrule.runs.run import Run
 from chainrule.tabular import saved
-from chainrule.tabular.frame import read_frame
+from chainrule.tabular.frame import Frame, read_frame
+from chainrule.tabular.members import as_given
 from chainrule.tabular.roles import Roles, apart
 from chainrule.tabular.saved import Fitted
 
@@ -94,3 +98,18 @@ def load_run(folder: str | os.PathLike[str], *, engine: EngineName | str = "auto
     if saved.is_table_run(folder):
         return saved.load(folder, engine=None if engine == "auto" else engine)
     return runs.load_run(folder, engine=engine)
+
+
+def first_member(model: Fitted, frame: Frame | None, rows: int) -> tuple[Network, Any, Any]:
+    """(network, X, y): the first member and the first rows of the frame as it takes them; without a frame no rows.
+
+    Raises DataError where there is no network, or the frame does not fit.
+    """
+    if model.trained_ is None:
+        raise DataError("There is no network to look at: the table had no column to learn from.")
+    network = model.trained_.networks[0]
+    if frame is None:
+        return network, None, None
+    inputs, targets = model._with_targets(frame, None)
+    few = np.arange(min(rows, len(targets)))
+    return network, *as_given(model.trained_, inputs.of(few), targets[few])
