@@ -46,26 +46,20 @@ _AXES = {"rows": {"axis": 0}, "columns": {"axis": 1, "keepdims": True}, "all": {
 
 
 def bf16(x: Array) -> Array:
-    """float32 numbers rounded to bfloat16: to the nearest, halves to even.
-
-    What is finite stays so: what would be rounded to infinity becomes the largest bfloat16 number, 3.39e38.
-    """
-    bits = np.clip(x, -_LARGEST, _LARGEST).view(np.uint32)
+    """float32 numbers rounded to bfloat16: to the nearest, halves to even; above 3.39e38 to infinity."""
+    bits = x.view(np.uint32)
     rounded = (bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) & np.uint32(0xFFFF0000)
-    return np.where(np.isfinite(x), rounded.view(np.float32), x)
-
-
-_LARGEST = np.uint32(0x7F7F7FFF).view(np.float32)
-"""The largest float32 number that is rounded down to the largest bfloat16 number."""
+    return np.where(np.isnan(x), x, rounded.view(np.float32))
 
 
 def split(x: Array, parts: int) -> list[Array]:
-    """x₁ = bf16(x), x₂ = bf16(x - x₁), ...; what is left of something infinite is 0."""
+    """x₁ = bf16(x), x₂ = bf16(x - x₁), ...; beside an infinite part the others are 0."""
     found = []
+    x = np.ascontiguousarray(x)
     with np.errstate(all="ignore"):
         for _ in range(parts):
             found.append(bf16(x))
-            x = without_subnormal(np.where(np.isinf(x), np.float32(0), x - found[-1]))
+            x = without_subnormal(np.where(np.isinf(found[-1]), np.float32(0), x - found[-1]))
     return found
 
 

@@ -388,7 +388,7 @@ def pack_rows(
                 to = f.at(target, (h, taken * line), type=layout.real)
                 if isinstance(kernel, Dots):
                     for r in range(0, lanes, 2):
-                        for part, words in enumerate(words_of(f, turned[r], turned[r + 1], kernel.parts)):
+                        for part, words in enumerate(words_of(f, kernel, turned[r], turned[r + 1])):
                             f.store(words, to, r // 2 * line + part * NR + block * lanes, width)
                     continue
                 for r, x in enumerate(turned):

@@ -18,6 +18,7 @@ from functools import cached_property
 
 from chainrule.engines.compiled.kernels.panels import PanelLayout
 from chainrule.engines.llvm.emit import Function, Int, Value
+from chainrule.engines.llvm.target import Target
 from chainrule.engines.llvm.tiles import ROWS, Tiles
 from chainrule.engines.llvm.value import like
 from chainrule.program.precision import pairs
@@ -114,6 +115,11 @@ class Dots(Kernel):
     def way(self) -> str:
         """What it is done by, in a word."""
         return "dots" if self.dots else "vectors"
+
+    @property
+    def converts(self) -> bool:
+        """Whether the processor rounds numbers to one part by itself."""
+        return self.parts == 1 and has_dots(self.layout.target)
 
     def stored_lines(self, depth: int) -> int:
         """The lines that there is room for, 0 where the depth has ended: where there are tiles, whole ones."""
@@ -266,7 +272,12 @@ def kernel_for(layout: PanelLayout, parts: int, rows: int | None = None) -> Kern
     target = layout.target
     if target.tiles and rows is not None and rows >= FEWEST:
         return TileProducts(layout, parts)
-    return Dots(layout, parts, "avx512bf16" in target.on and target.vector_bytes == 64)
+    return Dots(layout, parts, has_dots(target))
+
+
+def has_dots(target: Target) -> bool:
+    """Whether a processor has instructions for pairs of bfloat16 numbers in its vectors."""
+    return "avx512bf16" in target.on and target.vector_bytes == 64
 
 
 FEWEST = 4

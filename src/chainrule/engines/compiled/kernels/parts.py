@@ -1,59 +1,66 @@
 """Numbers split into bfloat16 parts, and the words that two of them make: how the operands of `inner.Dots` are packed.
 
-    x₁ = bf16(x), x₂ = bf16(x - x₁), ...      bf16: to the nearest, halves to even; what is finite stays so
+    x₁ = bf16(x), x₂ = bf16(x - x₁), ...      bf16: to the nearest, halves to even; above 3.39e38 to infinity
 
-What is infinite has the parts ∞, 0, 0: infinite minus infinite would make NaN of every product with it.
+Beside an infinite part the others are 0: infinite minus infinite would make NaN of every product with it.
 """
 
 from __future__ import annotations
 
 import math
-import struct
 
 from chainrule.engines.compiled.kernels.inner import UPPER, Dots
 from chainrule.engines.llvm.emit import Function, Int, Value, lanes_of
 
-LARGEST: float = struct.unpack("f", struct.pack("I", 0x7F7F7FFF))[0]
-"""The largest float32 number that is rounded down to the largest bfloat16 number."""
 
-
-def rounded(f: Function, x: Value) -> tuple[Value, Value]:
-    """(bf16(x) as bits, whose lower halves are 0; where x is finite)"""
-    finite = f.fcmp("olt", f.fabs(x), f.constant(x.type, math.inf))
-    below = f.select(f.fcmp("olt", x, LARGEST), x, f.constant(x.type, LARGEST))
-    within = f.select(f.fcmp("ogt", below, -LARGEST), below, f.constant(x.type, -LARGEST))
-    bits = f.convert("bitcast", within, "i32")
+def rounded(f: Function, x: Value) -> Value:
+    """bf16(x) as bits, whose lower halves are 0."""
+    bits = f.convert("bitcast", x, "i32")
     odd = f.bits("and", f.bits("lshr", bits, 16), 1)
     near = f.add(f.add(bits, odd), 0x7FFF)
     # x + x: a NaN that is quiet, of which something is left when its lower half is cut off.
     others = f.convert("bitcast", f.fadd(x, x), "i32")
-    return f.bits("and", f.select(finite, near, others), UPPER), finite
+    return f.bits("and", f.select(f.fcmp("ord", x, x), near, others), UPPER)
 
 
 def split(f: Function, x: Value, parts: int) -> list[Value]:
     """The parts of x as bits, whose lower halves are 0."""
-    found = []
-    for part in range(parts):
-        bits, finite = rounded(f, x)
-        found.append(bits)
-        if part + 1 < parts:
-            rest = f.fsub(x, f.convert("bitcast", bits, "float"))
-            x = f.select(finite, rest, f.constant(x.type, 0.0))
+    found: list[Value] = []
+    for _ in range(parts):
+        if found:
+            before = f.convert("bitcast", found[-1], "float")
+            finite = f.fcmp("olt", f.fabs(before), f.constant(x.type, math.inf))
+            x = f.select(finite, f.fsub(x, before), f.constant(x.type, 0.0))
+        found.append(rounded(f, x))
     return found
 
 
-def words_of(f: Function, low: Value, high: Value, parts: int) -> list[Value]:
+def words_of(f: Function, kernel: Dots, low: Value, high: Value) -> list[Value]:
     """The words of each part: of `low` in the lower half, of `high` in the upper."""
-    pairs = zip(split(f, low, parts), split(f, high, parts), strict=True)
+    if kernel.converts:
+        both, lanes = _converted(f, low, high), lanes_of(low.type)
+        return [_as_words(f, f.shuffle(both, both, [x for k in range(lanes) for x in (k, lanes + k)]))]
+    pairs = zip(split(f, low, kernel.parts), split(f, high, kernel.parts), strict=True)
     return [f.bits("or", f.bits("lshr", a, 16), b) for a, b in pairs]
 
 
-def neighbours(f: Function, vectors: list[Value], parts: int) -> list[Value]:
-    """The words of each part of two vectors' neighbouring lanes."""
-    a, b = vectors
-    lanes = lanes_of(a.type)
-    even, odd = (f.shuffle(a, b, range(first, 2 * lanes, 2)) for first in (0, 1))
-    return words_of(f, even, odd, parts)
+def neighbours(f: Function, kernel: Dots, a: Value, b: Value) -> list[Value]:
+    """The words of each part of the neighbouring lanes of a and b, one after the other."""
+    if kernel.converts:
+        return [_as_words(f, _converted(f, a, b))]
+    even, odd = (f.shuffle(a, b, range(first, 2 * lanes_of(a.type), 2)) for first in (0, 1))
+    return words_of(f, kernel, even, odd)
+
+
+def _converted(f: Function, low: Value, high: Value) -> Value:
+    """Two vectors rounded to bfloat16 by one instruction, the lanes of `low` before those of `high`."""
+    name, to = "llvm.x86.avx512bf16.cvtne2ps2bf16.512", "<32 x bfloat>"
+    f.declarations.setdefault(name, f"declare {to} @{name}({low.type}, {low.type})")
+    return f.emit(to, f"call {to} @{name}({high}, {low})")
+
+
+def _as_words(f: Function, x: Value) -> Value:
+    return f.emit("<16 x i32>", f"bitcast {x} to <16 x i32>")
 
 
 def pack_lines(f: Function, kernel: Dots, *, values: Value, to: Value, n: int, groups: int, lo: Int, hi: Int) -> None:
@@ -75,7 +82,7 @@ def pack_lines(f: Function, kernel: Dots, *, values: Value, to: Value, n: int, g
                 low = f.load(layout.vector, here, 0, size)
                 high = f.constant(layout.vector, 0.0) if single else f.load(layout.vector, here, NR, size)
                 there = f.at(target, (q, kernel.line), v * lanes, type=real)
-                for part, words in enumerate(words_of(f, low, high, kernel.parts)):
+                for part, words in enumerate(words_of(f, kernel, low, high)):
                     f.store(words, there, part * NR, size)
 
         f.loop(0, n // 2, line)
@@ -99,7 +106,7 @@ def pack_rows_of_lanes(f: Function, kernel: Dots, *, values: Value, to: Value, l
     def row(r: Int) -> None:
         source, target = f.at(values, (r, NR), type=real), f.at(to, (r, kernel.row), type=real)
         vectors = [f.load(layout.vector, source, v * lanes, size) for v in range(layout.vectors)]
-        for part, words in enumerate(neighbours(f, vectors, kernel.parts)):
+        for part, words in enumerate(neighbours(f, kernel, *vectors)):
             f.store(words, target, part * kernel.span, size)
 
     f.loop(lo, hi, row)
@@ -120,7 +127,7 @@ def pack_turned(
     def block(source: Value, target: Value, rows: int, count: int) -> None:
         """`count` columns, of which the first `rows` rows are there."""
         vectors = [f.load(layout.vector, source, r * NR, size) if r < rows else zero for r in range(NR)]
-        words = [words_of(f, vectors[r], vectors[r + 1], kernel.parts) for r in range(0, NR, 2)]
+        words = [words_of(f, kernel, vectors[r], vectors[r + 1]) for r in range(0, NR, 2)]
         for part in range(kernel.parts):
             for c, column in enumerate(f.transpose([w[part] for w in words])[:count]):
                 f.store(column, target, c * kernel.row + part * kernel.span, size)
