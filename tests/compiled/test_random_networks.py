@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -53,7 +54,10 @@ def close(case: Case, found: Arrays, answer: Callable[[Network], Arrays]) -> Non
     """
     truth = answer(case.network())
     others = [answer(case.network(nudge=k)) for k in (1, 2)]
-    if case.dtype == "float32":
+    if "precision" in case.options:  # where a number is rounded to the other side, they differ as its parts from it
+        plain = {name: value for name, value in case.options.items() if name != "precision"}
+        others.append(answer(replace(case, options=plain).network()))
+    elif case.dtype == "float32":
         others.append(answer(case.network(dtype="float64")))
     if any(a.shape != b.shape for o in others for a, b in zip(o.values(), truth.values(), strict=True)):
         return  # on the brink of divergence: rounding decides which step is the first without a finite cost
@@ -126,6 +130,29 @@ def check(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     check_training(case, guards)
     if seed % 3 == 0:
         check_calls(case, guards)
+
+
+def in_parts(case: Case) -> Case:
+    """The same in float32, its products of bfloat16 parts."""
+    word = ("high", "medium")[case.seed % 2]
+    return replace(case, dtype="float32", options={**case.options, "precision": word})
+
+
+@pytest.mark.parametrize("seed", [2, 5])
+def test_network_of_products_in_parts(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    check(in_parts(make(seed)), monkeypatch)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(NORMAL, NORMAL + LONG // 4))
+def test_network_of_products_in_parts_long(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    check(in_parts(make(seed)), monkeypatch)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(IN_GROUPS + LONG_IN_GROUPS // 2))
+def test_network_of_groups_and_tables_in_parts_long(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    check(in_parts(make_in_groups(seed)), monkeypatch)
 
 
 @pytest.mark.parametrize("seed", range(NORMAL))
