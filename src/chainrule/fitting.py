@@ -26,7 +26,7 @@ from chainrule.train.policies import Judge, Orders, SeededOrders, Source, Valida
 from chainrule.train.progress import Progress
 from chainrule.train.schedules import settings_of
 from chainrule.train.state import OptimizerState
-from chainrule.train.workers import agreed, begin_alike, begun, check_shards, compare, in_shards
+from chainrule.train.workers import agreed, begin_alike, begun, check_shards, compare, in_shards, threads_each
 
 if TYPE_CHECKING:
     from chainrule.blocks.stored import Stored
@@ -112,6 +112,7 @@ def prepared(
         settings |= {"checkpoint": checkpoint is not None, "every": every, "resume": resume, "continue_": continue_}
         compare(workers, engine, program, training.content(), held_out, settings)
         check_shards(workers, batch_size)
+        threads = threads_each(workers) if threads is None else threads
         net.seed = begin_alike(workers, net, net.seed)
         before = replace(before, **workers.broadcast_value(before.carried()))
     checkpoints, resumed = None, None

@@ -89,10 +89,11 @@ def mpi(size: int, tasks: list[tuple[str, dict[str, Any]]], timeout: float = 120
     command = [str(mpiexec()), "-n", str(size), sys.executable, str(SCRIPT), "mpi", "-", "-", "-", json.dumps(tasks)]
     process = subprocess.run(command, capture_output=True, text=True, timeout=timeout, env=os.environ)
     ends: list[list[Any]] = [[] for _ in range(size)]
-    for line in process.stdout.splitlines():
-        if line.startswith("["):
-            rank, said = json.loads(line)
-            ends[rank].append(said)
+    said = process.stdout.replace("\n", "")  # which mpiexec may put anywhere
+    while said.startswith("["):
+        (rank, value), end = json.JSONDecoder().raw_decode(said)
+        ends[rank].append(value)
+        said = said[end:]
     return ends, process.stderr
 
 
@@ -148,3 +149,54 @@ def test_a_worker_that_says_nothing_over_mpi() -> None:
     stopped = {"rank": 1, "after": 0.5, "timeout": 5, "by": "SIGSTOP"}
     ends, _ = mpi(3, [("killed", stopped)], timeout=40)
     assert "has lost another one: one of the others has sent nothing for 5 seconds" in ends[0][0] + ends[2][0]
+
+
+# --- the command -----------------------------------------------------------------------------------------------------
+
+TRAIN = ["-m", "chainrule", "train", "digits", "--hidden", "16", "--epochs", "2"]
+
+
+def command(starter: list[str], folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """What is printed, and the exit code."""
+    return subprocess.run(
+        [*starter, *TRAIN, *options], capture_output=True, text=True, timeout=120, cwd=folder, env=os.environ
+    )
+
+
+def trains_as_one_process_with_a_group_would(starter: list[str], folder: Path) -> None:
+    """One run, of one network; what is wrong is said by each, and nothing is left."""
+    done = command(starter, folder, "--batch-size", "128")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("test accuracy") == 1 and [p.name for p in (folder / "runs").iterdir()] == ["digits"]
+    wrong = command(starter, folder, "--batch-size", "32")
+    assert wrong.returncode != 0 and wrong.stderr.count("some would have nothing to do") == 2
+    assert [p.name for p in (folder / "runs").iterdir()] == ["digits"]
+
+
+@needs_mpi
+def test_the_command_under_mpiexec(tmp_path: Path) -> None:
+    trains_as_one_process_with_a_group_would([str(mpiexec()), "-n", "2", sys.executable], tmp_path)
+
+
+@pytest.mark.long
+@needs_torch
+def test_the_command_under_torchrun(tmp_path: Path) -> None:
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    trains_as_one_process_with_a_group_would(torchrun, tmp_path)
+
+
+def test_the_recipe_for_tables_is_for_one_process(tmp_path: Path) -> None:
+    (tmp_path / "table.csv").write_text("a,b\n" + "1,2\n3,4\n" * 20)
+    environment = {**os.environ, "PMI_SIZE": "2"}
+    words = [sys.executable, "-m", "chainrule", "train", "table.csv"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, cwd=tmp_path, env=environment)
+    assert done.returncode == 2 and "The recipe for tables is run by one process" in done.stderr
+
+
+@pytest.mark.skipif(importlib.util.find_spec("mpi4py") is not None, reason="mpi4py is installed")
+def test_without_mpi4py_the_extra_is_named(tmp_path: Path) -> None:
+    environment = {**os.environ, "PMI_SIZE": "2"}
+    done = subprocess.run(
+        [sys.executable, *TRAIN], capture_output=True, text=True, timeout=60, cwd=tmp_path, env=environment
+    )
+    assert done.returncode == 2 and "mpi4py is not installed: pip install 'chainrule[mpi]'" in done.stderr

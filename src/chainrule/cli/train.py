@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ from chainrule.describe.losses import Loss
 from chainrule.describe.optimizers import Optimizer
 from chainrule.errors import ChainruleError, DivergedError
 from chainrule.files import printable
+from chainrule.group.base import Group
+from chainrule.group.started import joined
 from chainrule.metrics import Evaluation
 from chainrule.network import Network
 from chainrule.runs.decode import are_probabilities, decode, shares
@@ -33,6 +36,7 @@ from chainrule.train.checkpoint import kept
 from chainrule.train.history import History, describe_record
 from chainrule.train.monitor import Monitor
 from chainrule.train.signals import Terminated, exit_code, uninterrupted
+from chainrule.train.workers import agreed
 
 RECORDS = 200
 """Of the monitor over a whole fit, for a report."""
@@ -57,78 +61,107 @@ def run(
 ) -> int:
     """Train, test and save; the exit code: 0, 130 after Ctrl-C, or 143 after SIGTERM.
 
+    One of several processes that mpiexec or torchrun has started trains with the others; the first one alone tests,
+    saves and prints.
     report: also write report.html, on the test part.  way: what is said of tables, which have another one.
     quiet: only the last line is printed; as_json: one object in its place.  command: the words of the call.
-    Raises MissingDependencyError, SpecError and DataError before anything is trained or written; DivergedError after
-    the last finite weights have been saved.
+    Raises MissingDependencyError, SpecError, DataError and GroupError before anything is trained or written;
+    DivergedError after the last finite weights have been saved.
     """
+    with joined() as group:
+        return _run(options, out, force, progress, report, way, quiet, as_json, command, group)
+
+
+def _run(
+    options: TrainOptions,
+    out: Path | None,
+    force: bool,
+    progress: bool | None,
+    report: bool,
+    way: str | None,
+    quiet: bool,
+    as_json: bool,
+    command: str,
+    group: Group | None,
+) -> int:
+    first_of_all = group is None or group.rank == 0
 
     def say(text: object) -> None:
-        if not (quiet or as_json):
+        if not (quiet or as_json) and first_of_all:
             print(text, flush=True)
 
-    check(options)
-    check_out(out, force)
-    if report:
-        from chainrule.report.html import check_packages
+    with agreed(group):
+        check(options)
+        if first_of_all:
+            check_out(out, force)
+        if report:
+            from chainrule.report.html import check_packages
 
-        check_packages()
-    given = {name: getattr(options, name) for name in ("momentum", "weight_decay", "clip_norm")}
-    optimizer = make_optimizer(options.optimizer, options.learning_rate, options.schedule, **given)
-    hidden = hidden_layers(options.hidden, options.activation, options.dropout, options.normalisation)
-    if options.loss is not None:
-        loss_of(options.loss, options.label_smoothing)
-    progress = False if quiet or as_json else progress
-    with waiting(f"reading {options.data}", progress):
-        data = read(options.data, options.target, options.task, options.ignore, options.header)
-    tell(options.data, data.notes)
-    text = options.loss or DEFAULT_LOSS[data.task]
-    chosen = options.output_activation
-    last = output_activation(text, data.task) if chosen is None else activation_of(chosen)
-    loss = loss_of(text, options.label_smoothing)
-    units = outputs_of(data, loss)
-    with waiting("dividing and standardising", progress):
-        data = data.split(options.test, options.seed) if data.X_test is None else data
-        prepared = prepare(data, options, loss, units)
-    samples = len(prepared.X)
-    epochs = default_epochs(samples, options.batch_size) if options.epochs is None else options.epochs
-    options = dataclasses.replace(options, epochs=epochs, loss=text)
-    network = Network(
-        inputs=prepared.X.shape[1],
-        layers=[*hidden, Dense(units, last)],
-        loss=loss,
-        l1=options.l1,
-        l2=options.l2,
-        precision=options.precision,
-        dtype=options.dtype,
-        seed=options.seed,
-        engine=options.engine,
-    )
-    stopping = None
-    if options.early_stopping is not None or prepared.validation is not None:
-        stopping = EarlyStopping(options.early_stopping or NEVER)
-    steps = epochs * -(-samples // options.batch_size)
-    watching = [Monitor(every=max(1, steps // RECORDS))] if report else []
-    first = {name: array.copy() for name, array in network.parameters.items()}
-    place = claim(out, data.name)
-    folder = place.folder
+            check_packages()
+        given = {name: getattr(options, name) for name in ("momentum", "weight_decay", "clip_norm")}
+        optimizer = make_optimizer(options.optimizer, options.learning_rate, options.schedule, **given)
+        hidden = hidden_layers(options.hidden, options.activation, options.dropout, options.normalisation)
+        if options.loss is not None:
+            loss_of(options.loss, options.label_smoothing)
+        progress = False if quiet or as_json or not first_of_all else progress
+        with waiting(f"reading {options.data}", progress):
+            data = read(options.data, options.target, options.task, options.ignore, options.header)
+        if first_of_all:
+            tell(options.data, data.notes)
+        text = options.loss or DEFAULT_LOSS[data.task]
+        chosen = options.output_activation
+        last = output_activation(text, data.task) if chosen is None else activation_of(chosen)
+        loss = loss_of(text, options.label_smoothing)
+        units = outputs_of(data, loss)
+        with waiting("dividing and standardising", progress):
+            data = data.split(options.test, options.seed) if data.X_test is None else data
+            prepared = prepare(data, options, loss, units)
+        samples = len(prepared.X)
+        epochs = default_epochs(samples, options.batch_size) if options.epochs is None else options.epochs
+        options = dataclasses.replace(options, epochs=epochs, loss=text)
+        network = Network(
+            inputs=prepared.X.shape[1],
+            layers=[*hidden, Dense(units, last)],
+            loss=loss,
+            l1=options.l1,
+            l2=options.l2,
+            precision=options.precision,
+            dtype=options.dtype,
+            seed=options.seed,
+            engine=options.engine,
+        )
+        stopping = None
+        if options.early_stopping is not None or prepared.validation is not None:
+            stopping = EarlyStopping(options.early_stopping or NEVER)
+        steps = epochs * -(-samples // options.batch_size)
+        watching = [Monitor(every=max(1, steps // RECORDS))] if report else []
+        first = {name: array.copy() for name, array in network.parameters.items()}
+    with agreed(group):
+        place = claim(out, data.name) if first_of_all else None
     try:
         say(_describe(data, prepared))
         if way is not None:
             say(way)
         say(network.summary())
-        callbacks = [CSVLog(place.log), *([] if stopping is None else [stopping]), *watching]
-        failure = _fit(network, prepared, options, epochs, optimizer, callbacks, progress)
+        log = CSVLog(place.log if place is not None else os.devnull)
+        callbacks = [log, *([] if stopping is None else [stopping]), *watching]
+        failure = _fit(network, prepared, options, epochs, optimizer, callbacks, progress, group)
         # Ctrl-C within the first epoch leaves a network that has learned something; before it, while compiling, none.
         # A part of an epoch does not take the place of a run that was trained.
         same = all(np.array_equal(array, first[name]) for name, array in network.parameters.items())
-        worthless = same or place.replaces or isinstance(failure, DivergedError)
+        worthless = same or place is None or place.replaces or isinstance(failure, DivergedError)
         if failure is not None and not network.history and worthless:
             raise failure
     except (ChainruleError, KeyboardInterrupt, Terminated):
-        place.give_up()
+        if place is not None:
+            place.give_up()
         raise
     del first
+    if place is None:
+        if isinstance(failure, DivergedError):
+            raise failure
+        return exit_code(failure)
+    folder = place.folder
     history = History() if network.history is None else network.history  # one without epochs still says why
     best = None if stopping is None else stopping.best_epoch
     with uninterrupted():
@@ -250,6 +283,7 @@ def _fit(
     optimizer: Optimizer,
     callbacks: list[Callback],
     progress: bool | None,
+    group: Group | None,
 ) -> KeyboardInterrupt | Terminated | DivergedError | None:
     """Train; what ended the training early, if anything did and the network is still of use."""
     try:
@@ -265,6 +299,7 @@ def _fit(
             callbacks=callbacks,
             verbose="auto" if progress is None else progress,
             threads=options.threads,
+            group=group,
             **kept(options.checkpoints),
         )
     except (KeyboardInterrupt, Terminated, DivergedError) as failure:

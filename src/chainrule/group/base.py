@@ -137,7 +137,7 @@ class Group(ABC):
 
 def _packed(value: object) -> Array:
     """As bytes: workers run the same code and trust each other."""
-    return np.frombuffer(pickle.dumps(value), np.uint8)
+    return np.frombuffer(bytearray(pickle.dumps(value)), np.uint8)
 
 
 def _unpacked(text: Array) -> Any:

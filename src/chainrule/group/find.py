@@ -1,13 +1,9 @@
-"""The group that a user hands over, as it is; or that the process was started in."""
+"""The group that a user hands over, as it is."""
 
 from __future__ import annotations
 
-import os
-
 from chainrule.errors import SpecError, expected
 from chainrule.group.base import TIMEOUT, Group
-
-_MPI_SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "MPI_LOCALNRANKS")
 
 
 def as_group(given: object, timeout: float = TIMEOUT) -> Group:
@@ -32,12 +28,3 @@ def as_group(given: object, timeout: float = TIMEOUT) -> Group:
         "(torch.distributed.group.WORLD after init_process_group('gloo'))"
     )
     raise SpecError(expected("group", allowed, given))
-
-
-def started_in() -> str | None:
-    """What has started this process as one of several: "mpi", "torch", or None."""
-    if any(os.environ.get(name, "1") != "1" for name in _MPI_SIZES):
-        return "mpi"
-    if "RANK" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        return "torch"
-    return None

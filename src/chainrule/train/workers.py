@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule.engines import processors
 from chainrule.engines.base import Engine
 from chainrule.engines.shards.order import FEWER, LEAST, SHARDS, WHOLE, shard_count, shard_size
 from chainrule.engines.shards.split import Split, split
@@ -86,6 +87,15 @@ def check_shards(workers: Group, batch_size: int) -> None:
             f"and there are {workers.size} workers: some would have nothing to do. Use fewer workers, or batch_size="
             f"{LEAST * workers.size if workers.size <= FEWER else SHARDS * WHOLE} and as many samples."
         )
+
+
+def threads_each(workers: Group) -> int | None:
+    """How many threads each worker uses at most, unless told otherwise: those of one machine share its processors."""
+    if workers.size == 1:
+        return None
+    here = (platform.node(), processors.allowed())
+    everywhere = workers.gather_values(here)
+    return max(1, here[1] // everywhere.count(here))
 
 
 def begin_alike(workers: Group, network: Trainable, seed: int) -> int:
