@@ -82,6 +82,12 @@ class Blocks:
         self.memory, self.cache, self.supply = memory, cache, supply
         self._held: dict[str, dict[str, Array] | Stored] = {}
 
+    def of(self, supply: Supply) -> Blocks:
+        """The same settings for another supply."""
+        other = Blocks.__new__(Blocks)
+        other._setup(supply, self.memory, self.cache)
+        return other
+
     def __repr__(self) -> str:
         rows = "" if self.supply.rows is None else f", {self.supply.rows:,} rows"
         return f"Blocks({self.supply.what}{rows}, memory={self.memory:,})"

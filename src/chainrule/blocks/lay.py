@@ -37,12 +37,14 @@ def laid_out(
     keep: str | None,
     told: Callable[[], Mapping[str, Any]],
     whole: bool = False,
+    always: bool = False,
 ) -> dict[str, Array] | Stored:
     """The data as arrays where they fit in the memory, else laid out on the disk.
 
     blocks: rows by symbol.  rows: how many there are; None where that is not known.  what: the data, for messages.
     memory: bytes that are held at a time.  shuffle: whether rows are dealt out, else they lie as they come.  place,
     keep: as of `Draft`.  told: what else is to be kept, asked at the end.  whole: whether what does not fit is refused.
+    always: whether also what fits is laid out.
     Raises DataError for data without rows, for more or fewer than there should be, and as `Draft`.
     """
     stream = iter(blocks)
@@ -52,7 +54,7 @@ def laid_out(
         first.append(block)
         held += sum(array.nbytes for array in block.values())
         count += _length(block)
-        if held > memory or (rows is not None and count and held / count * rows > memory):
+        if always or held > memory or (rows is not None and count and held / count * rows > memory):
             break
     else:
         if not count:
@@ -64,6 +66,8 @@ def laid_out(
     kinds = kinds_of(first[0])
     row = sum(kind.bytes for kind in kinds.values())
     block_rows = max(1, memory // 2 // SPAN // max(row, 1))
+    if always and rows is not None:
+        block_rows = max(1, min(block_rows, rows // (2 * SPAN)))
     dealt = max(1, memory // DEALT // max(row, 1))
     every = chain(_taken(first), stream)
     if rows is None:

@@ -18,7 +18,7 @@ import tempfile
 import threading
 import time
 import weakref
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -116,6 +116,14 @@ class Stored:
             raise DataError(f"{self.place}: the rows laid out there cannot be read: {reason}.") from None
         if got < len(memory):
             raise DataError(f"{self.place}: the rows laid out there became fewer while they were read.")
+
+    def gather(self, pieces: Sequence[tuple[int, int]], into: Mapping[str, Array]) -> None:
+        """Reads pieces (the first row, how many), one below the other, into arrays by symbol.  Raises DataError."""
+        at = 0
+        for first, count in pieces:
+            for name, array in into.items():
+                self.read(name, first, array[at : at + count])
+            at += count
 
     def beside(self, other: Stored) -> Stored:
         """These rows with the other's arrays beside, in the place of those of the same names.

@@ -80,11 +80,9 @@ class Windows:
         head = batch_size + LEAST
 
         def load(window: int) -> Places:
-            at = head
-            for block, size in zip(blocks[spans[window]], sizes[spans[window]], strict=True):
-                for name, buffer in buffers[window % 2].items():
-                    self.stored.read(name, int(block) * self.order.block, buffer[at : at + size])
-                at += int(size)
+            each = zip(blocks[spans[window]].tolist(), sizes[spans[window]].tolist(), strict=True)
+            into = {name: buffer[head : head + rows[window]] for name, buffer in buffers[window % 2].items()}
+            self.stored.gather([(block * self.order.block, size) for block, size in each], into)
             return self.order.within(epoch, window, rows[window])
 
         counts = np.diff(over, prepend=0) * -1 + rows
@@ -123,8 +121,8 @@ class Windows:
             rows = order.blocks_of(epoch)[window * order.span : (window + 1) * order.span]
             sizes = order.sizes(rows)
             weights = np.empty((int(sizes.sum()), *kind.shape), kind.dtype)
-            for block, at, size in zip(rows, np.cumsum(sizes) - sizes, sizes, strict=True):
-                self.stored.read("w", int(block) * order.block, weights[at : at + size])
+            each = zip(rows.tolist(), sizes.tolist(), strict=True)
+            self.stored.gather([(block * order.block, size) for block, size in each], {"w": weights})
             mixed = weights.reshape(-1).astype(np.float64)[order.within(epoch, window, len(weights))]
             of = np.searchsorted(places, np.arange(done, done + len(mixed)), side="right") - 1
             sums += np.bincount(of, weights=mixed, minlength=len(places))

@@ -19,6 +19,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from chainrule.blocks import Blocks
 from chainrule.data.columns import some
 from chainrule.engines.table import can_compile
 from chainrule.errors import DataError, DataWarning, expected, unknown_name
@@ -34,6 +35,7 @@ from chainrule.tabular.inputs import TableInputs
 from chainrule.tabular.members import Trained, train
 from chainrule.tabular.preparation import Novelty, Preparation, learn
 from chainrule.tabular.recipe import Aim, recipe_for
+from chainrule.tabular.stream import parts, streamed, without_targets
 from chainrule.train.alone import alone
 from chainrule.train.progress import Progress
 
@@ -112,8 +114,14 @@ class BaseTabular(FittedForm, TransformerMixin, BaseEstimator):  # type: ignore[
                 raise
 
     def _fit_alone(self, X: Any, y: Any, sample_weight: Any, groups: Any, class_weight: Any) -> None:
+        if (blocks := streamed(X, y, sample_weight)) is not None:
+            if groups is not None:
+                raise ValueError("groups are of tables in memory: rows that are laid out are held out as they lie.")
+            self._fit_blocks(blocks, class_weight, own=blocks is not X)
+            return
         if y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
+        factors = None if class_weight is None else class_weight(y)
         frame = self._table(X, reset=True)
         targets = self._encode(y, len(frame))
         targets_of = _names(y)
@@ -143,7 +151,7 @@ class BaseTabular(FittedForm, TransformerMixin, BaseEstimator):  # type: ignore[
                 recipe=recipe,
                 shape=preparation.shape,
                 weights=weights,
-                class_weight=class_weight,
+                class_weight=factors,
                 groups=groups,
                 rising=self._rising(preparation),
                 seed=seed,
@@ -161,6 +169,19 @@ class BaseTabular(FittedForm, TransformerMixin, BaseEstimator):  # type: ignore[
         self._seed = seed
         self.targets_, self.id_, self.beside_, self.header_, self.record_ = targets_of, None, (), True, {}
         self._importances: Array | None = None
+
+    def _fit_blocks(self, blocks: Blocks, class_weight: Any, own: bool) -> None:
+        """Fits to a table that is read part by part; own: whether the blocks are this fit's alone."""
+        from chainrule.tabular.large import fit_blocks  # what only they need
+
+        def whole(X: Any, y: Any, sample_weight: Any) -> None:
+            self._fit_alone(X, y, sample_weight, None, class_weight)
+
+        try:
+            fit_blocks(self, blocks, whole, class_weight or (lambda y: None))
+        finally:
+            if own:
+                blocks.close()
 
     def _rising(self, preparation: Preparation) -> dict[str, int] | None:
         """monotonic_cst by the names of columns.  Raises DataError with all faults."""
@@ -207,6 +228,9 @@ class BaseTabular(FittedForm, TransformerMixin, BaseEstimator):  # type: ignore[
     def _predicted(self, X: Any) -> Array:
         """(m, outputs): probabilities, values or levels."""
         check_is_fitted(self, "preparation_")
+        if (blocks := without_targets(X, list(self.preparation_.names))) is not None:
+            each = [self.preparation_.inputs(read_frame(part.X, "X"))[0] for part in parts(blocks)]
+            return np.concatenate([self._of(inputs) for inputs in each])
         inputs, _ = self.preparation_.inputs(self._table(X))
         return self._of(inputs)
 

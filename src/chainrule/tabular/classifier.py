@@ -103,13 +103,15 @@ class TabularClassifier(ClassifierMixin, BaseTabular):  # type: ignore[misc]
         self.verbose = verbose
 
     @parameters_checked
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, *, groups: Any = None) -> TabularClassifier:
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None, *, groups: Any = None) -> TabularClassifier:
         """Learns from a table X of m rows and their classes y (m,): texts, numbers or truth values.
 
+        X may be larger than memory: a Parquet file or a folder of them, a data set of pyarrow, a lazy frame, with the
+        name of the target's column as y, or what else `cr.Blocks` takes.
         groups: (m,), rows of one are held out together when members are judged.
         Raises DataError with all faults of the table; ValueError for classes that are none.
         """
-        self._fit(X, y, sample_weight, groups, self._factors(y))
+        self._fit(X, y, sample_weight, groups, self._factors)
         return self
 
     def predict(self, X: Any) -> Array:

@@ -333,18 +333,24 @@ def learn_category(frame: Frame, name: str, *, chosen: bool) -> CategoryColumn |
     there = texts.codes >= 0
     counts = np.bincount(texts.codes[there], minlength=len(texts.words))
     words = [(word, int(n)) for word, n in zip(texts.words, counts, strict=True) if n]
-    gaps, rest = bool(not there.all()), False
+    gaps = bool(not there.all())
     if not words:
         return "empty"
     if len(words) == 1 and not gaps:
         return "constant"
+    if len(words) > FEW_LEVELS and not chosen and 2 * len(words) > there.sum():
+        if frame.dated(name):
+            return "dates"
+        if _count_time([word for word, _ in words]):
+            return learn_number(frame, name)
+        return "identifier" if len(words) == there.sum() else "texts"
+    return category_of(name, words, gaps)
+
+
+def category_of(name: str, words: Sequence[tuple[str, int]], gaps: bool) -> CategoryColumn | str:
+    """The column of these words, of which there are so many each; "texts" where all of many are rare."""
+    rest = False
     if len(words) > FEW_LEVELS:
-        if not chosen and 2 * len(words) > there.sum():
-            if frame.dated(name):
-                return "dates"
-            if _count_time([word for word, _ in words]):
-                return learn_number(frame, name)
-            return "identifier" if len(words) == there.sum() else "texts"
         often = sorted(((w, n) for w, n in words if n >= OFTEN), key=lambda pair: (-pair[1], pair[0]))[:MOST_LEVELS]
         if not often:
             return "texts"

@@ -187,7 +187,7 @@ class Trained:
 
     def _settings(self, k: int) -> Recipe:
         """The settings by which network k was built."""
-        return _own(self.recipe, self.members[k] if self.members else k, self.rising)
+        return own_recipe(self.recipe, self.members[k] if self.members else k, self.rising)
 
     def _each(self, inputs: TableInputs) -> list[Array]:
         """What each member predicts, in the targets' units."""
@@ -249,6 +249,34 @@ def train(
     if engine == "auto" and inputs.rows * recipe.epochs * recipe.members > _WORTH_COMPILING:
         engine = "compiled"
     part = parts_of(targets[:, 0] if targets.ndim > 1 else targets, recipe.parts, seed, aim, groups)
+
+    def fold(network: Network, k: int, own: Recipe) -> Fold:
+        held = np.flatnonzero(part == k % recipe.parts)
+        return Fold.of(network, shape, dict(rising or {}), inputs, targets, wanted, counted, held, aim, own)
+
+    return train_folds(fold, aim=aim, recipe=recipe, shape=shape, units=units, rising=rising, seed=seed, end=end,
+                       engine=engine, threads=threads, callbacks=callbacks, ended=ended)  # fmt: skip
+
+
+def train_folds(
+    fold: Callable[[Network, int, Recipe], Fold],
+    *,
+    aim: Aim,
+    recipe: Recipe,
+    shape: InputShape,
+    units: Units,
+    rising: Mapping[str, int] | None,
+    seed: int,
+    end: float | None,
+    engine: str,
+    threads: int | None,
+    callbacks: Callable[[int], Sequence[Callback]] | None,
+    ended: list[BaseException] | None,
+) -> Trained:
+    """Members by the recipe, as of `train`; fold: what a member learns from and is judged by, by its number.
+
+    end: when the time is over, by `time.monotonic`.
+    """
     signs = dict(rising or {})
     fits: list[_Fitted] = []
     members: list[int] = []
@@ -256,14 +284,12 @@ def train(
         left = None if end is None else end - time.monotonic()
         if fits and left is not None and left < 0.5 * max(fitted.seconds for fitted in fits):
             break
-        own = _own(recipe, k, signs)
+        own = own_recipe(recipe, k, signs)
         network = describe(shape, aim, own, rising=rising, seed=seed + k, engine=engine)
         share = None if left is None else max(left / (recipe.members - k), 0.05)
         hooks = () if callbacks is None else callbacks(k)
-        rows = np.flatnonzero(part == k % recipe.parts)
         try:
-            fits.append(_fit(network, shape, signs, inputs, wanted, counted, rows, aim, own, share, threads, hooks,
-                             ended))  # fmt: skip
+            fits.append(_fit(network, fold(network, k, own), own, share, threads, hooks, ended))
             members.append(k)
         except DivergedError:
             if not fits and k == recipe.members - 1:
@@ -284,18 +310,18 @@ def train(
         epochs=tuple(f.epoch for f in fits),
         members=tuple(members),
     )
-    return _judged(trained, fits, targets, wanted, counted)
+    return _judged(trained, fits)
 
 
 def as_given(trained: Trained, inputs: TableInputs, targets: Array) -> tuple[dict[str, Array], Any]:
     """(inputs by name, targets) as the first member takes them: what it was trained on, of other rows say."""
     wanted = targets if trained.aim.kind == "classes" else trained.units.to_network(targets)
-    own = _own(trained.recipe, trained.members[0] if trained.members else 0, trained.rising)
+    own = own_recipe(trained.recipe, trained.members[0] if trained.members else 0, trained.rising)
     given = arrays(inputs, trained.shape, own, dict(trained.rising))
-    return dict(given), _targets(wanted, trained.aim, trained.networks[0], own)
+    return dict(given), network_targets(wanted, trained.aim, trained.networks[0], own)
 
 
-def _own(recipe: Recipe, member: int, rising: Any) -> Recipe:
+def own_recipe(recipe: Recipe, member: int, rising: Any) -> Recipe:
     """The settings of a member.  Where predictions are to rise with a number, it takes pieces: waves fall again."""
     return recipe.of(0 if rising else member)
 
@@ -319,11 +345,65 @@ def parts_of(targets: Array, parts: int, seed: int, aim: Aim, groups: Array | No
 
 
 @dataclass(frozen=True, eq=False)
+class Fold:
+    """What a member learns from, and rows held out that it is judged by."""
+
+    training: tuple[Any, ...]
+    """As `Network.fit` takes it: (X, y), or blocks."""
+    weights: Array | None
+    """Of the rows of arrays."""
+    held: Mapping[str, Array]
+    """The inputs of the rows held out, by name."""
+    held_targets: Any
+    """As the network takes them."""
+    targets: Array
+    """The same as classes, or in the targets' units."""
+    wanted: Array
+    """The same in the networks' units."""
+    held_weights: Array | None
+    """Theirs."""
+    passes: int = 1
+    """How often rows are there."""
+
+    @classmethod
+    def of(
+        cls,
+        network: Network,
+        shape: InputShape,
+        rising: Mapping[str, int],
+        inputs: TableInputs,
+        targets: Array,
+        wanted: Array,
+        weights: Array | None,
+        held: NDArray[np.int64],
+        aim: Aim,
+        recipe: Recipe,
+    ) -> Fold:
+        """All rows but those that are held out, and these."""
+        learned = np.setdiff1d(np.arange(inputs.rows), held)
+        if not len(learned) or not len(held):  # too few rows to hold any out: all are learned, and judged
+            learned = held = np.arange(inputs.rows)
+        # Of few rows an epoch takes longer to begin and to judge than to run: several passes are one.
+        passes = int(np.clip(_PASSED // len(learned), 1, max(1, recipe.epochs // 12)))
+        rows, of_network = np.tile(learned, passes), network_targets(wanted, aim, network, recipe)
+        return cls(
+            (arrays(inputs.of(rows), shape, recipe, rising), _rows(of_network, rows)),
+            None if weights is None else weights[rows],
+            arrays(inputs.of(held), shape, recipe, rising),
+            _rows(of_network, held),
+            targets[held],
+            wanted[held],
+            None if weights is None else weights[held],
+            passes,
+        )
+
+
+@dataclass(frozen=True, eq=False)
 class _Fitted:
     """A member after its training."""
 
     network: Network
-    rows: NDArray[np.int64]
+    fold: Fold
     outputs: Array
     epoch: int
     seconds: float
@@ -331,43 +411,28 @@ class _Fitted:
 
 def _fit(
     network: Network,
-    shape: InputShape,
-    rising: Mapping[str, int],
-    inputs: TableInputs,
-    wanted: Array,
-    weights: Array | None,
-    held: NDArray[np.int64],
-    aim: Aim,
+    fold: Fold,
     recipe: Recipe,
     time_limit: float | None,
     threads: int | None,
     callbacks: Sequence[Callback],
     ended: list[BaseException] | None,
 ) -> _Fitted:
-    """A member that learned from all rows but those.  Raises DivergedError where there was no good epoch."""
-    began = time.monotonic()
-    learned = np.setdiff1d(np.arange(inputs.rows), held)
-    if not len(learned) or not len(held):  # too few rows to hold any out: all are learned, and judged
-        learned = held = np.arange(inputs.rows)
-    # Of few rows an epoch takes longer to begin and to judge than to run: several passes are one.
-    passes = int(np.clip(_PASSED // len(learned), 1, max(1, recipe.epochs // 12)))
+    """A member that learned from its fold.  Raises DivergedError where there was no good epoch."""
+    began, passes = time.monotonic(), fold.passes
     stop = EarlyStopping(patience=max(1, recipe.patience // passes), monitor=recipe.monitor)
-    targets = _targets(wanted, aim, network, recipe)
-    given = arrays(inputs.of(held), shape, recipe, rising)
-    validation: tuple[Any, ...] = (given, _rows(targets, held))
-    if weights is not None and weights[held].sum() > 0:
-        validation = (*validation, weights[held])
-    rows = np.tile(learned, passes)
+    validation: tuple[Any, ...] = (fold.held, fold.held_targets)
+    if fold.held_weights is not None and fold.held_weights.sum() > 0:
+        validation = (*validation, fold.held_weights)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", category=RuntimeWarning)
             network.fit(
-                arrays(inputs.of(rows), shape, recipe, rising),
-                _rows(targets, rows),
+                *fold.training,
                 epochs=-(-recipe.epochs // passes),
                 batch_size=recipe.batch_size,
                 optimizer=optimizer(network, recipe),
-                sample_weight=None if weights is None else weights[rows],
+                sample_weight=fold.weights,
                 validation_data=validation,
                 callbacks=[stop, *callbacks],
                 verbose=False,
@@ -381,33 +446,35 @@ def _fit(
         if stop.best_epoch is None or ended is None:
             raise
         ended.append(interrupt)
-    outputs = _outputs(network, given)
-    return _Fitted(network, held, outputs, passes * (stop.best_epoch or 0), time.monotonic() - began)
+    outputs = _outputs(network, fold.held)
+    return _Fitted(network, fold, outputs, passes * (stop.best_epoch or 0), time.monotonic() - began)
 
 
-def _judged(trained: Trained, fits: Sequence[_Fitted], targets: Array, wanted: Array, weights: Array | None) -> Trained:
+def _judged(trained: Trained, fits: Sequence[_Fitted]) -> Trained:
     """With the temperature, and the error on the rows held out."""
-    rows = np.concatenate([f.rows for f in fits])
+    targets = np.concatenate([f.fold.targets for f in fits])
+    wanted = np.concatenate([f.fold.wanted for f in fits])
     outputs = np.concatenate([f.outputs for f in fits])
-    w = np.ones(len(rows)) if weights is None else weights[rows].astype(np.float64)
+    each = [np.ones(len(f.outputs)) if f.fold.held_weights is None else f.fold.held_weights for f in fits]
+    w = np.concatenate(each).astype(np.float64)
     if not w.sum() > 0:
         return trained
     temperature = 1.0
     match trained.aim.kind:
         case "classes":
-            losses = [_log_loss(_tempered(outputs, t), targets[rows], w) for t in _TEMPERATURES]
+            losses = [_log_loss(_tempered(outputs, t), targets, w) for t in _TEMPERATURES]
             # Few rows, all of them right, would have any temperature small.
-            doubt = _OPINION * np.square(np.log(_TEMPERATURES)) / len(rows)
+            doubt = _OPINION * np.square(np.log(_TEMPERATURES)) / len(targets)
             best = int(np.argmin(losses + doubt))
             temperature, error = float(_TEMPERATURES[best]), float(losses[best])
         case "values":
-            squares = np.square(outputs - wanted[rows]).mean(axis=1)
+            squares = np.square(outputs - wanted).mean(axis=1)
             error = math.sqrt(float(np.average(squares, weights=w)))
         case "counts":
-            terms = outputs - wanted[rows] * np.log(np.maximum(outputs, 1e-37))
+            terms = outputs - wanted * np.log(np.maximum(outputs, 1e-37))
             error = float(np.average(terms.mean(axis=1), weights=w))
         case _:
-            e = wanted[rows] - np.sort(outputs, axis=1)
+            e = wanted - np.sort(outputs, axis=1)
             levels = np.array(trained.aim.levels)
             error = float(np.average(np.maximum(levels * e, (levels - 1) * e).mean(axis=1), weights=w))
     return replace(trained, temperature=temperature, held_out=error)
@@ -436,7 +503,7 @@ def _log_loss(probabilities: Array, labels: Array, weights: Array) -> float:
     return float(np.average(-np.log(np.maximum(right, 1e-15)), weights=weights))
 
 
-def _targets(wanted: Array, aim: Aim, network: Network, recipe: Recipe) -> Any:
+def network_targets(wanted: Array, aim: Aim, network: Network, recipe: Recipe) -> Any:
     """As the network takes them: by the names of its outputs where it has several."""
     if network.spec.loss.kind == "yes/no":
         return ((1 - recipe.smoothing) * wanted[:, None] + recipe.smoothing / 2).astype(np.float32)

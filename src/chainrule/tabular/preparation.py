@@ -170,7 +170,7 @@ def learn(frame: Frame, categorical_features: Any = "from_dtype") -> Preparation
     Raises DataError with all faults of the table; and for categorical_features that are not
     there.
     """
-    chosen = _chosen(frame, categorical_features)
+    chosen = chosen_categories(frame, categorical_features)
     columns: list[Column] = []
     left_out: list[tuple[str, str]] = []
     faults: list[str] = []
@@ -197,7 +197,7 @@ def learn(frame: Frame, categorical_features: Any = "from_dtype") -> Preparation
     return Preparation(tuple(columns), frame.names, frame.named, tuple(left_out))
 
 
-def _chosen(frame: Frame, given: Any) -> frozenset[str]:
+def chosen_categories(frame: Frame, given: Any) -> frozenset[str]:
     """The columns that are said to be categories."""
     if given is None or (isinstance(given, str) and given == "from_dtype"):
         return frozenset()
