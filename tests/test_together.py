@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,17 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return steps
 
 
+def rows(epoch: Epoch) -> Any:
+    """The order of each pass."""
+    return epoch.order.reshape(epoch.passes, -1)
+
+
+def of_pass(epoch: Epoch, k: int) -> dict[str, Any]:
+    """What is a pass's own."""
+    steps = epoch.steps // epoch.passes
+    return {"rates": epoch.rates[k * steps :][:steps], "first_step": epoch.first_step + k * steps}
+
+
 def network() -> cr.Network:
     layers = [cr.Dense(6, "tanh"), cr.Dropout(0.2), cr.BatchNorm(), cr.Dense(1)]
     return cr.Network(3, layers, "squared_error", seed=4, engine="compiled")
@@ -51,13 +63,14 @@ def same(one: cr.Network, other: cr.Network) -> None:
         np.testing.assert_array_equal(array, {**other.parameters, **other.state}[name], err_msg=name)
 
 
-@pytest.mark.parametrize("batch_size", [48, 16])
+@pytest.mark.parametrize("shuffle", [True, False])
+@pytest.mark.parametrize("batch_size", [48, 20])
 @pytest.mark.parametrize("optimizer", [cr.Adam(0.01), cr.SGD(cr.Cosine(0.05), momentum=0.9)], ids=["Adam", "cosine"])
-def test_the_same_as_one_by_one(batch_size: int, optimizer: cr.Optimizer, calls: list[int]) -> None:
-    steps, found = 48 // batch_size, []
+def test_the_same_as_one_by_one(batch_size: int, shuffle: bool, optimizer: cr.Optimizer, calls: list[int]) -> None:
+    steps, found = -(-48 // batch_size), []
     for looks in (False, True):
         net = network()
-        history = fitted(net, looks=looks, batch_size=batch_size, optimizer=optimizer)
+        history = fitted(net, looks=looks, batch_size=batch_size, optimizer=optimizer, shuffle=shuffle)
         found.append((net, [(r.epoch, r.cost, r.learning_rate) for r in history]))
         assert len(calls) == (40 if looks else 3) and sum(calls) == 40 * steps
         calls.clear()
@@ -65,9 +78,10 @@ def test_the_same_as_one_by_one(batch_size: int, optimizer: cr.Optimizer, calls:
     assert found[0][1] == found[1][1]
 
 
-def test_batches_that_are_not_full_keep_epochs_apart(calls: list[int]) -> None:
-    fitted(network(), epochs=5, batch_size=20)
-    assert calls == [3] * 5
+def test_a_last_batch_of_one_sample_keeps_epochs_apart(calls: list[int]) -> None:
+    with pytest.warns(cr.DataWarning, match="leave one over"):
+        fitted(network(), epochs=5, batch_size=47)
+    assert calls == [1] * 5
 
 
 def test_whoever_may_look_or_decide_keeps_epochs_apart(calls: list[int]) -> None:
@@ -96,12 +110,16 @@ def test_a_divergence_is_told_of_its_epoch(calls: list[int]) -> None:
 
 
 def test_an_interrupt_keeps_what_was_done(monkeypatch: pytest.MonkeyPatch, calls: list[int]) -> None:
-    ordinary, seen = CompiledSession.epoch, []
+    ordinary, seen, costs = CompiledSession.epoch, [], []
 
     def epoch(session: CompiledSession, epoch: Epoch, stop: Any = None) -> EpochResult:
-        if epoch.steps == 3:
-            return ordinary(session, epoch, stop)
-        ordinary(session, epoch.part(0, 7), stop)  # two epochs and a step
+        first, *more = (replace(epoch, order=order, **of_pass(epoch, k)) for k, order in enumerate(rows(epoch)))
+        costs[:] = ordinary(session, first, stop).costs
+        if not more:
+            return EpochResult(np.array(costs))
+        costs.extend(ordinary(session, more[0], stop).costs)
+        costs.extend(ordinary(session, more[1].part(0, 1), stop).costs)  # two epochs and a step
+        session.calls -= 2
         raise KeyboardInterrupt
 
     class Keeps(cr.Callback):
@@ -111,10 +129,11 @@ def test_an_interrupt_keeps_what_was_done(monkeypatch: pytest.MonkeyPatch, calls
             seen.append((fit.epoch, fit.step))
 
     monkeypatch.setattr(CompiledSession, "epoch", epoch)
+    monkeypatch.setattr(CompiledSession, "last", property(lambda session: EpochResult(np.array(costs))))
     net, other = network(), network()
     with pytest.raises(KeyboardInterrupt):
         net.fit(*data(), epochs=40, batch_size=16, verbose=False, callbacks=[Keeps()])
-    monkeypatch.setattr(CompiledSession, "epoch", ordinary)
+    monkeypatch.undo()
     history = other.fit(*data(), epochs=3, batch_size=16, verbose=False)
     assert net.history is not None
     assert [r.cost for r in net.history] == [r.cost for r in history]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from chainrule.engines.compiled import pack
-from chainrule.engines.compiled.kernels import tile
+from chainrule.engines.compiled.kernels import few_features, tile
 from chainrule.engines.compiled.kernels.batch_product import batch_product, batch_scratch
 from chainrule.engines.compiled.kernels.feature_product import feature_product
 from chainrule.engines.compiled.kernels.panels import PanelLayout
@@ -136,6 +136,50 @@ def test_products_of_random_sizes(name: str, dtype: str) -> None:
 @pytest.mark.parametrize("size", [(1, 1), (300, 9), (785, 33), (33, 777), (8, 32), (32, 1), (3, 16)])
 def test_products_of_marked_sizes(size: tuple[int, int]) -> None:
     check(PanelLayout(target.host(), "float32"), *size, [1, 16, 33, 130], np.random.default_rng(1))
+
+
+FEW = [(1, 40), (2, 3), (3, 70), (4, 32), (7, 16), (8, 33), (16, 4), (17, 2), (18, 5), (9, 19)]
+"""Input and output features of which one side is narrow."""
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", ["host", "x86-64-v3"])
+def test_products_of_few_features_over_many_samples(name: str, dtype: str) -> None:
+    layout = PanelLayout(target.named(name), dtype)
+    sizes = [size for size in FEW if few_features.suits(layout, *size)]
+    assert len(sizes) > 4 or layout.lanes < 8
+    module = Module(layout.target)
+    for k, n in sizes:
+        f = module.function(f"few_{k}_{n}", ["ptr", "ptr", "ptr", "ptr", "ptr", "i64", "i1"])
+        values, slopes, scratch, out, bias, m, add = f.args
+
+        def keep(panel: Any, sums: list[Value], f: Any = f, bias: Value = bias) -> None:
+            for v, x in enumerate(sums):
+                f.store(x, f.at(bias, (panel, layout.panel), v * layout.lanes, type=layout.real))
+
+        batch_product(
+            f, layout, values=values, slopes=slopes, scratch=scratch, out=out, k=k, n=n, m=m, many=True,
+            epilogue=lambda t, f=f, out=out: store_tile(f, layout, out, t), bias_epilogue=keep, accumulate=add,
+        )  # fmt: skip
+        f.ret()
+    code, rng, eps = jit.compile_module(module), np.random.default_rng(3), float(np.finfo(dtype).eps)
+    for k, n in sizes:
+        few = code.function(f"few_{k}_{n}", P, P, P, P, P, L, ctypes.c_bool)
+        for m in (1, 31, 256):
+            A, D, G = (rng.standard_normal(shape).astype(dtype) for shape in ((m, k), (m, n), (k, n)))
+            a, d = pack.batch_to_panels(layout, A), pack.batch_to_panels(layout, D)
+            for add in (False, True):
+                out, wall = guarded(pack.weight_to_panels(layout, G))
+                scratch, wall_s = guarded(np.full(batch_scratch(layout, m), np.nan, dtype))
+                bias, wall_b = guarded(np.full(layout.padded(n), np.nan, dtype))
+                few(*(x.ctypes.data for x in (a, d, scratch, out, bias)), m, add)
+                A64, D64 = A.astype(np.float64), D.astype(np.float64)
+                mass = abs(A64.T) @ abs(D64) + abs(G)
+                got = pack.weight_from_panels(layout, out, k, n)
+                assert (abs(got - A64.T @ D64 - add * G) <= eps * (4 + m) * mass).all(), (m, k, n)
+                assert np.allclose(bias[:n], D64.sum(0), atol=eps * (4 + m) * (1 + abs(D64).sum(0).max()))
+                assert (out.reshape(-1, k, layout.panel).transpose(1, 0, 2).reshape(k, -1)[:, n:] == 0).all()
+                assert alive(wall) and alive(wall_s) and alive(wall_b)
 
 
 @pytest.mark.parametrize("name", ["x86-64-v4", "aarch64"])

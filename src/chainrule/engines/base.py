@@ -29,14 +29,14 @@ def sample_count(data: Values) -> int:
 
 @dataclass(frozen=True)
 class Epoch:
-    """One pass over the samples, over a part of them, or several passes, all of whose batches are full."""
+    """One pass over the samples, or over a part of them; for a session that takes them, several passes."""
 
     data: Values
     """The batched given symbols ("X", "Y" or "y", "w"), all samples."""
     order: NDArray[np.int64]
-    """The samples' indices, in the order in which batches are cut from them."""
+    """The samples' indices, in the order in which batches are cut from them; (passes, samples) of several passes."""
     batch_size: int
-    """Samples a step; the last batch may be smaller."""
+    """Samples a step; the last batch of a pass may be smaller."""
     rates: NDArray[np.float64]
     """The learning rate of each step, shape (steps,)."""
     first_step: int
@@ -55,10 +55,15 @@ class Epoch:
     @property
     def steps(self) -> int:
         """Batches in the epoch."""
-        return -(-len(self.order) // self.batch_size)
+        return self.passes * -(-int(self.order.shape[-1]) // self.batch_size)
+
+    @property
+    def passes(self) -> int:
+        """How often the samples are gone through."""
+        return 1 if self.order.ndim == 1 else len(self.order)
 
     def part(self, first: int, count: int) -> Epoch:
-        """The steps first, ..., first + count - 1 (from 0) of this epoch: parts in order make the same steps."""
+        """The steps first, ..., first + count - 1 (from 0) of this pass: parts in order make the same steps."""
         if first == 0 and count >= self.steps:
             return self
         return replace(
@@ -98,6 +103,8 @@ class Session(ABC):
     calls of `epoch`, that is between any two batches (see `Epoch.part`); never two of them at the same time.
     """
 
+    several_passes: bool = False
+    """Whether an epoch may be several passes."""
     calls: int = 0
     """Calls of `epoch` that have begun: a call counts itself as soon as `last` is about it."""
 

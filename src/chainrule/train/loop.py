@@ -228,7 +228,7 @@ class _Run:
         """Where the fit stands, as of the last moment at which all that remembers something agreed."""
         self.remembered: Mapping[str, Any] = {}
         """What they remembered then; nothing where no checkpoints are asked for."""
-        self.may_run_together = may_run_together(fit)
+        self.may_run_together = session.several_passes and may_run_together(fit)
         """Whether several epochs may be one call."""
 
     def epochs(self) -> None:
@@ -368,9 +368,8 @@ class _Run:
         """Runs several epochs in one call, where that is worth while; False if the next is to be run by itself."""
         fit, before = self.fit, self.step
         count = worth(fit, fit.history[-1].seconds, left) if self.may_run_together and number > fit.first_epoch else 0
-        if count < 2 or (them := together(fit, number, count, before, self.steps, self.dtype)) is None:
+        if count < 2 or (epoch := together(fit, number, count, before, self.steps, self.dtype)) is None:
             return False
-        orders, epoch = them
         calls, costs = self.session.calls, np.zeros(0)
         self.session.mark()
         self.behind = True
@@ -391,7 +390,7 @@ class _Run:
             self.step = self.state.step = before + done
             whole = costs[: done - done % self.steps].reshape(-1, self.steps)
             seconds = (time.perf_counter() - start) * self.steps / max(1, done)
-            for order, of_epoch, rates in zip(orders, whole, epoch.rates.reshape(count, -1), strict=False):
+            for order, of_epoch, rates in zip(epoch.order, whole, epoch.rates.reshape(count, -1), strict=False):
                 cost = self._cost(of_epoch, order)
                 fit.history.append(self._record(cost, float(rates[-1]), Validation(), seconds))
             self.state.epoch = number - fit.first_epoch + len(whole) + (done < epoch.steps)

@@ -95,9 +95,14 @@ class SeededOrders:
         self._unshuffled: Order | None = None if shuffle else np.arange(samples, dtype=np.int64)
 
     @property
+    def same(self) -> bool:
+        """Whether every epoch has the order of the data."""
+        return self._unshuffled is not None
+
+    @property
     def ahead(self) -> bool:
         """Whether the next order is drawn while an epoch runs."""
-        return self._unshuffled is None and self.samples >= MANY
+        return not self.same and self.samples >= MANY
 
     def draw(self, epoch: int) -> Order:
         """The order of the epoch; of many samples the next is drawn meanwhile: machine code leaves Python free."""

@@ -12,7 +12,7 @@ import numpy as np
 from chainrule.describe.schedules import Fixed
 from chainrule.engines.base import Epoch
 from chainrule.errors import SpecError
-from chainrule.train.policies import Judge, Order, SeededOrders, Whole
+from chainrule.train.policies import Judge, SeededOrders, Whole
 from chainrule.train.schedules import rates_of
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ NUMBERS = 1 << 20
 
 
 def may_run_together(fit: Fit) -> bool:
-    """Whether nothing happens between two epochs of a fit that has begun, and their batches follow one another."""
+    """Whether nothing happens between two epochs of a fit that has begun."""
     schedules = (fit.schedule, *(setting.schedule for setting in fit.settings))
     return (
         type(fit.judge) is Judge
@@ -39,32 +39,36 @@ def may_run_together(fit: Fit) -> bool:
         and fit.checkpoints is None
         and fit.workers is None
         and fit.time_limit is None
-        and fit.source.samples % fit.batch_size == 0
+        and not 0 < fit.source.samples % fit.batch_size < fit.least_batch  # the last batch would be a piece of its own
     )
 
 
 def worth(fit: Fit, seconds: float, left: int) -> int:
     """How many epochs to run in one call, of those that are left, an epoch taking so many seconds."""
-    return min(MOST, left, int(SECONDS / max(seconds, 1e-9)), NUMBERS // fit.source.samples)
+    assert isinstance(fit.orders, SeededOrders)
+    most = MOST if fit.orders.same else min(MOST, NUMBERS // fit.source.samples)
+    return min(most, left, int(SECONDS / max(seconds, 1e-9)))
 
 
-def together(
-    fit: Fit, first: int, count: int, step: int, steps: int, dtype: np.dtype[Any]
-) -> tuple[list[Order], Epoch] | None:
-    """The orders of the epochs first, ..., first + count - 1, and all of them as one.
+def together(fit: Fit, first: int, count: int, step: int, steps: int, dtype: np.dtype[Any]) -> Epoch | None:
+    """The epochs first, ..., first + count - 1 as passes of one.
 
     step: steps taken before; steps: of an epoch.  None where a schedule's rates are none: the epoch is to say so.
     """
-    assert isinstance(fit.source, Whole)
+    assert isinstance(fit.source, Whole) and isinstance(fit.orders, SeededOrders)
     try:
         rates = rates_of(fit.schedule, step, count * steps, dtype)
         settings = {s.name: s.numbers(step, count * steps, dtype) for s in fit.settings}
     except SpecError:
         return None
-    orders = [fit.orders.draw(number) for number in range(first, first + count)]
-    return orders, Epoch(
+    if fit.orders.same:
+        order = fit.orders.draw(first)
+        orders = np.broadcast_to(order, (count, len(order)))  # one row, which stays in the caches
+    else:
+        orders = np.stack([fit.orders.draw(number) for number in range(first, first + count)])
+    return Epoch(
         data=fit.source.data,
-        order=np.concatenate(orders),
+        order=orders,
         batch_size=fit.batch_size,
         rates=rates,
         first_step=step + 1,

@@ -99,17 +99,20 @@ class Call:
     ) -> NDArray[np.float64]:
         """Runs the batches of the order over packed stored arrays; the costs of the steps that were done.
 
+        order: (samples,), or (passes, samples), which may be one row many times.
         rates: of each step, by the symbol's name, float64.  results: arrays for values by sample.  stop: asked now and
         then; True ends the call between two steps.
         """
         w, memory = self.words, self.unit.memory
-        steps = -(-len(order) // batch_size)
+        samples, passes = order.shape[-1], 1 if order.ndim == 1 else len(order)
+        steps = -(-samples // batch_size) * passes
         # New ones for each call: what a call has done is read off them at any time, also when it was interrupted.
         self.costs, self.done = pack.zeros(steps, np.float64), pack.zeros(1, np.int64)
         self.stop[0] = self.halt[0] = 0
         self.barrier[:] = 0
         w[Word.STORED], w[Word.ORDER] = stored.ctypes.data, order.ctypes.data
-        w[Word.SAMPLES], w[Word.BATCH], w[Word.STEPS] = len(order), batch_size, steps
+        w[Word.SAMPLES], w[Word.BATCH], w[Word.STEPS] = samples, batch_size, steps // passes
+        w[Word.PASSES], w[Word.STRIDE] = passes, 0 if order.ndim == 1 else order.strides[0] // order.itemsize
         w[Word.SEED], w[Word.FIRST_STEP] = _word(seed), first_step
         w[Word.COSTS], w[Word.DONE] = self.costs.ctypes.data, self.done.ctypes.data
         self._fill_rates(rates, steps, first_step)

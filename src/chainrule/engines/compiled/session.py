@@ -63,6 +63,8 @@ class CompiledSession(Session):
     Of big tables that only rows are touched of, these rows are what things cost (`table_rows`).
     """
 
+    several_passes = True
+
     def __init__(
         self, engine: CompiledEngine, program: Program, stored: Values, lent: Collection[str] = (), spare: int = 0
     ) -> None:
@@ -117,12 +119,12 @@ class CompiledSession(Session):
         self._running = None
         self.calls += 1
         engine, program = self.engine, self.program
-        self._meeting.meet(epoch.data, epoch.order)
+        self._meeting.meet(epoch.data, epoch.order if epoch.order.ndim == 1 else epoch.order[0])
         nonzero = engine.nonzero(program, epoch.data)
         large = epoch.batch_size * members_of(program) > SINGLE
         chunk = chunk_for(program, engine.layout.panel)
         unit = engine.unit(program, Recipe(training=True, large=large, nonzero=nonzero, chunk=chunk))
-        batch = min(epoch.batch_size, len(epoch.order))
+        batch = min(epoch.batch_size, epoch.order.shape[-1])
         threads = engine.threads(unit, batch, epoch.threads)
         if self._call is None or not self._call.serves(unit, batch, threads):
             assert unit.memory.stored == self.places

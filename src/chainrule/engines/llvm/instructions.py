@@ -306,7 +306,7 @@ class Instructions:
         """
         count, height = len(rows), lanes_of(rows[0].type)
         # Short rows that are `height` apart stand in one vector, and are turned side by side.
-        out = [self._joined(rows[r::height]) for r in range(height)]
+        out = [self.joined(rows[r::height]) for r in range(height)]
         fours = height >= 4 and bytes_of(element_of(rows[0].type)) == 4
         step = height // 2
         while step >= (4 if fours else 1):
@@ -329,7 +329,7 @@ class Instructions:
                 out[r + 2], out[r + 3] = self.shuffle(ab, cd, pairs), self.shuffle(ab, cd, [x + 2 for x in pairs])
         return out
 
-    def _joined(self, parts: Sequence[Value]) -> Value:
+    def joined(self, parts: Sequence[Value]) -> Value:
         """A power of two of vectors, one after the other in one."""
         out = list(parts)
         while len(out) > 1:

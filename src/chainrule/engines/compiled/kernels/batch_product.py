@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from chainrule.engines.compiled.kernels import few_features
 from chainrule.engines.compiled.kernels.inner import Dots, Kernel, MultiplyAdd, TileProducts
 from chainrule.engines.compiled.kernels.nonzero import PlacedLists
 from chainrule.engines.compiled.kernels.panels import PanelLayout
@@ -54,6 +55,7 @@ def batch_product(
     members: int = 1,
     kernel: Kernel | None = None,
     touched: Sequence[Value] = (),
+    many: bool = False,
     tid: Int = 0,
     team: Int = 1,
 ) -> None:
@@ -67,7 +69,8 @@ def batch_product(
     are those of one of the groups side by side in A and dZ, below each other in dW.  members: A and dZ hold so many
     groups side by side, and dW is the sum of theirs.  Neither goes with a bias.  kernel: what is multiplied and added
     up; `values` are packed as it has them, slopes are not.  touched: what the epilogue reads and lies as the result
-    does; it is asked for while a tile's sums are made.  The result has the same bits for any team.
+    does; it is asked for while a tile's sums are made.  many: whether m is a hundred or more in most calls, and one
+    thread does all of it.  The result has the same bits for any team.
     """
     assert bias_epilogue is None or (group.count == 1 and members == 1), "column sums of groups are not made on the way"
     kernel = MultiplyAdd(layout) if kernel is None else kernel
@@ -76,7 +79,12 @@ def batch_product(
         f, layout, kernel, values, slopes, scratch, out, k, n, m, epilogue, bias_epilogue, accumulate, nonzero, group,
         members, tiles, tuple(touched),
     )  # fmt: skip
-    if n == 1 and isinstance(kernel, MultiplyAdd):
+    plain = isinstance(kernel, MultiplyAdd) and nonzero is None and group.count == members == 1
+    if many and plain and few_features.suits(layout, k, n):
+        few_features.FewFeatures(
+            f, layout, values, slopes, scratch, k, n, m, epilogue, bias_epilogue, product.start
+        ).run()
+    elif n == 1 and isinstance(kernel, MultiplyAdd):
         product.column(tid, team)
     else:
         product.panels(tid, team)
@@ -218,7 +226,7 @@ class _Batch:
             meanwhile = self._asking(offset, size) if self.touched else None
             acc = accumulate_tile(f, layout, size, width, blank, operands, whole, kernel=kernel, meanwhile=meanwhile)
         if self.accumulate is not False:  # a chunk's sums are whole before they join those of the chunks before
-            acc = [f.fadd(a, b) for a, b in zip(self._start(offset, size, width), acc, strict=True)]
+            acc = [f.fadd(a, b) for a, b in zip(self.start(offset, size, width), acc, strict=True)]
         self.epilogue(Tile(i, size, panel, fold(acc, width), offset))
 
     def _by_tiles(
@@ -239,7 +247,7 @@ class _Batch:
             place = f.add(offset, f.mul(r, layout.panel))
             acc = load_rows(f, layout, f.at(sums, (r, layout.panel), type=layout.real), 1, width)
             if self.accumulate is not False:
-                acc = [f.fadd(a, b) for a, b in zip(self._start(place, 1, width), acc, strict=True)]
+                acc = [f.fadd(a, b) for a, b in zip(self.start(place, 1, width), acc, strict=True)]
             self.epilogue(Tile(f.add(i, r), 1, panel, fold(acc, width), place))
 
         f.loop(0, size, row)
@@ -262,7 +270,7 @@ class _Batch:
 
         return ask
 
-    def _start(self, offset: Int, size: int, width: int) -> list[Value]:
+    def start(self, offset: Int, size: int, width: int) -> list[Value]:
         """What the sums of a tile are added to: 0, or what `out` holds."""
         f, layout, add = self.f, self.layout, self.accumulate
         at = f.at(self.out, offset, type=layout.real)
@@ -316,7 +324,7 @@ class _Batch:
         sums = tree_sum(f, f.transpose(acc))
         i = f.add(f.mul(self.group.number, self.k), i)
         offset = f.mul(i, NR)
-        start = self._start(offset, rows, 1)
+        start = self.start(offset, rows, 1)
         blank = [layout.lanes] * (layout.lanes - 1)
         totals = [f.fadd(s, f.shuffle(sums, zero, [r, *blank])) for r, s in enumerate(start)]
         self.epilogue(Tile(i, rows, 0, fold(totals, 1), offset))

@@ -207,11 +207,10 @@ def _masks(frame: Frame, equation: Equation) -> None:
     assert isinstance(op, Mask)
     step = f.add(words[Word.FIRST_STEP], frame.part.step)
     counter = f.convert("trunc", f.value(step), "i32")
-    before = f.sub(frame.part.base, f.mul(frame.part.step, words[Word.BATCH]))  # samples of the batch in earlier chunks
     draw = _draw(f.module, frame.layout, op.columns, op.rate)
     given = [f.value(philox.least(f, frame.scalar(equation.operands[2].name)), "i32")] if op.rate is None else []
     place = frame.addresses[equation.target.name]
-    f.call(draw, place, words[Word.SEED], counter, op.stream, before, *frame.share(frame.panels), *given)
+    f.call(draw, place, words[Word.SEED], counter, op.stream, frame.before, *frame.share(frame.panels), *given)
 
 
 def _draw(module: Module, layout: PanelLayout, columns: int, rate: float | None) -> Function:

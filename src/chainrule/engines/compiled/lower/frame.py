@@ -18,7 +18,7 @@ from chainrule.program.symbol import BATCH
 NUMBERS = frozenset(
     {
         Word.SAMPLES, Word.BATCH, Word.STEPS, Word.PANELS, Word.SCRATCH_SIZE, Word.SEED, Word.FIRST_STEP,
-        Word.FIXED_SIZE, Word.WORKSPACE_SIZE,
+        Word.FIXED_SIZE, Word.WORKSPACE_SIZE, Word.PASSES, Word.STRIDE,
     }
 )  # fmt: skip
 """Words that are numbers; the others are addresses."""
@@ -165,6 +165,16 @@ class Frame:
         """Lists of what is not zero."""
         lists = NonzeroLists(self.layout, *self.plan.lists[name])
         return PlacedLists(lists, self.addresses[name], self.words[Word.PANELS])
+
+    @property
+    def before(self) -> Int:
+        """Samples of the batch in chunks before this one."""
+        f, words, step = self.f, self.words, self.part.step
+        passed = f.udiv(step, words[Word.STEPS])
+        within = f.mul(f.sub(step, f.mul(passed, words[Word.STEPS])), words[Word.BATCH])
+        begins = f.add(f.mul(passed, words[Word.STRIDE]), within)
+        count: Int = f.sub(self.part.base, begins)
+        return count
 
     # --- counts --------------------------------------------------------------------------------------------------
 

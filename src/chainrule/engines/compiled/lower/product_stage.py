@@ -212,6 +212,7 @@ def _batch(frame: Frame, stage: Product) -> None:
             members=members,
             kernel=_kernel(frame, first),
             touched=touched,
+            many=chunked,
             tid=frame.part.tid,
             team=frame.part.team,
         )

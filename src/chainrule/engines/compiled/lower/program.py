@@ -86,13 +86,15 @@ class _Lowering:
     def run(self, frame: Frame) -> None:
         f, words = self.f, self.words
 
-        def batch(step: Int) -> None:
-            start = f.mul(step, words[Word.BATCH])
+        def batch(number: Int, within: Int) -> None:
+            start = f.mul(within, words[Word.BATCH])
             whole = f.imin(words[Word.BATCH], f.sub(words[Word.SAMPLES], start))
-            part = replace(frame.part, step=step, base=start, m=whole, whole=whole)
+            step = f.add(f.mul(number, words[Word.STEPS]), within)
+            base = f.add(f.mul(number, words[Word.STRIDE]), start)
+            part = replace(frame.part, step=step, base=base, m=whole, whole=whole)
             self._steps(replace(frame, part=part), self.plan.steps)
 
-        f.loop(0, words[Word.STEPS], batch)
+        f.loop(0, words[Word.PASSES], lambda number: f.loop(0, words[Word.STEPS], lambda within: batch(number, within)))
         f.branch(self.leave)
         f.label(self.leave)
         f.ret()

@@ -23,8 +23,7 @@ def pieces(frame: Frame, stage: Pieces) -> None:
     """The pieces of each sample of the batch (of the chunk), to their places."""
     f, memory = frame.f, frame.memory
     for equation in stage.equations:
-        before = f.mul(frame.part.step, frame.words[Word.BATCH])
-        first = (f.sub(frame.part.base, before), memory.pieces_width)
+        first = (frame.before, memory.pieces_width)
         at = f.at(frame.words[Word.PIECES], first, memory.pieces[equation.target.name], type=memory.layout.real)
         rows_out(frame, equation.operands[0], at, memory.pieces_width)
 

@@ -46,7 +46,8 @@ def ask_ahead(frame: Frame, data: Iterable[Symbol]) -> None:
     if not frame.plan.recipe.training or frame.plan.chunked or not short:
         return
     lo, hi = frame.share(frame.panels)
-    first, last = f.add(frame.part.base, f.value(frame.part.m)), f.sub(words[Word.SAMPLES], 1)
+    first = f.add(frame.part.base, f.value(frame.part.m))
+    last = f.add(f.mul(f.sub(words[Word.PASSES], 1), words[Word.STRIDE]), f.sub(words[Word.SAMPLES], 1))
 
     def one(sample: Int) -> None:
         place = f.imin(f.add(first, sample), last)

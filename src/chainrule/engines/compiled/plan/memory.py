@@ -36,8 +36,9 @@ LINE = 64
 class Word(IntEnum):
     """The arguments' record, a word each: addresses unless said otherwise.
 
-    ORDER: int64 indices of samples.  SAMPLES, BATCH, STEPS: counts.  RATES: [steps][rates].  COSTS: float64 [steps].
-    DONE: int64, the steps that were done.  STOP: int32, set from outside to stop between batches.  HALT: int32.
+    ORDER: int64 indices of samples, those of each of PASSES passes STRIDE after those of the one before.  SAMPLES,
+    BATCH, STEPS: counts, of a pass.  RATES: [steps][rates].  COSTS: float64 [steps].  DONE: int64, the steps that were
+    done.  STOP: int32, set from outside to stop between batches.  HALT: int32.
     BARRIER: int64 words.  YIELD: a function that gives the processor away.  PANELS: lane panels of the workspace.
     PACKED: weights as products of parts read them.  SCRATCH: for each thread, SCRATCH_SIZE elements apart.
     FIXED, WORKSPACE: where a batch is run in chunks, one for each group of chunks, and one for each thread, FIXED_SIZE
@@ -68,7 +69,9 @@ class Word(IntEnum):
     PIECES = 21
     PLACES = 22
     PACKED = 23
-    DATA = 24
+    PASSES = 24
+    STRIDE = 25
+    DATA = 26
     """The first of the data's addresses, in the order of `Memory.data`; results by sample follow."""
 
 
