@@ -59,6 +59,14 @@ def people(rows: int = 120, name: str = "people.csv", seed: int = 0) -> None:
     Path(name).write_text("\n".join(lines) + "\n")
 
 
+def test_quantiles(chainrule: Command) -> None:
+    people()
+    out, _ = chainrule("train", "people.csv", "-t", "pay", "--ignore", "id,rich,tax", "--quantiles", "0.1,0.9", *QUICK)
+    assert re.search(r"^RMSE .* quantile loss \d.*, share within 0.1 to 0.9 0\.\d{4}$", out, re.MULTILINE)
+    lines = chainrule("predict", "runs/people", "people.csv", "-q")[0].splitlines()
+    assert lines[0] == "pay 0.1,pay 0.9" and all(float.__le__(*map(float, line.split(","))) for line in lines[1:])
+
+
 def test_a_table_is_trained_by_the_recipe(chainrule: Command) -> None:
     people()
     out, err = chainrule("train", "people.csv", "--ignore", "pay,tax", "--id", "id", *QUICK)
@@ -151,6 +159,11 @@ def test_options_that_choose_the_network(chainrule: Command) -> None:
         (("people.csv", "--target", "pay,job,rich"), ("'job', 'rich' are classes",)),
         (("people.csv", "--target", "pay", "--id", "pay"), ("cannot both be the target and the id",)),
         (("people.csv", "--target", "pay", "--class-weight", "balanced"), ("--class-weight is for classes",)),
+        (("people.csv", "--quantiles", "0.9,0.1"), ("--quantiles must be levels that rise", "0.9,0.1")),
+        (("people.csv", "--quantiles", "0.1,half"), ("--quantiles must be levels that rise",)),
+        (("people.csv", "--quantiles", "0.1,0.9"), ("--quantiles is for one number", "classes")),
+        (("people.csv", "--target", "pay,tax", "--quantiles", "0.5"), ("--quantiles is for one number", "several")),
+        (("people.csv", "--quantiles", "0.1", "--hidden", "3"), ("--quantiles: for the recipe for tables",)),
         (("people.csv", "--class-weight", "none"), ("--class-weight must be balanced",)),
         (("people.csv", "--time", "job"), ("'job' holds texts", "2024-01-31")),
         (("people.csv", "--group", "ward", "--cv", "9"), ("7 groups are too few for 9 folds",)),

@@ -65,6 +65,8 @@ def test_words_of_a_target_are_names_of_classes() -> None:
     assert list(data.y) == list(words) and data.notes == ("the target 'y': 'None' is read as the name of a class",)
     numbers = table(Roles(), y=[f"{k % 50},5" for k in range(M)])
     assert not numbers.is_classes and "'y' is read as numbers with a decimal comma" in numbers.notes[0]
+    marks = table(Roles(), y=np.arange(M) % 6)
+    assert marks.is_classes and "its 6 whole numbers are classes; --task regression" in marks.notes[0]
     mixed = table(Roles(), y=["3+" if k == 7 else str(k % 3) for k in range(M)])
     assert mixed.is_classes and "'3+' (row 7) among numbers" in mixed.notes[0]
 

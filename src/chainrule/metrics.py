@@ -58,11 +58,12 @@ class Evaluation(Displayed):
         }
 
     def is_better(self, *, balanced: bool = False) -> bool:
-        """Whether the predictions say more than the baseline: by the log-loss where there is one, else the first.
+        """Whether the predictions say more than the baseline: by the log-loss or the quantile loss where there is one,
+        else by the first.
 
         balanced: of classes that were learned with balanced weights, by the balanced accuracy.
         """
-        name = "log-loss" if "log-loss" in self.metrics else self.main
+        name = next((name for name in ("log-loss", "quantile loss") if name in self.metrics), self.main)
         name = "balanced accuracy" if balanced else name
         gain = self.metrics[name] - self.baseline[name]
         return gain > 0 if name in ("accuracy", "balanced accuracy") else gain < 0

@@ -271,6 +271,12 @@ def train(
         int | None,
         typer.Option(metavar="N", help="Test in N folds, then train on all rows.", rich_help_panel=_RECIPE),
     ] = None,
+    quantiles: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LEVELS", help="Predict these levels of a number, 0.1,0.5,0.9 say.", rich_help_panel=_RECIPE
+        ),
+    ] = None,
 ) -> None:
     """Train networks and test them.
 
@@ -291,7 +297,7 @@ def train(
 
     given = {name for name in context.params if _is_given(context, name)}
     if ways.by_recipe(data, given):
-        from chainrule.cli.train_table import TableOptions
+        from chainrule.cli.train_table import TableOptions, levels_of
         from chainrule.cli.train_table import run as run_table
 
         table = TableOptions(
@@ -305,6 +311,7 @@ def train(
             time=time,
             class_weight=class_weight,
             cv=cv,
+            quantiles=levels_of(quantiles),
             test=test,
             preset=preset,
             time_limit=time_limit,

@@ -115,9 +115,11 @@ def _table(folder: Path, data: str, probabilities: bool, engine: str) -> Predict
     notes = [str(novelty)] if novelty else []
     predicted = model.predict(frame).reshape(len(frame), -1)
     width, names = predicted.shape[1], model.targets_
-    if len(names) != width:  # of quantiles
+    levels = getattr(model, "quantiles", None)
+    if levels is not None or len(names) != width:
         name = names[0] if names else "prediction"
-        names = (name,) if width == 1 else tuple(f"{name}{k}" for k in range(width))
+        each = tuple(f"{name}{k}" for k in range(width))
+        names = (name,) if width == 1 else each if levels is None else tuple(f"{name} {q:g}" for q in levels)
     columns = of_numbers(names, predicted)
     if probabilities and isinstance(model, TabularClassifier):
         columns = columns.beside(of_numbers(map(str, model.classes_), model.predict_proba(frame)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import math
 import sys
@@ -61,6 +62,8 @@ class TableOptions:
     """"balanced", or None."""
     cv: int | None
     """Folds; None for one test part."""
+    quantiles: tuple[float, ...]
+    """Levels that are predicted in the place of a number; () for the number."""
     test: float
     """The part of the rows that is held out to test on."""
     preset: str
@@ -73,6 +76,19 @@ class TableOptions:
     """By name."""
     threads: int | None
     """At most."""
+
+
+def levels_of(text: str | None) -> tuple[float, ...]:
+    """ "0.1,0.5,0.9" as numbers that rise between 0 and 1; () for None.  Raises SpecError."""
+    if text is None:
+        return ()
+    try:
+        levels = tuple(float(level) for level in text.split(","))
+    except ValueError:
+        levels = ()
+    if not levels or not all(a < b for a, b in itertools.pairwise((0.0, *levels, 1.0))):
+        raise SpecError(expected("--quantiles", "levels that rise between 0 and 1, 0.1,0.5,0.9 say", text))
+    return levels
 
 
 def run(
@@ -113,6 +129,9 @@ def run(
     frame = frame if table.rows is None else frame.take(table.rows)
     if options.class_weight is not None and not table.is_classes:
         raise SpecError("--class-weight is for classes, and the target is numbers to predict.")
+    if options.quantiles and (table.is_classes or len(table.targets) > 1):
+        what = "classes" if table.is_classes else "several numbers"
+        raise SpecError(f"--quantiles is for one number to predict, and the target is {what}.")
     splits = [split(table, options.test, options.seed)] if options.cv is None else []
     several = [] if options.cv is None else folds(table, options.cv, options.seed)
     learn(table.features)  # says what is wrong with columns before anything is written
@@ -221,6 +240,7 @@ def _fit(
         n_jobs=options.threads,
         verbose=verbose,
         **({} if options.class_weight is None else {"class_weight": options.class_weight}),
+        **({"quantiles": options.quantiles} if options.quantiles else {}),
     )
     groups = None if table.groups is None else table.groups[rows]
     model._ended = ended

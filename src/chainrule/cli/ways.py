@@ -7,7 +7,7 @@ from collections.abc import Collection
 from chainrule.errors import SpecError
 from chainrule.group.started import started_by
 
-RECIPE_ONLY = frozenset(("preset", "id", "group", "time", "cv"))
+RECIPE_ONLY = frozenset(("preset", "id", "group", "time", "cv", "quantiles"))
 """Options of the recipe for tables."""
 EITHER = frozenset(
     (

@@ -26,6 +26,8 @@ _EXACT = 2.0**53
 """Whole numbers below are exact."""
 _MANY = 0.5
 """Classes, over rows, from which on it is said that there are many."""
+_SEVERAL = 5
+"""Whole numbers, from which on it is said that they are classes."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ def apart(frame: Frame, roles: Roles, task: str | None = None) -> WithTarget:
             faults.append("there is no column to learn from beside the target.")
     if faults:
         raise DataError(shorten(f"{frame.source}: {joined(faults)}"))
-    notes = (*gaps, *(note for name in roles.targets for note in _told(frame, name, kind)))
+    notes = (*gaps, *(note for name in roles.targets for note in _told(frame, name, kind, chosen=task is not None)))
     return WithTarget(features, y, roles.targets, beside, kind == "classes", groups, times, rows, notes)
 
 
@@ -215,8 +217,8 @@ def _are_words(frame: Frame, name: str) -> bool:
     return verdict.kind == "text" and not verdict.because
 
 
-def _told(frame: Frame, name: str, kind: str) -> list[str]:
-    """What not everybody would expect of how a target is read, a sentence each."""
+def _told(frame: Frame, name: str, kind: str, *, chosen: bool) -> list[str]:
+    """What not everybody would expect of how a target is read, a sentence each.  chosen: whether the task was said."""
     if name in frame.times:
         return []
     what = f"the target {name!r}"
@@ -229,6 +231,8 @@ def _told(frame: Frame, name: str, kind: str) -> list[str]:
     notes = [f"{what}: {some(words)} is read as the name of a class"] if words else []
     if classes > 2 and classes >= _MANY * len(frame):
         notes.append(f"{what} has {classes:,} classes in {len(frame):,} rows; is it the right column?")
+    if verdict.kind == "number" and classes > _SEVERAL and not chosen:
+        notes.append(f"{what}: its {classes} whole numbers are classes; --task regression (task=) predicts a number")
     if verdict.because == "mixed":
         notes.append(f"{what}: {frame.survey.where(name, verdict.others)} among numbers, so that it is read as classes")
     return notes
