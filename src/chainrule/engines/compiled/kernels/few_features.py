@@ -30,7 +30,9 @@ class FewFeatures:
     """One product under emission, for a single thread."""
 
     f: Function
+    """The function."""
     layout: PanelLayout
+    """How values lie."""
     values: Value
     """A (m, k), in lane panels."""
     slopes: Value
@@ -38,10 +40,15 @@ class FewFeatures:
     scratch: Value
     """Room for a row of blocks."""
     k: int
+    """Input features."""
     n: int
+    """Output features."""
     m: Int
+    """Samples."""
     epilogue: Epilogue
+    """Called once for each tile."""
     bias_epilogue: Callable[[Int, list[Value]], None] | None
+    """Called with the sums of dZ, once for each feature panel; None where nobody asks for them."""
     start: Callable[[Int, int, int], list[Value]]
     """From a tile's offset, rows and vectors: what its sums are added to."""
 
