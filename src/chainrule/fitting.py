@@ -16,6 +16,7 @@ from chainrule.describe.losses import Cost, Targets
 from chainrule.describe.optimizers import Optimizer, as_optimizer, rule_of
 from chainrule.describe.schedules import as_schedule
 from chainrule.engines.base import sample_count
+from chainrule.engines.shards.order import SHARDS, WHOLE
 from chainrule.errors import ArgumentError, DataError, SpecError, expected
 from chainrule.group.find import as_group
 from chainrule.train.batches import check_batches, least_batch, starts
@@ -78,6 +79,7 @@ def prepared(
     resume: bool,
     continue_: bool,
     group: object,
+    sync_every: int | None,
 ) -> tuple[Fit, Ended]:
     """The fit, and where the one before has ended.  Raises DataError, SpecError, GroupError; see `Network.fit`."""
     workers = None if group is None else as_group(group)
@@ -104,14 +106,17 @@ def prepared(
         check_batches(net.spec, samples, batch_size)
         steps = len(starts(samples, batch_size, least_batch(net.spec)))
         before = _ended(net, optimizer) if continue_ else Ended(rule_of(optimizer), fit=net._fits + 1)
-        shards = in_shards(program, workers)
+        if sync_every is not None:
+            checks.positive_integer("sync_every", sync_every)
+        shards = in_shards(program, workers, sync_every)
         engine = net._engines.for_fit(program, samples, epochs, batch_size)
     if workers is not None:
         held_out = () if validation is None else validation.arrays
         settings = {"optimizer": optimizer.to_dict(), "batch_size": batch_size, "epochs": epochs, "shuffle": shuffle}
         settings |= {"checkpoint": checkpoint is not None, "every": every, "resume": resume, "continue_": continue_}
+        settings["sync_every"] = sync_every
         compare(workers, engine, program, training.content(), held_out, settings)
-        check_shards(workers, batch_size)
+        check_shards(workers, batch_size if sync_every is None else SHARDS * WHOLE)
         threads = threads_each(workers) if threads is None else threads
         net.seed = begin_alike(workers, net, net.seed)
         before = replace(before, **workers.broadcast_value(before.carried()))
@@ -124,7 +129,8 @@ def prepared(
         held_out = () if validation is None else validation.arrays
         origin = {"seed": net.seed, "fit": before.fit}
         if workers is not None:
-            settings["sums over the samples"] = "in shards"
+            own_steps = f"{sync_every} steps of each of {workers.size} workers"
+            settings["sums over the samples"] = "in shards" if sync_every is None else own_steps
         asked = Asked(checkpoint, every, resume)
         checkpoints = checkpoints_of(asked, net.spec, net.dtype, origin, training.content(), held_out, settings)
         if (resumed := begun(workers, checkpoints, resume)) is not None:  # with the seed of the fit that began
@@ -161,6 +167,7 @@ def prepared(
         first_epoch=before.epochs + 1,
         workers=workers,
         shards=shards,
+        sync_every=sync_every,
     )
     return fit, before
 

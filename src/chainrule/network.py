@@ -317,6 +317,7 @@ class Network(Displayed, Evaluating, GlassBox):
         resume: bool = False,
         continue_: bool = False,
         group: object | None = None,
+        sync_every: int | None = None,
     ) -> History:
         """Trains by mini-batches and returns a record of every epoch.
 
@@ -365,6 +366,9 @@ class Network(Displayed, Evaluating, GlassBox):
             Those who train this network together: a communicator of mpi4py, or a process group of torch.distributed,
             as it is (`as_group` gives it another timeout). Every worker calls `fit` with the same data and settings,
             computes its part of each batch, and ends with the same network: the same bits for any number of workers.
+        sync_every
+            Another algorithm, with less to send: each worker takes so many steps with its part of each batch alone, and
+            then all go on from the average of their parameters. The result depends on the number of workers.
 
         Returns
         -------

@@ -167,6 +167,39 @@ def test_all_stop_at_the_same_step() -> None:
     assert [type(end) for end in ends] == [cr.DivergedError] * 3 and len({str(end) for end in ends}) == 1
 
 
+# --- steps of one's own -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("engine", ["reference", "compiled"])
+def test_steps_of_their_own_and_an_average(engine: str) -> None:
+    """Of one worker they are those of a fit without a group; of one step each, the average of two such steps."""
+    options: dict[str, Any] = {"optimizer": cr.SGD(0.1), "sync_every": 3}
+    alone = fitted(None, NETWORKS["plain"], engine, optimizer=cr.SGD(0.1))
+    (one,) = together(1, lambda group: fitted(group, NETWORKS["plain"], engine, **options))
+    for name, expected in alone.items():
+        np.testing.assert_allclose(one[name], expected, rtol=1e-5, atol=1e-6, err_msg=name)
+    ends = together(3, lambda group: fitted(group, NETWORKS["plain"], engine, **options))
+    assert same(ends[0], ends[1]) and same(ends[0], ends[2]) and not np.array_equal(ends[0]["W1"], one["W1"])
+
+    def once(X: Any, y: Any, group: Any = None) -> cr.Network:
+        net = cr.Network(FEATURES, NETWORKS["plain"], loss="cross_entropy", engine=engine)
+        sync = None if group is None else 1
+        options = {"epochs": 1, "batch_size": len(X), "optimizer": cr.SGD(0.1), "shuffle": False, "verbose": False}
+        net.fit(X, y, **options, group=group, sync_every=sync)
+        return net
+
+    first, second = once(X[:100], Y[:100]), once(X[100:200], Y[100:200])
+    for net in together(2, lambda group: once(X[:200], Y[:200], group)):
+        mean = (first.parameters["W1"] + second.parameters["W1"]) / 2
+        np.testing.assert_allclose(net.parameters["W1"], mean, rtol=1e-5, atol=1e-7)
+        assert net.history[0].cost == pytest.approx((first.history[0].cost + second.history[0].cost) / 2, rel=1e-5)
+
+
+def test_steps_of_their_own_are_for_a_group() -> None:
+    with pytest.raises(cr.SpecError, match="sync_every is for a group of workers"):
+        fitted(None, NETWORKS["plain"], "reference", sync_every=3)
+
+
 # --- bad input -------------------------------------------------------------------------------------------------------
 
 

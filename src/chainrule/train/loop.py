@@ -100,7 +100,9 @@ class Fit:
     workers: Group | None = None
     """Those who run it together; None for one who runs it alone."""
     shards: Split | None = None
-    """The parts of the program that these run."""
+    """The parts of the program that these run; None where each takes steps of its own."""
+    sync_every: int | None = None
+    """Steps of their own after which workers go on from their average."""
     first_epoch: int = 1
     """The number of the first epoch; above 1 where epochs of fits before are counted on."""
 
@@ -197,11 +199,15 @@ class Fit:
 
     def _open(self, stored: Mapping[str, Array], lent: tuple[str, ...]) -> Session:
         """The session that takes the steps: of a group, each worker's own."""
-        if self.workers is None or self.shards is None:
+        if self.workers is None:
             return self.engine.open(self.program, stored, lent)
-        from chainrule.engines.shards.open import open_shards  # what only a group needs
+        from chainrule.engines.shards.local import LocalSteps  # what only a group needs
+        from chainrule.engines.shards.open import open_shards
 
         dtype = next(iter(self.network.parameters.values())).dtype
+        if self.shards is None:
+            inner = self.engine.open(self.program, stored)
+            return LocalSteps(inner, self.workers, self.sync_every or 1, dtype, added=self.added)
         return open_shards(self.engine, self.shards, stored, self.workers, dtype)
 
 

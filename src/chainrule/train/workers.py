@@ -41,9 +41,14 @@ def agreed(workers: Group | None) -> Iterator[None]:
     workers.all_well(fault)
 
 
-def in_shards(program: Program, workers: Group | None) -> Split | None:
-    """The parts of the program that a group runs.  Raises SpecError for a program that cannot be cut."""
-    return None if workers is None else split(over_shards(program))
+def in_shards(program: Program, workers: Group | None, sync_every: int | None) -> Split | None:
+    """The parts of the program that a group runs; None where each worker takes steps of its own.
+
+    Raises SpecError for a program that cannot be cut, and for steps of one's own without a group.
+    """
+    if sync_every is not None and workers is None:
+        raise SpecError("sync_every is for a group of workers: fit(..., group=...).")
+    return None if workers is None or sync_every is not None else split(over_shards(program))
 
 
 def compare(
