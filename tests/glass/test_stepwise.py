@@ -156,7 +156,7 @@ def test_gradients_by_values_have_steps_too() -> None:
 def test_where_the_mean_is_is_said(notation: str, reduction: str, elsewhere: bool) -> None:
     """Where the derivation in the same notation has 1/m elsewhere, and only there."""
     worked = program(reduction=reduction).steps("dW2", notation)
-    assert bool(worked.remark) == elsewhere == ("1/m stands where" in worked.show().splitlines()[0])
+    assert bool(worked.remark) == elsewhere == ("1/m stands in" in worked.show().splitlines()[0])
 
 
 def test_reasons_are_printed_in_latex() -> None:

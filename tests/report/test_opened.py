@@ -74,7 +74,9 @@ def test_the_steps_of_a_gradient_unfold_under_it(page: Any, written: Written) ->
     views = written.net.derive(targets="labels").steps("dW1", "column").views
     said = run(page, "return [...arguments[0].querySelectorAll('.unfolded .reason')].map(e => e.textContent)", panel)
     assert len(said) == len(views) > 10 and said[-1] == views[-1].why
-    assert "1/m stands where the chain rule puts it" in panel.find_element("css selector", "details .says").text
+    assert (
+        "1/m stands in the gradient by the last layer here" in panel.find_element("css selector", "details .says").text
+    )
     last = run(page, "return [...arguments[0].querySelectorAll('.unfolded math')].at(-1).textContent", panel)
     assert last.startswith("=Δ[1](A[0])⊤")
 

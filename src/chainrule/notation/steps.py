@@ -42,8 +42,7 @@ _NORMS = ("norm1", "norm2")
 HIDDEN = "?"
 """What stands for a right side that is to be found."""
 WHERE_THE_MEAN_IS = (
-    "1/m stands where the chain rule puts it, in the gradient by the last layer; the derivation has it in the "
-    "gradients by the parameters"
+    "1/m stands in the gradient by the last layer here; the derivation has it in the gradients by the parameters"
 )
 """What the steps say in a notation whose derivation has it elsewhere."""
 

@@ -48,7 +48,8 @@ STYLE = """
 .chainrule.chainrule .line { display: flex; gap: 16px; align-items: center; justify-content: space-between;
   border-bottom: 1px solid var(--line); padding: 3px 0; }
 .chainrule.chainrule .formula { overflow-x: auto; overflow-y: hidden; font-size: 16px; padding: 2px 0; }
-.chainrule.chainrule math { display: inline-block; text-align: left; width: max-content; }
+.chainrule.chainrule math { display: inline-block; text-align: left; width: max-content; font-family: "STIX Two Math",
+  "STIX Math", "Latin Modern Math", "Cambria Math", "Libertinus Math", "DejaVu Math TeX Gyre", "Noto Sans Math", math; }
 .chainrule.chainrule pre { margin: 0; padding: 0; font-size: 13px; background: none; color: inherit; border: 0; }
 .chainrule.chainrule .shape { white-space: nowrap; font-size: 12.5px; }
 .chainrule.chainrule .place { flex: 0 0 1.6em; text-align: right; opacity: .72; font-size: 12.5px; }

@@ -25,6 +25,7 @@ from chainrule.program.equation import Program
 from chainrule.program.symbol import shape_text
 from chainrule.program.text import number
 from chainrule.report.markup import Html, tag
+from chainrule.report.words import prose
 from chainrule.runs.run import Run
 from chainrule.train.history import History
 
@@ -156,7 +157,13 @@ def _steps(worked: Worked) -> Iterator[Html]:
         before = view.number
         why = "  ".join(x for x in (view.dimensions, view.why) if x)
         formula = tag("div", Html(view.mathml), class_="formula")  # the notation has escaped it
-        yield tag("div", tag("span", number, class_="place"), formula, tag("span", why, class_="why"), class_="line")
+        yield tag(
+            "div",
+            tag("span", number, class_="place"),
+            formula,
+            tag("span", Html(prose(why)), class_="why"),
+            class_="line",
+        )
 
 
 def _network(network: Network) -> str:

@@ -163,7 +163,7 @@ def page_about(
     data["curves"] = [chart.to_dict() for chart in (*learning, *watched)]
     charts = [chart.html(k) for k, chart in enumerate((*learning, *watched))]
     told: dict[str, Any] = {
-        "title": title or repr(net),
+        "title": title or _title(net),
         "headlines": [headline(outcome, about.part) for outcome in judged],
         "facts": facts,
         "command": about.command,
@@ -192,6 +192,12 @@ def page_about(
         "data": data,
     }
     return render(told)
+
+
+def _title(net: Network) -> str:
+    """What the page is of, where nobody has said: 64-32-10, cross_entropy."""
+    spec = net.spec
+    return repr(net) if spec.named or not spec.chain else f"{'-'.join(map(str, spec.widths))}, {spec.loss.name}"
 
 
 def _importances(net: Network, X: Any, y: Any, about: About, shape: tuple[int, int] | None) -> list[Html]:

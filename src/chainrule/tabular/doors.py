@@ -110,6 +110,6 @@ def first_member(model: Fitted, frame: Frame | None, rows: int) -> tuple[Network
     network = model.trained_.networks[0]
     if frame is None:
         return network, None, None
-    inputs, targets = model._with_targets(frame, None)
+    inputs, targets, _ = model._with_targets(frame, None)
     few = np.arange(min(rows, len(targets)))
     return network, *as_given(model.trained_, inputs.of(few), targets[few])
