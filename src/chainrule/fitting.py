@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from chainrule.blocks.stored import Stored
     from chainrule.blocks.supply import Block
     from chainrule.network import Network
+    from chainrule.train.own_rows import Dealt
 
 Array = NDArray[Any]
 _SHOWN = 1_024
@@ -101,6 +102,17 @@ def prepared(
         validation = None if validation_data is None else _validation(net, validation_data, training.names)
         net.feature_names = training.names
         program = net.training_program(optimizer, targets=training.targets, weighted=training.weighted)
+        if workers is not None and workers.own_rows and not isinstance(training.data, dict):
+            raise SpecError("Workers with rows of their own are given arrays: data on the disk are read by all.")
+        if workers is not None and workers.own_rows and sync_every is not None:
+            raise SpecError("sync_every goes with workers who are all given all rows.")
+    if workers is not None and workers.own_rows:
+        assert isinstance(training.data, dict)
+        from chainrule.train.own_rows import deal  # what few groups need
+
+        dealt = deal(workers, training.data, batch_size, least_batch(net.spec))
+        training = training._replace(data=dealt.data, dealt=dealt)
+    with agreed(workers):
         samples = training.samples
         batch_size = min(batch_size, samples)
         check_batches(net.spec, samples, batch_size)
@@ -168,6 +180,7 @@ def prepared(
         workers=workers,
         shards=shards,
         sync_every=sync_every,
+        first_row=0 if training.dealt is None else training.dealt.first,
     )
     return fit, before
 
@@ -185,14 +198,20 @@ class _Training(NamedTuple):
     """Of the inputs' columns."""
     own: Blocks | None = None
     """What has laid the rows out for this fit alone."""
+    dealt: Dealt | None = None
+    """The rows of a worker who has not all of them."""
 
     @property
     def samples(self) -> int:
         """m"""
+        if self.dealt is not None:
+            return self.dealt.blocks.rows
         return sample_count(self.data) if isinstance(self.data, dict) else self.data.rows
 
     def content(self) -> Mapping[str, Array] | str:
         """By which a fit knows its data again."""
+        if self.dealt is not None:
+            return self.dealt.digest
         return self.data if isinstance(self.data, dict) else self.data.digest()
 
     def shown(self) -> dict[str, Array]:
@@ -201,6 +220,8 @@ class _Training(NamedTuple):
 
     def ordered(self, seeds: tuple[int, int], epochs: int, shuffle: bool) -> tuple[Source, Orders]:
         """Where the loop has its samples from, and in which order."""
+        if self.dealt is not None:
+            return self.dealt.source(), self.dealt.orders(seeds, shuffle)
         if isinstance(self.data, dict):
             return Whole(self.data), SeededOrders(seeds, self.samples, epochs, shuffle)
         from chainrule.blocks.windows import Windows

@@ -14,6 +14,9 @@ import chainrule as cr
 sys.path.append(str(Path(__file__).parent))
 from group_threads import together
 
+from chainrule.engines.shards.order import shard_count, shard_size
+from chainrule.train.own_rows import BlockOrders, Blocks
+
 SAMPLES, FEATURES, CLASSES = 310, 9, 4
 RNG = np.random.default_rng(3)
 X = RNG.normal(size=(SAMPLES, FEATURES)).astype(np.float32)
@@ -198,6 +201,41 @@ def test_steps_of_their_own_and_an_average(engine: str) -> None:
 def test_steps_of_their_own_are_for_a_group() -> None:
     with pytest.raises(cr.SpecError, match="sync_every is for a group of workers"):
         fitted(None, NETWORKS["plain"], "reference", sync_every=3)
+
+
+# --- rows of one's own ----------------------------------------------------------------------------------------------
+
+
+def parted(group: Any, cuts: list[float], **options: Any) -> dict[str, np.ndarray]:
+    """A fit of a worker who has the rows between two cuts alone."""
+    a, b = (int(cut * SAMPLES) for cut in cuts[group.rank : group.rank + 2])
+    net = cr.Network(FEATURES, NETWORKS["dropout"], loss="cross_entropy", engine="reference")
+    settings = {"epochs": 2, "batch_size": 128, "sample_weight": WEIGHTS[a:b], "verbose": False, **options}
+    history = net.fit(X[a:b], Y[a:b], **settings, group=cr.as_group(group, own_rows=True))
+    return {**net.parameters, "costs": np.array([record.cost for record in history])}
+
+
+def test_rows_of_their_own_give_the_same_bits_whoever_has_them(tmp_path: Path) -> None:
+    (expected,) = together(1, lambda group: parted(group, [0, 1]))
+    for cuts in ([0, 0.5, 1], [0, 0.1, 1], [0, 0.3, 0.9, 1], [0, 0.05, 0.1, 1]):
+        ends = together(len(cuts) - 1, lambda group, cuts=cuts: parted(group, cuts))
+        assert all(same(end, expected) for end in ends)
+    together(2, lambda group: parted(group, [0, 0.7, 1], epochs=1, checkpoint=tmp_path))
+    ends = together(3, lambda group: parted(group, [0, 0.2, 0.9, 1], checkpoint=tmp_path, resume=True, epochs=2))
+    assert all(same(end, expected) for end in ends)
+
+
+@pytest.mark.parametrize(("rows", "batch_size"), [(310, 128), (310, 310), (97, 40), (1000, 300), (9000, 4100)])
+def test_an_epoch_has_every_row_once_and_each_shard_rows_of_its_block(rows: int, batch_size: int) -> None:
+    blocks = Blocks(rows, batch_size)
+    order = BlockOrders((1, 1), blocks, True).draw(3)
+    assert np.array_equal(np.sort(order), np.arange(rows))
+    size = shard_size(batch_size)
+    for begin in range(0, rows, batch_size):
+        batch = order[begin : begin + batch_size]
+        for k in range(shard_count(len(batch), size)):
+            shard = batch[k * size : (k + 1) * size]
+            assert (blocks.starts[k] <= shard).all() and (shard < blocks.starts[k + 1]).all()
 
 
 # --- bad input -------------------------------------------------------------------------------------------------------

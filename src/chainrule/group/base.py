@@ -29,6 +29,8 @@ class Group(ABC):
     """Which worker this is, from 0."""
     size: int
     """How many there are."""
+    own_rows: bool = False
+    """Whether each worker is given rows of its own, and not all of them."""
     timeout: float = TIMEOUT
     """Seconds after which a worker that has sent nothing counts as lost."""
 

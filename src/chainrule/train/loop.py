@@ -27,7 +27,6 @@ from numpy.typing import NDArray
 from chainrule.describe.schedules import RunningSchedule
 from chainrule.engines.base import Engine, Epoch, Session
 from chainrule.engines.pinned import pinned
-from chainrule.engines.shards.split import Split
 from chainrule.errors import DataError, DataWarning, DivergedError
 from chainrule.program.equation import Program
 from chainrule.train.batches import epoch_cost, pieces, starts
@@ -41,6 +40,7 @@ from chainrule.train.state import FitState, OptimizerState, Trainable, do_nothin
 from chainrule.train.together import may_run_together, together, worth
 
 if TYPE_CHECKING:  # slow to load, and most fits ask for none
+    from chainrule.engines.shards.split import Split
     from chainrule.group.base import Group
     from chainrule.train.checkpoint import Checkpoints
 
@@ -101,6 +101,8 @@ class Fit:
     """Those who run it together; None for one who runs it alone."""
     shards: Split | None = None
     """The parts of the program that these run; None where each takes steps of its own."""
+    first_row: int = 0
+    """The number of the first row that this worker has, where it has not all of them."""
     sync_every: int | None = None
     """Steps of their own after which workers go on from their average."""
     first_epoch: int = 1
@@ -208,7 +210,9 @@ class Fit:
         if self.shards is None:
             inner = self.engine.open(self.program, stored)
             return LocalSteps(inner, self.workers, self.sync_every or 1, dtype, added=self.added)
-        return open_shards(self.engine, self.shards, stored, self.workers, dtype)
+        session = open_shards(self.engine, self.shards, stored, self.workers, dtype)
+        session.first_row = self.first_row
+        return session
 
 
 class _Run:

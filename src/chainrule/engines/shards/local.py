@@ -1,7 +1,7 @@
 """Local steps, then an average: another algorithm than the sums over shards, with less to send.
 
 Worker r of w takes the r-th part of each batch and steps by its gradient alone; after every k-th step of the fit, and
-at the end of each call, everybody goes on from the average of what is stored everywhere, moments and statistics too.  The
+at the end of each call, everybody goes on from the average of what is stored, moments and statistics too.  The
 result depends on the number of workers and on k, not on what they communicate by.
 
 What a session hands out, and the steps that it counts, are as of the last average.

@@ -36,6 +36,8 @@ class Batch:
     """Its samples."""
     size: int
     """Samples of each shard but the last."""
+    first_row: int = 0
+    """The number of the first row that this worker has, where it has not all of them."""
 
     @property
     def shards(self) -> int:
@@ -45,7 +47,8 @@ class Batch:
     def rows(self, node: Node) -> NDArray[np.int64]:
         """The samples of a run of shards."""
         end = len(self.order) if node.end == self.shards else node.end * self.size
-        return self.order[node.first * self.size : end]
+        rows = self.order[node.first * self.size : end]
+        return rows - self.first_row if self.first_row else rows
 
     def numbers(self) -> dict[str, float | int]:
         """What is given for the step, by name."""
@@ -66,6 +69,8 @@ class ShardedSession(Session):
             Summing(workers, *self.length(k), dtype, self.place_of_total(k)) for k in range(len(split.rounds))
         ]
         self._costs: list[float] = []
+        self.first_row = 0
+        """The number of the first row that this worker has, where it has not all of them."""
 
     # --- what engines say ------------------------------------------------------------------------------------------
 
@@ -114,7 +119,7 @@ class ShardedSession(Session):
         own = [of_worker(rank, self.workers.size, whole) for rank in range(self.workers.size)]
         for k in range(epoch.steps):
             part = epoch.part(k, 1)
-            batch = Batch(part, part.order, size)
+            batch = Batch(part, part.order, size, self.first_row)
             self.begin(batch)
             nodes = [nodes_of(shards, batch.shards) for shards in own]
             if not self._sums(batch, nodes, stop is not None and self.workers.rank == 0 and stop()):
