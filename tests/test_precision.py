@@ -100,6 +100,8 @@ def test_a_program_says_how_its_products_are_done(precision: str) -> None:
     assert program.of_parts(0) == made().derive(optimizer=cr.Adam(), targets="labels")
     assert "L₁ = bf16(L)" in str(program) and "L₁ = bf16(L)" in program.show("column")
     assert ("L₂R₁ + L₁R₂ + L₁R₁" in str(program)) == (precision == "high")
+    assert made(precision).summary().endswith(f"float32, precision {precision}")
+    assert "products of numbers as they are" in program.show("numpy")
 
 
 def test_products_without_samples_are_as_they_were() -> None:

@@ -62,6 +62,8 @@ def summary_rows(spec: NetworkSpec, parameters: Mapping[str, Array], dtype: str)
         count = sum(parameters[s.name].size for s in written.of_losses)
         rows.append(("loss", "", f"{count:,}"))
     total = sum(v.size for v in parameters.values())
+    if spec.precision != "highest":
+        dtype = f"{dtype}, precision {spec.precision}"
     outputs = []
     if isinstance(spec.loss, Losses):
         for (name, at), (_, loss, factor) in zip(spec.ends, losses_of(spec.loss), strict=True):

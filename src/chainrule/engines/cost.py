@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from chainrule.program.equation import Equation, Program
 from chainrule.program.op import GroupedMatMul, MatMul
+from chainrule.program.precision import pairs
 from chainrule.program.symbol import BATCH, Shape
 
 PER_EQUATION = 5e-6
@@ -12,6 +13,8 @@ PER_OPERATION = 4e-11
 """Seconds per arithmetic operation of a product there."""
 PER_ELEMENT = 2e-9
 """Seconds per element of an element-wise equation there."""
+PER_PART = 2
+"""Element-wise equations that splitting a number costs as much as, for each of its parts."""
 
 
 def operations(program: Program, samples: int) -> int:
@@ -48,10 +51,15 @@ def seconds(program: Program, samples: int) -> float:
     """About how long the reference engine takes for one batch."""
     elements = 0
     for equation in program.equations:
-        if not isinstance(equation.op, MatMul | GroupedMatMul):
+        if isinstance(equation.op, MatMul | GroupedMatMul):
+            for symbol in equation.operands:
+                rows, columns = (samples if size == BATCH else int(size) for size in symbol.shape)
+                elements += PER_PART * equation.op.parts * rows * columns
+        else:
             wide = max((s.shape for s in (equation.target, *equation.operands)), key=len)
             count = 1
             for size in wide:
                 count *= samples if size == BATCH else int(size)
             elements += count
-    return len(program.equations) * PER_EQUATION + operations(program, samples) * PER_OPERATION + elements * PER_ELEMENT
+    products = operations(program, samples) * max(1, len(pairs(program.parts)))
+    return len(program.equations) * PER_EQUATION + products * PER_OPERATION + elements * PER_ELEMENT

@@ -311,7 +311,8 @@ def source(program: Program) -> str:
         out.append(f"from scipy.special import {', '.join(special)}")
     out += ["", *(f"\n{code}" for code in helpers), ""]
     out.append(f"def step({signature}):")
-    out.append('    """One step of the network: rows are samples, arrays are float64."""')
+    as_they_are = ", and products of numbers as they are" if program.parts else ""
+    out.append(f'    """One step of the network: rows are samples, arrays are float64{as_they_are}."""')
     if any(s.name == BATCH for s in program.given):
         out.append(f"    {BATCH} = np.float64({_rows(program)})")
     if "t" in numbers:
