@@ -9,8 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.blocks.test_fit import place  # noqa: F401
+from typer.testing import CliRunner
 
 import chainrule as cr
+from chainrule.cli.app import app
+from chainrule.cli.train_large import is_large
 from chainrule.tabular.stream import Part
 from chainrule.tabular.survey import Moments, Sample
 
@@ -153,3 +156,38 @@ def test_moments_of_parts_are_those_of_all() -> None:
     assert np.allclose(moments.mean, mean, rtol=1e-12)
     assert np.allclose(moments.squares / moments.weight, np.average(np.square(values - mean), axis=0, weights=weights))
     assert np.array_equal(moments.low, values.min(0)) and np.array_equal(moments.high, values.max(0))
+
+
+def large_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A file that the command takes for a large one."""
+    path = folder / "t.parquet"
+    table().select([*FEATURES, "v", "y"]).write_parquet(path, row_group_size=1000)
+    monkeypatch.setattr("chainrule.cli.train_large.LARGE", 1)
+    monkeypatch.setattr("chainrule.cli.train_large.TESTED", 400)
+    monkeypatch.setattr("chainrule.blocks.given.MEMORY", SMALL)
+    return str(path)
+
+
+def run(*arguments: str) -> str:
+    """What the command prints."""
+    done = CliRunner().invoke(app, ["train", *arguments, "--preset", "fast"], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+@pytest.mark.long
+def test_the_command_trains_a_large_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = run(large_file(tmp_path, monkeypatch), "--out", str(tmp_path / "run"), "--ignore", "v")
+    assert "7 columns, 2 classes (y); 4,5" in said and "what follows is of a sample of 4,5" in said
+    assert "numbers: age, pay" in said and "test accuracy 0.8" in said
+    model = cr.load_run(tmp_path / "run")
+    assert model.beside_ == ("v",) and 300 < model.record_["data"]["test"] < 500
+    assert model.record_["data"]["test"] + model.record_["data"]["training"] == M
+
+
+def test_what_the_command_does_with_tables_in_memory_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = large_file(tmp_path, monkeypatch)
+    with pytest.raises(cr.SpecError, match="--cv, --group: of tables that are held in memory"):
+        run(path, "--cv", "3", "--group", "job")
+    monkeypatch.setattr("chainrule.cli.train_large.LARGE", 1 << 30)
+    assert not is_large(path) and not is_large(str(tmp_path)) and not is_large("absent.parquet")

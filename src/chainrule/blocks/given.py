@@ -82,11 +82,12 @@ class Blocks:
         self.memory, self.cache, self.supply = memory, cache, supply
         self._held: dict[str, dict[str, Array] | Stored] = {}
 
-    def of(self, supply: Supply) -> Blocks:
-        """The same settings for another supply."""
-        other = Blocks.__new__(Blocks)
-        other._setup(supply, self.memory, self.cache)
-        return other
+    @classmethod
+    def of(cls, supply: Supply, memory: int | None = None) -> Blocks:
+        """Of a supply that was made before."""
+        blocks = Blocks.__new__(Blocks)
+        blocks._setup(supply, MEMORY if memory is None else memory, None)
+        return blocks
 
     def __repr__(self) -> str:
         rows = "" if self.supply.rows is None else f", {self.supply.rows:,} rows"
@@ -195,9 +196,7 @@ def as_inputs(X: Any, columns: Sequence[str] | None = None) -> Blocks | None:
         return X if isinstance(X, Blocks) else None
     streams = (callable(X) or hasattr(X, "__next__")) and not hasattr(X, "__array__")
     if streams or _is_mapped(X) or _is_path(X) or is_lazy(X):
-        blocks = Blocks.__new__(Blocks)
-        blocks._setup(_supply(X, None, None, columns if _is_table(X) else None, bare=True), MEMORY, None)
-        return blocks
+        return Blocks.of(_supply(X, None, None, columns if _is_table(X) else None, bare=True))
     return None
 
 

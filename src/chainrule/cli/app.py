@@ -319,8 +319,11 @@ def train(
             engine=engine,
             threads=threads,
         )
+        from chainrule.cli.train_large import is_large
+        from chainrule.cli.train_large import run as run_large
+
         raise typer.Exit(
-            run_table(
+            (run_large if is_large(data) else run_table)(
                 table,
                 out=out,
                 force=force,

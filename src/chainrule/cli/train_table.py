@@ -116,7 +116,7 @@ def run(
         if not silent:
             print(text, flush=True)
 
-    _check(options, report)
+    check_options(options, report)
     check_out(out, force)
     if report:
         from chainrule.report.html import check_packages
@@ -138,14 +138,14 @@ def run(
     _check_classes(table, [*splits, *several])
     verbose = sys.stderr.isatty() if progress is None else progress
     learned = splits[0][0] if splits else np.arange(len(frame))
-    place = claim(out, _name(options.data))
+    place = claim(out, name_of(options.data))
     try:
         _tell_found(options, frame, table, learned, splits, say)
         say(recipe_line(options.preset))
         tested = []
         for number, (rows, held) in enumerate(several, 1):
             model = _fit(options, table, rows, verbose, 1 + len(several))
-            tested.append(_evaluated(model, table, held))
+            tested.append(evaluated(model, table, held))
             say(f"fold {number} of {len(several)}: {tested[-1][0].short()}")
         ended: list[BaseException] = []
         model = _fit(options, table, learned, verbose, 1 + len(several), ended)
@@ -153,7 +153,7 @@ def run(
         place.give_up()
         raise
     with uninterrupted():
-        tested += [_evaluated(model, table, held) for _, held in splits]
+        tested += [evaluated(model, table, held) for _, held in splits]
         model.record_ = {"command": command} | _record(options, table, learned, splits, tested)
         model.save(place.folder)
     if ended:
@@ -161,7 +161,7 @@ def run(
     short = "" if model.trained_ is None or ended else model.trained_.short_of_time()
     if short:
         tell(frame.source, [f"{short}; a longer --time-limit is better"])
-    say(f"{_networks(model)}{_held_out(model)}, saved in {place.folder}")
+    say(f"{networks(model)}{validation_words(model)}, saved in {place.folder}")
     if report and not ended:
         about = {"part": "test", "title": stem(options.data), "command": command}
         with warnings.catch_warnings():
@@ -172,11 +172,11 @@ def run(
         record = model.record_
         print(json.dumps({"run": str(place.folder), "data": record["data"]["name"], "test": record["result"]}))
     else:
-        _tell_result(options, table, tested, say)
+        tell_result(options, table, tested, say)
     return exit_code(ended[0] if ended else None)
 
 
-def _name(data: str) -> str:
+def name_of(data: str) -> str:
     """Of the data, for the run."""
     return "table" if data == STANDARD_INPUT else stem(data)
 
@@ -194,7 +194,7 @@ def _check_classes(table: WithTarget, splits: Sequence[Split]) -> None:
             )
 
 
-def _check(options: TableOptions, report: bool) -> None:
+def check_options(options: TableOptions, report: bool) -> None:
     """All faults of the plain options at once, before the data are read."""
     faults = []
     if not 0 < options.test < 1:
@@ -252,7 +252,7 @@ def _fit(
     return model
 
 
-def _evaluated(model: Fitted, table: WithTarget, held: Rows) -> list[Evaluation]:
+def evaluated(model: Fitted, table: WithTarget, held: Rows) -> list[Evaluation]:
     """How good it is on these rows: one for each target.  Rows of classes that it had none of are told."""
     y = table.y[held]
     if isinstance(model, TabularClassifier):
@@ -300,7 +300,7 @@ def _tell_found(
         tell(frame.source, [note])
 
 
-def _tell_result(
+def tell_result(
     options: TableOptions, table: WithTarget, tested: Sequence[Sequence[Evaluation]], say: Callable[[object], None]
 ) -> None:
     """The metrics beside those of a prediction that looks at nothing; of folds their mean and deviation.
@@ -322,12 +322,12 @@ def _tell_result(
         print(main_line(f"test{of}", table.is_classes, float(np.mean([e.metrics[e.main] for e in each]))))
 
 
-def _networks(model: Fitted) -> str:
+def networks(model: Fitted) -> str:
     """ "4 networks, 71,204 parameters"."""
     return size_of(model.networks_) if model.networks_ else "no column says anything: always the same is predicted"
 
 
-def _held_out(model: Fitted) -> str:
+def validation_words(model: Fitted) -> str:
     """ ", validation error 12.3", of rows that members held out; of classes the log-loss."""
     told = held_out(model.trained_)
     if told is None:
@@ -348,7 +348,7 @@ def _record(
     return {
         "options": {**dataclasses.asdict(options), "data": printable(options.data)},
         "data": {
-            "name": printable(_name(options.data)),
+            "name": printable(name_of(options.data)),
             "source": printable(path.resolve() if path.exists() else options.data),
             "training": len(learned),
             "test": len(splits[0][1]) if splits else 0,

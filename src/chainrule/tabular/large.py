@@ -104,7 +104,7 @@ def _twice(blocks: Blocks, parts_of: Callable[[Blocks], Iterator[Part]]) -> Call
         writer.close()
 
     table = Table(Sunk(SimpleNamespace(sink_parquet=sink)), "\0y", "\0w" if weighted else None, None)
-    kept = blocks.of(table)
+    kept = Blocks.of(table, blocks.memory)
     return lambda: parts(kept)
 
 

@@ -62,13 +62,30 @@ def is_parquet(path: str | os.PathLike[str]) -> bool:
     return Path(path).suffix.lower() in PARQUET or (str(path) != "" and Path(path).is_dir())
 
 
+class Rest(Blocks):
+    """Blocks without a share of their rows, chosen at random by the seed, which are tested on."""
+
+    def __init__(self, blocks: Blocks, share: float, seed: int) -> None:
+        self.share, self.seed = share, seed
+        self._setup(blocks.supply, blocks.memory, blocks.cache)
+
+
+def tested(first: int, count: int, share: float, seed: int) -> NDArray[np.bool_]:
+    """Whether each of these rows is one that is tested on."""
+    return np.asarray(chosen_at_random(first, count, seed) < np.uint64(int(share * 2.0**64)))
+
+
 def parts(blocks: Blocks) -> Iterator[Part]:
-    """All rows, part by part.  Raises DataError."""
+    """All rows, part by part; of `Rest` the rows that are not tested on.  Raises DataError."""
     first = 0
     for X, y, w in _raw(blocks):
-        if len(X):
-            yield Part(first, X, y, w)
-        first += len(X)
+        count = len(X)
+        if count:
+            part = Part(first, X, y, w)
+            if isinstance(blocks, Rest):
+                part = filtered(part, ~tested(first, count, blocks.share, blocks.seed))
+            yield part
+        first += count
     if not blocks.supply.unchanged():
         raise DataError(f"{blocks.supply.what} was changed while it was read. Read it again.")
 
