@@ -69,5 +69,6 @@ def _number(letters: str) -> str:
     if "e" not in letters:
         return f"<mn>{escape(letters)}</mn>"
     digits, exponent = letters.split("e")
-    power = f"<msup><mn>10</mn><mn>{escape(str(int(exponent)))}</mn></msup>"
+    sign = str(int(exponent)).replace("-", "−")
+    power = f"<msup><mn>10</mn><mn>{sign}</mn></msup>"
     return power if digits == "1" else f"<mrow><mn>{digits}</mn><mo>×</mo>{power}</mrow>"
