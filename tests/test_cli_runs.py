@@ -86,8 +86,9 @@ def test_runs_are_listed_and_compared() -> None:
 def test_a_run_that_is_none_is_found() -> None:
     assert "Did you mean runs/a? Give" in call("info", "runs/aa")[2]
     assert "holds no model.safetensors. It holds runs: give one of them, as runs/a." in call("info", "runs")[2]
+    assert "is one of a run's files. Give its folder, runs/a." in call("info", "runs/a/settings.json")[2]
     assert "t.npz: is data by its name, and no model." in call("predict", "t.npz", "runs/a")[2]
-    assert "FOLDER..." in call("runs", "-h")[1] and "FOLDER]" not in call("runs", "-h")[1]
+    assert "FOLDER" in call("runs", "-h")[1] and "FOLDER]..." not in call("runs", "-h")[1]
 
 
 def test_words_for_programs() -> None:

@@ -265,6 +265,8 @@ def test_fit_table(tmp_path: Path) -> None:
     with pytest.warns(cr.DataWarning, match=r"1 row without a value of 'rich' left out \(the first is row 4\)"):
         model = cr.fit_table(frame[["age", "job", "rich"]], "rich", ensemble=1, **QUICK)
     assert set(model.predict(frame)) == {False, True} and model.predict(frame).dtype == bool
+    with pytest.warns(cr.DataWarning, match=r"'twice' gives the target away.*\(ignore='twice'\)"):
+        cr.fit_table(frame[["age", "pay"]].assign(twice=2 * frame["pay"]), "pay", ensemble=1, **QUICK)
     frame = pd.DataFrame({"x": np.arange(60) % 7, "y": np.arange(60) % 3})
     assert isinstance(cr.fit_table(frame, "y", ensemble=1, **QUICK), cr.TabularClassifier)
     assert isinstance(cr.fit_table(frame, "y", task="regression", ensemble=1, **QUICK), cr.TabularRegressor)

@@ -86,10 +86,8 @@ def _spelled(parameter: Any) -> str:
 
 
 def argument_name(parameter: Any) -> str:
-    """DATA; of several words as they stand; "[FOLDER]..." is FOLDER..."""
+    """DATA; of several words as they stand."""
     name = str(parameter.metavar or parameter.name.upper())
-    if name.endswith("]..."):
-        return f"{name[1:-4]}..."
     return name if "] [" in name else name.removeprefix("[").removesuffix("]")
 
 

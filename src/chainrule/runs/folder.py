@@ -221,6 +221,8 @@ def find_model(model: Path) -> tuple[Path, Settings | None]:
         guess = f" Did you mean {model.with_name(close)}?" if close else ""
         raise DataError(f"{model}: there is no such model.{guess} Give the folder of a run, or its {MODEL}.")
     folder = model if model.is_dir() else model.parent
+    if model.is_file() and model.name in (TABLE, SETTINGS, HISTORY, LOG, SEEN, REPORT):
+        raise DataError(f"{model}: is one of a run's files. Give its folder, {folder}.")
     with contextlib.suppress(OSError):  # who may not write there reads the files where they are
         settle(folder, OWN)
     path = member(folder, MODEL) if model.is_dir() or model.name == MODEL else model

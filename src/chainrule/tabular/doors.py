@@ -20,6 +20,7 @@ from chainrule.tabular.frame import Frame, read_frame
 from chainrule.tabular.members import as_given
 from chainrule.tabular.roles import Roles, apart
 from chainrule.tabular.saved import Fitted
+from chainrule.tabular.told import giveaways
 
 if TYPE_CHECKING:
     from narwhals.typing import IntoDataFrame
@@ -66,10 +67,11 @@ def fit_table(
         )
     targets, left_out = ((names,) if isinstance(names, str) else tuple(names) for names in (target, ignore))
     table = apart(read_frame(data, "The data"), Roles(targets, left_out), task)
-    if table.notes:
-        warnings.warn(f"{table.features.source}: {'; '.join(table.notes)}.", DataWarning, stacklevel=2)
     estimator = table.estimator(**options)
     estimator.fit(table.features, table.y)
+    told = giveaways(estimator.preparation_, table.features, table.y, table.is_classes, command=False)
+    if notes := (*table.notes, *told):
+        warnings.warn(f"{table.features.source}: {'; '.join(notes)}.", DataWarning, stacklevel=2)
     estimator.targets_, estimator.beside_ = table.targets, table.beside
     return estimator
 

@@ -122,10 +122,11 @@ def doubts(preparation: Preparation, frame: Frame, y: Array, is_classes: bool) -
     return [*notes, *giveaways(preparation, frame, y, is_classes)]
 
 
-def giveaways(preparation: Preparation, frame: Frame, y: Array, is_classes: bool) -> list[str]:
+def giveaways(preparation: Preparation, frame: Frame, y: Array, is_classes: bool, *, command: bool = True) -> list[str]:
     """A sentence for each column that predicts the target nearly perfectly by itself.
 
-    It is tried on rows: half of them say what the column's nearest value means for the others.
+    command: whether it is told at the command, which leaves a column out by an option, or in Python.  It is tried on
+    rows: half of them say what the column's nearest value means for the others.
     """
     m = len(frame)
     if m < _ENOUGH or y.ndim > 1:
@@ -150,9 +151,10 @@ def giveaways(preparation: Preparation, frame: Frame, y: Array, is_classes: bool
             if share < _SURE_R2:
                 continue
             how = f"with R² {share:.4f}"
+        option = f"--ignore {shlex.quote(column.name)}" if command else f"ignore={column.name!r}"
         notes.append(
             f"the column {column.name!r} gives the target away: by itself it predicts {how}; if it is not known "
-            f"before the target is, leave it out (--ignore {shlex.quote(column.name)})"
+            f"before the target is, leave it out ({option})"
         )
     return notes
 
