@@ -248,6 +248,11 @@ def test_numbers_at_the_edge(engine: str, precision: str) -> None:
     np.testing.assert_allclose(found[3], [largest * 0.5, largest * 0.25], rtol=2.0**-7)
     np.testing.assert_allclose(found[4], [1.25e-38, 2.5e-38], atol=1.3e-38)
     assert (found[5] == 0).all()
+    net.parameters["W1"][0] = [1.001, -1.001]  # two parts of one sign
+    for infinite in (np.inf, np.finfo(np.float32).max):  # the largest number is rounded to infinity
+        with np.errstate(all="ignore"):
+            found = net._run(net.program, {"X": np.array([[infinite, 0, 0]], "f"), "Y": np.zeros((1, 2), "f")}, ("Z1",))
+        assert found["Z1"].tolist() == [[np.inf, -np.inf]]
 
 
 def test_one_row_is_as_in_the_whole() -> None:
