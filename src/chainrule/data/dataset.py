@@ -92,7 +92,8 @@ class Dataset(Displayed):
         test
             A fraction of the samples, or their number.
         seed
-            The same one draws the same parts.
+            The same one draws the same parts, from the first numbers of NumPy's default_rng(seed): data that were drawn
+            from that generator themselves need another.
 
         Raises
         ------
@@ -126,7 +127,8 @@ def split(
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
     """(X_train, X_test, y_train, y_test), drawn at random; the same seed draws the same parts.
 
-    test: a fraction of the samples (rounded), or their number.
+    test: a fraction of the samples (rounded), or their number.  seed: as of `Dataset.split`, another one than that of a
+    generator that the data were drawn from.
     stratify: labels, shape (m,), whose shares both parts keep; True stands for y; by default y if it holds whole
     numbers.  A class of a single sample stays in the training part.
     Raises DataError for lengths that differ, or where a part would be empty.
