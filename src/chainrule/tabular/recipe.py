@@ -128,7 +128,9 @@ class Recipe:
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON-ready data."""
-        turns = [dict(turn) for turn in self.turns]
+        turns = [
+            {name: list(value) if isinstance(value, tuple) else value for name, value in turn} for turn in self.turns
+        ]
         return dataclasses.asdict(self) | {"hidden": list(self.hidden), "rates": dict(self.rates), "turns": turns}
 
     @classmethod
@@ -143,8 +145,13 @@ class Recipe:
             faults += [unknown_name("setting of a member", str(name), allowed) for name in turn if name not in allowed]
         if faults:
             raise SpecError(faults)
-        own = {"hidden": tuple(saved["hidden"]), "rates": tuple(saved["rates"].items())}
-        return cls(**{**saved, **own, "turns": tuple(tuple(turn.items()) for turn in turns)})
+        return cls(**{**_frozen(saved), "turns": tuple(tuple(_frozen(turn).items()) for turn in turns)})
+
+
+def _frozen(saved: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings as a recipe holds them: JSON has lists for what cannot be changed here."""
+    own = {"hidden": tuple, "rates": lambda rates: tuple(rates.items())}
+    return {name: own[name](value) if name in own else value for name, value in saved.items()}
 
 
 def recipe_for(preset: Preset, aim: Aim, rows: int, shape: InputShape) -> Recipe:
@@ -155,14 +162,13 @@ def recipe_for(preset: Preset, aim: Aim, rows: int, shape: InputShape) -> Recipe
     # Steps, not epochs, are what networks need: few rows are passed more often.
     epochs = {"fast": 32, "default": 64, "best": 96}[preset]
     epochs = max(8, round(epochs * min(1.0, (20_000 / max(rows, 1)) ** 0.5)))
-    members = {"fast": 1, "default": 4, "best": 8}[preset]
+    members = {"fast": 1, "default": 4, "best": 16 if classes else 8}[preset]
     fast = preset == "fast"
     rate = 0.02 if fast else 0.004 if classes else 0.01
-    waves = (("pieces", 0), ("waves", 16), ("activation", "selu"), ("rate", 0.01))
     width = 64 if fast else 128
     return Recipe(
         members=members,
-        parts=max(5, members),
+        parts={"fast": 5, "default": 5, "best": 9}[preset],  # odd: members of a kind hold out different parts
         epochs=epochs,
         patience=max(8, epochs // 2),
         batch_size=int(2 ** np.clip(math.ceil(math.log2(max(rows, 1) / 24)), 4, 8)),
@@ -179,5 +185,20 @@ def recipe_for(preset: Preset, aim: Aim, rows: int, shape: InputShape) -> Recipe
         beta2=0.95,
         dropout=0.15,
         smoothing=0.1 if classes else 0.0,
-        turns=((), waves) if classes and not fast else (),
+        turns=_turns(preset, classes),
     )
+
+
+def _turns(preset: Preset, classes: bool) -> tuple[tuple[tuple[str, Any], ...], ...]:
+    """The kinds of members: of pieces, of waves or of both, and wide ones."""
+    waves = (("pieces", 0), ("waves", 16), ("activation", "selu"))
+    wide = ("hidden", (256, 256, 256))
+    match preset, classes:
+        case "default", True:
+            return ((), (*waves, ("rate", 0.01)))
+        case "best", True:
+            return ((), (*waves, wide, ("rate", 0.005)), (wide, ("rate", 0.002)), (*waves, ("rate", 0.01)))
+        case "best", False:
+            return ((), (("waves", 16),))
+        case _:
+            return ()
