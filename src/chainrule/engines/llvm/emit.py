@@ -100,8 +100,8 @@ class Function(Instructions):
         return head + "\n".join([*self._places, *self.lines]) + "\n}"
 
     def declaration(self) -> str:
-        """What a text says that calls this function and does not define it."""
-        return f"declare {self.returns} @{self.name}({', '.join(a.type for a in self.args)}) nounwind"
+        """What a text says that calls this function and does not define it: by its address, as it may be far away."""
+        return f"declare {self.returns} @{self.name}({', '.join(a.type for a in self.args)}) nounwind nonlazybind"
 
     def place(self, type: str, count: int, align: int = 64) -> Value:
         """Scratch on the stack, one for the function: it may be asked for within a loop."""

@@ -19,6 +19,8 @@ from chainrule.engines.llvm.team import inside
 CODEGEN_LEVEL = 2
 PART = 2000
 """Lines of IR that are compiled at a time, which nothing interrupts: a tenth of a second."""
+_LIBRARY = 64
+"""Functions of the system's library that LLVM may call by itself, at most: memset, memcpy, ..."""
 _SEVERAL = b"chainrule objects\n"
 
 
@@ -64,8 +66,14 @@ def object_code(module: Module) -> bytes:
     machine, objects = _machine(module.target), []
     for text in module.parts(PART):
         with inside():
-            objects.append(bytes(machine.emit_object(_parsed(module.target, text, machine))))
+            objects.append(bytes(machine.emit_object(_parsed(module.target, text + _room(text), machine))))
     return objects[0] if len(objects) == 1 else _SEVERAL + b"".join(struct.pack("<Q", len(o)) + o for o in objects)
+
+
+def _room(text: str) -> str:
+    """Memory to write to, for the addresses of functions in other objects: LLVM does not count these when it reserves."""
+    addresses = text.count("declare ") + _LIBRARY
+    return f"\n@room = internal global {{ i64, [{addresses} x i64] }} {{ i64 1, [{addresses} x i64] zeroinitializer }}\n"
 
 
 def _objects(binary: bytes) -> Iterator[bytes]:
@@ -102,7 +110,10 @@ class Code:
     def __init__(self, target: Target, binary: bytes) -> None:
         llvm = _backend(target)
         empty = llvm.parse_assembly(f'target triple = "{target.triple}"')
-        self._engine = llvm.create_mcjit_compiler(empty, _machine(target))
+        # In one stretch of memory: where others hold the places beside it, code and its numbers may else lie further
+        # apart than 2 GB, which they do not reach (LLVM ends the process then).  Elsewhere llvmlite knows best.
+        together = True if "linux" in target.triple else None
+        self._engine = llvm.create_mcjit_compiler(empty, _machine(target), use_lmm=together)
         for each in _objects(binary):
             self._engine.add_object_file(llvm.ObjectFileRef.from_data(each))
         self._engine.finalize_object()
