@@ -200,7 +200,24 @@ def arrays(path: Path, options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-PARTS = {"read": read, "blocks": blocks, "arrays": arrays}
+def tabular(path: Path, options: argparse.Namespace) -> dict[str, Any]:
+    """TabularClassifier, for a minute of training."""
+    import chainrule as cr
+
+    forget(path, options.cold)
+    watch, clock = Watch(), Clock()
+    data = cr.Blocks(path, "y", memory=options.memory << 20)
+    model = cr.TabularClassifier("fast", time_limit=60, random_state=0).fit(data)
+    X, y = held_out(options.columns)
+    import polars
+
+    frame = polars.DataFrame({f"x{k}": X[:, k] for k in range(options.columns)})
+    result = {"seconds": clock.read(), "memory": watch.gigabytes(), "accuracy": model.score(frame, y)}
+    data.close()
+    return result
+
+
+PARTS = {"read": read, "blocks": blocks, "arrays": arrays, "tabular": tabular}
 
 
 def main() -> None:
@@ -216,7 +233,7 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=1, help="how often each is measured, in turn")
     parser.add_argument("--folder", type=Path, default=Path("scale"))
     parser.add_argument("--part", choices=PARTS, help=argparse.SUPPRESS)
-    parser.add_argument("--only", nargs="*", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--only", nargs="*", choices=PARTS, default=["read", "blocks", "arrays"])
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     path = options.folder / f"table-{options.gb:g}-{options.columns}.parquet"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from chainrule.train.own_rows import Dealt
 
 Array = NDArray[Any]
+Say = Callable[[str], None]
 _SHOWN = 1_024
 """Rows that callbacks may look at where not all are in memory."""
 
@@ -98,7 +100,7 @@ def prepared(
         stored = {**net.parameters, **net.state}
         if frozen := [name for name, array in stored.items() if not array.flags.writeable]:
             raise SpecError(f"{', '.join(frozen)} cannot be written, and a fit writes to every array of the network.")
-        training = _training(net, X, y, sample_weight, shuffle)
+        training = _training(net, X, y, sample_weight, shuffle, say=_say(verbose) if first else None)
         validation = None if validation_data is None else _validation(net, validation_data, training.names)
         net.feature_names = training.names
         program = net.training_program(optimizer, targets=training.targets, weighted=training.weighted)
@@ -230,7 +232,7 @@ class _Training(NamedTuple):
         return windows, windows
 
 
-def _training(net: Network, X: Any, y: Any, sample_weight: Any, shuffle: bool) -> _Training:
+def _training(net: Network, X: Any, y: Any, sample_weight: Any, shuffle: bool, *, say: Say | None) -> _Training:
     blocks = as_blocks(X, y, sample_weight)
     if blocks is None:
         if y is None:
@@ -240,7 +242,7 @@ def _training(net: Network, X: Any, y: Any, sample_weight: Any, shuffle: bool) -
         return _Training(data, targets, sample_weight is not None, names)
     conversion = _Conversion(net, blocks.supply.names)
     dtype = None if any(s.tokens for s in net.spec.sources) else net.dtype
-    held = blocks.held(conversion, conversion.key, shuffle=shuffle, told=conversion.told, dtype=dtype)
+    held = blocks.held(conversion, conversion.key, shuffle=shuffle, told=conversion.told, dtype=dtype, say=say)
     if isinstance(held, dict):
         held = _with_weights(net, held)
         targets = checks.kinds_of(net.spec, held)
@@ -248,6 +250,13 @@ def _training(net: Network, X: Any, y: Any, sample_weight: Any, shuffle: bool) -
     targets = checks.kinds_of(net.spec, held.kinds)
     own = None if blocks is X else blocks
     return _Training(held, targets, "w" in held.kinds, blocks.supply.names, own)
+
+
+def _say(verbose: bool | Literal["auto"]) -> Say | None:
+    """A line on standard error, where progress is shown."""
+    if not verbose or (verbose == "auto" and not (sys.stderr is not None and sys.stderr.isatty())):
+        return None
+    return lambda line: print(line, file=sys.stderr, flush=True)
 
 
 def _with_weights(net: Network, data: dict[str, Array]) -> dict[str, Array]:

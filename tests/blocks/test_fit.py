@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -272,6 +274,35 @@ def test_rows_that_go_while_they_are_trained_on_leave_the_network_as_of_the_last
         fitted(cr.Blocks(*mapped(X, y, tmp_path), memory=SMALL, cache=kept), net=net, callbacks=[Cut()])
     fitted(cr.Blocks(X, y, memory=SMALL), net=one, epochs=1)
     assert same(dict(net.parameters), dict(one.parameters))
+
+
+def test_it_is_said_how_much_is_laid_out_and_where(capsys: Any, place: Path) -> None:
+    X, y = data()
+    fitted(cr.Blocks(X, y, memory=SMALL), verbose=True)
+    assert capsys.readouterr().err.startswith(f"X is laid out in {place}, 3,000 rows that take 0.00 GB there\n")
+    fitted(cr.Blocks(X, y, memory=SMALL))
+    assert capsys.readouterr().err == ""
+
+
+KILLED = """
+import sys, numpy as np, chainrule as cr
+def blocks():
+    for k in range(10**9):
+        print(k, flush=True)
+        yield np.ones((1000, 4)), np.zeros(1000, int)
+cr.Network(4, [cr.Dense(2, "softmax")], "cross_entropy").fit(cr.Blocks(blocks, memory=1 << 14), epochs=1)
+"""
+
+
+@pytest.mark.long
+def test_a_process_that_is_killed_leaves_no_file(place: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", KILLED], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        while int(process.stdout.readline()) < 100:
+            pass
+        assert place.exists()
+        process.kill()
+    assert list(place.iterdir()) == []
 
 
 def test_settings_that_cannot_be() -> None:

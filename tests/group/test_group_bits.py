@@ -57,6 +57,19 @@ def test_any_number_of_workers_gives_the_same_bits(network: str, engine: str) ->
     assert all(same(ends[0], end) for end in ends[1:])
 
 
+def test_data_larger_than_memory_give_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each worker lays the rows out for itself."""
+    monkeypatch.setenv("CHAINRULE_CACHE_DIR", str(tmp_path))
+
+    def fit(group: Any) -> dict[str, np.ndarray]:
+        net = cr.Network(FEATURES, NETWORKS["plain"], loss="cross_entropy", seed=5, engine="reference")
+        net.fit(cr.Blocks(X, Y, WEIGHTS, memory=1 << 12), epochs=2, batch_size=100, verbose=False, group=group)
+        return {**net.parameters, "costs": np.array([record.cost for record in net.history or ()])}
+
+    ends = [end for workers in (1, 2, 3) for end in together(workers, fit)]
+    assert all(same(ends[0], end) for end in ends[1:])
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("engine", ["reference", "compiled"])

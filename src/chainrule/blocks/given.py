@@ -115,12 +115,13 @@ class Blocks:
         told: Callable[[], Mapping[str, Any]],
         dtype: np.dtype[Any] | None = None,
         whole: bool = False,
+        say: Callable[[str], None] | None = None,
     ) -> dict[str, Array] | Stored:
         """The data by symbol as `convert` makes them: arrays, or rows on the disk; read when they are first asked for.
 
         key: what the conversion depends on.  dtype: of X, as of `Supply.blocks`.  told: what else is to be known of
         them, asked after the last block; of rows on the disk it is `Stored.told`.  whole: whether what does not fit
-        into memory is refused.
+        into memory is refused.  say: is told how much is laid out, and where.
         Raises DataError, with the block's place where one does not fit.
         """
         from hashlib import sha256  # slow to load, as the others, and most fits are of arrays
@@ -147,6 +148,7 @@ class Blocks:
                 keep=name if keeps else None,
                 told=lambda: {**told(), **self._check_unchanged()},
                 whole=whole,
+                say=say,
             )
         else:
             made = kept

@@ -38,13 +38,14 @@ def laid_out(
     told: Callable[[], Mapping[str, Any]],
     whole: bool = False,
     always: bool = False,
+    say: Callable[[str], None] | None = None,
 ) -> dict[str, Array] | Stored:
     """The data as arrays where they fit in the memory, else laid out on the disk.
 
     blocks: rows by symbol.  rows: how many there are; None where that is not known.  what: the data, for messages.
     memory: bytes that are held at a time.  shuffle: whether rows are dealt out, else they lie as they come.  place,
     keep: as of `Draft`.  told: what else is to be kept, asked at the end.  whole: whether what does not fit is refused.
-    always: whether also what fits is laid out.
+    always: whether also what fits is laid out.  say: is told how much is laid out, and where.
     Raises DataError for data without rows, for more or fewer than there should be, and as `Draft`.
     """
     stream = iter(blocks)
@@ -69,6 +70,9 @@ def laid_out(
     if always and rows is not None:
         block_rows = max(1, min(block_rows, rows // (2 * SPAN)))
     dealt = max(1, memory // DEALT // max(row, 1))
+    if say is not None:
+        size = "" if rows is None else f", {rows:,} rows that take {rows * row / 1e9:,.2f} GB there"
+        say(f"{what} is laid out in {place}{size}")
     every = chain(_taken(first), stream)
     if rows is None:
         spool = _in_order(every, kinds, None, what, place, None, block_rows, {} if shuffle else told)

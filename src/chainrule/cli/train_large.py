@@ -1,4 +1,4 @@
-"""`chainrule train` of a Parquet file larger than memory: what a sample of it shows, a test on rows that are left out."""
+"""`chainrule train` of a Parquet file larger than memory: a sample tells what is in it, rows left out test it."""
 
 from __future__ import annotations
 
