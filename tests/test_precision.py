@@ -114,6 +114,9 @@ def test_products_without_samples_are_as_they_were() -> None:
 def test_other_words_are_refused() -> None:
     with pytest.raises(cr.SpecError, match=r"Did you mean 'high'.*highest, medium"):
         made("hihg")
+    for word, told in (("bf16", "Write 'medium': one"), ("float32", "Write 'highest'"), ("float16", "no float16")):
+        with pytest.raises(cr.SpecError, match=told):
+            made(word)
     with pytest.raises(cr.SpecError, match="precision"):
         made(2)  # type: ignore[arg-type]
     with pytest.raises(cr.SpecError, match="Leave precision out"):

@@ -107,6 +107,22 @@ NAMES: Mapping[str, Mapping[str, str | tuple[str | None, str]]] = {
         "cot": (None, "write 1 / tan(x)"),
         "prod": (None, "write exp(sum(log(x))), of numbers above 0"),
     },
+    "precision": {
+        **dict.fromkeys(("float32", "fp32", "f32", "full", "ieee", "default", "float"), "highest"),
+        **dict.fromkeys(
+            ("bfloat16", "bf16", "mixed", "mixedbfloat16", "bf16mixed", "amp", "autocast", "low", "half"),
+            ("medium", "one product of bfloat16 numbers, added up in float32"),
+        ),
+        **dict.fromkeys(
+            ("tf32", "tensorfloat32", "bfloat163x", "bf16x3"),
+            ("high", "three products of bfloat16 numbers, added up in float32"),
+        ),
+        **dict.fromkeys(
+            ("float16", "fp16", "16", "fp16mixed"),
+            (None, "there is no float16, whose numbers end at 65504; 'medium' takes products of bfloat16 numbers"),
+        ),
+        **dict.fromkeys(("float64", "fp64", "double", "64"), (None, "write dtype='float64', without a precision")),
+    },
 }
 """By kind of name, each word without its case, underlines and hyphens: the name here, or (name, what else to know)."""
 
@@ -114,7 +130,7 @@ NAMES: Mapping[str, Mapping[str, str | tuple[str | None, str]]] = {
 def here(kind: str, word: str, known: Iterable[str]) -> str | None:
     """What to write for a word from elsewhere, as a sentence; None where that is not known.
 
-    kind: "loss", "activation", "optimizer" or "function".  known: the names there are.
+    kind: "loss", "activation", "optimizer", "function" or "precision".  known: the names there are.
     """
     plain, names = _plain(word), list(known)
     same = next((name for name in names if _plain(name) == plain), None)
