@@ -22,7 +22,7 @@ LAYERS = [
     {"blocks", "data", "train", "glass"},
     {"evaluating", "fitting"},
     {"network"},
-    {"estimators", "language", "report", "bench"},
+    {"dask", "estimators", "language", "report", "bench"},
     {"runs"},
     {"tabular"},
     {"notebook"},

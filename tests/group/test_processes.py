@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import json
 import os
@@ -200,3 +201,9 @@ def test_without_mpi4py_the_extra_is_named(tmp_path: Path) -> None:
         [sys.executable, *TRAIN], capture_output=True, text=True, timeout=60, cwd=tmp_path, env=environment
     )
     assert done.returncode == 2 and "mpi4py is not installed: pip install 'chainrule[mpi]'" in done.stderr
+
+
+@pytest.mark.skipif(importlib.util.find_spec("dask") is not None, reason="Dask is installed")
+def test_without_dask_the_extra_is_named() -> None:
+    with pytest.raises(ImportError, match=r"chainrule.dask needs .*: pip install 'chainrule\[dask\]'"):
+        importlib.import_module("chainrule.dask")

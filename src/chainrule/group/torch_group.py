@@ -11,26 +11,26 @@ import numpy as np
 from chainrule.errors import GroupError
 from chainrule.group.base import TIMEOUT, Array, Group
 
+_TAG = 7
+
 
 class TorchGroup(Group):
     """The workers of a process group whose arrays are on the processor.  Raises GroupError for one of another kind."""
 
     def __init__(self, process_group: Any, timeout: float = TIMEOUT) -> None:
         import torch
-        from torch import distributed
 
-        self._torch, self._distributed, self._group = torch, distributed, process_group
-        backend = str(distributed.get_backend(process_group))
-        if "gloo" not in backend:
+        self._torch, self._group = torch, process_group
+        backend = str(process_group.name())
+        if backend not in ("gloo", "custom", "undefined"):
             raise GroupError(
                 f"The process group has the backend {backend}, and the arrays to be sent are on the processor: make it "
                 "with torch.distributed.init_process_group('gloo')."
             )
-        self.rank, self.size = distributed.get_rank(process_group), distributed.get_world_size(process_group)
+        self.rank, self.size = process_group.rank(), process_group.size()
         if self.rank < 0:
             raise GroupError("This process is not one of the process group's.")
         self.timeout = timeout
-        self._ranks = distributed.get_process_group_ranks(process_group)
 
     def exchange(self, sent: Mapping[int, Array], received: Mapping[int, Array]) -> None:
         """By messages without a collective's order of sums."""
@@ -40,9 +40,9 @@ class TorchGroup(Group):
         rank = -1
         try:
             for rank, array in received.items():
-                works.append((rank, self._distributed.irecv(self._bytes(array), self._ranks[rank], self._group)))
+                works.append((rank, self._group.recv([self._bytes(array)], rank, _TAG)))
             for rank, array in sent.items():
-                works.append((rank, self._distributed.isend(self._bytes(array), self._ranks[rank], self._group)))
+                works.append((rank, self._group.send([self._bytes(array)], rank, _TAG)))
             for rank, work in works:  # noqa: B007 - the fault is of the one that is waited for
                 work.wait(timedelta(seconds=self.timeout))
         except RuntimeError as fault:
