@@ -16,12 +16,14 @@ from chainrule.describe.losses import LOSSES
 from chainrule.describe.optimizers import OPTIMIZERS, as_optimizer
 from chainrule.errors import unknown_name
 from chainrule.program.parse import known_functions, parse
+from chainrule.program.precision import PRECISIONS
 
 KNOWN = {
     "loss": list(LOSSES),
     "activation": [*ACTIVATIONS, *ALIASES],
     "optimizer": list(OPTIMIZERS),
     "function": list(known_functions()),
+    "precision": list(PRECISIONS),
 }
 X, Y = np.random.default_rng(0).normal(size=(12, 3)), np.arange(12) % 3
 
