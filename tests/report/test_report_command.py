@@ -107,3 +107,16 @@ def test_a_run_of_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
     (tmp_path / "new.csv").write_text("age,city\n30,Zug\n", encoding="utf-8")
     with pytest.raises(cr.DataError, match="there is no target 'price'"):
         model.report(str(tmp_path / "new.csv"))
+
+
+@pytest.mark.long
+def test_quantiles_have_the_charts_of_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(pictures, "_png", lambda figure: "")
+    monkeypatch.chdir(tmp_path)
+    table(tmp_path / "houses.csv", 100)
+    words = ["train", "houses.csv", "--preset", "fast", "--quantiles", "0.1,0.5,0.9", "--report", "-o", "run"]
+    assert main(words) == 0
+    text = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert "Predicted over true" in text and "The largest errors" in text and "share within 0.1 to 0.9" in text

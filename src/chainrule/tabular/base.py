@@ -297,6 +297,8 @@ class BaseTabular(FittedForm, TransformerMixin, BaseEstimator):  # type: ignore[
             loss += ", each target's over its variance"
         if getattr(self, "quantiles", None) is not None:
             loss = "loss of the quantiles"
+        if (levels := getattr(self, "quantiles", None)) is not None:  # charts are of the level next to the middle
+            predicted = predicted[:, [int(np.abs(np.asarray(levels, float) - 0.5).argmin())]]
         outcomes = report.outcomes(evaluation, predicted, targets, names, self.targets_, called)
         whole = report.whole(outcomes, rises, loss, self.networks_)
         given = {"title": ", ".join(self.targets_) or type(self).__name__, "names": names, **options}
