@@ -30,7 +30,8 @@ for place in places[::2]:
 assert reserve(5 << 30) not in (None, 2**64 - 1), "no memory"
 X = np.random.default_rng(0).normal(size=(20, 4))
 for seed, engine in ((1, "compiled"), (1, "reference")):
-    net = cr.Network(4, [*(cr.Dense(5 + k, "gelu") for k in range(3)), cr.Dense(2)], "squared_error", engine=engine, seed=1)
+    layers = [*(cr.Dense(5 + k, "gelu") for k in range(3)), cr.Dense(2)]
+    net = cr.Network(4, layers, "squared_error", engine=engine, seed=seed)
     print(net.gradients(X, X[:, :2])["W1"].sum().round(3))
 """
 

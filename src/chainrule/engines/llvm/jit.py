@@ -71,9 +71,10 @@ def object_code(module: Module) -> bytes:
 
 
 def _room(text: str) -> str:
-    """Memory to write to, for the addresses of functions in other objects: LLVM does not count these when it reserves."""
+    """Memory to write to, for the addresses of functions in other objects: LLVM reserves none for them."""
     addresses = text.count("declare ") + _LIBRARY
-    return f"\n@room = internal global {{ i64, [{addresses} x i64] }} {{ i64 1, [{addresses} x i64] zeroinitializer }}\n"
+    array = f"[{addresses} x i64]"
+    return f"\n@room = internal global {{ i64, {array} }} {{ i64 1, {array} zeroinitializer }}\n"
 
 
 def _objects(binary: bytes) -> Iterator[bytes]:
