@@ -36,8 +36,10 @@ from chainrule.tabular.survey import SAMPLED, Moments, Survey
 from chainrule.train.progress import Progress
 
 Array = NDArray[Any]
-HELD = 65_536
+HELD = 32_768
 """Rows that a member holds out at most."""
+MADE = 8_192
+"""Rows that networks' inputs are made of at a time, about."""
 
 
 def fit_blocks(
@@ -73,7 +75,9 @@ def fit_blocks(
         whole(table, np.concatenate([part.y for part in held if part.y is not None]), weights)
         _remember(owner, blocks)
         return
-    _fit_large(owner, blocks, held[0].X, source, class_weight)
+    first, held = held[0].X, []
+    del stream
+    _fit_large(owner, blocks, first, source, class_weight)
     _remember(owner, blocks)
 
 
@@ -188,16 +192,19 @@ def _fit_large(
     preparation = survey.exact(learn(frame, owner.categorical_features), frame)
     if preparation.lost:
         warnings.warn(f"X: {'; '.join(preparation.lost)}.", DataWarning, stacklevel=6)
-    trained, seen = None, None
+    few = owner._known(some[:MOST], len(some[:MOST]))
+    inputs, _ = preparation.inputs(frame.take(np.arange(len(few))))
+    seen = Seen(inputs, few, np.full(len(few), -1, np.int32))
+    rows, trained = survey.rows, None
+    del survey, table, some, frame  # the sample has told what it can
+    arrow("lib", blocks.supply.what).default_memory_pool().release_unused()
     if preparation.columns and owner._can_learn():
         aim = owner._aim()
         units = Units((), (), (), ()) if classes else targets.moments.units(aim)
         factors = _factors(class_weight(owner.classes_), sums) if classes else None
-        trained, seen = _train(owner, blocks, source, survey.rows, preparation, aim, units, factors, seed)
+        trained, seen = _train(owner, blocks, source, rows, preparation, aim, units, factors, seed)
     owner.preparation_, owner.trained_, owner._constant, owner._seed = preparation, trained, constant, seed
-    inputs, _ = preparation.inputs(frame)
-    few = owner._known(some, len(some))
-    owner._seen = seen or Seen(inputs.of(slice(MOST)), few[:MOST], np.full(min(MOST, len(few)), -1, np.int32))
+    owner._seen = seen
     owner.id_, owner.beside_, owner.header_, owner.record_, owner._importances = None, (), True, {}, None
 
 
@@ -234,7 +241,6 @@ def _train(
     recipe = recipe_for(owner.preset, aim, rows, shape)
     if owner.ensemble is not None:
         recipe = replace(recipe, members=int(owner.ensemble), parts=max(recipe.parts, 2))
-    end = None if owner.time_limit is None else time.monotonic() + owner.time_limit
 
     def converted() -> Iterator[dict[str, Array]]:
         for part in source():
@@ -248,7 +254,7 @@ def _train(
     laid = laid_out(converted(), rows, what=blocks.supply.what, memory=max(1, min(memory, blocks.memory)), shuffle=True,
                     place=usual_place(), keep=None, told=dict, whole=False, always=True)  # fmt: skip
     assert isinstance(laid, Stored)
-    folds: list[Fold] = []
+    end = None if owner.time_limit is None else time.monotonic() + owner.time_limit
     seen: list[tuple[TableInputs, Array, int]] = []
 
     def fold(network: Network, k: int, own: Recipe) -> Fold:
@@ -258,18 +264,15 @@ def _train(
         inputs = _inputs(held, shape)
         known = targets if aim.kind == "classes" else units.back(targets, clip=False)
         seen.append((inputs.of(slice(MOST)), known[:MOST], k))
-        folds.append(
-            Fold(
-                (Laid(member),),
-                None,
-                arrays(inputs, shape, own, rising),
-                network_targets(targets, aim, network, own),
-                known,
-                targets,
-                held["w"][:, 0] if "w" in held else None,
-            )
+        return Fold(
+            (Laid(member),),
+            None,
+            arrays(inputs, shape, own, rising),
+            network_targets(targets, aim, network, own),
+            known,
+            targets,
+            held["w"][:, 0] if "w" in held else None,
         )
-        return folds[-1]
 
     try:
         trained = train_folds(
@@ -384,9 +387,16 @@ class MemberRows(Stored):
             before = max(0, min(count, begin - first))
             there += [(at, n) for at, n in ((first, before), (max(first, begin) + end - begin, count - before)) if n]
         needed = {array for name in into for array in self._made_of(name)}
-        given = self._given(self._rows(there, needed), into)
-        for name, array in into.items():
-            array[...] = given[name]
+        at = first = 0
+        while first < len(there):  # some at a time: on the way they take memory as well
+            last, rows = first, 0
+            while last < len(there) and rows < MADE:
+                rows += there[last][1]
+                last += 1
+            given = self._given(self._rows(there[first:last], needed), into)
+            for name, array in into.items():
+                array[at : at + rows] = given[name]
+            at, first = at + rows, last
 
     def held(self) -> dict[str, Array]:
         """The rows held out, as they are laid out."""
