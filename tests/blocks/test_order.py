@@ -99,6 +99,7 @@ def test_every_block_is_a_sample_of_all_rows(most: int, monkeypatch: pytest.Monk
             places[first + order[begin:end]] = np.arange(at, at + end - begin)
     assert np.array_equal(np.sort(places), np.arange(4000))
     of_the_first_half = np.bincount(places[:2000] // 100, minlength=40)
+    assert np.abs(np.diff(places[:500] // 100)).mean() > 5, "neighbours go apart"
     # Hypergeometric: a deviation of 4.9 around 50.
     assert of_the_first_half.min() > 25 and of_the_first_half.max() < 75
     assert 3 < of_the_first_half.std() < 7

@@ -106,6 +106,7 @@ def test_a_large_one_is_learned_as_well(how: str, tmp_path: Path, whole: Any, pl
         assert np.array_equal(cr.load_run(tmp_path / "run").predict(frame), model.predict(frame))
 
 
+@pytest.mark.long
 def test_regression_weights_and_gaps_among_targets(tmp_path: Path) -> None:
     frame = table().with_columns(v=pl.when(pl.col("row") % 100 == 3).then(None).otherwise(pl.col("v")))
     frame = frame.with_columns(w=(pl.col("row") % 3).cast(pl.Float64))
