@@ -38,6 +38,8 @@ except ImportError as error:
 Array = NDArray[Any]
 BATCH_SIZE = 4096
 """Samples a step unless said otherwise: 16 shards, work for as many workers."""
+MEETING = 60.0
+"""Seconds within which all workers of a group have to come: one that has just been started loads much first."""
 _meetings: dict[str, Any] = {}
 """Where groups meet that this process is the first worker of, by their names."""
 _numbers = itertools.count()
@@ -94,11 +96,14 @@ def fit(
     size = min(len(addresses), count, shard_count(batch_size, shard_size(batch_size)))
     name = f"chainrule-{client.id}-{next(_numbers)}"
     settings = {**options, "epochs": epochs, "batch_size": batch_size, "verbose": False}
-    place = client.submit(_open_meeting, name, timeout, workers=[addresses[0]], pure=False).result()
+    place = client.submit(_open_meeting, name, max(timeout, MEETING), workers=[addresses[0]], pure=False).result()
     ends = []
     for rank in range(size):
         own = range(-(-rank * count // size), -(-(rank + 1) * count // size))
-        parts = [client.compute([each[k] for k in own], workers=[addresses[rank]]) if each else [] for each in columns]
+        parts = [
+            client.compute([each[k] for k in own], workers=[addresses[rank]], allow_other_workers=True) if each else []
+            for each in columns
+        ]
         work = client.submit(
             _train,
             rank,
@@ -224,7 +229,7 @@ def _train(
     from chainrule.group.find import as_group
     from chainrule.group.torch_group import TorchGroup
 
-    wait = timedelta(seconds=timeout)
+    wait = timedelta(seconds=max(timeout, MEETING))
     try:
         store = _gloo().TCPStore(*place, None, False, timeout=wait)
         process_group = _gloo().ProcessGroupGloo(store, rank, size, wait)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import threading
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -92,7 +91,7 @@ def test_what_is_wrong(client: Any) -> None:
 
 @pytest.mark.skipif(os.name == "nt", reason="SIGKILL is of POSIX")
 def test_a_worker_that_is_killed(client: Any) -> None:
-    """It is told, and the cluster is of use again."""
+    """It is told; the others end within the timeout."""
     pids = client.run(os.getpid)
     victim = pids[sorted(pids)[-1]]
     timer = threading.Timer(4, os.kill, (victim, signal.SIGKILL))
@@ -100,9 +99,3 @@ def test_a_worker_that_is_killed(client: Any) -> None:
     with pytest.raises(cr.GroupError, match="has lost"):
         trained(client, (400, 400, 400), epochs=10**7, timeout=5)
     timer.join()
-    for _ in range(60):  # Dask starts another one in its place
-        time.sleep(0.5)
-        now = client.run(os.getpid, on_error="ignore")
-        if len(now) == len(pids) and victim not in now.values():
-            break
-    assert trained(client, (400, 400, 400)).history is not None
