@@ -380,35 +380,53 @@ class _Run:
         count = worth(fit, fit.history[-1].seconds, left) if self.may_run_together and number > fit.first_epoch else 0
         if count < 2 or (epoch := together(fit, number, count, before, self.steps, self.dtype)) is None:
             return False
-        calls, costs = self.session.calls, np.zeros(0)
+        calls, costs, trouble = self.session.calls, np.zeros(0), None
+        records = len(fit.history)
         self.session.mark()
         self.behind = True
         start = time.perf_counter()
         try:
             costs = self.session.epoch(epoch).costs
-            if len(costs) < epoch.steps or not np.isfinite(costs).all() or not self.session.finite(self.arrays):
-                # In which epoch it was, and what was before it, is found out one by one.
-                self.may_run_together, costs = False, costs[:0]
-                self.session.rewind()
-                return False
-        except (KeyboardInterrupt, Terminated):
+        except (KeyboardInterrupt, Terminated) as end:
+            trouble = end
             if self.session.calls > calls:
                 costs = self.session.last.costs
-            raise
-        finally:
-            done = len(costs)
-            self.step = self.state.step = before + done
-            whole = costs[: done - done % self.steps].reshape(-1, self.steps)
-            seconds = (time.perf_counter() - start) * self.steps / max(1, done)
-            for order, of_epoch, rates in zip(epoch.order, whole, epoch.rates.reshape(count, -1), strict=False):
-                cost = self._cost(of_epoch, order)
-                fit.history.append(self._record(cost, float(rates[-1]), Validation(), seconds))
-            self.state.epoch = number - fit.first_epoch + len(whole) + (done < epoch.steps)
-            if done:
-                self.state.learning_rate = float(epoch.rates[done - 1])
-                self.state.settings = {name: float(numbers[done - 1]) for name, numbers in epoch.settings.items()}
-            self.position = Position(number + len(whole))
+        seconds = time.perf_counter() - start
+        if trouble is None and not (np.isfinite(costs).all() and self.session.finite(self.arrays)):
+            # In which epoch it was, and what was before it, is found out one by one.
+            self.may_run_together = False
+            self.session.rewind()
+            return False
+        recorded = False
+        while not recorded:
+            try:
+                self._passed(epoch, costs, number, before, records, seconds)
+                recorded = True
+            except (KeyboardInterrupt, Terminated) as end:  # what was done is to be in the history
+                trouble = end
+        if trouble is not None:
+            raise trouble
         return True
+
+    def _passed(
+        self, epoch: Epoch, costs: NDArray[np.float64], number: int, before: int, records: int, seconds: float
+    ) -> None:
+        """Records the passes that were done, from epoch `number` on, and where the fit stands.
+
+        before, records: steps and records before them.  Left by an exception, it may be called again.
+        """
+        fit, state, done = self.fit, self.state, len(costs)
+        whole = costs[: done - done % self.steps].reshape(-1, self.steps)
+        each, rates = seconds * self.steps / max(1, done), epoch.rates.reshape(-1, self.steps)
+        for k in range(len(fit.history) - records, len(whole)):
+            cost = self._cost(whole[k], epoch.order[k])
+            fit.history.append(self._record(cost, float(rates[k, -1]), Validation(), each))
+        self.step = state.step = before + done
+        state.epoch = number - fit.first_epoch + len(whole) + (done < epoch.steps)
+        if done:
+            state.learning_rate = float(epoch.rates[done - 1])
+            state.settings = {name: float(numbers[done - 1]) for name, numbers in epoch.settings.items()}
+        self.position = Position(number + len(whole))
 
     def _as_first(self, value: bool) -> bool:
         """The same at all workers, as is why to stop: worker 0's, who alone looks at the clock."""

@@ -85,8 +85,8 @@ class Progress(Callback):
 
     @property
     def idle(self) -> bool:  # type: ignore[override]
-        """Whether nothing is shown."""
-        return self._bar is None and self._lines is None and self._live is None
+        """Whether nothing is shown; a subclass may have hooks of its own."""
+        return type(self) is Progress and self._bar is None and self._lines is None and self._live is None
 
     def on_epoch_begin(self, fit: FitState) -> None:
         """Steps are counted from here."""
