@@ -63,7 +63,7 @@ def killed(group: Any, rank: int, after: float, timeout: float, by: str = "SIGKI
         threading.Timer(after, os.kill, (os.getpid(), getattr(signal, by))).start()
     began = time.monotonic()
     try:
-        fit(group, epochs=1_000_000, **options)
+        fit(group, **{"epochs": 1_000_000, **options})
     except cr.GroupError as fault:
         return f"{time.monotonic() - began:.1f} {fault}"
     return "nothing"

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 sys.path.append(str(Path(__file__).parent))
@@ -134,6 +135,21 @@ def test_a_worker_that_says_nothing_over_gloo(tmp_path: Path) -> None:
     said = [end[0].partition(" ") for end in (ends[0], ends[2])]
     assert all(5 < float(seconds) < 20 and text.startswith("Worker") for seconds, _, text in said)
     assert any("worker 1 has sent nothing for 5 seconds" in text for _, _, text in said)
+
+
+@pytest.mark.long
+@needs_torch
+@pytest.mark.skipif(os.name == "nt", reason="SIGKILL is of POSIX")
+@pytest.mark.parametrize("seed", range(20))
+def test_twenty_kills(seed: int, tmp_path: Path) -> None:
+    """At a random instant, of either worker; other workers go on, to the bits of a fit that was not disturbed."""
+    rng, folder = np.random.default_rng(seed), tmp_path / "checkpoints"
+    options = {"epochs": 300, "checkpoint": str(folder)}
+    rank = int(rng.integers(2))
+    ends = gloo(2, [("killed", {"rank": rank, "after": rng.uniform(0, 2), "timeout": 5, **options})], tmp_path)
+    assert all("has lost another one" in said for said in ends[1 - rank] if said != "nothing")
+    again = together(3 - 2 * (seed % 2), lambda group: group_worker.fit(group, **options, resume=True))
+    assert again == alone([{"epochs": 300}]) * len(again)
 
 
 @needs_mpi
