@@ -102,6 +102,9 @@ def test_a_large_one_is_learned_as_well(how: str, tmp_path: Path, whole: Any, pl
     assert not place.exists() or list(place.iterdir()) == []
     if how == "file":
         assert np.array_equal(model.predict(saved(tmp_path)), model.predict(frame))
+        assert str(model.evaluate(cr.Blocks(tmp_path / "t.parquet", "y"))) == str(
+            model.evaluate(frame.select(FEATURES), frame["y"])
+        )
         model.save(tmp_path / "run")
         assert np.array_equal(cr.load_run(tmp_path / "run").predict(frame), model.predict(frame))
 

@@ -265,8 +265,13 @@ class BaseTabular(FittedForm, TransformerMixin, BaseEstimator):  # type: ignore[
 
         y: the targets; without, the columns of X that have the names of the targets that were fitted: rows without a
         value there, or of a class that training did not have, are left out then, and told in a DataWarning.
-        Raises DataError as `predict`, and where there are no targets.
+        X may be `cr.Blocks` with their targets.  Raises DataError as `predict`, and where there are no targets.
         """
+        if isinstance(X, Blocks):
+            from chainrule.tabular.large import compared  # what only they need
+
+            check_is_fitted(self, "preparation_")
+            return self._evaluation(*compared(self, X))
         inputs, targets, _ = self._with_targets(X, y)
         return self._evaluation(self._of(inputs), targets)
 

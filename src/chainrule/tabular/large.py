@@ -125,6 +125,20 @@ def _with_targets(part: Part) -> tuple[Part, int]:
     return filtered(part, there), int((~there).sum())
 
 
+def compared(owner: Any, blocks: Blocks) -> tuple[Array, Array]:
+    """(predictions, targets) of all rows that have a target, part by part.  Raises DataError."""
+    predicted, targets = [], []
+    for part in parts(blocks):
+        kept, _ = _with_targets(part)
+        if len(kept.X):
+            inputs, _ = owner.preparation_.inputs(read_frame(kept.X, "X"))
+            predicted.append(owner._of(inputs))
+            targets.append(owner._known(kept.y, len(kept.X)))
+    if not predicted:
+        raise DataError(f"{blocks.supply.what}: no row has a target to compare with.")
+    return np.concatenate(predicted), np.concatenate(targets)
+
+
 def _tell_missing(rows: int) -> None:
     if rows:
         are = "row is" if rows == 1 else "rows are"
