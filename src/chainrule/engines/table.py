@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
+import threading
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any, Literal
 
 import numpy as np
@@ -26,9 +30,28 @@ def _compiled(dtype: np.dtype[Any]) -> Engine:
         raise MissingDependencyError(
             'The compiled engine needs llvmlite: pip install llvmlite. Without it there is engine="reference".'
         )
-    from chainrule.engines.compiled.engine import CompiledEngine  # llvmlite takes its time to load
+    engine: Engine = _whole("chainrule.engines.compiled.engine").CompiledEngine(dtype)
+    return engine
 
-    return CompiledEngine(dtype)
+
+def _whole(name: str) -> Any:
+    """The module, which another thread loads if nobody has: llvmlite takes its time.
+
+    A handler of signals that strikes meanwhile, and needs it too, waits for it; on the thread that loads a module it
+    would find half of it.
+    """
+    there = sys.modules.get(name)
+    if there is None or getattr(there.__spec__, "_initializing", False):
+        thread = threading.Thread(target=_load, args=(name,), daemon=True)
+        with contextlib.suppress(RuntimeError):  # no thread begins any more where the process ends
+            thread.start()
+            thread.join()
+    return import_module(name)
+
+
+def _load(name: str) -> None:
+    with contextlib.suppress(ImportError):  # whoever asked tries again, and is told
+        import_module(name)
 
 
 def _reference(dtype: np.dtype[Any]) -> Engine:

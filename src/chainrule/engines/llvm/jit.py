@@ -66,7 +66,9 @@ def object_code(module: Module) -> bytes:
     machine, objects = _machine(module.target), []
     for text in module.parts(PART):
         with inside():
-            objects.append(bytes(machine.emit_object(_parsed(module.target, text + _room(text), machine))))
+            parsed = _parsed(module.target, text + _room(text), machine)
+            objects.append(bytes(machine.emit_object(parsed)))
+            parsed.close()  # by itself it would be closed where an interrupt is lost: in a destructor
     return objects[0] if len(objects) == 1 else _SEVERAL + b"".join(struct.pack("<Q", len(o)) + o for o in objects)
 
 
