@@ -23,6 +23,7 @@ from chainrule.data import load_digits
 from chainrule.engines.base import Epoch, EpochResult
 from chainrule.engines.reference import _ReferenceSession
 from chainrule.network import Network
+from chainrule.train.callbacks import CSVLog
 from chainrule.train.history import History
 
 REAL = Path(__file__).parents[2] / "shared" / "data"
@@ -321,6 +322,28 @@ class TestInterrupt:
         kept = {path.name: path.read_bytes() for path in Path("run").glob("*")}
         assert result.code == 130 and (kept == before) is old and "model.safetensors" in kept
         assert ("what was learned until then" in result.err) is not old
+
+    def test_of_what_was_to_take_a_runs_place(self, chainrule: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+        """It lies beside the run that was trained."""
+        assert chainrule("train", "digits", "--out", "run", "--epochs", 1).code == 0
+        before = {path.name: path.read_bytes() for path in Path("run").glob("*")}
+        usual, epochs = CSVLog.on_epoch_end, []
+
+        def pressed(self: CSVLog, *told: Any) -> None:
+            epochs.append(usual(self, *told))
+            if len(epochs) == 2:
+                raise KeyboardInterrupt
+
+        for place in ("run-interrupted", "run-interrupted-2"):
+            with monkeypatch.context() as patch:
+                patch.setattr(CSVLog, "on_epoch_end", pressed)
+                result = chainrule("train", "digits", "--out", "run", "--force")
+            said = f"interrupted; what was learned until then is in {place}; run is as it was"
+            assert result.code == 130 and said in result.err and f"saved in {place}" in result.out
+            assert {path.name: path.read_bytes() for path in Path("run").glob("*")} == before
+            assert len(History.load_json(f"{place}/history.json")) == 2
+            assert chainrule("predict", place, "digits", "--out", f"{place}.csv").code == 0
+            epochs.clear()
 
     @pytest.mark.parametrize("old", [False, True])
     def test_before_the_first_step(self, chainrule: Command, monkeypatch: pytest.MonkeyPatch, old: bool) -> None:

@@ -287,8 +287,8 @@ def train(
     An option that chooses the network or its training (--hidden, --epochs, ...) trains that network instead, as do data
     that are no table. The last line is then "test accuracy 0.9789", the part of the test samples that were classified
     correctly; for a regression "test error 0.1234", the root of the mean squared error, in the target's own units.
-    Ctrl-C keeps what has been learned so far; with --checkpoint a training that was interrupted, or killed, goes on
-    with --resume.
+    Ctrl-C keeps what has been learned so far, beside a run that --force was to replace; with --checkpoint a training
+    that was interrupted, or killed, goes on with --resume.
 
     The run's folder is what predict, evaluate and info take, and cr.load_run in Python.
     """

@@ -89,7 +89,6 @@ def run(options: NamesOptions, out: Path | None, force: bool, progress: bool | N
     known = len(model.vocabulary.characters)
     name = EMBEDDED if options.file is None else Path(options.file).name.removesuffix(".gz").rsplit(".", 1)[0]
     place = claim(out, name or "names")
-    folder = place.folder
     print(
         f"{name}: {len(names):,} names of {known} characters; "
         f"{len(train):,} to train, {len(dev):,} for dev, {len(test):,} for test"
@@ -105,6 +104,10 @@ def run(options: NamesOptions, out: Path | None, force: bool, progress: bool | N
     except (ChainruleError, KeyboardInterrupt, Terminated):
         place.give_up()
         raise
+    claimed = place
+    if failure is not None and not isinstance(failure, DivergedError) and options.checkpoints is None:
+        place = place.aside()
+    folder = place.folder
     seconds = time.perf_counter() - began
     history = History() if model.history is None else model.history
     with uninterrupted():
@@ -139,7 +142,7 @@ def run(options: NamesOptions, out: Path | None, force: bool, progress: bool | N
         raise failure
     print(_tell(history, seconds))
     if failure is not None:
-        print(f"chainrule: interrupted; what was learned until then is in {folder}", file=sys.stderr)
+        print(place.interrupted(claimed), file=sys.stderr)
     print(f"invented: {', '.join(invented[:SHOWN])}")
     print(f"of {SAMPLES:,} invented names {new:.1%} are new (not in the file)")
     print(f"saved in {folder}")

@@ -161,6 +161,9 @@ def _run(
         if isinstance(failure, DivergedError):
             raise failure
         return exit_code(failure)
+    claimed = place
+    if failure is not None and not isinstance(failure, DivergedError) and options.checkpoints is None:
+        place = place.aside()  # where there are checkpoints, the training goes on in its folder
     folder = place.folder
     history = History() if network.history is None else network.history  # one without epochs still says why
     best = None if stopping is None else stopping.best_epoch
@@ -183,7 +186,7 @@ def _run(
     say(_tell(history, best, _validation_error(network, prepared, history)))
     _warn_of_cost(network, prepared, history, loss, options)
     if failure is not None:
-        print(f"chainrule: interrupted; what was learned until then is in {folder}", file=sys.stderr)
+        print(place.interrupted(claimed), file=sys.stderr)
     say(f"saved in {folder}")
     page = None
     if report and failure is None:

@@ -115,13 +115,16 @@ def run(
     except (ChainruleError, ValueError, KeyboardInterrupt, Terminated):
         place.give_up()
         raise
+    claimed = place
+    if ended:
+        place = place.aside()
     with uninterrupted():
         model.targets_, model.beside_, model.id_, model.header_ = table.targets, table.beside, options.id, True
         result = [evaluated(model, test, np.arange(len(test.features)))]
         model.record_ = {"command": command} | _record(options, table, batches.rows - len(held), len(held), result)
         model.save(place.folder)
     if ended:
-        print(f"chainrule: interrupted; what was learned until then is in {place.folder}", file=sys.stderr)
+        print(place.interrupted(claimed), file=sys.stderr)
     say(f"{networks(model)}{validation_words(model)}, saved in {place.folder}")
     if as_json:
         record = model.record_

@@ -152,12 +152,15 @@ def run(
     except (ChainruleError, ValueError, KeyboardInterrupt, Terminated):
         place.give_up()
         raise
+    claimed = place
+    if ended:
+        place = place.aside()
     with uninterrupted():
         tested += [evaluated(model, table, held) for _, held in splits]
         model.record_ = {"command": command} | _record(options, table, learned, splits, tested)
         model.save(place.folder)
     if ended:
-        print(f"chainrule: interrupted; what was learned until then is in {place.folder}", file=sys.stderr)
+        print(place.interrupted(claimed), file=sys.stderr)
     short = "" if model.trained_ is None or ended else model.trained_.short_of_time()
     if short:
         tell(frame.source, [f"{short}; a longer --time-limit is better"])

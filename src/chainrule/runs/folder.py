@@ -140,6 +140,32 @@ class RunFolder:
             if self.made:
                 self.folder.rmdir()
 
+    def aside(self) -> RunFolder:
+        """Where a training is kept that was interrupted: beside the run in its folder, RUN-interrupted, if there is one.
+
+        It takes the run's place where no folder can be made there.
+        """
+        if not self.replaces:
+            return self
+        name, number = self.folder.resolve(), 1
+        while True:
+            folder = name.with_name(f"{name.name}-interrupted" + (f"-{number}" if number > 1 else ""))
+            folder = folder if self.folder.is_absolute() else self.folder.parent / folder.name
+            try:
+                folder.mkdir()
+            except FileExistsError:
+                number += 1
+            except OSError:
+                return self
+            else:
+                self.give_up()
+                return RunFolder(folder, True, folder / LOG)
+
+    def interrupted(self, claimed: RunFolder) -> str:
+        """What is said of it.  claimed: the folder that was asked for."""
+        stays = "" if self is claimed else f"; {claimed.folder} is as it was"
+        return f"chainrule: interrupted; what was learned until then is in {self.folder}{stays}"
+
     def save(self, save_model: Callable[[Path], object], history: History, settings: Settings) -> None:
         """Writes the run, which takes an older one's place as a whole.
 
