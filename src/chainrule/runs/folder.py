@@ -141,7 +141,7 @@ class RunFolder:
                 self.folder.rmdir()
 
     def aside(self) -> RunFolder:
-        """Where a training is kept that was interrupted: beside the run in its folder, RUN-interrupted, if there is one.
+        """Where a training that was interrupted is kept: RUN-interrupted, beside the run in its folder if there is one.
 
         It takes the run's place where no folder can be made there.
         """
