@@ -91,7 +91,9 @@ def test_the_matrix_exponential() -> None:
     np.testing.assert_allclose(np.linalg.det(exponential(M)), np.exp(np.trace(M, axis1=1, axis2=2)), rtol=1e-10)
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.long] if number % 2 else []) for number, name in enumerate(SMALL)]
+)
 def test_contenders_compute_the_same(name: str) -> None:
     """The mean cost of the first epoch; batches come in other orders, masks are others."""
     given = problem(WORKLOADS[name].shortened(0.01))

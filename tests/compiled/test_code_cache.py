@@ -102,6 +102,7 @@ def test_damaged_entries_are_made_anew(place: Path, forgetting: Callable[[], Non
     assert all(entry.read_bytes() != content for entry, content in damaged.items())
 
 
+@pytest.mark.long
 def test_each_way_of_running_has_an_entry_of_its_own(place: Path) -> None:
     def made(**options: Any) -> int:
         before = set(place.iterdir()) if place.exists() else set()

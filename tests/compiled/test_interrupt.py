@@ -84,9 +84,14 @@ def interrupted(*arguments: int) -> float:
     return float(back.split()[1]) - sent
 
 
-@pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize(
-    ("samples", "batch", "width"), [(400_000, 32, 256), (100_000, 100_000, 512)], ids=["batches", "one huge batch"]
+    ("samples", "batch", "width", "threads"),
+    [
+        pytest.param(400_000, 32, 256, 2, id="batches-2"),
+        pytest.param(400_000, 32, 256, 1, id="batches-1", marks=pytest.mark.long),
+        pytest.param(100_000, 100_000, 512, 1, id="one huge batch-1"),
+        pytest.param(100_000, 100_000, 512, 2, id="one huge batch-2", marks=pytest.mark.long),
+    ],
 )
 def test_interrupt(threads: int, samples: int, batch: int, width: int, record_property: pytest.RecordProperty) -> None:
     seconds = interrupted(threads, samples, batch, width)

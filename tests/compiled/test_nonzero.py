@@ -65,7 +65,9 @@ def test_same_bits_as_whole_products(
         assert value.tobytes() == runs[1][name].tobytes(), name
 
 
-@pytest.mark.parametrize("fitting", HOLLOW, ids=str)
+@pytest.mark.parametrize(
+    "fitting", [pytest.param(f, marks=[pytest.mark.long] if n % 2 else []) for n, f in enumerate(HOLLOW)], ids=str
+)
 def test_lists_are_used_and_right(fitting: Fitting, monkeypatch: pytest.MonkeyPatch) -> None:
     X, y, _ = fitting.data()
     assert nonzero.worthwhile(PanelLayout(target.host(), fitting.dtype), X, True)
