@@ -15,7 +15,7 @@ sys.path.append(str(Path(__file__).parent))
 from group_threads import together
 
 from chainrule.engines.shards.order import shard_count, shard_size
-from chainrule.train.own_rows import BlockOrders, Blocks
+from chainrule.train.own_rows import Allotment, AllottedOrders
 
 SAMPLES, FEATURES, CLASSES = 310, 9, 4
 RNG = np.random.default_rng(3)
@@ -240,8 +240,8 @@ def test_rows_of_their_own_give_the_same_bits_whoever_has_them(tmp_path: Path) -
 
 @pytest.mark.parametrize(("rows", "batch_size"), [(310, 128), (310, 310), (97, 40), (1000, 300), (9000, 4100)])
 def test_an_epoch_has_every_row_once_and_each_shard_rows_of_its_block(rows: int, batch_size: int) -> None:
-    blocks = Blocks(rows, batch_size)
-    order = BlockOrders((1, 1), blocks, True).draw(3)
+    blocks = Allotment(rows, batch_size)
+    order = AllottedOrders((1, 1), blocks, True).draw(3)
     assert np.array_equal(np.sort(order), np.arange(rows))
     size = shard_size(batch_size)
     for begin in range(0, rows, batch_size):

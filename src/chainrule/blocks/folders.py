@@ -14,7 +14,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from chainrule.blocks.supply import Block
+from chainrule.blocks.supply import Block, identities
 from chainrule.errors import DataError
 from chainrule.files.disk import describe_os_error
 
@@ -71,15 +71,8 @@ class Folder:
         """Whether sizes and times are the same."""
         return bool(self._stat() == self.identity)
 
-    def _stat(self) -> Any:
-        about = []
-        for path in dict.fromkeys(part.path for parts in self.parts for part in parts):
-            try:
-                stat = path.stat()
-            except OSError as error:
-                raise DataError(f"{path}: cannot be read: {describe_os_error(error)}.") from None
-            about.append([str(path.resolve()), stat.st_size, stat.st_mtime_ns])
-        return about
+    def _stat(self) -> list[list[Any]]:
+        return identities(part.path for parts in self.parts for part in parts)
 
 
 def mapped(path: str | os.PathLike[str]) -> Array:

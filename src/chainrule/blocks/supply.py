@@ -6,12 +6,14 @@ import contextlib
 import mmap
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.errors import DataError, expected
+from chainrule.files.disk import describe_os_error
 
 Array = NDArray[Any]
 
@@ -135,6 +137,18 @@ def _root(part: Array) -> Any:
     while isinstance(root.base, np.ndarray):
         root = root.base
     return root
+
+
+def identities(paths: Iterable[Path]) -> list[list[Any]]:
+    """Of each file once its name, size and time: by these it is known again.  Raises DataError."""
+    known: list[list[Any]] = []
+    for path in dict.fromkeys(paths):
+        try:
+            about = path.stat()
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read: {describe_os_error(error)}.") from None
+        known.append([str(path.resolve()), about.st_size, about.st_mtime_ns])
+    return known
 
 
 def _identity(part: Any) -> Any:

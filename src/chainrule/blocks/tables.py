@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.blocks.stored import usual_place
-from chainrule.blocks.supply import Block
+from chainrule.blocks.supply import Block, identities
 from chainrule.errors import DataError, MissingDependencyError, expected, shown, unknown_name
 from chainrule.files.disk import describe_os_error, hidden_name
 
@@ -71,15 +71,8 @@ class Files:
         with _said(path):
             return self._parquet.ParquetFile(path, pre_buffer=False)
 
-    def _stat(self) -> list[Any]:
-        about = []
-        for path in self.paths:
-            try:
-                stat = path.stat()
-            except OSError as error:
-                raise DataError(f"{path}: cannot be read: {describe_os_error(error)}.") from None
-            about.append([str(path.resolve()), stat.st_size, stat.st_mtime_ns])
-        return about
+    def _stat(self) -> list[list[Any]]:
+        return identities(self.paths)
 
 
 class Dataset:

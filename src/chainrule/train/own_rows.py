@@ -28,8 +28,8 @@ Order = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Blocks:
-    """The blocks of so many rows, for batches of so many samples."""
+class Allotment:
+    """Which rows are whose: the blocks of so many rows, for batches of so many samples."""
 
     rows: int
     """Of all workers."""
@@ -62,10 +62,10 @@ class Blocks:
         return int(starts[own.start]), int(starts[own.stop])
 
 
-class BlockOrders:
+class AllottedOrders:
     """Block k has in epoch e the order `default_rng((seed, fit, 2, e, k)).permutation(its rows)`."""
 
-    def __init__(self, seeds: tuple[int, int], blocks: Blocks, shuffle: bool) -> None:
+    def __init__(self, seeds: tuple[int, int], blocks: Allotment, shuffle: bool) -> None:
         self.seeds, self.blocks, self.shuffle = seeds, blocks, shuffle
 
     def draw(self, epoch: int) -> Order:
@@ -115,7 +115,7 @@ class Dealt:
 
     data: dict[str, Array]
     """The rows of its blocks, by symbol."""
-    blocks: Blocks
+    blocks: Allotment
     """All blocks."""
     first: int
     """The number of its first row, among those of all."""
@@ -128,9 +128,9 @@ class Dealt:
         """Where a fit has its samples from."""
         return OwnRows(self.data, self.blocks.rows, self.weights)
 
-    def orders(self, seeds: tuple[int, int], shuffle: bool) -> BlockOrders:
+    def orders(self, seeds: tuple[int, int], shuffle: bool) -> AllottedOrders:
         """And in which order."""
-        return BlockOrders(seeds, self.blocks, shuffle)
+        return AllottedOrders(seeds, self.blocks, shuffle)
 
 
 def deal(workers: Group, data: Mapping[str, Array], batch_size: int, least: int) -> Dealt:
@@ -140,7 +140,7 @@ def deal(workers: Group, data: Mapping[str, Array], batch_size: int, least: int)
     """
     counts = workers.gather_values(sample_count(data))
     total = sum(counts)
-    blocks = Blocks(total, min(batch_size, total))
+    blocks = Allotment(total, min(batch_size, total))
     if 0 < total % blocks.batch_size < least:
         raise SpecError(
             f"The last batch of an epoch would have {total % blocks.batch_size} of {total:,} samples, and batch "

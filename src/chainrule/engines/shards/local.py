@@ -9,7 +9,7 @@ What a session hands out, and the steps that it counts, are as of the last avera
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 
 from chainrule.engines.base import Array, Epoch, EpochResult, Session, Values
 from chainrule.engines.shards.exchange import Summing, Workers
+from chainrule.engines.shards.held import Held
 from chainrule.engines.shards.order import Node
 
 
-class LocalSteps(Session):
+class LocalSteps(Held):
     """inner: the session of this worker's own steps.  added: whether J adds up the losses of a batch."""
 
     def __init__(self, inner: Session, workers: Workers, every: int, dtype: np.dtype[Any], *, added: bool) -> None:
@@ -38,7 +39,7 @@ class LocalSteps(Session):
         self._summing = Summing(workers, length, length, dtype)
         self._nodes = [[Node(rank, rank + 1)] for rank in range(workers.size)]
         self._now: tuple[dict[str, Array], tuple[float, ...]] = (known, ())
-        """What is stored, and the costs of the steps of the epoch, as of the last average: both at once."""
+        """Beside what is stored the costs of the steps of the epoch, as of the last average."""
 
     @property
     def last(self) -> EpochResult:
@@ -93,23 +94,6 @@ class LocalSteps(Session):
     def run(self, given: Values, wanted: tuple[str, ...]) -> dict[str, Array]:
         """As the inner session."""
         return self.inner.run(given, wanted)
-
-    def read(self, names: Iterable[str] | None = None) -> dict[str, Array]:
-        """Copies."""
-        stored = self._now[0]
-        return {name: stored[name].copy() for name in (stored if names is None else names)}
-
-    def read_into(self, arrays: Mapping[str, Array], rows: Mapping[str, Array] | None = None) -> None:
-        """Overwrites these arrays."""
-        stored = self._now[0]
-        for name in arrays.keys() & stored.keys():
-            arrays[name][...] = stored[name]
-
-    def write(self, arrays: Values) -> None:
-        """Copies take the place of what is stored."""
-        stored = self._now[0]
-        copies = {name: np.array(arrays[name], self.dtype) for name in arrays.keys() & stored.keys()}
-        self._now = (stored | copies, self._now[1])
 
     def close(self) -> None:
         """Lets go of both."""

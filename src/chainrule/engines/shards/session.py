@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from chainrule.engines.base import Array, Engine, Epoch, EpochResult, Session, Values
 from chainrule.engines.shards.exchange import Summing, Workers
+from chainrule.engines.shards.held import Held
 from chainrule.engines.shards.order import Node, grown, nodes_of, of_worker, shard_count, shard_size
 from chainrule.engines.shards.split import SAMPLES, Round, Split
 from chainrule.program.equation import Program
@@ -156,7 +157,7 @@ class ShardedSession(Session):
         raise NotImplementedError("a program in shards is trained by `epoch` alone")
 
 
-class PlainShards(ShardedSession):
+class PlainShards(Held, ShardedSession):
     """By the calls that every engine has: programs are run, and their values handed over as arrays."""
 
     def __init__(self, engine: Engine, split: Split, stored: Values, workers: Workers, dtype: np.dtype[Any]) -> None:
@@ -165,7 +166,7 @@ class PlainShards(ShardedSession):
         arrays = {s.name: np.zeros([int(d) for d in s.shape], dtype) for s in split.stored()}
         arrays |= {name: np.array(stored[name], dtype) for name in arrays.keys() & stored.keys()}
         self._now: tuple[dict[str, Array], EpochResult] = (arrays, _NOTHING)
-        """What is stored, and the cost of the batch's update: both at once, whatever interrupts it."""
+        """Beside what is stored the cost of the batch's update."""
         self._kept: dict[tuple[int, str], Array] = {}
         self._totals = {s.name: np.zeros([int(d) for d in s.shape], dtype) for s in split.totals.values()}
 
@@ -225,23 +226,6 @@ class PlainShards(ShardedSession):
 
     def _forget(self, cost: float) -> None:
         self._costs, self._now = [*self._costs, cost], (self._now[0], _NOTHING)
-
-    def read(self, names: Iterable[str] | None = None) -> dict[str, Array]:
-        """Copies."""
-        stored = self._now[0]
-        return {name: stored[name].copy() for name in (stored if names is None else names)}
-
-    def read_into(self, arrays: Mapping[str, Array], rows: Mapping[str, Array] | None = None) -> None:
-        """Overwrites these arrays."""
-        stored = self._now[0]
-        for name in arrays.keys() & stored.keys():
-            arrays[name][...] = stored[name]
-
-    def write(self, arrays: Values) -> None:
-        """Copies take the place of what is stored."""
-        stored = self._now[0]
-        copies = {name: np.array(arrays[name], self.dtype) for name in arrays.keys() & stored.keys()}
-        self._now = (stored | copies, self._now[1])
 
 
 _NOTHING = EpochResult(np.zeros(0))
