@@ -33,6 +33,11 @@ from evaluate import disagreements
 from group_threads import together
 
 SPEC = cr.NetworkSpec(3, [cr.Dense(4, "tanh"), cr.Dense(2)], "squared_error", l2=0.1)
+OF_BATCHES = {
+    "largest": "max((yhat - y) ** 2) + mean(yhat ** 2)",
+    "angle": "1 - sum(yhat * y) / sqrt(sum(yhat ** 2) * sum(y ** 2))",
+}
+"""Costs whose slopes need sums, or the largest, of the whole batch."""
 
 
 def given(samples: int = 6) -> dict[str, Any]:
@@ -83,6 +88,25 @@ def test_parts_sum_up_to_the_whole() -> None:
     assert [s.name for s in parts.rounds[0].kept] == ["Z1"]
     assert not any(isinstance(e.op, OverShards) for r in parts.rounds for e in r.program.equations)
     assert not any(s.batched for s in parts.update.given)
+
+
+@pytest.mark.parametrize("engine", ["reference", "compiled"])
+@pytest.mark.parametrize("cost", OF_BATCHES)
+def test_costs_of_whole_batches(cost: str, engine: str) -> None:
+    spec = cr.NetworkSpec(3, [cr.Dense(4, "tanh"), cr.Dense(2)], cr.Cost(OF_BATCHES[cost]))
+    rng = np.random.default_rng(0)
+    X, Y = rng.normal(size=(150, 3)), rng.normal(size=(150, 2))
+
+    def fitted(group: Any) -> dict[str, np.ndarray]:
+        net = cr.Network.from_spec(spec, dtype="float64", engine=engine, seed=1)
+        net.fit(X, Y, epochs=2, batch_size=128, optimizer=cr.SGD(0.05), verbose=False, group=group)
+        return dict(net.parameters)
+
+    alone = fitted(None)
+    for found in (*together(1, fitted), *together(2, fitted)):
+        assert found.keys() == alone.keys()
+        for name, expected in alone.items():
+            np.testing.assert_allclose(found[name], expected, rtol=1e-11)
 
 
 def test_what_cannot_be_cut_is_refused() -> None:

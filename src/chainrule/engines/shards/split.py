@@ -136,6 +136,6 @@ def _written(program: Program, equations: Iterable[Equation], given: tuple[Symbo
     }
     made = {e.target.name for each in sections.values() for e in each}
     objective = program.objective if program.objective is not None and program.objective.name in made else None
-    return replace(
-        program, given=given, objective=objective, gradients=(), outputs=(), activations=(), divisor=None, **sections
-    )
+    prediction = scope.get(program.prediction.name, program.prediction)  # a round before may have made it
+    parts: dict[str, Any] = {"given": given, "prediction": prediction, "objective": objective, **sections}
+    return replace(program, gradients=(), outputs=(), activations=(), divisor=None, **parts)
