@@ -198,3 +198,27 @@ def test_a_report_of_a_finished_run(folder: Path, tmp_path: Path) -> None:
     run = cr.load_run(folder / "moves")
     page = run.report(folder / "new.csv", tmp_path / "page.html")
     assert "yes" in page.read_text(encoding="utf-8")
+
+
+def test_the_test_part_is_not_drawn_as_data_are() -> None:
+    """Data whose first numbers are those of default_rng(seed): the test part holds small and large ones."""
+    x = np.random.default_rng(0).random(400)
+    _, left_out, _, _ = cr.data.split(x[:, None], x, test=100)
+    assert 0.4 < left_out.mean() < 0.6 and left_out.max() > 0.9
+
+
+def test_runs_of_before_have_the_test_part_that_they_had(folder: Path, tmp_path: Path) -> None:
+    """Those whose settings say nothing of the draw were divided by the first; one that is not known is named."""
+    data = cr.data.load(folder / "people.csv", ignore=["pay"])
+    for given, draw in ((2, 2), (None, 1)):
+        shutil.copytree(folder / "moves", tmp_path / str(draw))
+        settings = tmp_path / str(draw) / "settings.json"
+        saved = json.loads(settings.read_text(encoding="utf-8"))
+        assert saved["data"].pop("draw") == 2
+        saved["data"] |= {"source": str(folder / "people.csv")} | ({} if given is None else {"draw": given})
+        settings.write_text(json.dumps(saved), encoding="utf-8")
+        np.testing.assert_array_equal(cr.load_run(settings.parent).test_part()[0], data.split(draw=draw).X_test)
+    saved["data"]["draw"] = 3
+    settings.write_text(json.dumps(saved), encoding="utf-8")
+    with pytest.raises(cr.DataError, match="'draw' must be 1 or 2"):
+        cr.load_run(settings.parent).test_part()

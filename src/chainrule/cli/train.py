@@ -19,6 +19,7 @@ from chainrule.cli.prepared import Prepared, outputs_of, prepare
 from chainrule.cli.scores import score, score_line, tell, waiting
 from chainrule.cli.train_options import TrainOptions, check, default_epochs
 from chainrule.data import Dataset, TargetEncoder
+from chainrule.data.dataset import DRAW
 from chainrule.data.readers import read
 from chainrule.describe.layers import Dense
 from chainrule.describe.losses import Loss
@@ -365,6 +366,7 @@ def _record(
             "training": len(prepared.X),
             "validation": 0 if prepared.validation is None else len(prepared.validation[0]),
             "test": len(prepared.X_test),
+            "draw": DRAW,
         },
         "versions": versions(),
         "result": {

@@ -19,6 +19,7 @@ from chainrule.cli.scores import main_line, tell, waiting
 from chainrule.cli.ways import recipe_line
 from chainrule.data.archives import stem
 from chainrule.data.columns import some
+from chainrule.data.dataset import DRAW
 from chainrule.errors import ChainruleError, DataError, DataWarning, SpecError, expected, unknown_name
 from chainrule.files import printable
 from chainrule.metrics import Evaluation, of_numbers, over_folds
@@ -355,6 +356,7 @@ def _record(
             "source": printable(path.resolve() if path.exists() else options.data),
             "training": len(learned),
             "test": len(splits[0][1]) if splits else 0,
+            "draw": DRAW,
         },
         "versions": versions(),
         "result": {name: [evaluations[k].to_dict() for evaluations in tested] for k, name in enumerate(table.targets)},

@@ -17,6 +17,9 @@ from chainrule.data.targets import TargetEncoder, Task
 from chainrule.display import Displayed
 from chainrule.errors import DataError, expected
 
+DRAW = 2
+"""The random numbers by which rows are set apart. Runs say by which theirs were; those that do not, by the first."""
+
 
 @dataclass(frozen=True, eq=False)
 class Dataset(Displayed):
@@ -82,7 +85,7 @@ class Dataset(Displayed):
         """The names of the classes, in order; None for regression."""
         return self.target.names
 
-    def split(self, test: float | int = 0.2, seed: int = 0) -> Dataset:
+    def split(self, test: float | int = 0.2, seed: int = 0, draw: int = DRAW) -> Dataset:
         """The same data with a test part: drawn at random, reproducibly; classes keep their shares.
 
         What a table's encoding learned (medians, categories) is learned anew, from the training part alone.
@@ -92,8 +95,9 @@ class Dataset(Displayed):
         test
             A fraction of the samples, or their number.
         seed
-            The same one draws the same parts, from the first numbers of NumPy's default_rng(seed): data that were drawn
-            from that generator themselves need another.
+            The same one draws the same parts.
+        draw
+            The stream of random numbers: 2; 1 is that of runs that were made before there was a 2.
 
         Raises
         ------
@@ -102,7 +106,7 @@ class Dataset(Displayed):
         """
         if self.X_test is not None:
             raise DataError(f"{self.name} has a test part of its own.")
-        kept, left_out = split_rows(len(self.X), test, seed, self.y if self.task == "classification" else None)
+        kept, left_out = split_rows(len(self.X), test, seed, self.y if self.task == "classification" else None, draw)
         if self.columns is None or self.encoder is None:
             X, X_test, encoder = self.X[kept], self.X[left_out], self.encoder
         else:
@@ -127,8 +131,7 @@ def split(
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
     """(X_train, X_test, y_train, y_test), drawn at random; the same seed draws the same parts.
 
-    test: a fraction of the samples (rounded), or their number.  seed: as of `Dataset.split`, another one than that of a
-    generator that the data were drawn from.
+    test: a fraction of the samples (rounded), or their number.
     stratify: labels, shape (m,), whose shares both parts keep; True stands for y; by default y if it holds whole
     numbers.  A class of a single sample stays in the training part.
     Raises DataError for lengths that differ, or where a part would be empty.
@@ -148,17 +151,29 @@ def split(
 
 
 def split_rows(
-    samples: int, test: float | int, seed: int, labels: NDArray[Any] | None = None
+    samples: int, test: float | int, seed: int, labels: NDArray[Any] | None = None, draw: int = DRAW
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The row numbers of the training and of the test part, each in random order (see `split`)."""
     count = _test_count(samples, test)
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
         raise DataError(expected("'seed'", "an integer of at least 0", seed))
     # Sorting random numbers, rather than `permutation`: the stream of plain doubles is the one that stays the same.
-    order = np.argsort(np.random.default_rng(int(seed)).random(samples), kind="stable")
+    order = np.argsort(drawing(int(seed), draw).random(samples), kind="stable")
     if labels is not None:
         order = _spread_classes(order, labels, count)
     return order[count:], order[:count]
+
+
+def drawing(seed: int, draw: int = DRAW) -> np.random.Generator:
+    """What a split's random numbers come from.
+
+    Not `default_rng(seed)`, as in the first draw: that is what many draw their data from, and a split by the very
+    numbers that the data are made of leaves out the smallest ones.
+    Raises DataError for a draw of a later version.
+    """
+    if draw not in (1, DRAW):
+        raise DataError(expected("'draw'", f"1 or {DRAW}", draw))
+    return np.random.default_rng(seed if draw == 1 else (seed, 5))
 
 
 def _test_count(samples: int, test: float | int) -> int:

@@ -163,7 +163,8 @@ class Run(Displayed):
         try:
             given = {name: options.get(name) for name in ("target", "task")}
             data = read(source, **given, ignore=options.get("ignore") or (), header=options.get("header", True))
-            data = data.split(options["test"], options["seed"]) if data.X_test is None else data
+            if data.X_test is None:
+                data = data.split(options["test"], options["seed"], record.get("draw", 1))
         except DataError as fault:
             raise DataError(f"{self.folder}: its data cannot be read again; give the data. {fault}") from None
         assert data.X_test is not None and data.y_test is not None

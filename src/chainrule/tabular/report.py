@@ -121,7 +121,7 @@ def test_part(model: BaseTabular, folder: Path) -> Frame:
             tuple(options["targets"]), tuple(options["ignore"]), *(options[k] for k in ("id", "group", "time"))
         )
         table = apart(frame, roles, options["task"])
-        _, held = split(table, options["test"], options["seed"])
+        _, held = split(table, options["test"], options["seed"], record.get("draw", 1))
     except DataError as fault:
         raise DataError(f"{folder}: its data cannot be read again; give the data. {fault}") from None
     if len(held) != record.get("test"):

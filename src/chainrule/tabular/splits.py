@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.data.dataset import split_rows
+from chainrule.data.dataset import DRAW, drawing, split_rows
 from chainrule.errors import DataError
 from chainrule.tabular.members import parts_of
 from chainrule.tabular.recipe import Aim
@@ -16,11 +16,11 @@ Split = tuple[Rows, Rows]
 """The rows to learn from, and those to test on."""
 
 
-def split(table: WithTarget, part: float, seed: int) -> Split:
+def split(table: WithTarget, part: float, seed: int, draw: int = DRAW) -> Split:
     """One split: `part` of the rows to test on.
 
     Of groups about so many rows, none of a group on both sides; by time the last, none as early as one that is learned
-    from; else by chance, with its share of every class.
+    from; else by chance, with its share of every class.  draw: as of `Dataset.split`.
     Raises DataError where one side would be empty.
     """
     m = len(table.features)
@@ -28,9 +28,9 @@ def split(table: WithTarget, part: float, seed: int) -> Split:
         order = np.sort(table.times)
         return _by_time(table.times, float(order[m - max(1, round(part * m))]))
     if table.groups is not None:
-        return _sides(_of_groups(table.groups, part, seed))
+        return _sides(_of_groups(table.groups, part, seed, draw))
     codes = np.unique(table.y, return_inverse=True)[1] if table.is_classes else None
-    return split_rows(m, part, seed, codes)
+    return split_rows(m, part, seed, codes, draw)
 
 
 def folds(table: WithTarget, count: int, seed: int) -> list[Split]:
@@ -70,12 +70,12 @@ def _by_time(times: NDArray[np.float64], start: float) -> Split:
     return _sides(times >= start)
 
 
-def _of_groups(groups: Rows, part: float, seed: int) -> NDArray[np.bool_]:
+def _of_groups(groups: Rows, part: float, seed: int, draw: int) -> NDArray[np.bool_]:
     """Whether each row is of a group that is held out: drawn groups, about so many rows, at least one."""
     _, numbers, sizes = np.unique(groups, return_inverse=True, return_counts=True)
     if len(sizes) < 2:
         raise DataError("The rows are all of one group, which cannot be divided.")
-    order = np.argsort(np.random.default_rng(seed).random(len(sizes)), kind="stable")
+    order = np.argsort(drawing(seed, draw).random(len(sizes)), kind="stable")
     reached = np.abs(np.cumsum(sizes[order])[:-1] - part * len(groups))
     held = np.zeros(len(sizes), dtype=bool)
     held[order[: int(reached.argmin()) + 1]] = True
