@@ -137,7 +137,7 @@ def test_a_validation_error_in_the_targets_own_units(chainrule: Chainrule) -> No
     assert 3000 < test < 8000 and 3000 < validation < 8000 and mean > 30000
     share = float(re.search(r"R² (0\.\d+)", out)[1])  # type: ignore[index]
     assert share == pytest.approx(1 - (test / mean) ** 2, abs=0.01)
-    out, _ = chainrule("train", "t.csv", "--out", "n", "--hidden", 16, "--early-stopping", 2, "--epochs", 60)
+    out, _ = chainrule("train", "t.csv", "--out", "n", "--hidden", 16, "--early-stopping", 2, "--learning-rate", 0.05)
     assert re.search(r"the best, epoch \d+, is kept, validation error \d{4}", out)
 
 

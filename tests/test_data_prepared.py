@@ -16,6 +16,7 @@ from chainrule.data import (
     read_csv,
     split,
 )
+from chainrule.data.dataset import split_rows
 from chainrule.errors import DataError, DataWarning
 from tables import PEOPLE, refuses, write
 
@@ -138,7 +139,8 @@ class TestSplit:
         assert not np.array_equal(split(self.X, self.y, 0.2, seed=4)[1], X_test)
 
     def test_the_same_rows_on_every_machine(self) -> None:
-        assert split(np.arange(10), np.zeros(10), 3, seed=0)[1].tolist() == [3, 2, 1]
+        assert split(np.arange(10), np.zeros(10), 3, seed=0)[1].tolist() == [8, 6, 4]
+        assert split_rows(10, 3, 0, draw=1)[1].tolist() == [3, 2, 1]
 
     def test_classes_keep_their_shares(self) -> None:
         for seed in range(5):
