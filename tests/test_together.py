@@ -11,7 +11,7 @@ import pytest
 import chainrule as cr
 from chainrule.engines.base import Epoch, EpochResult
 from chainrule.engines.compiled.session import CompiledSession
-from chainrule.train import together
+from chainrule.train import policies, together
 from chainrule.train.history import History
 
 
@@ -61,6 +61,21 @@ def fitted(net: cr.Network, epochs: int = 40, looks: bool = False, **options: An
 def same(one: cr.Network, other: cr.Network) -> None:
     for name, array in {**one.parameters, **one.state}.items():
         np.testing.assert_array_equal(array, {**other.parameters, **other.state}[name], err_msg=name)
+
+
+def test_of_many_samples_orders_are_drawn_ahead(calls: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many as run in one call, on another thread; the orders are those of one epoch after the other."""
+    found = []
+    for looks, many in ((False, 48), (True, 48), (True, 1000)):
+        monkeypatch.setattr(policies, "MANY", many)
+        net = network()
+        history = fitted(net, looks=looks, batch_size=20, optimizer=cr.Adam(0.01))
+        found.append((net, [r.cost for r in history]))
+        assert len(calls) == (40 if looks else 3) and sum(calls) == 40 * 3
+        calls.clear()
+    for net, costs in found[1:]:
+        same(found[0][0], net)
+        assert costs == found[0][1]
 
 
 @pytest.mark.parametrize("shuffle", [True, False])

@@ -32,7 +32,7 @@ from chainrule.program.equation import Program
 from chainrule.train.batches import epoch_cost, pieces, starts
 from chainrule.train.callbacks import Callback
 from chainrule.train.history import EpochRecord, History
-from chainrule.train.policies import Judge, Orders, Source, Validation
+from chainrule.train.policies import Judge, Orders, SeededOrders, Source, Validation
 from chainrule.train.position import Position, recall, remembered, restore_history
 from chainrule.train.schedules import Setting, rates_of
 from chainrule.train.signals import Terminated, terminable
@@ -173,6 +173,8 @@ class Fit:
         # Who writes into the network's arrays must not find that a session has yet to read them.
         lent = () if any(callback.writes for callback in self.callbacks) else tuple(stored)
         with self._open(stored, lent) as session:
+            if isinstance(self.orders, SeededOrders):
+                self.orders.permutation = session.permutation
             run = _Run(self, state, session, arrays, carried.step)
             state.refresh = run.refresh
             ended = False
@@ -377,7 +379,9 @@ class _Run:
     def _together(self, number: int, left: int) -> bool:
         """Runs several epochs in one call, where that is worth while; False if the next is to be run by itself."""
         fit, before = self.fit, self.step
-        count = worth(fit, fit.history[-1].seconds, left) if self.may_run_together and number > fit.first_epoch else 0
+        count = 0
+        if self.may_run_together and number > fit.first_epoch:
+            count = worth(fit, number, fit.history[-1].seconds, left)
         if count < 2 or (epoch := together(fit, number, count, before, self.steps, self.dtype)) is None:
             return False
         calls, costs, trouble = self.session.calls, np.zeros(0), None

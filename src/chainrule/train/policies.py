@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -90,7 +90,12 @@ class SeededOrders:
 
     def __init__(self, seeds: tuple[int, int], samples: int, epochs: int, shuffle: bool) -> None:
         self.seeds, self.samples, self.epochs = seeds, samples, epochs
-        self._ahead: dict[int, Order] = {}
+        self.permutation: Callable[[np.random.Generator, int], Order] = np.random.Generator.permutation
+        """What permutes: NumPy, or what gives the same sooner."""
+        self._ahead: tuple[int, Order] = (0, np.empty((0, samples), np.int64))
+        """The first epoch of those whose orders were drawn ahead, and these."""
+        self._drawing = (0, 0)
+        """The first of those that are being drawn, or were drawn last, and how many."""
         self._thread: threading.Thread | None = None
         self._unshuffled: Order | None = None if shuffle else np.arange(samples, dtype=np.int64)
 
@@ -101,20 +106,35 @@ class SeededOrders:
 
     @property
     def ahead(self) -> bool:
-        """Whether the next order is drawn while an epoch runs."""
+        """Whether the next orders are drawn while an epoch runs."""
         return not self.same and self.samples >= MANY
 
     def draw(self, epoch: int) -> Order:
         """The order of the epoch; of many samples the next is drawn meanwhile: machine code leaves Python free."""
-        if self._unshuffled is not None:
-            return self._unshuffled
-        self.close()
-        if (order := self._ahead.pop(epoch, None)) is None:
-            order = self._permutation(epoch)
-        if epoch < self.epochs and self.ahead:
-            self._thread = threading.Thread(target=self._draw_ahead, args=(epoch + 1,), name="chainrule order")
-            self._thread.start()
+        order: Order = self.draw_several(epoch, 1)[0]
         return order
+
+    def drawn(self, first: int) -> int:
+        """How many orders from this epoch's on are being drawn, or there already."""
+        return self._drawing[1] if self._drawing[0] == first else 0
+
+    def draw_several(self, first: int, count: int) -> Order:
+        """The orders of the epochs first, ..., first + count - 1, a row each; of many samples those of as many more are
+        drawn meanwhile.
+        """
+        if self._unshuffled is not None:
+            return np.broadcast_to(self._unshuffled, (count, self.samples))  # one row, which stays in the caches
+        self.close()
+        begins, rows = self._ahead
+        drawn = rows[first - begins :][:count] if first >= begins else rows[:0]
+        if len(drawn) < count:
+            drawn = np.concatenate([drawn, self._permutations(first + len(drawn), count - len(drawn))])
+        after = min(count, self.epochs - first - count + 1)
+        if after > 0 and self.ahead:
+            self._drawing = (first + count, after)
+            self._thread = threading.Thread(target=self._draw_ahead, args=self._drawing, name="chainrule order")
+            self._thread.start()
+        return drawn
 
     def state(self) -> dict[str, Any]:
         """Nothing: the order follows from the seeds."""
@@ -130,11 +150,14 @@ class SeededOrders:
             with contextlib.suppress(RuntimeError):  # an interrupt struck before it was started: it draws nothing
                 thread.join()
 
-    def _draw_ahead(self, epoch: int) -> None:
-        self._ahead = {epoch: self._permutation(epoch)}
+    def _draw_ahead(self, first: int, count: int) -> None:
+        self._ahead = first, self._permutations(first, count)
 
-    def _permutation(self, epoch: int) -> Order:
-        return np.random.default_rng((*self.seeds, 2, epoch)).permutation(self.samples)
+    def _permutations(self, first: int, count: int) -> Order:
+        rows = np.empty((count, self.samples), np.int64)
+        for k, row in enumerate(rows):
+            row[...] = self.permutation(np.random.default_rng((*self.seeds, 2, first + k)), self.samples)
+        return rows
 
 
 # --- what is made of an epoch ----------------------------------------------------------------------------------------

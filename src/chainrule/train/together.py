@@ -33,7 +33,6 @@ def may_run_together(fit: Fit) -> bool:
         type(fit.judge) is Judge
         and type(fit.source) is Whole
         and type(fit.orders) is SeededOrders
-        and not fit.orders.ahead
         and all(isinstance(schedule, Fixed) for schedule in schedules)
         and all(callback.idle for callback in fit.callbacks)
         and fit.checkpoints is None
@@ -43,9 +42,11 @@ def may_run_together(fit: Fit) -> bool:
     )
 
 
-def worth(fit: Fit, seconds: float, left: int) -> int:
-    """How many epochs to run in one call, of those that are left, an epoch taking so many seconds."""
+def worth(fit: Fit, number: int, seconds: float, left: int) -> int:
+    """How many epochs to run in one call from `number` on, of those that are left, an epoch taking so many seconds."""
     assert isinstance(fit.orders, SeededOrders)
+    if (drawn := fit.orders.drawn(number)) > 1:
+        return min(drawn, left)
     most = MOST if fit.orders.same else min(MOST, NUMBERS // fit.source.samples)
     return min(most, left, int(SECONDS / max(seconds, 1e-9)))
 
@@ -61,14 +62,9 @@ def together(fit: Fit, first: int, count: int, step: int, steps: int, dtype: np.
         settings = {s.name: s.numbers(step, count * steps, dtype) for s in fit.settings}
     except SpecError:
         return None
-    if fit.orders.same:
-        order = fit.orders.draw(first)
-        orders = np.broadcast_to(order, (count, len(order)))  # one row, which stays in the caches
-    else:
-        orders = np.stack([fit.orders.draw(number) for number in range(first, first + count)])
     return Epoch(
         data=fit.source.data,
-        order=orders,
+        order=fit.orders.draw_several(first, count),
         batch_size=fit.batch_size,
         rates=rates,
         first_step=step + 1,

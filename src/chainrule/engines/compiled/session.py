@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from chainrule.engines.base import Array, Epoch, EpochResult, Session, Values
 from chainrule.engines.compiled import pack
@@ -17,6 +18,7 @@ from chainrule.engines.compiled.plan.kinds import Kind, kinds_of, members_of
 from chainrule.engines.compiled.plan.memory import stored_places
 from chainrule.engines.compiled.plan.recipe import Recipe, chunk_for
 from chainrule.engines.compiled.table_rows import TableRows, Tables, touched_by_rows
+from chainrule.engines.llvm.permutation import permutation
 from chainrule.engines.recent import Recent
 from chainrule.program.equation import Program
 
@@ -210,6 +212,10 @@ class CompiledSession(Session):
         with np.errstate(all="ignore"):  # a sum may overflow, or meet inf - inf, and only sends one to look closer
             total = sum(self.packed[span].sum() for span in self._between((), chosen))
         return bool(np.isfinite(total)) or super().finite(chosen)
+
+    def permutation(self, generator: np.random.Generator, count: int) -> NDArray[np.int64]:
+        """The same, of many numbers by machine code."""
+        return permutation(generator, count)
 
     def mark(self) -> None:
         """Copies the buffer, but for tables."""
