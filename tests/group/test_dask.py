@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,7 +20,7 @@ import dask.array as da  # noqa: E402
 
 import chainrule.dask  # noqa: E402
 
-pytestmark = [pytest.mark.long, pytest.mark.filterwarnings("default")]  # Dask's own warnings are its own
+pytestmark = pytest.mark.long
 
 ROWS, FEATURES = 1200, 5
 RNG = np.random.default_rng(0)
@@ -30,9 +31,9 @@ Y = (X[:, 0] > X[:, 1]).astype(np.int64)
 @pytest.fixture(scope="module", params=[2, 3])
 def client(request: pytest.FixtureRequest) -> Iterator[Any]:
     cluster = distributed.LocalCluster(
-        n_workers=request.param, threads_per_worker=1, processes=True, dashboard_address=None
+        n_workers=request.param, threads_per_worker=1, processes=True, dashboard_address=":0"
     )
-    with cluster, distributed.Client(cluster) as client:
+    with cluster, distributed.Client(cluster, set_as_default=False) as client:
         yield client
 
 
@@ -64,7 +65,7 @@ def test_the_same_bits_for_any_partitions_and_workers(client: Any) -> None:
         assert all(np.array_equal(net.parameters[name], one.parameters[name]) for name in one.parameters)
         assert [record.cost for record in net.history or ()] == [record.cost for record in one.history or ()]
     lazily = chainrule.dask.predict(one, da.from_array(X, ((500, 700), FEATURES)))
-    np.testing.assert_allclose(lazily.compute(), one.predict(X), rtol=1e-5)
+    np.testing.assert_allclose(client.compute(lazily).result(), one.predict(X), rtol=1e-5)
 
 
 def test_data_frames(client: Any) -> None:
@@ -73,7 +74,7 @@ def test_data_frames(client: Any) -> None:
     net = network()
     chainrule.dask.fit(net, frame[list("abcde")], frame["y"], epochs=20, batch_size=256, client=client,
                        optimizer=cr.Adam(0.05))  # fmt: skip
-    predicted = chainrule.dask.predict(net, frame[list("abcde")]).compute()
+    predicted = client.compute(chainrule.dask.predict(net, frame[list("abcde")])).result()
     assert predicted.shape == (ROWS, 2) and (predicted.to_numpy().argmax(axis=1) == Y).mean() > 0.9
 
 
@@ -83,6 +84,11 @@ def test_what_is_wrong(client: Any) -> None:
         chainrule.dask.fit(network(), data, da.from_array(Y, (ROWS,)), epochs=1, client=client)
     with pytest.raises(cr.DataError, match="y must be a Dask array, data frame or series"):
         chainrule.dask.fit(network(), data, Y, epochs=1, client=client)
+    shifted = da.from_array(Y, ((500, 700),))
+    with pytest.raises(cr.DataError, match=r"partitions of the same rows\. Got 600, 500 rows in partition 0"):
+        chainrule.dask.fit(network(), data, shifted, epochs=1, client=client)
+    with pytest.raises(cr.ArgumentError, match=r"has no argument 'epoch'\. Did you mean 'epochs'"):
+        chainrule.dask.fit(network(), data, shifted, epochs=1, epoch=1, client=client)
     wrong = da.from_array(np.where(X > 3, np.nan, X), ((600, 600), FEATURES))
     with pytest.raises(cr.DataError, match="finite"):
         chainrule.dask.fit(network(), wrong, da.from_array(Y, ((600, 600),)), epochs=1, client=client)
@@ -99,3 +105,27 @@ def test_a_worker_that_is_killed(client: Any) -> None:
     with pytest.raises(cr.GroupError, match="has lost"):
         trained(client, (400, 400, 400), epochs=10**7, timeout=5)
     timer.join()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="SIGKILL is of POSIX")
+@pytest.mark.parametrize("after", [0.0, 0.05, 0.5])
+@pytest.mark.parametrize("rank", [0, -1])
+def test_a_fit_right_after_a_worker_was_killed(client: Any, rank: int, after: float) -> None:
+    """The scheduler may not have missed it yet; its nanny starts another one meanwhile."""
+    client.wait_for_workers(2)
+    before = trained(client, (400, 400, 400))
+    pids = client.run(os.getpid)
+    os.kill(pids[sorted(pids)[rank]], signal.SIGKILL)
+    time.sleep(after)
+    again = trained(client, (400, 400, 400))
+    assert all(np.array_equal(again.parameters[name], before.parameters[name]) for name in before.parameters)
+
+
+def test_a_cluster_without_workers() -> None:
+    none = distributed.LocalCluster(n_workers=0, processes=False, dashboard_address=":0")
+    with none, distributed.Client(none) as client, pytest.raises(cr.GroupError, match="The cluster has no workers"):
+        trained(client, (400, 400, 400), timeout=0.5)
+    with pytest.raises(cr.GroupError, match="There is no cluster: make a distributed"):
+        trained(None, (400, 400, 400))
+    with pytest.raises(cr.SpecError, match=r"client must be a distributed\.Client"):
+        trained("tcp://127.0.0.1:8786", (400, 400, 400))

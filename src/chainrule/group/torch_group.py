@@ -49,8 +49,9 @@ class TorchGroup(Group):
             raise self.lost(_said(fault, rank, self.timeout)) from None
 
     def _bytes(self, array: Array) -> Any:
-        """The array's own memory."""
+        """The array's own memory; of one that cannot be written, which PyTorch does not take, that of a copy."""
         assert array.flags.c_contiguous
+        array = array if array.flags.writeable else array.copy()
         return self._torch.from_numpy(array.reshape(-1).view(np.uint8))
 
 
