@@ -19,21 +19,24 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 from chainrule import checks
 from chainrule.blocks import Blocks, as_blocks, as_inputs
 from chainrule.errors import DataError
-from chainrule.estimators import construct, parameters
+from chainrule.estimators import construct, in_group, parameters
 from chainrule.estimators.arrays import Samples
 from chainrule.estimators.curves import Curves
 from chainrule.estimators.form import FittedForm
 from chainrule.estimators.heads import Head
+from chainrule.estimators.in_group import Everybody, Rows
 from chainrule.estimators.lbfgs import fit_lbfgs
 from chainrule.estimators.solvers import Solver, solver_of
 from chainrule.estimators.stochastic import Given, StochasticSettings, fit_stochastic
 from chainrule.estimators.tables import TableInput, target_cells, validated
 from chainrule.estimators.task import Held, Task, scored
+from chainrule.group.base import Group
 from chainrule.network import Network
 from chainrule.train.alone import MARK, alone
 from chainrule.train.batches import check_batches, least_batch, starts
 from chainrule.train.checkpoint import Asked
 from chainrule.train.state import Snapshot
+from chainrule.train.workers import agreed
 
 Array = NDArray[Any]
 
@@ -54,9 +57,12 @@ class BaseMLP(FittedForm, TableInput, TransformerMixin, BaseEstimator, auto_wrap
         """The head and the targets (labels as int64, rows as floats) of checked y."""
         raise NotImplementedError
 
-    def _check_data(self, X: Any, y: Any, *, incremental: bool, reset: bool) -> tuple[Any, Any]:
-        """X and y checked, as scikit-learn does; classes found or compared."""
+    def _checked(self, X: Any, y: Any, *, reset: bool) -> tuple[Any, Any]:
+        """X and y checked, as scikit-learn does."""
         raise NotImplementedError
+
+    def _learn_targets(self, y: Any, *, incremental: bool) -> None:
+        """Classes found or compared, in the targets of all rows."""
 
     def _decode(self, prediction: Array) -> Array:
         """Ŷ as what `predict` returns."""
@@ -89,45 +95,70 @@ class BaseMLP(FittedForm, TableInput, TransformerMixin, BaseEstimator, auto_wrap
         *,
         incremental: bool,
         asked: Asked | None = None,
+        workers: Group | None = None,
     ) -> BaseMLP:
-        parameters.hidden_sizes(self)
-        parameters.check_together(self)
-        if asked is not None:
-            parameters.check_checkpoints(self)
-        if not incremental and (blocks := as_blocks(X, y, sample_weight)) is not None:
-            return self._fit_blocks(blocks, validation_data, asked, own=blocks is not X)
+        own_rows = workers is not None and workers.own_rows
+        with agreed(workers):
+            parameters.hidden_sizes(self)
+            parameters.check_together(self)
+            if asked is not None:
+                parameters.check_checkpoints(self)
+            if workers is not None:
+                in_group.check(self, workers)
+            blocks = None if incremental else as_blocks(X, y, sample_weight)
+            if blocks is not None and own_rows:
+                raise DataError("Workers with rows of their own are given arrays: data on the disk are read by all.")
+        if blocks is not None:
+            return self._fit_blocks(blocks, validation_data, asked, workers, own=blocks is not X)
         first = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
-        X = self._from_frame(X, reset=first)
-        X, y = self._check_data(X, target_cells(y), incremental=incremental, reset=first)
-        if sample_weight is not None:
-            sample_weight = _check_sample_weight(sample_weight, X)
-            if not sample_weight.any():
+        with agreed(workers):
+            X = self._from_frame(X, reset=first)
+            X, y = self._checked(X, target_cells(y), reset=first)
+            if sample_weight is not None:
+                sample_weight = (in_group.own_weights if own_rows else _check_sample_weight)(sample_weight, X)
+            in_group.check_encoded(self, workers)
+        if workers is not None and own_rows:
+            everybody = Everybody.of(workers, self, X, y, sample_weight)
+        else:
+            everybody = Everybody.alone(y, sample_weight)
+        self._draw_from(workers)
+        with agreed(workers):
+            self._learn_targets(everybody.y, incremental=incremental)
+            if everybody.weights is not None and not everybody.weights.any():
                 raise ValueError("Sample weights must contain at least one non-zero number.")
-        weights = _times(sample_weight, self._class_weights(y))
-        if weights is not None and not weights.any():
-            raise ValueError(
-                "class_weight leaves every sample with the weight 0: there would be nothing to learn from. Give a "
-                "class that is among the samples a weight above 0."
-            )
-        head, targets = self._encode(y)
-        self._random_state = check_random_state(self.random_state)
-        dtype = parameters.network_dtype(self, X.dtype)
-        self.n_outputs_ = head.outputs
-        net = self._initialise(X.shape[1], head, dtype) if first else self._continued(X.shape[1], head)
-        working = net
-        stochastic = self.solver != "lbfgs" or self.optimizer is not None
-        if not stochastic and net.dtype != np.float64:
-            # SciPy works in float64, and so does scikit-learn then; a line search in float32 ends early.
-            working = self._double(net)
-        task = self._task(working, Samples(X, working.dtype), targets, weights)
+            weights = _times(everybody.weights, self._class_weights(everybody.y))
+            if weights is not None and not weights.any():
+                raise ValueError(
+                    "class_weight leaves every sample with the weight 0: there would be nothing to learn from. Give a "
+                    "class that is among the samples a weight above 0."
+                )
+            head, targets = self._encode(y)
+            dtype = parameters.network_dtype(self, X.dtype)
+            self.n_outputs_ = head.outputs
+            net = self._initialise(X.shape[1], head, dtype) if first else self._continued(X.shape[1], head)
+            working = net
+            stochastic = self.solver != "lbfgs" or self.optimizer is not None
+            if not stochastic and net.dtype != np.float64:
+                # SciPy works in float64, and so does scikit-learn then; a line search in float32 ends early.
+                working = self._double(net)
+            task = self._task(working, Samples(X, working.dtype), targets, weights, everybody.own)
         with alone(net, "network"):
             if stochastic:
-                self._fit_stochastic(X, y, targets, task, net, validation_data, incremental=incremental, asked=asked)
+                self._fit_stochastic(
+                    X, everybody, task, net, validation_data, incremental=incremental, asked=asked, workers=workers
+                )
             else:
                 self._fit_lbfgs(task, working, validation_data)
                 if working is not net:
                     net.overwrite(lambda arrays: construct.carry(working, arrays))
         return self._ended(net, stochastic)
+
+    def _draw_from(self, workers: Group | None) -> None:
+        """Where this fit's random numbers come from: of a group the same for all."""
+        if workers is None:
+            self._random_state = check_random_state(self.random_state)
+        else:
+            self._random_state = in_group.shared_random(self.random_state, workers)
 
     def _ended(self, net: Network, stochastic: bool) -> BaseMLP:
         """Itself, with the network that was trained.  Raises ValueError where that is not finite."""
@@ -141,22 +172,25 @@ class BaseMLP(FittedForm, TableInput, TransformerMixin, BaseEstimator, auto_wrap
             )
         return self
 
-    def _fit_blocks(self, blocks: Blocks, validation_data: Any, asked: Asked | None, own: bool) -> BaseMLP:
+    def _fit_blocks(
+        self, blocks: Blocks, validation_data: Any, asked: Asked | None, workers: Group | None, own: bool
+    ) -> BaseMLP:
         """Fits to blocks; own: whether they are this fit's alone."""
         from chainrule.estimators.by_blocks import fit_blocks  # what only they need
 
         def fit(X: Any, y: Any, sample_weight: Any) -> None:
-            self._fit(X, y, sample_weight, validation_data, incremental=False, asked=asked)
+            self._fit(X, y, sample_weight, validation_data, incremental=False, asked=asked, workers=workers)
 
         def train(net: Network, given: Given, held: Held | None) -> None:
             if validation_data is not None:
-                held = self._given(validation_data, net)
+                with agreed(workers):
+                    held = self._given(validation_data, net)
             with alone(net, "network"):
-                self._train(net, given, held, incremental=False, asked=asked)
+                self._train(net, given, held, incremental=False, asked=asked, workers=workers)
             self._ended(net, stochastic=True)
 
         try:
-            fit_blocks(self, blocks, fit, train)
+            fit_blocks(self, blocks, fit, train, workers)
         finally:
             if own:
                 blocks.close()
@@ -166,9 +200,9 @@ class BaseMLP(FittedForm, TableInput, TransformerMixin, BaseEstimator, auto_wrap
         """The network of a fit to X of so many columns, which begins; y: targets that stand for all."""
         first = not hasattr(self, "coefs_") or not self.warm_start
         self._from_frame(np.empty((0, inputs)), reset=first)
-        _, y = self._check_data(np.zeros((len(y), inputs), dtype), y, incremental=False, reset=first)
+        _, y = self._checked(np.zeros((len(y), inputs), dtype), y, reset=first)
+        self._learn_targets(y, incremental=False)
         head, _ = self._encode(y)
-        self._random_state = check_random_state(self.random_state)
         self.n_outputs_ = head.outputs
         return self._initialise(inputs, head, dtype) if first else self._continued(inputs, head)
 
@@ -254,13 +288,18 @@ class BaseMLP(FittedForm, TableInput, TransformerMixin, BaseEstimator, auto_wrap
     def _head(self) -> Head:
         raise NotImplementedError
 
-    def _task(self, net: Network, samples: Samples, targets: Array, weights: Array | None) -> Task:
-        """Targets and weights in the network's dtype; out of range they are refused here."""
+    def _task(
+        self, net: Network, samples: Samples, targets: Array, weights: Array | None, own: slice = slice(None)
+    ) -> Task:
+        """Targets and weights in the network's dtype; out of range they are refused here.
+
+        weights: of all rows, of which `own` are those of the samples.
+        """
         kind, arrays = checks.targets(net.spec, targets, len(samples), net.dtype)
         (checked,) = arrays.values()
         w = None if weights is None else checks.weights_in_range(weights.reshape(-1, 1), net.dtype, relative=False)
         assert (kind == "labels") == (checked.dtype == np.int64)
-        return Task(samples, checked, w)
+        return Task(samples, checked, None if w is None else w[own])
 
     def _given(self, validation_data: Any, net: Network) -> Held:
         """validation_data = (X, y) or (X, y, sample_weight), checked."""
@@ -275,37 +314,37 @@ class BaseMLP(FittedForm, TableInput, TransformerMixin, BaseEstimator, auto_wrap
     def _fit_stochastic(
         self,
         X: Any,
-        y: Any,
-        targets: Array,
+        everybody: Everybody,
         task: Task,
         net: Network,
         validation_data: Any,
         *,
         incremental: bool,
         asked: Asked | None,
+        workers: Group | None,
     ) -> None:
-        chosen = np.arange(X.shape[0], dtype=np.int64)
+        chosen: Rows = np.arange(everybody.y.shape[0], dtype=np.int64)
+        out: Rows = chosen[:0]
         held = None
-        if validation_data is not None:
-            held = self._given(validation_data, net)
-        elif incremental and self.early_stopping:
-            held = vars(self).get("_held_")
-            if held is None:
-                raise ValueError(
-                    "partial_fit does not support early_stopping=True without validation_data: what is held out must "
-                    "be the same from call to call. Pass partial_fit(X, y, validation_data=(X_val, y_val))."
+        with agreed(workers):
+            if validation_data is not None:
+                held = self._given(validation_data, net)
+            elif incremental and self.early_stopping:
+                held = vars(self).get("_held_")
+                if held is None:
+                    raise ValueError(
+                        "partial_fit does not support early_stopping=True without validation_data: what is held out "
+                        "must be the same from call to call. Pass partial_fit(X, y, validation_data=(X_val, y_val))."
+                    )
+            elif self.early_stopping:
+                stratify = self._stratify(everybody.y)
+                chosen, out = train_test_split(
+                    chosen, random_state=self._random_state, test_size=self.validation_fraction, stratify=stratify
                 )
-        elif self.early_stopping:
-            chosen, out = train_test_split(
-                chosen, random_state=self._random_state, test_size=self.validation_fraction, stratify=self._stratify(y)
-            )
-            if len(out) < 2:
-                raise ValueError(
-                    "The validation set is too small. Increase 'validation_fraction' or the size of your dataset."
-                )
-            weights = None if task.weights is None else task.weights[out]
-            part = Task(Samples(X[out], net.dtype), task.targets[out], weights)
-            held = Held(part, X[out], y[out], None if weights is None else weights[:, 0])
+                if len(out) < 2:
+                    raise ValueError(
+                        "The validation set is too small. Increase 'validation_fraction' or the size of your dataset."
+                    )
         if incremental and self.early_stopping and vars(self).get("_held_") is not None and self.stopped_:
             warnings.warn(
                 f"partial_fit has stopped early ({self.stopped_}) and trains no further. To go on, set "
@@ -314,15 +353,35 @@ class BaseMLP(FittedForm, TableInput, TransformerMixin, BaseEstimator, auto_wrap
                 stacklevel=3,
             )
             return
-        given = Given.of(task, chosen, self._random_state, bool(self.shuffle))
-        self._train(net, given, held, incremental=incremental, asked=asked)
+        if workers is not None and workers.own_rows:
+            out = np.sort(out)
+            given = in_group.dealt(self, workers, net, task, out, everybody)
+            if len(out):
+                held = in_group.held_by_all(self, workers, net, task, out, everybody)
+        else:
+            if len(out):
+                w = None if task.weights is None else task.weights[out]
+                part = Task(Samples(X[out], net.dtype), task.targets[out], w)
+                held = Held(part, X[out], everybody.y[out], None if w is None else w[:, 0])
+            given = Given.of(task, chosen, self._random_state, bool(self.shuffle))
+        self._train(net, given, held, incremental=incremental, asked=asked, workers=workers)
 
-    def _train(self, net: Network, given: Given, held: Held | None, *, incremental: bool, asked: Asked | None) -> None:
+    def _train(
+        self,
+        net: Network,
+        given: Given,
+        held: Held | None,
+        *,
+        incremental: bool,
+        asked: Asked | None,
+        workers: Group | None,
+    ) -> None:
         """Trains the network, with samples held out."""
         self._held_ = held if incremental else None
         self._begin_curves(held)
-        settings = StochasticSettings.of(self, given.samples, incremental)
-        check_batches(net.spec, given.samples, settings.batch_size)
+        with agreed(workers):
+            settings = StochasticSettings.of(self, given.samples, incremental)
+            check_batches(net.spec, given.samples, settings.batch_size)
         solver: Solver | None = vars(self).get("_optimizer") if incremental else None
         self._optimizer = solver = solver or solver_of(
             self, len(starts(given.samples, settings.batch_size, least_batch(net.spec)))
@@ -333,7 +392,7 @@ class BaseMLP(FittedForm, TableInput, TransformerMixin, BaseEstimator, auto_wrap
         score, name, random = self._score_held, self._score_name(), self._random_state
         try:
             self.stopped_ = fit_stochastic(
-                net, given, held, solver, random, settings, curves, score, name, check, asked
+                net, given, held, solver, random, settings, curves, score, name, check, asked, workers
             )
         finally:  # what was done stays done, however it ended
             curves.onto(self)
@@ -364,7 +423,7 @@ class BaseMLP(FittedForm, TableInput, TransformerMixin, BaseEstimator, auto_wrap
         if self.scoring == "loss":
             return -cost, cost
         if self.scoring is not None:
-            return scored(self, check_scoring(self, self.scoring), held), cost
+            return scored(self, check_scoring(self, self.scoring), held, prediction), cost
         return self._default_score(held.y, prediction, held.weights), cost
 
     def _score_name(self) -> str:

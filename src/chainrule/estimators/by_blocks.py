@@ -25,7 +25,9 @@ from chainrule.estimators.arrays import Samples
 from chainrule.estimators.stochastic import Given
 from chainrule.estimators.tables import target_cells
 from chainrule.estimators.task import Held, Task
+from chainrule.group.base import Group
 from chainrule.network import Network
+from chainrule.train.workers import agreed
 
 Array = NDArray[Any]
 AT_A_TIME = 1 << 16
@@ -101,27 +103,33 @@ def fit_blocks(
     blocks: Blocks,
     fit: Callable[[Any, Any, Any], Any],
     train: Callable[[Network, Given, Held | None], None],
+    workers: Group | None = None,
 ) -> None:
     """Fits the estimator.
 
     fit: the ordinary fit of (X, y, sample_weight).  train: trains its network on what is given, with samples held out.
-    Raises DataError, ValueError.
+    workers: those who fit together, and lay all rows out each for itself.  Raises DataError, ValueError.
     """
     raw = Raw(lambda dtype: parameters.network_dtype(owner, dtype))
     key = f"of an estimator in {owner.dtype} {owner.precision}"
     shuffle = bool(owner.shuffle or owner.early_stopping)
-    laid = blocks.held(raw, key, shuffle=shuffle, told=raw.told)
+    with agreed(workers):
+        laid = blocks.held(raw, key, shuffle=shuffle, told=raw.told)
     names = blocks.supply.names
     if isinstance(laid, dict):
         words = list(raw.words)
         fit(laid["X"], Raw.y(laid["y"], words), laid.get("w"))
     else:
-        _fit_stored(owner, laid, blocks.memory, train)
+        owner._draw_from(workers)
+        with agreed(workers):
+            parts = _stored(owner, laid, blocks.memory)
+        train(*parts)
     if names is not None:
         owner.feature_names_in_ = np.array(names, dtype=object)
 
 
-def _fit_stored(owner: Any, laid: Stored, memory: int, train: Callable[[Network, Given, Held | None], None]) -> None:
+def _stored(owner: Any, laid: Stored, memory: int) -> tuple[Network, Given, Held | None]:
+    """The network that begins, what it is trained on, and what is held out."""
     if owner.solver == "lbfgs" and owner.optimizer is None:
         raise ValueError("solver='lbfgs' needs all samples at once, and these do not fit into memory; take 'adam'.")
     if len(laid.kinds["y"].shape) and type(owner).__name__ == "MLPClassifier":
@@ -142,7 +150,7 @@ def _fit_stored(owner: Any, laid: Stored, memory: int, train: Callable[[Network,
     windows = Windows(encoded, order, encoded)
     targets: Targets = "labels" if "y" in encoded.kinds else "values"
     shown = next(encoded.all_of(min(rows, 1024)))
-    train(net, Given(windows, windows, rows, targets, "w" in encoded.kinds, shown, encoded.digest), held)
+    return net, Given(windows, windows, rows, targets, "w" in encoded.kinds, shown, encoded.digest), held
 
 
 def _first_y(owner: Any, laid: Stored, words: list[str]) -> Array:

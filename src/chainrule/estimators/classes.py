@@ -61,8 +61,8 @@ class ClassTargets:
             fitted = y if type_of_target(y).startswith("multilabel") else classes
             self._label_binarizer = LabelBinarizer().fit(fitted)
 
-    def _check_data(self, X: Any, y: Any, *, incremental: bool, reset: bool) -> tuple[Any, Any]:
-        X, y = self._checked(X, y, reset=reset)
+    def _learn_targets(self, y: Any, *, incremental: bool) -> None:
+        """The classes of y, or that they are known."""
         if not hasattr(self, "classes_") or (not self.warm_start and not incremental):  # type: ignore[attr-defined]
             if _several_outputs(y):
                 self._label_binarizer = None
@@ -81,7 +81,6 @@ class ClassTargets:
                     )
             else:
                 self._known(classes)
-        return X, y
 
     def _check_held(self, X: Any, y: Any) -> tuple[Any, Any]:
         X, y = self._checked(X, y, reset=False)

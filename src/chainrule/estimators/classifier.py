@@ -32,6 +32,7 @@ from chainrule.estimators.parameters import (
     parameters_checked,
     there_if,
 )
+from chainrule.group.find import as_group
 from chainrule.network import Network
 from chainrule.program.precision import Precision
 from chainrule.train.alone import alone
@@ -162,6 +163,7 @@ class MLPClassifier(ClassTargets, ClassifierMixin, BaseMLP):  # type: ignore[mis
         checkpoint: str | os.PathLike[str] | None = None,
         every: int | str = 1,
         resume: bool = False,
+        group: object | None = None,
     ) -> MLPClassifier:
         """Fits to X (m, n), dense or sparse, and the classes y: (m,), or (m, labels) of 0 and 1, or (m, outputs).
 
@@ -170,10 +172,14 @@ class MLPClassifier(ClassTargets, ClassifierMixin, BaseMLP):  # type: ignore[mis
         sample_weight (m,).  validation_data: (X, y) or (X, y, sample_weight), in the place of a part of X.
         checkpoint: a folder into which the fit is written down after `every` so many epochs, or seconds ("60s"), and
         at an interrupt; resume: goes on from what it holds, or starts.  The same random_state must be an integer.
+        group: those who fit this estimator together, as of `Network.fit`: each worker calls `fit` with the same data
+        and parameters, or (`as_group(..., own_rows=True)`) with rows of its own, and ends with the same estimator.
+        Raises GroupError where a worker is lost, or workers differ.
         """
         asked = None if checkpoint is None else Asked(checkpoint, every, resume)
         with alone(self, "estimator"):
-            self._fit(X, y, sample_weight, validation_data, incremental=False, asked=asked)
+            workers = None if group is None else as_group(group)
+            self._fit(X, y, sample_weight, validation_data, incremental=False, asked=asked, workers=workers)
         return self
 
     @there_if(lambda self: self._check_solver())

@@ -22,6 +22,7 @@ from chainrule.estimators import construct, heads
 from chainrule.estimators.base import BaseMLP
 from chainrule.estimators.parameters import LOSS, OURS, REGRESSOR_LOSSES, THEIRS, keep, parameters_checked, there_if
 from chainrule.estimators.tables import validated
+from chainrule.group.find import as_group
 from chainrule.network import Network
 from chainrule.program.precision import Precision
 from chainrule.train.alone import alone
@@ -147,6 +148,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         checkpoint: str | os.PathLike[str] | None = None,
         every: int | str = 1,
         resume: bool = False,
+        group: object | None = None,
     ) -> MLPRegressor:
         """Fits to X (m, n), dense or sparse, and y (m,) or (m, outputs).
 
@@ -155,10 +157,14 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         sample_weight (m,).  validation_data: (X, y) or (X, y, sample_weight), in the place of a part of X.
         checkpoint: a folder into which the fit is written down after `every` so many epochs, or seconds ("60s"), and
         at an interrupt; resume: goes on from what it holds, or starts.  The same random_state must be an integer.
+        group: those who fit this estimator together, as of `Network.fit`: each worker calls `fit` with the same data
+        and parameters, or (`as_group(..., own_rows=True)`) with rows of its own, and ends with the same estimator.
+        Raises GroupError where a worker is lost, or workers differ.
         """
         asked = None if checkpoint is None else Asked(checkpoint, every, resume)
         with alone(self, "estimator"):
-            self._fit(X, y, sample_weight, validation_data, incremental=False, asked=asked)
+            workers = None if group is None else as_group(group)
+            self._fit(X, y, sample_weight, validation_data, incremental=False, asked=asked, workers=workers)
         return self
 
     @there_if(lambda self: self._check_solver())
@@ -193,7 +199,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
 
     # --- what targets are --------------------------------------------------------------------------------------
 
-    def _check_data(self, X: Any, y: Any, *, incremental: bool, reset: bool) -> tuple[Any, Any]:
+    def _checked(self, X: Any, y: Any, *, reset: bool) -> tuple[Any, Any]:
         X, y = validated(
             self,
             X,
@@ -209,7 +215,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         return X, y
 
     def _check_held(self, X: Any, y: Any) -> tuple[Any, Any]:
-        return self._check_data(X, y, incremental=True, reset=False)
+        return self._checked(X, y, reset=False)
 
     def _encode(self, y: Any) -> tuple[heads.Head, Array]:
         rows = y.reshape(len(y), -1)

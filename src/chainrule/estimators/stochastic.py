@@ -20,6 +20,7 @@ from chainrule.estimators import parameters
 from chainrule.estimators.curves import Curves
 from chainrule.estimators.solvers import Solver
 from chainrule.estimators.task import Held, Task
+from chainrule.group.base import Group
 from chainrule.network import Network
 from chainrule.train.batches import least_batch
 from chainrule.train.callbacks import Callback
@@ -30,6 +31,7 @@ from chainrule.train.network_checkpoints import checkpoints_of
 from chainrule.train.policies import Judge, Order, Orders, Source, Validation
 from chainrule.train.progress import Progress
 from chainrule.train.state import Snapshot
+from chainrule.train.workers import agreed, begin_alike, begun, check_shards, compare, in_shards, threads_each
 
 Array = NDArray[Any]
 
@@ -70,6 +72,8 @@ class Given:
     """What callbacks may look at."""
     content: Callable[[], Mapping[str, Array] | str]
     """By which a checkpoint knows the data again."""
+    first_row: int = 0
+    """The number of the first row, where other workers have those before."""
 
     @classmethod
     def of(cls, task: Task, chosen: NDArray[np.int64], random: np.random.RandomState, shuffle: bool) -> Given:
@@ -282,12 +286,15 @@ class StochasticSettings:
 
 def batch_size_of(given: Any, samples: int) -> int:
     """batch_size, clipped to the samples with scikit-learn's warning."""
-    if given == "auto":
-        return min(200, samples)
-    if given > samples:
+    if given != "auto" and given > samples:
         message = "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped"
         warnings.warn(message, stacklevel=2)
-    return int(np.clip(given, 1, samples))
+    return clipped(given, samples)
+
+
+def clipped(given: Any, samples: int) -> int:
+    """batch_size, no more than there are samples."""
+    return min(200, samples) if given == "auto" else int(np.clip(given, 1, samples))
 
 
 def fit_stochastic(
@@ -302,25 +309,41 @@ def fit_stochastic(
     score_name: str,
     check: Callable[[Any, Any], Mapping[str, Array]],
     asked: Asked | None = None,
+    workers: Group | None = None,
 ) -> str | None:
     """One call of fit or partial_fit; why it ended before max_iter, or None.
 
     given: the samples to train on.  held: what is scored after each epoch, or None.  solver,
     curves: where the calls before have led to; they and the network are what this one changes, however it ends.
     random: scikit-learn's stream of random numbers.  score: (what early stopping goes by, J) of samples held out.
-    check: for callbacks that bring data of their own.  asked: for checkpoints.
+    check: for callbacks that bring data of their own.  asked: for checkpoints.  workers: those who fit together.
     """
     s, samples = settings, given.samples
     epochs = 1 if s.incremental else s.max_iter
-    program = net.training_program(solver.optimizer, targets=given.kind, weighted=given.weighted)
+    first = workers is None or workers.rank == 0
+    with agreed(workers):
+        program = net.training_program(solver.optimizer, targets=given.kind, weighted=given.weighted)
+        shards = in_shards(program, workers, None)
+        engine = net.engines.for_fit(program, samples, s.max_iter, s.batch_size)
     masks = any(isinstance(layer, Dropout) for layer in net.spec.layers)
     seed = int(random.randint(2**31 - 1)) if masks else 0
+    threads = s.threads
+    others = [] if held is None else held.content()
+    same: dict[str, Any] = {"optimizer": solver.optimizer.to_dict(), "batch size": s.batch_size, "shuffle": s.shuffle}
+    same |= {"early stopping": [s.early_stopping, s.tol, s.n_iter_no_change, s.restore_best], "masks": seed}
+    if workers is not None:
+        told = {"epochs": epochs, "rates": solver.state(), "so far": len(curves.losses), "score": score_name}
+        told["checkpoint"] = None if asked is None else [asked.every, asked.resume]
+        compare(workers, engine, program, given.content(), others, same | told)
+        check_shards(workers, s.batch_size)
+        threads = threads_each(workers) if threads is None else threads
+        begin_alike(workers, net, 0)
     if not s.incremental or net.history is None:
         net.history = History()
     net.history.stopped = None
     solver.samples = samples
-    lines = s.verbose and (s.incremental or not (sys.stdout.isatty() or in_notebook()))
-    bar = [Progress(True, stream=None if in_notebook() else sys.stdout)] if s.verbose and not lines else []
+    lines = s.verbose and first and (s.incremental or not (sys.stdout.isatty() or in_notebook()))
+    bar = [Progress(True, stream=None if in_notebook() else sys.stdout)] if s.verbose and first and not lines else []
     if s.restore_best and curves.best is None:
         curves.best = Snapshot(net)
     judge = JudgedByScikitLearn(
@@ -337,15 +360,15 @@ def fit_stochastic(
     )
     checkpoints, resumed = None, None
     if asked is not None:
-        others = [] if held is None else [*held.task.samples.content.values(), held.task.targets]
-        same = {"optimizer": solver.optimizer.to_dict(), "batch size": s.batch_size, "shuffle": s.shuffle}
-        same |= {"early stopping": [s.early_stopping, s.tol, s.n_iter_no_change, s.restore_best], "masks": seed}
+        if workers is not None:
+            same["sums over the samples"] = "in shards"
         origin = {"seed": net.seed, "fit": 1}
         checkpoints = checkpoints_of(asked, net.spec, net.dtype, origin, given.content(), others, same)
-        resumed = checkpoints.begin(asked.resume)
+        resumed = begun(workers, checkpoints, asked.resume)
+        checkpoints = checkpoints if first else None
     fit = Fit(
         network=net,
-        engine=net.engines.for_fit(program, samples, s.max_iter, s.batch_size),
+        engine=engine,
         program=program,
         source=given.source,
         orders=given.orders,
@@ -360,16 +383,21 @@ def fit_stochastic(
         data=given.shown,
         check=check,
         least_batch=least_batch(net.spec),
-        threads=s.threads,
+        threads=threads,
         time_limit=s.time_limit,
         whole_first_epoch=True,
         optimizer_state=solver.carried,
         checkpoints=checkpoints,
         resumed=resumed,
+        workers=workers,
+        shards=shards,
+        first_row=given.first_row,
     )
     try:
         fit.run()
     except KeyboardInterrupt:
+        if workers is not None:  # the others are elsewhere
+            raise
         warnings.warn("Training interrupted by user.", stacklevel=2)
     stopped = net.history.stopped
     if stopped is None and not s.incremental:

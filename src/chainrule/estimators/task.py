@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -56,11 +56,15 @@ class Held:
     task: Task
     """As the engine takes them."""
     X: Any
-    """As scorers want them."""
+    """As scorers want them; None where other workers have some of them."""
     y: Any
     """In the user's own labels."""
     weights: Array | None
     """(m,), or None."""
+
+    def content(self) -> list[Array]:
+        """The arrays that hold them, to know them again by."""
+        return [*self.task.samples.content.values(), self.task.targets]
 
     def evaluate(self, net: Network) -> tuple[Array, float]:
         """Ŷ and J: Σ_i w_i L_i / Σ w_i plus the penalties once."""
@@ -111,11 +115,17 @@ class PartCosts:
         return self.cost / self.size
 
 
-def scored(owner: Any, scorer: Callable[..., Any], held: Held) -> float:
-    """A scorer's value on the samples held out; they are arrays without names, so names are not asked for."""
+def scored(owner: Any, scorer: Callable[..., Any], held: Held, prediction: Array) -> float:
+    """A scorer's value on the samples held out; they are arrays without names, so names are not asked for.
+
+    prediction: Ŷ of these, which is all that there is where other workers have some of the samples.
+    """
     nameless = copy.copy(owner)
     for name in ("feature_names_in_", "encoder_"):
         vars(nameless).pop(name, None)
+    if held.X is None:
+        vars(nameless)["_forward"] = lambda X: prediction
+        held = replace(held, X=np.empty((len(prediction), 0)))
     if held.weights is None:
         return float(scorer(nameless, held.X, held.y))
     return float(scorer(nameless, held.X, held.y, sample_weight=held.weights))

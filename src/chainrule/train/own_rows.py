@@ -148,7 +148,7 @@ def deal(workers: Group, data: Mapping[str, Array], batch_size: int, least: int)
         )
     begins = np.concatenate([[0], np.cumsum(counts)])
     wanted = [blocks.of(rank, workers.size) for rank in range(workers.size)]
-    own = {name: _handed_over(workers, array, begins, wanted) for name, array in data.items()}
+    own = {name: hand_over(workers, array, begins, wanted) for name, array in data.items()}
     first, _ = wanted[workers.rank]
     starts = blocks.starts
     mine = of_worker(workers.rank, workers.size, len(blocks.shares))
@@ -161,8 +161,11 @@ def deal(workers: Group, data: Mapping[str, Array], batch_size: int, least: int)
     return Dealt(own, blocks, first, digest, weights)
 
 
-def _handed_over(workers: Group, array: Array, begins: Order, wanted: list[tuple[int, int]]) -> Array:
-    """The rows that this worker wants, of those that each has from `begins` on."""
+def hand_over(workers: Group, array: Array, begins: Order, wanted: list[tuple[int, int]]) -> Array:
+    """The rows that this worker wants, out of those that all have: those of worker r from begins[r] on.
+
+    wanted: the first row of each worker, and the one after its last.
+    """
     here = (int(begins[workers.rank]), int(begins[workers.rank + 1]))
     first, end = wanted[workers.rank]
     result = np.empty((end - first, *array.shape[1:]), array.dtype)
