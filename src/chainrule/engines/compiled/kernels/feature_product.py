@@ -36,6 +36,10 @@ from chainrule.engines.compiled.kernels.tile import (
 from chainrule.engines.llvm.emit import Function, Int, Value
 from chainrule.engines.llvm.tiles import Tiles
 
+PAIR = 2
+"""Rows that a long epilogue takes at a time, where there are registers for them: chains of dependent instructions that
+run side by side."""
+
 
 @dataclass(frozen=True)
 class _Depth:
@@ -131,8 +135,8 @@ def feature_product(
     weight: W in feature panels; values: A or dZ in lane panels; out: the place of the result, which also holds partial
     sums.  The epilogue is called once for each tile and must store what is wanted (`store_tile` stores it to `out`).
     rolled: the sums are stored to `out` first, and the epilogue is called, in a loop over the rows, with tiles of one
-    row: smaller code for a long epilogue.  nonzero: the lists of what is not 0 in A, for a forward product that passes
-    over the rest.  group: k and n are those of one of the groups side by side in A and Z, below each other in W.
+    row or two: smaller code for a long epilogue.  nonzero: the lists of what is not 0 in A, for a forward product that
+    passes over the rest.  group: k and n are those of one of the groups side by side in A and Z, below each other in W.
     members: A and Z hold so many groups side by side, and W is that of each: a lane panel is then so many panels of one
     product.  kernel: what is multiplied and added up; `weight` and `values` are packed as it has them.  The result has
     the same bits for any team.
@@ -296,17 +300,21 @@ class _Feature:
         )  # fmt: skip
         kernel.exchange(tiles, place, size, nv, out=True)
 
-    def _finish(self, row: Int, height: Int, panel: Value) -> None:
-        """The epilogue for rows whose sums lie in `out`, one after the other."""
+    def _finish(self, row: Int, height: int, panel: Value) -> None:
+        """The epilogue for rows whose sums lie in `out`, one pair after the other."""
         f, layout, nv = self.f, self.layout, self.layout.vectors
+        together = min(PAIR if layout.target.registers > 16 else 1, height)
 
-        def one(r: Int) -> None:
+        def some(r: Int, count: int = together) -> None:
             i = f.add(row, r)
             offset = self._offset(i, panel)
-            sums = load_rows(f, layout, f.at(self.out, offset, type=layout.real), 1, nv)
-            self.epilogue(self._placed(i, 1, panel, sums, offset))
+            sums = load_rows(f, layout, f.at(self.out, offset, type=layout.real), count, nv)
+            self.epilogue(self._placed(i, count, panel, sums, offset))
 
-        f.loop(0, height, one)
+        whole = height // together * together
+        f.loop(0, whole, some, step=together)
+        if whole < height:
+            some(whole, height - whole)
 
     def _placed(self, i: Int, size: int, panel: Value, acc: list[Value], offset: Value) -> Tile:
         """The tile, its first row and its lane panel counted in the whole result."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from chainrule.engines.compiled.kernels.batch_product import batch_product
 from chainrule.engines.compiled.kernels.feature_product import feature_product
@@ -41,28 +42,27 @@ def _feature(frame: Frame, stage: Product) -> None:
     rolled = any(costly(e.op.expression) for e in chain if isinstance(e.op, Elementwise))
     out = frame.addresses[kept[-1]]
 
-    def finish(tile: Tile, r: int, lanes: Lanes, product: Value, numbers: dict[str, Value]) -> None:
-        """The equations at one row of the tile."""
-        evaluate = frame.at_sample(tile.panel, f.add(tile.i, r), lanes, splats, {})
-        _near(frame, evaluate, tile, r, lanes, numbers)
+    def finish(tile: Tile, at: Strip, product: Value, numbers: dict[tuple[str, int], Value]) -> None:
+        """The equations at some rows of the tile."""
+        evaluate = Evaluator(f, at.type(frame), _near(frame, tile, at, splats, numbers))
         evaluate.set(first.target.name, product)
         for e in stage.equations:
             if isinstance(e.op, Elementwise):
                 evaluate.set(e.target.name, evaluate(e.op.expression))
         for name in kept:
             address = f.at(frame.addresses[name], tile.offset, type=layout.real)
-            f.store(evaluate(Variable(name)), address, r * layout.panel + lanes.first, size)
+            f.store(evaluate(Variable(name)), address, at.first(frame), size)
 
     def epilogue(tile: Tile) -> None:
+        if rolled:  # the rows lie in `out`, and are taken at once
+            rows = Strip(0, tile.rows, frame.row)
+            product = f.load(rows.type(frame), f.at(out, tile.offset, type=layout.real), 0, size)
+            finish(tile, rows, product, {})
+            return
+        numbers: dict[tuple[str, int], Value] = {}
         for r in range(tile.rows):
-            if rolled:  # the row lies in `out`
-                address = f.at(out, tile.offset, type=layout.real)
-                product = f.load(frame.type_of(frame.row), address, r * layout.panel, size)
-                finish(tile, r, frame.row, product, {})
-                continue
-            numbers: dict[str, Value] = {}
             for v in range(layout.vectors):
-                finish(tile, r, frame.vector(v), tile.acc[r][v], numbers)
+                finish(tile, Strip(r, 1, frame.vector(v)), tile.acc[r][v], numbers)
 
     def of_group(group: Group) -> None:
         feature_product(
@@ -109,23 +109,49 @@ def _each(frame: Frame, groups: int, product: Callable[[Group], None]) -> None:
         frame.f.loop(0, groups, lambda number: product(Group(groups, number)))
 
 
-def _near(frame: Frame, evaluate: Evaluator, tile: Tile, r: int, lanes: Lanes, numbers: dict[str, Value]) -> None:
-    """Reads what lies like the tile by the tile's own offset, and each feature's number once for all vectors."""
+@dataclass(frozen=True)
+class Strip:
+    """Rows of a tile that are computed at once: whole ones, or some lanes of one."""
+
+    row: int
+    """The first."""
+    rows: int
+    """How many."""
+    lanes: Lanes
+    """Of each."""
+
+    def type(self, frame: Frame) -> str:
+        """Of all of them in one vector."""
+        return frame.type_of(Lanes(0, self.rows * self.lanes.count))
+
+    def first(self, frame: Frame) -> int:
+        """Elements from the beginning of the tile to that of the strip."""
+        return self.row * frame.layout.panel + self.lanes.first
+
+
+def _near(
+    frame: Frame, tile: Tile, at: Strip, splats: dict[str, Value], numbers: dict[tuple[str, int], Value]
+) -> Callable[[str], Value]:
+    """What a name stands for in a strip of a tile: what lies like the tile is read by the tile's own offset, and each
+    feature's number once for all vectors."""
     f, layout = frame.f, frame.layout
-    inner = evaluate.leaf
+    rows = range(at.row, at.row + at.rows)
 
     def leaf(name: str) -> Value:
+        if name in splats:
+            return f.splat(splats[name], at.rows * at.lanes.count)
         kind, symbol = frame.plan.kinds[name], frame.plan.program.symbols[name]
         if kind == "vector":
-            if name not in numbers:
-                numbers[name] = f.load(layout.real, f.at(frame.addresses[name], tile.i, type=layout.real), r)
-            return f.splat(numbers[name], lanes.count)
-        if kind == "batch" and name not in frame.plan.labels and width(symbol) != 1:
+            for r in rows:
+                if (name, r) not in numbers:
+                    numbers[name, r] = f.load(layout.real, f.at(frame.addresses[name], tile.i, type=layout.real), r)
+            return f.joined([f.splat(numbers[name, r], at.lanes.count) for r in rows])
+        if name not in frame.plan.labels and width(symbol) != 1:
             address = f.at(frame.addresses[name], tile.offset, type=layout.real)
-            return f.load(frame.type_of(lanes), address, r * layout.panel + lanes.first, layout.lanes * layout.itemsize)
-        return inner(name)
+            return f.load(at.type(frame), address, at.first(frame), layout.lanes * layout.itemsize)
+        return f.joined([frame.load_batch(name, tile.panel, f.add(tile.i, r), at.lanes) for r in rows])
 
-    evaluate.leaf = leaf
+    return leaf
 
 
 def _batch(frame: Frame, stage: Product) -> None:
