@@ -24,6 +24,17 @@ from chainrule.blocks.stored import Kind, Stored, kinds_of, usual_place
 from chainrule.blocks.tables import Sunk, Table, arrow
 from chainrule.errors import DataError, DataWarning
 from chainrule.network import Network
+from chainrule.tabular.converted import (
+    Targets,
+    check_weights,
+    converted,
+    empty,
+    factors_of,
+    has_text,
+    inputs_of,
+    named,
+    seen_of,
+)
 from chainrule.tabular.description import arrays
 from chainrule.tabular.frame import read_frame
 from chainrule.tabular.importances import MOST, Seen
@@ -32,7 +43,7 @@ from chainrule.tabular.members import Fold, Trained, Units, network_targets, own
 from chainrule.tabular.preparation import Preparation, chosen_categories, learn
 from chainrule.tabular.recipe import Aim, Recipe, recipe_for
 from chainrule.tabular.stream import Part, filtered, parts
-from chainrule.tabular.survey import SAMPLED, Moments, Survey
+from chainrule.tabular.survey import SAMPLED, Survey
 from chainrule.train.progress import Progress
 
 Array = NDArray[Any]
@@ -145,30 +156,6 @@ def _tell_missing(rows: int) -> None:
         warnings.warn(f"y: {rows:,} {are} left out, as there is no target.", DataWarning, stacklevel=6)
 
 
-class _Targets:
-    """What all targets are."""
-
-    def __init__(self, classes: bool) -> None:
-        self.counts: dict[Any, float] | None = {} if classes else None
-        self.moments = Moments()
-        self.first: Array | None = None
-
-    def add(self, y: Array, w: Array | None) -> None:
-        if self.counts is None:
-            values = np.asarray(y, np.float64).reshape(len(y), -1)
-            if not np.isfinite(values).all():
-                raise DataError(f"y must be finite. Got {values[~np.isfinite(values)][0]}.")
-            self.moments.add(values, w)
-            self.first = y[:2] if self.first is None else self.first
-            return
-        if y.ndim > 1:
-            raise DataError("y must be one column of classes.")
-        words, which = np.unique(y, return_inverse=True)
-        sums = np.bincount(which, weights=w, minlength=len(words))
-        for word, n in zip(words.tolist(), sums.tolist(), strict=True):
-            self.counts[word] = self.counts.get(word, 0.0) + n
-
-
 def _fit_large(
     owner: Any, blocks: Blocks, first: Any, source: Callable[[], Iterator[Part]], class_weight: Callable[[Array], Any]
 ) -> None:
@@ -176,14 +163,14 @@ def _fit_large(
     seed = int(check_random_state(owner.random_state).randint(2**31 - 1))
     sampled = int(np.clip(blocks.memory // 4 // max(1, first.nbytes // max(1, len(first))), 1_000, SAMPLED))
     frame = read_frame(first)
-    survey, targets = Survey(seed, sampled, chosen_categories(frame, owner.categorical_features)), _Targets(classes)
+    survey, targets = Survey(seed, sampled, chosen_categories(frame, owner.categorical_features)), Targets(classes)
     missing = 0
     for part in source():
         kept, without = _with_targets(part)
         missing += without
         if len(kept.X):
             assert kept.y is not None
-            _check_weights(kept.w)
+            check_weights(kept.w)
             survey.add(kept)
             targets.add(kept.y, kept.w)
     _tell_missing(missing)
@@ -194,7 +181,7 @@ def _fit_large(
     owner.n_features_in_ = len(frame.names)
     owner.feature_names_in_ = np.array(frame.names, dtype=object)
     if targets.counts is not None:
-        every = np.array(list(targets.counts), dtype=object if _has_text(targets.counts) else None)
+        every = np.array(list(targets.counts), dtype=object if has_text(targets.counts) else None)
         owner._encode(every, len(every))
         sums = np.array([targets.counts[value] for value in owner.classes_.tolist()])
         constant = owner._without_columns(np.arange(len(sums)), sums)
@@ -215,29 +202,11 @@ def _fit_large(
     if preparation.columns and owner._can_learn():
         aim = owner._aim()
         units = Units((), (), (), ()) if classes else targets.moments.units(aim)
-        factors = _factors(class_weight(owner.classes_), sums) if classes else None
+        factors = factors_of(class_weight(owner.classes_), sums) if classes else None
         trained, seen = _train(owner, blocks, source, rows, preparation, aim, units, factors, seed)
     owner.preparation_, owner.trained_, owner._constant, owner._seed = preparation, trained, constant, seed
     owner._seen = seen
     owner.id_, owner.beside_, owner.header_, owner.record_, owner._importances = None, (), True, {}, None
-
-
-def _has_text(counts: Mapping[Any, float]) -> bool:
-    return any(isinstance(value, str) for value in counts)
-
-
-def _check_weights(w: Array | None) -> None:
-    if w is not None and not (np.isfinite(w).all() and (w >= 0).all()):
-        raise DataError("sample_weight must be finite numbers of at least 0.")
-
-
-def _factors(given: Any, sums: Array) -> Array | None:
-    """class_weight by the classes' numbers."""
-    if given is None:
-        return None
-    if given == "balanced":
-        return np.asarray(sums.sum() / (len(sums) * np.maximum(sums, 1e-30)))
-    return np.array([float(given.get(k, 1.0)) for k in range(len(sums))])
 
 
 def _train(
@@ -256,16 +225,16 @@ def _train(
     if owner.ensemble is not None:
         recipe = replace(recipe, members=int(owner.ensemble), parts=max(recipe.parts, 2))
 
-    def converted() -> Iterator[dict[str, Array]]:
+    def of_parts() -> Iterator[dict[str, Array]]:
         for part in source():
             kept, _ = _with_targets(part)
             if len(kept.X):
-                yield _converted(owner, preparation, kept, aim, units, factors)
+                yield converted(owner, preparation, kept, aim, units, factors)
 
     # Windows are of what networks are given, which is more than what lies on the disk.
-    of_networks = max(_bytes(arrays(_empty(shape, 1), shape, own_recipe(recipe, k, rising), rising)) for k in range(2))
-    memory = blocks.memory * _bytes(_named(_empty(shape, 1))) // max(of_networks, 1)
-    laid = laid_out(converted(), rows, what=blocks.supply.what, memory=max(1, min(memory, blocks.memory)), shuffle=True,
+    of_networks = max(_bytes(arrays(empty(shape, 1), shape, own_recipe(recipe, k, rising), rising)) for k in range(2))
+    memory = blocks.memory * _bytes(named(empty(shape, 1))) // max(of_networks, 1)
+    laid = laid_out(of_parts(), rows, what=blocks.supply.what, memory=max(1, min(memory, blocks.memory)), shuffle=True,
                     place=usual_place(), keep=None, told=dict, whole=False, always=True)  # fmt: skip
     assert isinstance(laid, Stored)
     end = None if owner.time_limit is None else time.monotonic() + owner.time_limit
@@ -275,7 +244,7 @@ def _train(
         member = MemberRows(laid, network, shape, aim, own, dict(rising or {}), _hole(laid, k, recipe.parts))
         held = member.held()
         targets = held["targets"]
-        inputs = _inputs(held, shape)
+        inputs = inputs_of(held, shape)
         known = targets if aim.kind == "classes" else units.back(targets, clip=False)
         seen.append((inputs.of(slice(MOST)), known[:MOST], k))
         return Fold(
@@ -305,57 +274,7 @@ def _train(
         )
     finally:
         laid.close()
-    return trained, _seen(seen, trained)
-
-
-def _seen(seen: list[tuple[TableInputs, Array, int]], trained: Trained) -> Seen:
-    """Rows that members held out, by which importances are told."""
-    kept = [(inputs, targets, trained.members.index(k)) for inputs, targets, k in seen if k in trained.members]
-    few = max(1, MOST // len(kept))
-    parts = [inputs.of(slice(few)) for inputs, _, _ in kept]
-    inputs = TableInputs(*(np.concatenate([getattr(p, n) for p in parts]) for n in ("numbers", "flags", "categories")))
-    targets = np.concatenate([of[:few] for _, of, _ in kept])
-    return Seen(inputs, targets, np.repeat(np.array([k for _, _, k in kept], np.int32), [p.rows for p in parts]))
-
-
-def _converted(
-    owner: Any, preparation: Preparation, part: Part, aim: Aim, units: Units, factors: Array | None
-) -> dict[str, Array]:
-    """The inputs, targets and weights of a part."""
-    try:
-        inputs, _ = preparation.inputs(read_frame(part.X, f"the rows from {part.first:,} on"))
-    except DataError as fault:
-        raise DataError(f"X: {fault}") from None
-    targets = owner._known(part.y, len(part.X))
-    wanted = targets if aim.kind == "classes" else units.to_network(targets)
-    data = {**_named(inputs), "targets": wanted}
-    if part.w is not None or factors is not None:
-        w = np.ones(len(targets)) if part.w is None else part.w
-        w = w if factors is None else w * factors[targets]
-        data["w"] = w.astype(np.float32)[:, None]
-    return data
-
-
-def _named(inputs: TableInputs) -> dict[str, Array]:
-    """Those arrays that have columns."""
-    every = {"numbers": inputs.numbers, "flags": inputs.flags, "categories": inputs.categories}
-    return {name: array for name, array in every.items() if array.shape[1]}
-
-
-def _empty(shape: InputShape, rows: int) -> TableInputs:
-    return TableInputs(
-        np.zeros((rows, len(shape.numbers)), np.float32),
-        np.zeros((rows, len(shape.flags)), np.float32),
-        np.zeros((rows, len(shape.categories)), np.int32),
-    )
-
-
-def _inputs(data: Mapping[str, Array], shape: InputShape) -> TableInputs:
-    """What `_named` gave."""
-    none = _empty(shape, len(next(iter(data.values()))))
-    return TableInputs(
-        data.get("numbers", none.numbers), data.get("flags", none.flags), data.get("categories", none.categories)
-    )
+    return trained, seen_of(seen, trained)
 
 
 def _bytes(data: Mapping[str, Array]) -> int:
@@ -438,7 +357,7 @@ class MemberRows(Stored):
             targets = network_targets(data["targets"], self.aim, self.network, self.recipe)
             given |= checks.targets(self.network.spec, targets, len(data["targets"]), self.network.dtype)[1]
         if wanted is None or self.symbols.keys() & set(wanted):
-            made = arrays(_inputs(data, self.shape), self.shape, self.recipe, self.rising)
+            made = arrays(inputs_of(data, self.shape), self.shape, self.recipe, self.rising)
             given |= {symbol: made[source] for symbol, source in self.symbols.items() if source in made}
             for symbol, source in self.symbols.items():
                 if source == "categories" and symbol in given:

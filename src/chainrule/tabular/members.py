@@ -11,7 +11,7 @@ import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,9 @@ from chainrule.tabular.inputs import InputShape, TableInputs
 from chainrule.tabular.recipe import Aim, Recipe
 from chainrule.train.callbacks import Callback, EarlyStopping
 from chainrule.train.signals import Terminated
+
+if TYPE_CHECKING:
+    from chainrule.group.base import Group
 
 Array = NDArray[Any]
 _TEMPERATURES = np.exp(np.linspace(math.log(0.2), math.log(5.0), 65))
@@ -272,25 +275,31 @@ def train_folds(
     threads: int | None,
     callbacks: Callable[[int], Sequence[Callback]] | None,
     ended: list[BaseException] | None,
+    workers: Group | None = None,
 ) -> Trained:
     """Members by the recipe, as of `train`; fold: what a member learns from and is judged by, by its number.
 
-    end: when the time is over, by `time.monotonic`.
+    end: when the time is over, by `time.monotonic`.  workers: those who train them together; the first one's clock
+    counts.
     """
     signs = dict(rising or {})
     fits: list[_Fitted] = []
     members: list[int] = []
+    longest = 0.0
     for k in range(recipe.members):
         left = None if end is None else end - time.monotonic()
-        if fits and left is not None and left < 0.5 * max(fitted.seconds for fitted in fits):
+        left = left if workers is None else workers.broadcast_value(left)
+        if fits and left is not None and left < 0.5 * longest:
             break
         own = own_recipe(recipe, k, signs)
         network = describe(shape, aim, own, rising=rising, seed=seed + k, engine=engine)
         share = None if left is None else max(left / (recipe.members - k), 0.05)
         hooks = () if callbacks is None else callbacks(k)
         try:
-            fits.append(_fit(network, fold(network, k, own), own, share, threads, hooks, ended))
+            fits.append(_fit(network, fold(network, k, own), own, share, threads, hooks, ended, workers))
             members.append(k)
+            longest = max(longest, fits[-1].seconds)
+            longest = longest if workers is None else workers.broadcast_value(longest)
         except DivergedError:
             if not fits and k == recipe.members - 1:
                 raise
@@ -417,6 +426,7 @@ def _fit(
     threads: int | None,
     callbacks: Sequence[Callback],
     ended: list[BaseException] | None,
+    workers: Group | None,
 ) -> _Fitted:
     """A member that learned from its fold.  Raises DivergedError where there was no good epoch."""
     began, passes = time.monotonic(), fold.passes
@@ -438,6 +448,7 @@ def _fit(
                 verbose=False,
                 threads=threads,
                 time_limit=time_limit,
+                group=workers,
             )
     except DivergedError:
         if stop.best_epoch is None:
