@@ -268,8 +268,16 @@ def test_one_row_is_as_in_the_whole() -> None:
 def test_a_plan_says_how_factors_are_packed() -> None:
     program = made("high").training_program(cr.SGD(), targets="labels")
     text = str(plan(program, Recipe(training=True), PanelLayout(target.host(), "float32")))
-    for said in ("X in lines, 2 parts", "W1 in turned", "A1 in lanes", "dZ2 in lines", "W2 in lanes", "of 2 parts"):
+    assert "packed before the first batch, then by their updates: W1 in rows, 2 parts, W2 in rows" in text
+    for said in ("X in lines", "X in lanes", "A1 in lines", "A1 in lanes", "dZ2 in lines", "W2 in lanes", "of 2 parts"):
         assert said in text
+    assert " Pack " not in text  # all of it by whoever makes them
+    odd = cr.Network(21, [cr.Dense(3)], "squared_error", precision="high").training_program(cr.SGD(), targets="values")
+    layout = PanelLayout(target.host(), "float32")
+    stages = [line.split()[1:5] for line in str(plan(odd, Recipe(training=True), layout)).splitlines()]
+    assert [line for line in stages if line[:1] == ["Pack"]] == [["Pack", "X", "in", "lines,"]]
+    large = str(plan(program, Recipe(training=True, large=True), layout))
+    assert "W1 in rows, 2 parts" in large and "before the first batch" not in large
 
 
 # --- by matrix tiles --------------------------------------------------------------------------------------------------
@@ -283,8 +291,20 @@ def tiled() -> CompiledEngine:
     return CompiledEngine(np.dtype(np.float32), replace(host, tiles="emulated"))
 
 
+def by(way: str) -> CompiledEngine:
+    """The engine that takes this way; what the host has, or a lesser machine's."""
+    if way == "tiles":
+        return tiled()
+    machine = target.host()
+    if way == "vectors" and machine.architecture == "x86_64":
+        machine = target.named("x86-64-v3") if machine.vector_bytes >= 32 else target.named("x86-64-v2")
+    return CompiledEngine(np.dtype(np.float32), machine)
+
+
+@pytest.mark.parametrize("way", ["tiles", "vectors", pytest.param("host", marks=pytest.mark.long)])
 @pytest.mark.parametrize("precision", ["high", pytest.param("medium", marks=pytest.mark.long)])
-def test_tiles_train_as_the_meaning_says(precision: str, many_processors: None) -> None:
+def test_every_way_trains_as_the_meaning_says(precision: str, way: str, many_processors: None) -> None:
+    """Several steps, so that weights are packed again after each; groups, and odd numbers of features, on the way."""
     layers = [
         cr.Dense(70, "relu"), cr.GroupedDense(9, "tanh", groups=2), cr.Members(3),
         cr.SharedDense(11, "relu", members=3), cr.MeanOfMembers(3), cr.Dense(1),
@@ -293,7 +313,7 @@ def test_tiles_train_as_the_meaning_says(precision: str, many_processors: None) 
     X, y = rng.standard_normal((90, 23)).astype("f"), rng.standard_normal((90, 1)).astype("f")
     found: list[dict[str, np.ndarray]] = []
     for batch_size in (40, 90):
-        for engine, threads in ((tiled(), 1), (tiled(), 3), (None, 1), (None, 1)):
+        for engine, threads in ((by(way), 1), (by(way), 3), (None, 1), (None, 1)):
             word = precision if len(found) % 4 < 3 else "highest"
             net = cr.Network(23, layers, "squared_error", precision=word, engine="reference")
             program = net.training_program(cr.SGD(0.05))

@@ -53,7 +53,10 @@ def emit(kernel: Dots, k: int, n: int) -> Module:
 
     def packed(f: Any, W: Value, A: Value, D: Value, *to: Value, m: Value, tid: Value, team: Value) -> None:
         whole = f.udiv(f.add(m, layout.panel - 1), layout.panel)
-        packing.pack_turned(f, kernel, weight=W, to=to[0], k=k, n=n, groups=1, lo=0, hi=layout.panels(k))
+        if kernel.turned:
+            packing.pack_turned(f, kernel, weight=W, to=to[0], k=k, n=n, groups=1, lo=0, hi=layout.panels(k))
+        else:
+            packing.pack_pairs_of_rows(f, kernel, weight=W, to=to[0], k=k, groups=1, lo=0, hi=layout.panels(n))
         packing.pack_rows_of_lanes(f, kernel, values=W, to=to[1], lo=0, hi=layout.panels(n) * k)
         packing.pack_lines(f, kernel, values=A, to=to[2], n=k, groups=1, lo=0, hi=whole)
 
@@ -122,7 +125,8 @@ class Products:
         weight, a, d = (
             pack.weight_to_panels(layout, W), pack.batch_to_panels(layout, A), pack.batch_to_panels(layout, D)
         )  # fmt: skip
-        W1, W2 = blank(layout.panels(k) * n * parts * lanes), blank(layout.panels(n) * k * parts * lanes)
+        turned, below = layout.panels(k) * n * lanes, layout.panels(n) * -(-k // 2) * layout.panel
+        W1, W2 = blank(parts * max(turned, below)), blank(layout.panels(n) * k * parts * lanes)
         stored = self.kernel.stored_lines
         A1, A2 = blank(panels * stored(k) * parts * layout.panel), blank(panels * k * parts * lanes)
         D1 = blank(panels * stored(n) * parts * layout.panel)

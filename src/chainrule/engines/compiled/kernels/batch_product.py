@@ -137,7 +137,7 @@ class _Batch:
         narrow = 1 if rest <= layout.lanes else layout.vectors
         # (first panel, how many, features in each, vectors wide)
         parts = [(0, full, layout.panel, layout.vectors)] * bool(full) + [(full, 1, rest, narrow)] * bool(rest)
-        plans = [(*part, row_segments(layout, self.k, part[3], self.kernel.tile_rows(part[3]))) for part in parts]
+        plans = [(*part, self._cut(part[3])) for part in parts]
         units = sum(count * sum(s.count for s in segments) for _, count, _, _, segments in plans)
         lo, hi = share(f, units, tid, team)
         base = 0
@@ -179,6 +179,10 @@ class _Batch:
             f.loop(0, blocks, block)
             base += count * tiles
 
+    def _cut(self, width: int) -> list[Segment]:
+        """The rows as tiles so many vectors wide."""
+        return row_segments(self.layout, self.k, width, self.kernel.tile_rows(width), self.kernel.steps)
+
     def _panel(self, panel: Int, features: int, width: int, segments: list[Segment], t0: Int, t1: Int) -> None:
         """Tiles [t0, t1) of one feature panel."""
         f, bias = self.f, self.bias_epilogue
@@ -209,7 +213,9 @@ class _Batch:
         kernel = self.kernel
         if isinstance(kernel, Dots):
             scalars = f.at(self.values, (i, kernel.row), type=layout.real)
-            operands = Operands(self.scratch, scalars, row=kernel.row, jump=below * kernel.row, span=kernel.span)
+            operands = Operands(
+                self.scratch, scalars, row=kernel.row, jump=below * kernel.row, span=kernel.span, apart=kernel.span
+            )
         else:
             operands = Operands(self.scratch, f.at(self.values, (i, NR), type=layout.real), row=NR, jump=below * NR)
         if self.tiles is not None:

@@ -127,6 +127,7 @@ def feature_product(
     group: Group = WHOLE,
     members: int = 1,
     kernel: Kernel | None = None,
+    finished: Epilogue | None = None,
     tid: Int = 0,
     team: Int = 1,
 ) -> None:
@@ -138,15 +139,17 @@ def feature_product(
     row or two: smaller code for a long epilogue.  nonzero: the lists of what is not 0 in A, for a forward product that
     passes over the rest.  group: k and n are those of one of the groups side by side in A and Z, below each other in W.
     members: A and Z hold so many groups side by side, and W is that of each: a lane panel is then so many panels of one
-    product.  kernel: what is multiplied and added up; `weight` and `values` are packed as it has them.  The result has
-    the same bits for any team.
+    product.  kernel: what is multiplied and added up; `weight` and `values` are packed as it has them.  finished: is
+    called with rows that the epilogue is done with, without their sums: a panel of features, or those of a tile, an
+    even number of them but for the last of a group.  The result has the same bits for any team.
     """
     kernel = MultiplyAdd(layout) if kernel is None else kernel
     tiles = Tiles(f, layout.target.tiles == "emulated") if isinstance(kernel, TileProducts) else None
     rolled = rolled or tiles is not None
     product = _Feature(
-        f, layout, kernel, weight, values, out, k, n, epilogue, backward, rolled, nonzero, group, members, tiles
-    )
+        f, layout, kernel, weight, values, out, k, n, epilogue, backward, rolled, nonzero, group, members, tiles,
+        finished,
+    )  # fmt: skip
     product.run(m, tid, team)
     if tiles is not None:
         tiles.release()
@@ -175,6 +178,7 @@ class _Feature:
     group: Group
     members: int
     tiles: Tiles | None = None
+    finished: Epilogue | None = None
 
     @property
     def depth(self) -> int:
@@ -194,8 +198,10 @@ class _Feature:
     @property
     def segments(self) -> list[Segment]:
         """How the rows are cut into tiles."""
-        cut, vectors = row_segments if self.backward else panel_segments, self.layout.vectors
-        return cut(self.layout, self.rows, vectors, self.kernel.tile_rows(vectors))
+        layout, vectors, most = self.layout, self.layout.vectors, self.kernel.tile_rows(self.layout.vectors)
+        if self.backward:
+            return row_segments(layout, self.rows, vectors, most, self.kernel.steps)
+        return panel_segments(layout, self.rows, vectors, most)
 
     @property
     def together(self) -> int:
@@ -256,6 +262,9 @@ class _Feature:
             at += size * count
         if self.rolled:
             self._if_ends(d, lambda: self._finish(row, s.height, panel))
+        if self.finished is not None:
+            done = self.finished
+            self._if_ends(d, lambda: done(self._placed(row, s.height, panel, [], self._offset(row, panel))))
 
     def _tile(self, size: int, i: Int, panel: Value, d: _Depth) -> None:
         """A tile of `size` rows from the i-th on, through one block of the depth."""
@@ -357,6 +366,14 @@ class _Feature:
         there = kernel.stored_lines(self.depth) if isinstance(kernel, Dots) else self.lines
         vectors = f.at(self.values, (before, there * kernel.line), (first, kernel.line), type=real)
         mine = f.mul(group.number, self.k)
+        if isinstance(kernel, Dots) and not self.backward and not kernel.turned:
+            lines, unit = self.lines, f.udiv(i, NR)
+            inside = f.sub(i, f.mul(unit, NR))
+            line = f.add(f.mul(group.number, lines), first)
+            scalars = f.at(
+                self.weight, (unit, group.count * lines * kernel.line), inside, (line, kernel.line), type=real
+            )
+            return Operands(vectors, scalars, row=1, jump=0, apart=NR)
         if isinstance(kernel, Dots):
             # Backward, the rows of all groups stand in each panel of the depth; forward, each group has its panels.
             rows = below if self.backward else self.n
@@ -364,7 +381,9 @@ class _Feature:
             panels = 0 if self.backward else f.mul(group.number, self.layout.panels(self.k))
             panel = f.add(panels, f.udiv(first, kernel.span))
             scalars = f.at(self.weight, (panel, rows * kernel.row), (row, kernel.row), type=real)
-            return Operands(vectors, scalars, row=kernel.row, jump=rows * kernel.row, span=kernel.span)
+            return Operands(
+                vectors, scalars, row=kernel.row, jump=rows * kernel.row, span=kernel.span, apart=kernel.span
+            )
         if self.backward:
             scalars = f.at(self.weight, (first, below), (f.add(mine, i), NR), type=real)
             return Operands(vectors, scalars, row=NR, jump=below * NR)

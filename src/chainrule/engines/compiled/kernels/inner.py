@@ -61,8 +61,8 @@ class Kernel:
         """A line's vectors, made ready to be multiplied."""
         raise NotImplementedError
 
-    def broadcast(self, f: Function, at: Value, offset: int) -> tuple[Value, ...]:
-        """What is multiplied with a line, in every lane."""
+    def broadcast(self, f: Function, at: Value, offset: int, apart: int = 0) -> tuple[Value, ...]:
+        """What is multiplied with a line, in every lane.  apart: from a number's part to its next."""
         raise NotImplementedError
 
     def add(self, f: Function, scalars: Sequence[Value], line: Sequence[Value], acc: Value) -> Value:
@@ -85,7 +85,7 @@ class MultiplyAdd(Kernel):
             (f.load(self.layout.vector, at, offset + v * lanes, lanes * self.layout.itemsize),) for v in range(width)
         ]
 
-    def broadcast(self, f: Function, at: Value, offset: int) -> tuple[Value, ...]:
+    def broadcast(self, f: Function, at: Value, offset: int, apart: int = 0) -> tuple[Value, ...]:
         """The number."""
         return (f.broadcast(at, self.layout.vector, offset),)
 
@@ -102,6 +102,7 @@ class Dots(Kernel):
 
         streamed     (depth, lanes)  word (q, l) of part b at [q][b][l]: a line is NR words for each part
         broadcast    (rows, depth)   word (r, q) of part a at [q // (NR/2)][r][a][q % (NR/2)]: panels of NR steps
+        weights of a forward product, unless `turned`: word (r, q) of part a at [r // NR][q][a][r % NR], as they lie
 
     All ways take the words in the same order, and the products in a word the upper first: the same bits.
     """
@@ -115,6 +116,11 @@ class Dots(Kernel):
     def way(self) -> str:
         """What it is done by, in a word."""
         return "dots" if self.dots else "vectors"
+
+    @property
+    def turned(self) -> bool:
+        """Whether the weights of a forward product are turned round to be broadcast, their depth inside."""
+        return False
 
     @property
     def converts(self) -> bool:
@@ -169,9 +175,9 @@ class Dots(Kernel):
             found.append(self._ready(f, [f.load(self.words, at, place, lanes * 4) for place in places]))
         return found
 
-    def broadcast(self, f: Function, at: Value, offset: int) -> tuple[Value, ...]:
+    def broadcast(self, f: Function, at: Value, offset: int, apart: int = 0) -> tuple[Value, ...]:
         """The words of each part, in every lane."""
-        return self._ready(f, [f.broadcast(at, self.words, offset + a * self.span) for a in range(self.parts)])
+        return self._ready(f, [f.broadcast(at, self.words, offset + a * apart) for a in range(self.parts)])
 
     def _ready(self, f: Function, words: Sequence[Value]) -> tuple[Value, ...]:
         if self.dots:
@@ -208,6 +214,11 @@ class TileProducts(Dots):
     def way(self) -> str:
         """What it is done by, in a word."""
         return "tiles"
+
+    @property
+    def turned(self) -> bool:
+        """A tile takes rows of the depth."""
+        return True
 
     def lines(self, depth: int) -> int:
         """Those of whole tiles."""

@@ -8,8 +8,10 @@ Beside an infinite part the others are 0: infinite minus infinite would make NaN
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from chainrule.engines.compiled.kernels.inner import UPPER, Dots
+from chainrule.engines.compiled.kernels.panels import PanelLayout
 from chainrule.engines.llvm.emit import Function, Int, Value, lanes_of
 
 
@@ -52,6 +54,17 @@ def neighbours(f: Function, kernel: Dots, a: Value, b: Value) -> list[Value]:
     return words_of(f, kernel, even, odd)
 
 
+def neighbours_of_one(f: Function, kernel: Dots, x: Value) -> list[Value]:
+    """The words of each part of the neighbouring lanes of one vector, half as many."""
+    if kernel.converts:
+        name, to = "llvm.x86.avx512bf16.cvtneps2bf16.512", "<16 x bfloat>"
+        f.declarations.setdefault(name, f"declare {to} @{name}({x.type})")
+        both = f.emit(to, f"call {to} @{name}({x})")
+        return [f.emit("<8 x i32>", f"bitcast {both} to <8 x i32>")]
+    even, odd = (f.shuffle(x, x, range(first, lanes_of(x.type), 2)) for first in (0, 1))
+    return words_of(f, kernel, even, odd)
+
+
 def _converted(f: Function, low: Value, high: Value) -> Value:
     """Two vectors rounded to bfloat16 by one instruction, the lanes of `low` before those of `high`."""
     name, to = "llvm.x86.avx512bf16.cvtne2ps2bf16.512", "<32 x bfloat>"
@@ -68,31 +81,38 @@ def pack_lines(f: Function, kernel: Dots, *, values: Value, to: Value, n: int, g
 
     The features are those of so many groups of n side by side; each group begins a line of its own.
     """
-    layout = kernel.layout
-    NR, lanes, real = layout.panel, layout.lanes, layout.real
-    size, lines, there = lanes * layout.itemsize, -(-n // kernel.steps), kernel.stored_lines(n)
+    real, there = kernel.layout.real, kernel.stored_lines(n)
 
     def group(g: Int) -> None:
-        source = f.at(values, (g, n * NR), type=real)
         target = f.at(to, (g, there * kernel.line), type=real)
-
-        def line(q: Int, *, single: bool = False) -> None:
-            for v in range(layout.vectors):
-                here = f.at(source, (q, 2 * NR), v * lanes, type=real)
-                low = f.load(layout.vector, here, 0, size)
-                high = f.constant(layout.vector, 0.0) if single else f.load(layout.vector, here, NR, size)
-                there = f.at(target, (q, kernel.line), v * lanes, type=real)
-                for part, words in enumerate(words_of(f, kernel, low, high)):
-                    f.store(words, there, part * NR, size)
-
-        f.loop(0, n // 2, line)
-        if n % 2:
-            line(n // 2, single=True)
-        blank = f.constant(layout.vector, 0.0)
-        rest = f.at(target, lines * kernel.line, type=real)
-        f.loop(0, (there - lines) * kernel.line // lanes, lambda v: f.store(blank, f.at(rest, (v, lanes), type=real)))
+        pack_pairs(f, kernel, rows=f.at(values, (g, n * kernel.layout.panel), type=real), to=target, count=n)
+        pad_lines(f, kernel, to=target, n=n)
 
     f.loop(f.mul(lo, groups), f.mul(hi, groups), group)
+
+
+def pack_pairs(f: Function, kernel: Dots, *, rows: Value, to: Value, count: int) -> None:
+    """So many rows, NR scalars each, to lines of words of two neighbouring ones; the last may be alone."""
+    layout = kernel.layout
+    NR, real = layout.panel, layout.real
+
+    def pair(q: Int, *, single: bool = False) -> None:
+        low = load_row(f, layout, f.at(rows, (q, 2 * NR), type=real))
+        high = [] if single else load_row(f, layout, f.at(rows, (q, 2 * NR), NR, type=real))
+        store_pair(f, kernel, low, high, f.at(to, (q, kernel.line), type=real))
+
+    f.loop(0, count // 2, pair)
+    if count % 2:
+        pair(count // 2, single=True)
+
+
+def pad_lines(f: Function, kernel: Dots, *, to: Value, n: int) -> None:
+    """Zeros in the lines past those of n features, as far as there is room."""
+    layout, lines = kernel.layout, -(-n // kernel.steps)
+    blank = f.constant(layout.vector, 0.0)
+    rest = f.at(to, lines * kernel.line, type=layout.real)
+    count = (kernel.stored_lines(n) - lines) * kernel.line // layout.lanes
+    f.loop(0, count, lambda v: f.store(blank, f.at(rest, (v, layout.lanes), type=layout.real)))
 
 
 def pack_rows_of_lanes(f: Function, kernel: Dots, *, values: Value, to: Value, lo: Int, hi: Int) -> None:
@@ -100,16 +120,53 @@ def pack_rows_of_lanes(f: Function, kernel: Dots, *, values: Value, to: Value, l
     other: neighbouring lanes make a word.
     """
     layout = kernel.layout
-    NR, lanes, real = layout.panel, layout.lanes, layout.real
-    size = lanes * layout.itemsize
+    NR, real = layout.panel, layout.real
 
     def row(r: Int) -> None:
-        source, target = f.at(values, (r, NR), type=real), f.at(to, (r, kernel.row), type=real)
-        vectors = [f.load(layout.vector, source, v * lanes, size) for v in range(layout.vectors)]
-        for part, words in enumerate(neighbours(f, kernel, *vectors)):
-            f.store(words, target, part * kernel.span, size)
+        vectors = load_row(f, layout, f.at(values, (r, NR), type=real))
+        store_neighbours(f, kernel, vectors, f.at(to, (r, kernel.row), type=real))
 
     f.loop(lo, hi, row)
+
+
+def pack_pairs_of_rows(
+    f: Function, kernel: Dots, *, weight: Value, to: Value, k: int, groups: int, lo: Int, hi: Int
+) -> None:
+    """The words of weights as they lie, two neighbouring rows in a word, for the panels [lo, hi) of their columns.
+
+    The rows are those of so many groups of k below each other; each group begins a line of its own.
+    """
+    NR, real, lines = kernel.layout.panel, kernel.layout.real, kernel.lines(k)
+
+    def group(g: Int) -> None:
+        """Of all groups of all panels, one after the other."""
+        source = f.at(weight, (g, k * NR), type=real)
+        pack_pairs(f, kernel, rows=source, to=f.at(to, (g, lines * kernel.line), type=real), count=k)
+
+    f.loop(f.mul(lo, groups), f.mul(hi, groups), group)
+
+
+def load_row(f: Function, layout: PanelLayout, at: Value) -> list[Value]:
+    """The vectors of a panel's row."""
+    lanes = layout.lanes
+    return [f.load(layout.vector, at, v * lanes, lanes * layout.itemsize) for v in range(layout.vectors)]
+
+
+def store_pair(f: Function, kernel: Dots, low: Sequence[Value], high: Sequence[Value], to: Value) -> None:
+    """A line of the words of two rows, vector by vector; `high` is empty where there is no second."""
+    layout = kernel.layout
+    for v, x in enumerate(low):
+        y = high[v] if high else f.constant(layout.vector, 0.0)
+        for part, words in enumerate(words_of(f, kernel, x, y)):
+            f.store(words, to, part * layout.panel + v * layout.lanes, layout.lanes * layout.itemsize)
+
+
+def store_neighbours(f: Function, kernel: Dots, row: Sequence[Value], to: Value) -> None:
+    """The words of a row's neighbouring lanes; vectors that are left out at its end are 0."""
+    layout = kernel.layout
+    vectors = [*row, *[f.constant(layout.vector, 0.0)] * (layout.vectors - len(row))]
+    for part, words in enumerate(neighbours(f, kernel, *vectors)):
+        f.store(words, to, part * kernel.span, layout.lanes * layout.itemsize)
 
 
 def pack_turned(

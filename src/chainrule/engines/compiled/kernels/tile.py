@@ -71,10 +71,16 @@ def fold(acc: Sequence[Value], width: int) -> tuple[tuple[Value, ...], ...]:
     return tuple(tuple(acc[x : x + width]) for x in range(0, len(acc), width))
 
 
-def balanced(rows: int, most: int) -> tuple[int, ...]:
-    """Rows cut into as few tiles of at most `most` as possible, their sizes at most one apart, larger first."""
+def balanced(rows: int, most: int, steps: int = 1) -> tuple[int, ...]:
+    """Rows cut into as few tiles of at most `most` as possible, their sizes at most one apart, larger first.
+
+    steps: rows that are not parted: all tiles but the last are of so many or a multiple.
+    """
     if rows <= 0:
         return ()
+    if steps > 1:
+        whole = [steps * size for size in balanced(-(-rows // steps), max(most // steps, 1))]
+        return (*whole[:-1], whole[-1] - (sum(whole) - rows))
     count = -(-rows // most)
     small, larger = divmod(rows, count)
     return (small + 1,) * larger + (small,) * (count - larger)
@@ -95,9 +101,9 @@ def panel_segments(layout: PanelLayout, n: int, vectors: int, most: int | None =
     return out
 
 
-def row_segments(layout: PanelLayout, k: int, vectors: int, most: int | None = None) -> list[Segment]:
-    """Rows = input features, a unit = one tile.  most: as in `panel_segments`."""
-    sizes = balanced(k, layout.tile_rows(vectors) if most is None else most)
+def row_segments(layout: PanelLayout, k: int, vectors: int, most: int | None = None, steps: int = 1) -> list[Segment]:
+    """Rows = input features, a unit = one tile.  most: as in `panel_segments`; steps: as in `balanced`."""
+    sizes = balanced(k, layout.tile_rows(vectors) if most is None else most, steps)
     out, row = [], 0
     for size in sorted(set(sizes), reverse=True):
         count = sizes.count(size)
@@ -150,9 +156,11 @@ class Operands:
     row: int
     """S(r + 1, .) lies so many scalars after S(r, .)."""
     jump: int
-    """Along the depth the scalars are NR apart (0), or neighbours inside panels that begin `jump` apart."""
+    """Along the depth the scalars are a line apart (0), or neighbours inside panels that begin `jump` apart."""
     span: int = 0
     """The neighbours inside a panel; 0 for NR."""
+    apart: int = 0
+    """A part of a scalar lies so many after the part before."""
     ahead: int = 0
     """Scalars that are asked for so many elements before they are read; 0: not at all."""
 
@@ -186,11 +194,11 @@ def accumulate_tile(
         lines = f.at(operands.vectors, (p, kernel.line), type=real)
         for u in range(turns):
             line = kernel.streamed(f, lines, u * kernel.line, width)
-            along = u if jump else u * NR
+            along = u if jump else u * kernel.line
             if operands.ahead:
                 f.prefetch(f.at(scalars, along + operands.ahead, type=real), locality=3)
             for r in range(rows):
-                s = kernel.broadcast(f, scalars, r * operands.row + along)
+                s = kernel.broadcast(f, scalars, r * operands.row + along, operands.apart)
                 for v in range(width):
                     x = (u % ways) * count + r * width + v
                     out[x] = kernel.add(f, s, line[v], out[x])
@@ -200,7 +208,7 @@ def accumulate_tile(
         if meanwhile is not None:
             meanwhile(p)
         if not jump:
-            return steps(p, f.at(operands.scalars, (p, NR), type=real), carried, UNROLL)
+            return steps(p, f.at(operands.scalars, (p, kernel.line), type=real), carried, UNROLL)
         *acc, scalars = carried
         out = steps(p, scalars, acc, UNROLL)
         if isinstance(p, int):
@@ -215,7 +223,7 @@ def accumulate_tile(
         *acc, after = f.loop(0, whole, turn, [*acc, operands.scalars], step=UNROLL, unguarded=True)
     else:
         acc = f.loop(0, whole, turn, acc, step=UNROLL, unguarded=True)
-        after = f.at(operands.scalars, (whole, NR), type=real) if tail else operands.scalars
+        after = f.at(operands.scalars, (whole, kernel.line), type=real) if tail else operands.scalars
     if tail and tail_if is not None:
         whole_acc = acc
         acc = f.if_(tail_if, lambda: steps(whole, after, whole_acc, tail), lambda: whole_acc, results=len(acc))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from chainrule.engines.compiled.kernels.long_sums import accumulated
 from chainrule.engines.compiled.kernels.panels import PanelLayout
 from chainrule.engines.compiled.lower.frame import Frame
+from chainrule.engines.compiled.lower.packing import pack_panel
 from chainrule.engines.compiled.plan.kinds import width_of
 from chainrule.engines.compiled.plan.memory import Word, size_of
 from chainrule.engines.compiled.plan.stages import Arrange, Flat, Masks, PerSample, Scalars, Sums, loops_of
@@ -99,6 +100,7 @@ def per_sample(frame: Frame, stage: PerSample) -> None:
                 registers[e.target.name] = total
                 if e.target.name in plan.kept:
                     frame.store_batch(total, e.target.name, panel, 0, row)
+        pack_panel(frame, stage.packs, panel)
 
     f.loop(lo, hi, panel_body)
 
@@ -123,6 +125,7 @@ def arrange(frame: Frame, stage: Arrange) -> None:
                     frame.store_batch(value, e.target.name, panel, j, row)
 
                 f.loop(to, to + count, column)
+        pack_panel(frame, stage.packs, panel)
 
     f.loop(*frame.share(frame.panels), panel_body)
 

@@ -10,6 +10,7 @@ from chainrule.engines.compiled.kernels.feature_product import feature_product
 from chainrule.engines.compiled.kernels.inner import Kernel, kernel_for
 from chainrule.engines.compiled.kernels.tile import WHOLE, Group, Tile
 from chainrule.engines.compiled.lower.frame import Frame, Lanes
+from chainrule.engines.compiled.lower.packing import pack_rows_of, pack_weights
 from chainrule.engines.compiled.plan.kinds import rows_of
 from chainrule.engines.compiled.plan.memory import width
 from chainrule.engines.compiled.plan.stages import Product
@@ -81,6 +82,7 @@ def _feature(frame: Frame, stage: Product) -> None:
             group=group,
             members=members,
             kernel=_kernel(frame, first),
+            finished=(lambda tile: pack_rows_of(frame, stage.packs, tile)) if stage.packs else None,
             tid=frame.part.tid,
             team=frame.part.team,
         )
@@ -165,7 +167,7 @@ def _batch(frame: Frame, stage: Product) -> None:
     out = first.target.name
     chunked = frame.part.first is not True
 
-    def run(equations: list[Equation], head: str, value: Value, offset: Value | Int, more: int) -> None:
+    def run(equations: list[Equation], head: str, value: Value, offset: Value | Int, more: int) -> Evaluator:
         """The equations at one vector of a parameter, `offset` + `more` elements in."""
         size = layout.lanes * layout.itemsize
 
@@ -187,11 +189,16 @@ def _batch(frame: Frame, stage: Product) -> None:
             evaluate.set(e.target.name, result)
             if e.target.name in plan.kept or e.target.role in STORED:
                 f.store(result, at(e.target.name), more, size)
+        return evaluate
 
-    def epilogue(tile: Tile) -> None:
-        for r, row in enumerate(tile.acc):
-            for v, value in enumerate(row):
-                run(chain, out, value, tile.offset, r * layout.panel + v * layout.lanes)
+    def epilogue(tile: Tile, group: Group) -> None:
+        done = [
+            [run(chain, out, x, tile.offset, r * layout.panel + v * layout.lanes) for v, x in enumerate(row)]
+            for r, row in enumerate(tile.acc)
+        ]
+        for packing in stage.packs:
+            new = Variable(packing.symbol.name)
+            pack_weights(frame, packing, tile, [[evaluate(new) for evaluate in row] for row in done], group)
 
     def bias(panel: Int, sums: list[Value]) -> None:
         head, *rest = stage.bias
@@ -230,7 +237,7 @@ def _batch(frame: Frame, stage: Product) -> None:
             k=k,
             n=n,
             m=frame.part.m,
-            epilogue=epilogue,
+            epilogue=lambda tile: epilogue(tile, group),
             bias_epilogue=bias if stage.bias else None,
             accumulate=accumulate,
             nonzero=None if stage.nonzero is None else frame.lists(stage.nonzero),

@@ -94,6 +94,10 @@ class _Lowering:
             part = replace(frame.part, step=step, base=base, m=whole, whole=whole)
             self._steps(replace(frame, part=part), self.plan.steps)
 
+        for factor in self.plan.prepared:
+            self._run(frame, Run(0, Pack([], factor)))
+        if self.plan.prepared:
+            self._steps(frame, [Meet()])
         f.loop(0, words[Word.PASSES], lambda number: f.loop(0, words[Word.STEPS], lambda within: batch(number, within)))
         f.branch(self.leave)
         f.label(self.leave)

@@ -63,6 +63,9 @@ class Likenesses:
             rest = (stage.packing.form, stage.packing.groups, stage.packing.parts)
             numbers.update({stage.packing.symbol.name: 0, stage.packing.name: 1})
         said = (_said(stage.equations, numbers), _said(bias, numbers))
+        for p in stage.packs:
+            ends = tuple(numbers.setdefault(name, len(numbers)) for name in (p.symbol.name, p.name))
+            rest = (*rest, (p.form, p.groups, p.parts, ends))
         for label in [self.plan.labels[name].name for name in numbers if name in self.plan.labels]:
             numbers.setdefault(label, len(numbers))
         facts = tuple(self._facts(name, numbers) for name in numbers)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from chainrule.engines.compiled.kernels.nonzero import nonzero_of_panels, nonzero_of_tiles
 from chainrule.engines.compiled.lower.frame import Frame
+from chainrule.engines.compiled.lower.packing import pack_block, pack_panel, pad_data
 from chainrule.engines.compiled.plan.memory import Word, size_of, width
-from chainrule.engines.compiled.plan.stages import Load, Lookup, Nonzero, Scatter
+from chainrule.engines.compiled.plan.stages import Load, Lookup, Nonzero, Packing, Scatter
 from chainrule.engines.llvm.emit import Int, Value
 from chainrule.program.equation import Equation
 from chainrule.program.op import AtRows, Gather, ScatterAdd
@@ -34,7 +35,7 @@ def load(frame: Frame, stage: Load) -> None:
         if width(symbol) == 1:
             _load_numbers(frame, symbol)
         else:
-            _load_rows(frame, symbol)
+            _load_rows(frame, symbol, [p for p in stage.packs if p.symbol == symbol])
     ask_ahead(frame, stage.symbols)
 
 
@@ -77,10 +78,10 @@ def _load_numbers(frame: Frame, symbol: Symbol) -> None:
     f.loop(f.mul(lo, layout.panel), f.mul(hi, layout.panel), one)
 
 
-def _load_rows(frame: Frame, symbol: Symbol) -> None:
+def _load_rows(frame: Frame, symbol: Symbol, packs: Sequence[Packing]) -> None:
     f, layout = frame.f, frame.layout
     n, lanes, NR = width(symbol), layout.lanes, layout.panel
-    source, target = frame.data(symbol.name), frame.addresses[symbol.name]
+    source, target = frame.data(symbol.name), frame.addresses.get(symbol.name)
     blocks = n // lanes
     share_blocks = blocks >= 8
     lo, hi = (0, frame.panels) if share_blocks else frame.share(frame.panels)
@@ -89,20 +90,39 @@ def _load_rows(frame: Frame, symbol: Symbol) -> None:
     def group(panel: Int, v: int) -> None:
         start = f.add(f.mul(panel, NR), v * lanes)
         rows = [f.at(source, (row_of(frame, f.add(start, i)), n), type=layout.real) for i in range(lanes)]
-        _turn(frame, rows, n, f.at(target, (panel, n * NR), v * lanes, type=layout.real), *mine)
+        place = None if target is None else f.at(target, (panel, n * NR), v * lanes, type=layout.real)
+
+        def beside(j: Int, columns: list[Value]) -> None:
+            for packing in packs:
+                pack_block(frame, packing, panel, v, j, columns)
+
+        _turn(frame, rows, n, place, *mine, beside=beside if packs else None)
 
     def panel_body(panel: Int) -> None:
         for v in range(layout.vectors):
             group(panel, v)
+        end = mine[1]
+        pad_data(frame, packs, panel, n if isinstance(end, int) else f.select(f.icmp("eq", end, blocks), n, 0))
 
     f.loop(lo, hi, panel_body)
 
 
-def _turn(frame: Frame, rows: list[Value], n: int, place: Value, lo: Int, hi: Int, *, grow: bool = False) -> None:
+def _turn(
+    frame: Frame,
+    rows: list[Value],
+    n: int,
+    place: Value | None,
+    lo: Int,
+    hi: Int,
+    *,
+    grow: bool = False,
+    beside: Callable[[Int, list[Value]], None] | None = None,
+) -> None:
     """n numbers from each of as many rows as lanes, to n rows of lanes; blocks [lo, hi) of as many features as lanes.
 
     Features past the last whole block come in a block that overlaps it, and belong to whoever has the last one; fewer
-    features than lanes in blocks of a power of two, all of them.  grow: they are added to what is there.
+    features than lanes in blocks of a power of two, all of them.  grow: they are added to what is there.  beside: is
+    called with the first feature of a block and its columns, of as many as lanes.  place: None where nothing is stored.
     """
     f, layout = frame.f, frame.layout
     lanes, NR = layout.lanes, layout.panel
@@ -111,6 +131,7 @@ def _turn(frame: Frame, rows: list[Value], n: int, place: Value, lo: Int, hi: In
         lo, hi = 0, n // wide
 
     def single(j: Int) -> None:
+        assert place is not None
         for i, r in enumerate(rows):
             value = f.load(layout.real, f.at(r, j, type=layout.real))
             at = f.at(place, (j, NR), i, type=layout.real)
@@ -122,8 +143,13 @@ def _turn(frame: Frame, rows: list[Value], n: int, place: Value, lo: Int, hi: In
 
     def block(j: Int) -> None:
         vectors = [f.load(f"<{wide} x {layout.real}>", f.at(r, j, type=layout.real)) for r in rows]
+        columns = f.transpose(vectors)
+        if beside is not None:
+            beside(j, columns)
+        if place is None:
+            return
         to = f.at(place, (j, NR), type=layout.real)
-        for k, column in enumerate(f.transpose(vectors)):
+        for k, column in enumerate(columns):
             if grow:
                 there = f.load(layout.vector, f.at(to, k * NR, type=layout.real), align=lanes * layout.itemsize)
                 column = f.fadd(there, column)
@@ -155,10 +181,10 @@ def nonzero(frame: Frame, stage: Nonzero) -> None:
 def lookup(frame: Frame, stage: Lookup) -> None:
     """X0: for each sample the rows of E that its tokens name, side by side; a place at a time, turned like the data."""
     for equation in stage.equations:
-        _lookup(frame, equation)
+        _lookup(frame, equation, [p for p in stage.packs if p.symbol == equation.target])
 
 
-def _lookup(frame: Frame, equation: Equation) -> None:
+def _lookup(frame: Frame, equation: Equation, packs: Sequence[Packing]) -> None:
     f, layout = frame.f, frame.layout
     op, (table, tokens) = equation.op, equation.operands
     assert isinstance(op, Gather)
@@ -188,6 +214,7 @@ def _lookup(frame: Frame, equation: Equation) -> None:
             if op.starts:
                 clear(place, f.constant(layout.vector, 0.0))
             f.loop(0, named.places, at_place)
+        pack_panel(frame, packs, panel)
 
     f.loop(*frame.share(frame.panels), one)
 

@@ -39,7 +39,7 @@ def plan(program: Program, recipe: Recipe, layout: PanelLayout) -> Plan:
 
     What nobody reads, wants or stores is left out: a stage that keeps nothing would have no place to write to.
     """
-    fusion = fuse(_of_one_shard(program.pruned(_asked_for(program, recipe))), recipe)
+    fusion = fuse(_of_one_shard(program.pruned(_asked_for(program, recipe))), recipe, layout)
     places = memory(fusion, layout)
     steps = steps_of(fusion, places)
     verify(fusion, places, steps)

@@ -23,6 +23,7 @@ from chainrule.engines.compiled.plan.stages import (
     Load,
     Nonzero,
     Pack,
+    Packing,
     PerSample,
     Product,
     Scalars,
@@ -73,6 +74,8 @@ def _head(fusion: Fusion, memory: Memory) -> str:
     ]
     if fusion.rates:
         text.append(f"computed outside, once a step: {_names(fusion.rates)}")
+    if fusion.prepared:
+        text.append(f"packed before the first batch, then by their updates: {', '.join(map(_packed, fusion.prepared))}")
     if fusion.labels:
         text.append(
             "compared, not stored: "
@@ -125,7 +128,7 @@ def _equations(stage: Stage) -> str:
         case Nonzero():
             return f"{stage.symbol} for {', '.join(stage.lists.values())}"
         case Pack():
-            return f"{stage.packing.name}, {stage.packing.parts} parts"
+            return _packed(stage.packing)
         case Product():
             head, *chain = stage.equations
             text = f"{_text(head)}; {_names(chain)}" if chain else _text(head)
@@ -136,6 +139,10 @@ def _equations(stage: Stage) -> str:
             return _names(stage.equations)
         case _:
             return "; ".join(_text(e) for e in stage.equations)
+
+
+def _packed(packing: Packing) -> str:
+    return f"{packing.name}, {packing.parts} parts"
 
 
 def _text(e: Equation) -> str:
@@ -158,7 +165,8 @@ def _reads(stage: Stage, fusion: Fusion) -> list[str]:
 def _keeps(stage: Stage, memory: Memory) -> list[str]:
     symbols = [s.name for s in stage.symbols] if isinstance(stage, Load) else [e.target.name for e in stage.all()]
     kept = []
-    for name in symbols or sorted(stage.writes()):
+    packs = [p.name for p in stage.packs]
+    for name in [*symbols, *packs] or sorted(stage.writes()):
         if name in memory.batch:
             at = memory.batch[name]
             kept.append(f"{name} [{at}:{at + memory.widths[name]}]")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from chainrule.engines.base import rate_scalars
+from chainrule.engines.compiled.kernels.inner import Dots, kernel_for
 from chainrule.engines.compiled.kernels.nonzero import pays
-from chainrule.engines.compiled.plan.kinds import Form, check_kinds, form_of, in_one_shape, kinds_of
+from chainrule.engines.compiled.kernels.panels import PanelLayout
+from chainrule.engines.compiled.plan.kinds import Form, check_kinds, form_of, in_one_shape, kinds_of, rows_of
 from chainrule.engines.compiled.plan.pending import Pending
 from chainrule.engines.compiled.plan.recipe import Recipe
 from chainrule.engines.compiled.plan.stages import (
@@ -47,15 +49,16 @@ from chainrule.program.scalar import Variable
 from chainrule.program.symbol import BATCH, STORED, Symbol
 
 
-def fuse(program: Program, recipe: Recipe) -> Fusion:
+def fuse(program: Program, recipe: Recipe, layout: PanelLayout) -> Fusion:
     """The stages of a program that is run as the recipe says; what the recipe wants is in memory at the end."""
-    return _Planner(program, recipe).run()
+    return _Planner(program, recipe, layout).run()
 
 
 class _Planner:
-    def __init__(self, program: Program, recipe: Recipe) -> None:
+    def __init__(self, program: Program, recipe: Recipe, layout: PanelLayout) -> None:
         self.program = program
         self.recipe = recipe
+        self.layout = layout
         # A weight may be updated in the tile of its gradient's product, unless chunks' gradients are added up first.
         self.fuse_updates = not recipe.large
         self.kinds = kinds_of(program)
@@ -86,6 +89,7 @@ class _Planner:
         while self.pending:
             self._take(self._next())
         lists = self._nonzero(loads) if self.recipe.nonzero else {}
+        prepared = self._pack_where_made()
         kept = self._kept(loads)
         return Fusion(
             self.program,
@@ -98,6 +102,7 @@ class _Planner:
             loads,
             self._couples(),
             lists,
+            prepared,
         )
 
     def _loads(self) -> tuple[Symbol, ...]:
@@ -250,7 +255,7 @@ class _Planner:
         form = form_of(equation, self.kinds)
         assert form is not None, f"no form of product: {equation}"
         stage = Product([equation], form)
-        for packing in _packings(equation, form):
+        for packing in packings(equation, form, self.layout):
             stage.packed[packing.name] = packing
             self._pack(packing)
         self.stages.append(stage)
@@ -267,6 +272,52 @@ class _Planner:
             if packing.symbol.role in STORED and packing.symbol.name in stage.writes():
                 break
         self.stages.append(Pack([], packing))
+
+    def _pack_where_made(self) -> tuple[Packing, ...]:
+        """Has factors packed by the stages that make them, if these can, instead of by stages of their own.
+
+        Returns the weights of which this is so: their update packs them for the next batch.
+        """
+        prepared: dict[Packing, None] = {}
+        left: list[Stage] = []
+        for stage in self.stages:
+            if isinstance(stage, Pack):
+                packing = stage.packing
+                maker = next((s for s in self.stages if packing.symbol.name in s.writes()), None)
+                if maker is not None and self._packs_too(maker, packing):
+                    if packing not in maker.packs:
+                        maker.packs.append(packing)
+                    if packing.symbol.role in STORED:
+                        prepared[packing] = None
+                    continue
+            left.append(stage)
+        self.stages = left
+        return tuple(prepared)
+
+    def _packs_too(self, maker: Stage, packing: Packing) -> bool:
+        """Whether a stage can pack what it makes: what makes a word must be in one thread's hands."""
+        columns = int(packing.symbol.shape[1])
+        match maker:
+            case Load():
+                in_pairs = packing.form == "lines" and (columns % 2 or packing.groups > 1)
+                return columns >= self.layout.lanes and not in_pairs
+            case PerSample() | Arrange() | Lookup():
+                return True
+            case Product(form="batch"):
+                product = maker.equations[0]
+                assert isinstance(product.op, MatMul | GroupedMatMul)
+                if not self.fuse_updates or all(e.target != packing.symbol for e in maker.equations):
+                    return False
+                kernel = kernel_for(self.layout, product.op.parts, rows_of(product))
+                by_row = packing.form == "lanes"
+                return by_row or (packing.form == "rows" and isinstance(kernel, Dots) and not kernel.turned)
+            case Product():
+                product = maker.equations[0]
+                assert isinstance(product.op, MatMul | GroupedMatMul)
+                alone = isinstance(product.op, MatMul) or rows_of(product) % 2 == 0
+                return product.op.parts > 0 and (packing.form == "lanes" or (packing.groups == 1 and alone))
+            case _:
+                return False
 
     def _follow(self, chain: list[Equation], head: Symbol) -> None:
         """Absorbs element-wise equations of the head's shape and kind, as long as one fits."""
@@ -314,7 +365,7 @@ class _Planner:
 
     def _kept(self, loads: tuple[Symbol, ...]) -> frozenset[str]:
         """What is read by another stage, stored, or wanted."""
-        kept = {s.name for s in loads} | set(self.recipe.wanted)
+        kept = set(self.recipe.wanted)
         for stage in self.stages:
             kept |= stage.reads() | stage.keeps()
         used = kept | {s.name for e in self.program.equations for s in e.operands}
@@ -346,7 +397,7 @@ def _takes_lists(product: Equation, data: Symbol) -> bool:
     return product.operands[0] == data and pays(*(int(s.shape[1]) for s in product.operands))
 
 
-def _packings(product: Equation, form: Form) -> list[Packing]:
+def packings(product: Equation, form: Form, layout: PanelLayout) -> list[Packing]:
     """How a product of parts reads its factors; the slopes of a batch product it packs on its way."""
     op = product.op
     assert isinstance(op, MatMul | GroupedMatMul)
@@ -357,9 +408,12 @@ def _packings(product: Equation, form: Form) -> list[Packing]:
     own = 1 if isinstance(op, GroupedMatMul) and op.shared else groups
     if form == "batch":
         return [Packing(values, "lanes", op.parts)]
-    turned = form == "forward"
-    weights = Packing(weight, "turned", op.parts, own) if turned else Packing(weight, "lanes", op.parts)
-    return [Packing(values, "lines", op.parts, groups), weights]
+    if form == "forward":
+        kernel = kernel_for(layout, op.parts, rows_of(product))
+        below = Packing(weight, "turned" if isinstance(kernel, Dots) and kernel.turned else "rows", op.parts, own)
+    else:
+        below = Packing(weight, "lanes", op.parts)
+    return [Packing(values, "lines", op.parts, groups), below]
 
 
 def _column_sums(equation: Equation, slopes: Symbol) -> bool:

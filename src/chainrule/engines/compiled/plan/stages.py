@@ -4,7 +4,7 @@ A stage is one loop nest, shared among the threads; between stages that depend o
 
     Load       the batch's rows of the data, gathered through the order, transposed to lane panels
     Nonzero    lists of what is not zero in the data, for the products that pass over the zeros
-    Pack       a factor's bfloat16 parts as a product of parts reads them
+    Pack       a factor's bfloat16 parts as a product of parts reads them, where the stage that makes it does not pack
     Product    one matrix product and every element-wise equation that can follow it in its tile: bias and activation,
                slope, penalty and the optimizer's update (so a weight's gradient need not be stored)
     PerSample  element-wise equations and reductions over features, all for the samples in the lanes (softmax, losses)
@@ -34,67 +34,9 @@ from chainrule.program.equation import Equation, Program
 from chainrule.program.op import Reduce
 from chainrule.program.symbol import STORED, Symbol
 
-
-@dataclass
-class Stage:
-    """One loop nest."""
-
-    equations: list[Equation]
-    """Its equations in order."""
-
-    def all(self) -> list[Equation]:
-        """Every equation that it computes."""
-        return self.equations
-
-    def reads(self) -> set[str]:
-        """Names of what it reads from memory."""
-        own = {e.target.name for e in self.equations}
-        stored = {e.target.name for e in self.equations if e.target.role in STORED}
-        return {s.name for e in self.equations for s in e.operands if s.name not in own or s.name in stored}
-
-    def writes(self) -> set[str]:
-        """Names of what it computes."""
-        return {e.target.name for e in self.all()}
-
-    def keeps(self) -> set[str]:
-        """Names of what it cannot do without a place for, whether or not another stage reads it."""
-        stored = {e.target.name for e in self.all() if e.target.role in STORED}
-        return stored | {e.target.name for e in self.equations if isinstance(e.op, Reduce) and not e.target.batched}
-
-
-@dataclass
-class Load(Stage):
-    """Rows of the data."""
-
-    symbols: list[Symbol] = field(default_factory=list)
-    """The data that are gathered."""
-
-    def writes(self) -> set[str]:
-        """The gathered symbols."""
-        return {s.name for s in self.symbols}
-
-
-@dataclass
-class Nonzero(Stage):
-    """Lists of what is not zero in data, each for one form of product."""
-
-    symbol: Symbol
-    """The data."""
-    lists: dict[str, Form] = field(default_factory=dict)
-    """The form of product that reads a list, by the list's name."""
-
-    def reads(self) -> set[str]:
-        """The data."""
-        return {self.symbol.name}
-
-    def writes(self) -> set[str]:
-        """The lists."""
-        return set(self.lists)
-
-
-Packed = Literal["lines", "lanes", "turned"]
+Packed = Literal["lines", "lanes", "rows", "turned"]
 """How a factor is packed: the neighbours in a word stand along the features of a batch value, along the lanes of a
-panel, or along the rows of a weight (see `kernels/parts.py`)."""
+panel, or along the rows of a weight, which lies as ever or is turned round (see `kernels/parts.py`)."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +70,73 @@ class Packing:
         words = layout.panel // 2 * self.parts
         if self.form == "lanes":
             return layout.panels(columns) * rows * words
+        if self.form == "rows":
+            return layout.panels(columns) * self.groups * -(-rows // self.groups // 2) * layout.panel * self.parts
         return self.groups * layout.panels(rows // self.groups) * columns * words
+
+
+@dataclass
+class Stage:
+    """One loop nest."""
+
+    equations: list[Equation]
+    """Its equations in order."""
+    packs: list[Packing] = field(default_factory=list, kw_only=True)
+    """What it makes and packs at once, for the products of parts that read it."""
+
+    def all(self) -> list[Equation]:
+        """Every equation that it computes."""
+        return self.equations
+
+    def reads(self) -> set[str]:
+        """Names of what it reads from memory."""
+        own = {e.target.name for e in self.equations}
+        stored = {e.target.name for e in self.equations if e.target.role in STORED}
+        return {s.name for e in self.equations for s in e.operands if s.name not in own or s.name in stored}
+
+    def writes(self) -> set[str]:
+        """Names of what it computes."""
+        return {e.target.name for e in self.all()} | {p.name for p in self.packs}
+
+    def keeps(self) -> set[str]:
+        """Names of what it cannot do without a place for, whether or not another stage reads it."""
+        stored = {e.target.name for e in self.all() if e.target.role in STORED}
+        stored |= {p.symbol.name for p in self.packs}
+        return stored | {e.target.name for e in self.equations if isinstance(e.op, Reduce) and not e.target.batched}
+
+
+@dataclass
+class Load(Stage):
+    """Rows of the data."""
+
+    symbols: list[Symbol] = field(default_factory=list)
+    """The data that are gathered."""
+
+    def writes(self) -> set[str]:
+        """The gathered symbols."""
+        return {s.name for s in self.symbols} | {p.name for p in self.packs}
+
+    def keeps(self) -> set[str]:
+        """What is not packed on its way: who else reads the rest will say so."""
+        return {s.name for s in self.symbols} - {p.symbol.name for p in self.packs}
+
+
+@dataclass
+class Nonzero(Stage):
+    """Lists of what is not zero in data, each for one form of product."""
+
+    symbol: Symbol
+    """The data."""
+    lists: dict[str, Form] = field(default_factory=dict)
+    """The form of product that reads a list, by the list's name."""
+
+    def reads(self) -> set[str]:
+        """The data."""
+        return {self.symbol.name}
+
+    def writes(self) -> set[str]:
+        """The lists."""
+        return set(self.lists)
 
 
 @dataclass
@@ -265,11 +273,14 @@ class Fusion:
     """Whether samples of a batch depend on each other, so that it cannot be cut in chunks."""
     lists: dict[str, tuple[Form, int]]
     """The lists of what is not zero, by name: the form of product that reads them and the data's features."""
+    prepared: tuple[Packing, ...]
+    """Weights that are packed once before the first batch, and then by whoever updates them."""
 
     @cached_property
     def packings(self) -> dict[str, Packing]:
         """The factors that are packed, by name."""
-        return {s.packing.name: s.packing for s in self.stages if isinstance(s, Pack)}
+        packed = {s.packing.name: s.packing for s in self.stages if isinstance(s, Pack)}
+        return packed | {p.name: p for s in self.stages for p in s.packs}
 
     @property
     def chunked(self) -> bool:

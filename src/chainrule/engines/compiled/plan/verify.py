@@ -148,6 +148,7 @@ def _kept(fusion: Fusion, memory: Memory, order: list[Run]) -> Faults:
     rates = {s.name for s in fusion.program.given if s.role == "rate"} | {e.target.name for e in fusion.rates}
     tokens = {s.name for s in memory.data if fusion.kinds[s.name] == "tokens"}
     there = {s.name for s in fusion.program.given if s.role in STORED} | rates | tokens | {BATCH, "seed", "t"}
+    there |= {p.name for p in fusion.prepared}
     places = {*memory.stored, *memory.fixed, *memory.batch, *memory.pieces, *memory.packed}
     for run in order:
         for name in sorted(fusion.touched(run.stage.reads()) - set(fusion.labels) - there):
@@ -166,6 +167,8 @@ def _fitting(fusion: Fusion, memory: Memory, order: list[Run]) -> Faults:
     """A stage holds what its code can do."""
     for run in order:
         for fault in _CODE[type(run.stage)](run.stage, fusion):
+            yield run.number, fault
+        for fault in _packs(run.stage, fusion):
             yield run.number, fault
         if fusion.chunked and fusion.of_samples(run.stage):
             stored = [e.target.name for e in run.stage.all() if e.target.role in STORED]
@@ -187,9 +190,21 @@ def _nonzero(stage: Nonzero, fusion: Fusion) -> Iterator[str]:
 
 def _pack(stage: Pack, fusion: Fusion) -> Iterator[str]:
     packing = stage.packing
-    kind = "weight" if packing.form == "turned" else "batch" if packing.form == "lines" else None
+    kind = "weight" if packing.form in ("turned", "rows") else "batch" if packing.form == "lines" else None
     if fusion.kinds[packing.symbol.name] not in ((kind,) if kind else ("weight", "batch")):
         yield f"{packing.symbol} cannot be packed in {packing.form}"
+
+
+def _packs(stage: Stage, fusion: Fusion) -> Iterator[str]:
+    """It packs what it makes; and who overwrites a weight packs it, if that was done once and for all before."""
+    for packing in stage.packs:
+        if packing.symbol.name not in stage.writes() or isinstance(stage, Pack | Nonzero):
+            yield f"{packing.name} is packed by who does not make it"
+        if packing.name in stage.reads():
+            yield f"{packing.name} would be overwritten while the product reads it"
+    for packing in fusion.prepared:
+        if packing.symbol.name in stage.writes() and packing not in stage.packs:
+            yield f"{packing.name} would be that of the batch before"
 
 
 def _product(stage: Product, fusion: Fusion) -> Iterator[str]:
