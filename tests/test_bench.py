@@ -18,7 +18,7 @@ from chainrule.bench.runner import Plan
 from chainrule.bench.workloads import WORKLOADS, Array, Problem, exponential, problem
 from chainrule.cli import main
 
-SMALL = ["names", "mnist32", "tiny", "matexp", "dropout"]
+SMALL = ["residual", "table", "names", "mnist32", "tiny", "matexp", "dropout"]
 
 
 class Stub:
@@ -111,13 +111,15 @@ def test_contenders_compute_the_same(name: str) -> None:
         assert cost == pytest.approx(costs["chainrule"], rel=0.05), name
 
 
-@pytest.mark.parametrize("name", ["row", "rowtiny"])
+@pytest.mark.parametrize("name", ["row", "rowtiny", "rows"])
 def test_contenders_predict_the_same(name: str) -> None:
-    given = problem(WORKLOADS[name])
-    x = np.random.default_rng(1).standard_normal((1, given.workload.sizes[0]), np.float32)
+    given = problem(WORKLOADS[name].shortened(0.0015))
+    m = given.workload.batch_size
+    assert m == (1500 if name == "rows" else 1)
+    x = np.random.default_rng(1).standard_normal((m, given.workload.sizes[0]), np.float32)
     found = [load(CONTENDERS[key].place)(given, 1).predict(x) for key in ("chainrule", "sklearn", "numpy")]
     for other in found[1:]:
-        np.testing.assert_allclose(other, found[0], rtol=1e-4)
+        np.testing.assert_allclose(other, found[0], rtol=1e-4, atol=1e-6)
 
 
 def test_the_first_epoch_lowers_the_cost() -> None:
@@ -143,6 +145,8 @@ def made(*, threads: tuple[int, ...] = (1, 2)) -> Results:
         Series("numpy", 2, cost=1.01, wall=[0.04, 0.07, 0.05], processor=[0.03, 0.03, 0.03]),
         Series("jax", 1, cost=1.0, wall=[0.02, 0.04, 0.02], processor=[0.02, 0.02, 0.02]),
     ]
+    rows = Trial(WORKLOADS["rows"], ceilings=[100.0] * 3)
+    rows.series = [Series("chainrule", 2, wall=[0.5] * 3), Series("numpy", 2, wall=[1.0] * 3)]
     row = Trial(WORKLOADS["row"], ceilings=[100.0] * 3)
     row.series = [
         Series("chainrule", 1, wall=[5e-6] * 3, processor=[5e-6] * 3),
@@ -153,7 +157,7 @@ def made(*, threads: tuple[int, ...] = (1, 2)) -> Results:
         "wall",
         threads,
         3,
-        [trial, row],
+        [trial, row, rows],
         libraries=["stub 1.0"],
         skipped=["PyTorch: torch is not installed"],
     )
@@ -198,13 +202,14 @@ def test_other_costs_are_noticed() -> None:
 def test_tables(capsys: pytest.CaptureFixture[str]) -> None:
     results = made()
     results.startup = Startup(0.1, {"tiny": 0.2}, {"tiny": 0.02}, 0.5, 0.3)
-    one, two, ratios, calls, starting = table.tables(results)
+    one, two, ratios, calls, many, starting = table.tables(results)
     assert one.heads == ["", "chainrule", "GFLOP/s", "of ceiling", "JAX steps", "NumPy", "× fastest"]
     assert one.rows[0][1] == "6400" and one.rows[0][-3:] == ["3200", "1600", "2.00"]
     assert two.heads[:4] == ["", "chainrule", "GFLOP/s", "2 over 1"]
     assert two.rows[0][3:] == ["2.00", "-", "1280", "8.00"]
     assert ratios.rows[0][1:] == ["4.00", "6.00", "JAX steps (1)", "4.00"]
     assert calls.rows[0][1:] == ["5.00", "20.0", "4.00"]
+    assert many.rows[0][1:] == ["2.00", "1.00", "2.00"] and many.title.endswith("million samples a second")
     assert starting.rows[-1] == ["compile tiny", "0.200", "0.020"]
     text = table.markdown(results)
     assert "| tiny: 8 - 32 - 32 tanh - 1, b 32 | 6400 |" in text and "- Skipped: PyTorch: torch is not" in text
@@ -212,7 +217,7 @@ def test_tables(capsys: pytest.CaptureFixture[str]) -> None:
         assert len({len(row) for row in (one.heads, *one.rows)}) == 1
     lines: list[str] = []
     table.show(results, lines.append, terminal=False)
-    assert lines[-1] == "chainrule over the fastest peer: tiny 4.00, row 4.00; load 0.0"
+    assert lines[-1] == "chainrule over the fastest peer: tiny 4.00, row 4.00, rows 2.00; load 0.0"
     assert any("busy" in line for line in lines)
     assert "× fastest" in capsys.readouterr().out
 
@@ -224,7 +229,7 @@ def test_precisions_have_a_table_of_their_own() -> None:
         Series("torch-bfloat16", 1, cost=1.0, wall=[0.001, 0.002, 0.001], processor=[0.001] * 3),
     ]
     results.trials[0].narrow = [200.0] * 3
-    one, _, precisions, _ = table.tables(results)
+    one, _, precisions, *_ = table.tables(results)
     assert "PyTorch bfloat16" not in one.heads and one.rows[0][-1] == "2.00"  # of peers in float32
     assert precisions.heads == ["", "highest", "medium", "PyTorch bfloat16", "medium × highest"]
     assert precisions.rows[0][1:] == ["6400", "12800", "64000", "2.00"]

@@ -74,7 +74,7 @@ def _trial(
     ready: list[tuple[_Running, Series]] = []
     for worker in running:
         reason = worker.entry.unable(workload)
-        if workload.predict and worker.threads != min(plan.threads):
+        if workload.predict and workload.batch_size == 1 and worker.threads != min(plan.threads):
             continue  # one sample is no work for two
         if reason:
             line = f"{worker.entry.title} {reason} ({workload.name})"

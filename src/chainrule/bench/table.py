@@ -46,7 +46,7 @@ class Table:
 def tables(results: Results) -> list[Table]:
     """All that there is something to say in."""
     candidates = [_rates(results, threads) for threads in results.threads]
-    candidates += [_ratios(results), *(_precisions(results, threads) for threads in results.threads), _calls(results)]
+    candidates += [_ratios(results), *(_precisions(results, threads) for threads in results.threads), *_calls(results)]
     if results.startup:
         candidates.append(_startup(results, results.startup))
     return [table for table in candidates if table.rows]
@@ -135,24 +135,27 @@ def _precisions(results: Results, threads: int) -> Table:
     return table
 
 
-def _calls(results: Results) -> Table:
-    """Microseconds of a prediction of one sample."""
+def _calls(results: Results) -> list[Table]:
+    """Microseconds of a prediction of one sample; millions of samples a second where a call has many."""
     trials = [trial for trial in results.trials if trial.workload.predict]
     others = peers(results, trials)
-    table = Table(
-        "One sample from Python: microseconds a call", ["", "chainrule", *(e.head for e in others), "× fastest"]
-    )
+    heads = ["", "chainrule", *(e.head for e in others), "× fastest"]
+    single = Table("One sample from Python: microseconds a call", heads)
+    many = Table("Predicting from Python: million samples a second", list(heads))
     for trial in trials:
         mine = trial.best(PRODUCT, results.clock)
         if mine is None:
             continue
+        one = trial.workload.batch_size == 1
 
-        def call(series: Series | None) -> str:
-            return _number(series.seconds(results.clock) * 1e6) if series else NONE
+        def call(series: Series | None, trial: Trial = trial, one: bool = one) -> str:
+            if series is None:
+                return NONE
+            return _number(series.seconds(results.clock) * 1e6 if one else trial.rate(series, results.clock) / 1e6)
 
         row = [_name(trial), call(mine), *(call(trial.best(e.name, results.clock)) for e in others)]
-        table.rows.append([*row, _ratio(trial.fastest_peer(results.clock), mine, results)])
-    return table
+        (single if one else many).rows.append([*row, _ratio(trial.fastest_peer(results.clock), mine, results)])
+    return [single, many]
 
 
 def _startup(results: Results, startup: Startup) -> Table:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from chainrule.bench.contenders import Contender
 
 ROWS = 64
-"""Samples that one-sample predictions go round."""
+"""Samples that one-sample predictions go round; those of many samples have one array of them."""
 
 
 class Worker:
@@ -71,9 +71,10 @@ class Worker:
         start = time.perf_counter()
         self.contender = contender = load(self.place)(given, self.threads)
         if workload.predict:
-            self.work = _calls(contender, workload.sizes[0])
+            rows = _rows(workload.sizes[0], workload.batch_size)
+            self.work = _calls(contender, rows)
             self.work(1)
-            cost = float(contender.predict(_rows(workload.sizes[0])[0]).reshape(-1)[0])
+            cost = float(contender.predict(rows[0]).reshape(-1)[0])
         else:
             self.work = contender.train
             cost = contender.train(1)
@@ -102,20 +103,19 @@ class Worker:
         return {"wall": wall / self.repeats, "processor": processor / self.repeats}
 
 
-def _rows(features: int) -> list[Any]:
+def _rows(features: int, samples: int) -> list[Any]:
     import numpy as np
 
     rng = np.random.default_rng(2)
-    return [rng.standard_normal((1, features), np.float32) for _ in range(ROWS)]
+    return [rng.standard_normal((samples, features), np.float32) for _ in range(ROWS if samples == 1 else 1)]
 
 
-def _calls(contender: Contender, features: int) -> Callable[[int], float]:
-    """One-sample predictions, so many."""
-    rows = _rows(features)
+def _calls(contender: Contender, rows: list[Any]) -> Callable[[int], float]:
+    """Predictions, so many."""
 
     def work(count: int) -> float:
         predict = contender.predict
-        for start in range(0, count, ROWS):
+        for start in range(0, count, len(rows)):
             for x in rows[: count - start]:
                 predict(x)
         return 0.0

@@ -14,7 +14,8 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class Workload:
-    """A network and how it is trained; or, with predict=True, how one sample after another is predicted.
+    """A network and how it is trained; or, with predict=True, how one sample after another is predicted, or many at a
+    time.
 
     Costs are means over the batch.
     """
@@ -28,7 +29,7 @@ class Workload:
     activation: Literal["tanh", "relu", "sigmoid"]
     """Of the hidden layers; the last is softmax, or with squared_error the identity."""
     batch_size: int
-    """Samples a batch."""
+    """Samples a batch, or a call."""
     samples: int
     """A multiple of batch_size, so that every batch is full; where they are equal the samples are not shuffled."""
     learning_rate: float = 0.1
@@ -42,8 +43,10 @@ class Workload:
     tokens."""
     dropout: float = 0.0
     """The part of each hidden layer that is dropped."""
+    residual: bool = False
+    """Whether hidden layers add their inputs to what they compute, where both are as wide."""
     predict: bool = False
-    """Whether single samples are predicted, and nothing is trained."""
+    """Whether samples are predicted, `batch_size` a call, and nothing is trained."""
 
     @property
     def shuffled(self) -> bool:
@@ -56,7 +59,13 @@ class Workload:
         return self.samples // self.batch_size
 
     def shortened(self, part: float) -> Workload:
-        """The same with about so large a part of the samples (at least four batches; a full batch stays one)."""
+        """The same with about so large a part of the samples (at least four batches; a full batch stays one).
+
+        Predictions of many samples a call are of fewer.
+        """
+        if self.predict:
+            count = max(1, round(self.samples * part))
+            return replace(self, samples=count, batch_size=count)
         if not self.shuffled:
             return self
         return replace(self, samples=self.batch_size * max(4, round(self.steps * part)))
@@ -75,6 +84,7 @@ class Workload:
 
 
 _DIGITS = (784, 256, 10)
+_TABLE = (20, 256, 256, 256, 3)
 _ALL = (
     Workload("names", "3 tokens · 10 - 200 tanh - 27", (30, 200, 27), "tanh", 32, 64_000, tokens=(27, 10, 3)),
     Workload("mnist32", "784 - 256 sigmoid - 10", _DIGITS, "sigmoid", 32, 25_600),
@@ -89,9 +99,18 @@ _ALL = (
         "adam", dropout=0.2,
     ),
     Workload("adam32", "784 - 256 sigmoid - 10, Adam", _DIGITS, "sigmoid", 32, 25_600, 1e-3, "adam"),
+    Workload("table", "20 - 256 - 256 - 256 relu - 3, Adam", _TABLE, "relu", 256, 51_200, 1e-3, "adam"),
+    Workload(
+        "residual", "64 - 256 - 8 × 256 relu, each added to its input - 10", (64, *[256] * 9, 10), "relu", 256, 12_800,
+        0.02, residual=True,
+    ),
     Workload("row", "784 - 256 sigmoid - 10, one sample a call", _DIGITS, "sigmoid", 1, 1, predict=True),
     Workload(
         "rowtiny", "8 - 32 - 32 tanh - 1, one sample a call", (8, 32, 32, 1), "tanh", 1, 1, loss="squared_error",
+        predict=True,
+    ),
+    Workload(
+        "rows", "20 - 256 - 256 - 256 relu - 3, 1,000,000 samples a call", _TABLE, "relu", 1_000_000, 1_000_000,
         predict=True,
     ),
 )  # fmt: skip
@@ -121,12 +140,15 @@ class Problem:
 def problem(workload: Workload) -> Problem:
     """The data and the first weights, the same in every process.
 
-    W ~ N(0, 1/k) for k inputs, b = 0.  The targets can be learned, though not wholly, so that a contender that does
+    W ~ N(0, 1/k) for k inputs, of layers that add their inputs a quarter of it, b = 0.  The targets can be learned, though not wholly, so that a contender that does
     something else ends its first epoch with another cost.
     """
     rng = np.random.default_rng(0)
     layers = list(zip(workload.sizes, workload.sizes[1:], strict=False))
-    weights = tuple((rng.standard_normal((k, n)) / math.sqrt(k)).astype(np.float32) for k, n in layers)
+    weights = tuple(
+        (rng.standard_normal((k, n)) * (0.25 if workload.residual and k == n else 1) / math.sqrt(k)).astype(np.float32)
+        for k, n in layers
+    )
     biases = tuple(np.zeros(n, np.float32) for _, n in layers)
     embedding = None
     if workload.tokens:

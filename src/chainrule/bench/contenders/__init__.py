@@ -26,7 +26,7 @@ class Contender(Protocol):
         """Trains; the mean cost of the first epoch's batches."""
 
     def predict(self, x: Array) -> Array:
-        """Ŷ (1, outputs) of one sample x (1, inputs), arrays of NumPy both."""
+        """Ŷ (m, outputs) of samples x (m, inputs), m the workload's batch size: arrays of NumPy both."""
 
     def about(self) -> str:
         """The library's version and how it computes."""
@@ -61,8 +61,10 @@ class Entry:
             return "has no embeddings"
         if self.name == "sklearn" and workload.dropout:
             return "has no dropout"
+        if self.name == "sklearn" and workload.residual:
+            return "has no layers that add their inputs"
         if workload.predict and self.name in ("jax-scan", "torch-compile"):
-            return "has no form of its own for one sample"
+            return "has no form of its own for predictions"
         if workload.predict and self.precision != "highest":
             return "is measured in training"
         return None
@@ -81,11 +83,19 @@ _ALL = (
     Entry("high", "chainrule, high", "high", _HERE + "product:High", precision="high"),
     Entry("medium", "chainrule, medium", "medium", _HERE + "product:Medium", precision="medium"),
     Entry(
+        "torch-medium", "PyTorch, float32 products in medium precision", "PyTorch medium",
+        _HERE + "with_torch:MediumProducts", "torch", "medium",
+    ),
+    Entry(
         "torch-autocast", "PyTorch, autocast to bfloat16", "PyTorch autocast", _HERE + "with_torch:Autocast", "torch",
         "medium",
     ),
     Entry(
         "torch-bfloat16", "PyTorch, all bfloat16", "PyTorch bfloat16", _HERE + "with_torch:Bfloat16", "torch", "medium"
+    ),
+    Entry(
+        "jax-bfloat16", "JAX, epoch in one scan, values in bfloat16", "JAX bfloat16", _HERE + "with_jax:Bfloat16Scan",
+        "jax", "medium",
     ),
 )  # fmt: skip
 

@@ -6,6 +6,9 @@ import numpy as np
 
 from chainrule.bench.workloads import Array, Problem
 
+BLOCK = 1024
+"""Samples that are predicted at a time."""
+
 
 class ByHand:
     """Parameters and gradients lie in one flat array each, so that the optimizer runs over all of them at once."""
@@ -14,7 +17,7 @@ class ByHand:
         self.problem = problem
         w = self.workload = problem.workload
         self.rng = np.random.default_rng(1)
-        m = w.batch_size
+        m = self.m = min(w.batch_size, BLOCK) if w.predict else w.batch_size
         first = [*problem.weights, *problem.biases]
         if problem.embedding is not None:
             first.append(problem.embedding)
@@ -36,6 +39,10 @@ class ByHand:
         self.dE: Array | None = gradients[-1] if w.tokens else None
         self.A = [np.empty((m, n), np.float32) for n in w.sizes]
         self.dZ = [np.empty((m, n), np.float32) for n in w.sizes]
+        # Of layers that add their inputs: what they add to them, and the slope by the sum.
+        adding = [number > 0 and self._adds(number - 1) for number in range(len(w.sizes))]
+        self.added = [np.empty_like(A) if adds else A for A, adds in zip(self.A, adding, strict=True)]
+        self.slope = [np.empty_like(A) if adds else A for A, adds in zip(self.A, adding, strict=True)]
         self.scratch = [np.empty((m, n), np.float32) for n in w.sizes]
         self.keep = [np.empty((m, n), np.float32) for n in w.sizes]
         self.rows = np.arange(m)
@@ -101,6 +108,9 @@ class ByHand:
                 np.exp(z, out=z)
                 z += 1
                 np.reciprocal(z, out=z)
+            if self._adds(number):
+                np.copyto(self.added[number + 1], z)
+                z += self.A[number]
             if training and w.dropout:
                 keep = self.keep[number + 1]
                 # Two random bytes for each unit: a third faster than random numbers of float32.
@@ -108,6 +118,11 @@ class ByHand:
                 np.greater_equal(bits, np.uint16(w.dropout * 65536), out=keep)
                 keep *= np.float32(1 / (1 - w.dropout))
                 z *= keep
+
+    def _adds(self, number: int) -> bool:
+        """Whether layer `number` adds its input to what it computes."""
+        w = self.workload
+        return w.residual and number < len(self.W) - 1 and w.sizes[number] == w.sizes[number + 1]
 
     def _softmax(self, z: Array, out: Array) -> None:
         np.max(z, axis=1, keepdims=True, out=self.columns)
@@ -136,6 +151,10 @@ class ByHand:
             if number or w.tokens:
                 np.matmul(d, self.W[number].T, out=self.dZ[number])
             if number:
+                if self._adds(number):
+                    self.dZ[number] += self.slope[number + 1]
+                if self._adds(number - 1):
+                    np.copyto(self.slope[number], self.dZ[number])
                 d = self._through(number)
         if self.dE is not None:
             assert self.onehot is not None
@@ -147,7 +166,7 @@ class ByHand:
 
     def _through(self, number: int) -> Array:
         """dZ = dA ∘ g'(Z) of a hidden layer, g' from A = g(Z)."""
-        w, a, d, t = self.workload, self.A[number], self.dZ[number], self.scratch[number]
+        w, a, d, t = self.workload, self.added[number], self.dZ[number], self.scratch[number]
         if w.dropout:
             d *= self.keep[number]
         if w.activation == "tanh":
@@ -185,15 +204,21 @@ class ByHand:
         self.flat -= T
 
     def predict(self, x: Array) -> Array:
-        """The forward pass of a batch of one."""
-        self.A[0] = x
-        self._forward(False)
-        slope = self.dZ[-1]
-        if self.workload.loss == "cross_entropy":
-            self._softmax(self.A[-1], slope)
-        else:
-            slope[...] = self.A[-1]
-        return slope.copy()
+        """The forward pass, of so many samples at a time that their values stay in the caches."""
+        found = np.empty((len(x), self.workload.sizes[-1]), np.float32)
+        whole = list(self.A), self.columns
+        for start in range(0, len(x), self.m):
+            rows = x[start : start + self.m]
+            if len(rows) < self.m:
+                self.A, self.columns = [A[: len(rows)] for A in self.A], self.columns[: len(rows)]
+            self.A[0] = rows
+            self._forward(False)
+            if self.workload.loss == "cross_entropy":
+                self._softmax(self.A[-1], found[start : start + self.m])
+            else:
+                found[start : start + self.m] = self.A[-1]
+        self.A, self.columns = whole
+        return found
 
     def about(self) -> str:
         """The version, and the kernels that its products run on, as threadpoolctl finds them."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from importlib.metadata import version
 
 from chainrule.bench.workloads import Array, Problem, Workload
+from chainrule.describe.combine import Residual
 from chainrule.describe.embedding import Embedding
 from chainrule.describe.layers import Dense, Dropout, Layer
 from chainrule.describe.optimizers import SGD, Adam
@@ -16,8 +18,9 @@ def network(workload: Workload, precision: str = "highest") -> Network:
     layers: list[Layer] = []
     if workload.tokens:
         layers.append(Embedding(workload.tokens[0], workload.tokens[1]))
-    for units in workload.sizes[1:-1]:
-        layers.append(Dense(units, workload.activation))
+    for width, units in itertools.pairwise(workload.sizes[:-1]):
+        dense = Dense(units, workload.activation)
+        layers.append(Residual([dense]) if workload.residual and width == units else dense)
         if workload.dropout:
             layers.append(Dropout(workload.dropout))
     layers.append(Dense(workload.sizes[-1], "softmax" if workload.loss == "cross_entropy" else "identity"))

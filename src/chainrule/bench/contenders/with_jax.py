@@ -1,4 +1,4 @@
-"""JAX: the whole epoch in one lax.scan, and step by step."""
+"""JAX: the whole epoch in one lax.scan, and step by step; in bfloat16 as well."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from chainrule.bench.workloads import Array, Problem
 
 
 class _Jax:
-    """What both forms share: the loss, its gradient and the update, for jit to compile."""
+    """What all forms share: the loss, its gradient and the update, for jit to compile."""
+
+    narrow = False
+    """Whether values and products are of bfloat16, and weights, sums over the batch and updates of float32."""
 
     def __init__(self, problem: Problem, threads: int) -> None:
         jax: Any = import_module("jax")
@@ -27,14 +30,20 @@ class _Jax:
             E, layers = P
             if E is not None:
                 x = E[x].reshape(x.shape[0], -1)
+            if self.narrow:
+                x = x.astype(jnp.bfloat16)
+                layers = [(W.astype(jnp.bfloat16), b.astype(jnp.bfloat16)) for W, b in layers]
             for number, (W, b) in enumerate(layers):
+                before = x
                 x = x @ W + b
                 if number < len(layers) - 1:
                     x = activate(x)
+                    if w.residual and x.shape == before.shape:
+                        x = before + x
                     if w.dropout and key is not None:
                         keep = jax.random.bernoulli(jax.random.fold_in(key, number), 1 - w.dropout, x.shape)
                         x = jnp.where(keep, x / (1 - w.dropout), 0)
-            return x
+            return x.astype(jnp.float32)
 
         def cost(P: Any, x: Any, y: Any, key: Any) -> Any:
             z = output(P, x, key)
@@ -119,6 +128,16 @@ class Scan(_Jax):
             costs.append(cost)
         self.jax.block_until_ready(self.state)
         return float(costs[0])
+
+
+class Bfloat16Scan(Scan):
+    """Mixed precision as libraries on JAX have it (their layers' `dtype=bfloat16`).
+
+    The presets of jax.default_matmul_precision are none to compare with: on processors they leave float32 products what
+    they are.
+    """
+
+    narrow = True
 
 
 class Steps(_Jax):

@@ -77,7 +77,7 @@ class Estimator:
     def predict(self, x: Array) -> Array:
         """predict_proba() of classes, else predict()."""
         prediction: Array = (
-            self.estimator.predict_proba(x) if self.classes else self.estimator.predict(x).reshape(1, -1)
+            self.estimator.predict_proba(x) if self.classes else self.estimator.predict(x).reshape(len(x), -1)
         )
         return prediction
 

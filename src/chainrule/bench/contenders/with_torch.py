@@ -30,6 +30,9 @@ class Eager:
         if w.tokens:
             layers += [nn.Embedding(w.tokens[0], w.tokens[1]), nn.Flatten()]
         for number, (k, n) in enumerate(zip(w.sizes, w.sizes[1:], strict=False)):
+            if w.residual and k == n:
+                layers.append(_adding(nn)(nn.Sequential(nn.Linear(k, n), activation())))
+                continue
             layers.append(nn.Linear(k, n))
             if number < len(w.sizes) - 2:
                 layers.append(activation())
@@ -102,6 +105,20 @@ class Eager:
         return f"PyTorch {self.torch.__version__} ({self.torch.backends.cpu.get_cpu_capability()})"
 
 
+def _adding(nn: Any) -> Any:
+    """The module A + f(A)."""
+
+    class Adding(nn.Module):  # type: ignore[misc]
+        def __init__(self, inner: Any) -> None:
+            super().__init__()
+            self.inner = inner
+
+        def forward(self, A: Any) -> Any:
+            return A + self.inner(A)
+
+    return Adding
+
+
 class Compiled(Eager):
     """The forward and backward pass through torch.compile; needs a C++ compiler on the machine."""
 
@@ -109,6 +126,14 @@ class Compiled(Eager):
         super().__init__(problem, threads)
         warnings.simplefilter("ignore")
         self.cost = self.torch.compile(self.cost)
+
+
+class MediumProducts(Eager):
+    """torch.set_float32_matmul_precision("medium"): float32 everywhere, products in bfloat16 where it chooses so."""
+
+    def __init__(self, problem: Problem, threads: int) -> None:
+        super().__init__(problem, threads)
+        self.torch.set_float32_matmul_precision("medium")
 
 
 class Autocast(Eager):
