@@ -140,8 +140,8 @@ class Problem:
 def problem(workload: Workload) -> Problem:
     """The data and the first weights, the same in every process.
 
-    W ~ N(0, 1/k) for k inputs, of layers that add their inputs a quarter of it, b = 0.  The targets can be learned, though not wholly, so that a contender that does
-    something else ends its first epoch with another cost.
+    W ~ N(0, 1/k) for k inputs, of layers that add their inputs a quarter of it, b = 0.  The targets can be learned,
+    though not wholly, so that a contender that does something else ends its first epoch with another cost.
     """
     rng = np.random.default_rng(0)
     layers = list(zip(workload.sizes, workload.sizes[1:], strict=False))
