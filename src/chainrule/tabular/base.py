@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from numbers import Integral, Real
 from pathlib import Path
@@ -40,6 +40,7 @@ from chainrule.train.alone import alone
 from chainrule.train.progress import Progress
 
 if TYPE_CHECKING:
+    from chainrule.group.base import Group
     from chainrule.report.html import InlineReport
 
 Array = NDArray[Any]
@@ -182,6 +183,13 @@ class BaseTabular(FittedForm, TransformerMixin, BaseEstimator):  # type: ignore[
         finally:
             if own:
                 blocks.close()
+
+    def _fit_own_rows(self, own: Sequence[tuple[Any, Any, Any]], workers: Group) -> None:
+        """Fits to the rows of several workers, of which these are this one's: (X, y, sample_weight), some at a time."""
+        from chainrule.tabular.own_rows import fit_own_rows  # what only they need
+
+        self.targets_ = _names(own[0][1]) if own else ()
+        fit_own_rows(self, own, getattr(self, "_factors", None), workers)
 
     def _rising(self, preparation: Preparation) -> dict[str, int] | None:
         """monotonic_cst by the names of columns.  Raises DataError with all faults."""

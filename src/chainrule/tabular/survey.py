@@ -31,14 +31,26 @@ DIFFERENT = 100_000
 
 
 class Sample:
-    """Some rows, uniformly chosen, whatever parts they come in."""
+    """Some rows, uniformly chosen, whatever parts they come in.
 
-    def __init__(self, rows: int, seed: int) -> None:
+    of: how many there are in all, where that is known: few more than are wanted are kept then from the first part on.
+    """
+
+    def __init__(self, rows: int, seed: int, of: int | None = None) -> None:
         self.rows, self.seed = rows, seed
         self.keys: list[NDArray[np.uint64]] = []
         self.tables: list[Any] = []
         self.targets: list[Array] = []
-        self.below = np.uint64(2**64 - 1)
+        likely = 1.0 if of is None else (rows + 8 * rows**0.5) / max(of, 1)
+        self.below = np.uint64(2**64 - 1 if likely >= 1 else int(likely * 2.0**64))
+
+    def merge(self, other: Sample) -> None:
+        """Takes what another one has of the rows that follow."""
+        self.keys += other.keys
+        self.tables += other.tables
+        self.targets += other.targets
+        if sum(map(len, self.keys)) > 2 * self.rows:
+            self._settle()
 
     def add(self, part: Part) -> None:
         """Looks at some rows."""
@@ -73,8 +85,8 @@ class Sample:
 class Survey:
     """What all rows say."""
 
-    def __init__(self, seed: int, sampled: int, chosen: Collection[str]) -> None:
-        self.sample = Sample(sampled, seed)
+    def __init__(self, seed: int, sampled: int, chosen: Collection[str], of: int | None = None) -> None:
+        self.sample = Sample(sampled, seed, of)
         self.chosen = chosen
         """Columns that a user says are categories, whatever they hold."""
         self.rows = 0
@@ -107,6 +119,22 @@ class Survey:
                     so_far[pair["values"]] += pair["counts"]
                 if len(so_far) > DIFFERENT:
                     self.words[name] = None
+
+    def merge(self, other: Survey) -> None:
+        """Takes what another one has found in the rows that follow."""
+        self.rows += other.rows
+        self.weight += other.weight
+        self.sample.merge(other.sample)
+        self.missing += other.missing
+        for name, (low, high) in other.ends.items():
+            own = self.ends.get(name, (low, high))
+            self.ends[name] = min(own[0], low), max(own[1], high)
+        for name, theirs in other.words.items():
+            so_far = self.words.setdefault(name, Counter())
+            if so_far is None or theirs is None or len(so_far.keys() | theirs.keys()) > DIFFERENT:
+                self.words[name] = None
+            else:
+                so_far.update(theirs)
 
     def exact(self, preparation: Preparation, frame: Frame) -> Preparation:
         """What was learned of the sample, a frame, with what all rows say of categories, gaps and identifiers."""
