@@ -11,7 +11,7 @@ import math
 import reprlib
 from collections.abc import Iterable, Sequence
 from numbers import Real
-from typing import TypeGuard
+from typing import Any, TypeGuard
 
 
 class ChainruleError(Exception):
@@ -60,6 +60,9 @@ class DivergedError(ChainruleError, ArithmeticError):
         super().__init__(message)
         self.epoch = epoch
         self.batch = batch
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return functools.partial(DivergedError, epoch=self.epoch, batch=self.batch), self.args
 
 
 class GroupError(ChainruleError, RuntimeError):

@@ -14,6 +14,8 @@ from chainrule.group.base import TIMEOUT, Array, Group
 
 BUSY, PATIENT = 0.002, 0.0005
 """Seconds for which a wait asks again at once, and between two questions after that."""
+LONG, RARELY = 0.2, 0.01
+"""Seconds after which a wait is a long one, and between two questions then."""
 SAYING = 1.0
 """Seconds that the others have to say that they have lost one as well."""
 _TAG = 7
@@ -50,7 +52,7 @@ class MPIGroup(Group):
                 if passed > self.timeout:
                     raise self.lost(f"one of the others has sent nothing for {self.timeout:g} seconds")
                 if passed > BUSY:
-                    time.sleep(PATIENT)
+                    time.sleep(PATIENT if passed < LONG else RARELY)
         except MPI.Exception as fault:
             raise self.lost(f"MPI says {fault.Get_error_string()}") from None
 

@@ -24,6 +24,8 @@ from chainrule.data.columns import some
 from chainrule.engines.table import can_compile
 from chainrule.errors import DataError, DataWarning, expected, unknown_name
 from chainrule.estimators.form import FittedForm
+from chainrule.group.base import Group
+from chainrule.group.find import as_group
 from chainrule.metrics import Evaluation
 from chainrule.network import Network
 from chainrule.runs.folder import MOST_MEMBERS
@@ -36,14 +38,22 @@ from chainrule.tabular.members import Trained, train
 from chainrule.tabular.preparation import Novelty, Preparation, learn
 from chainrule.tabular.recipe import Aim, recipe_for
 from chainrule.tabular.stream import parts, streamed, without_targets
+from chainrule.train.alive import alive
 from chainrule.train.alone import alone
+from chainrule.train.checkpoint import digest_of
 from chainrule.train.progress import Progress
+from chainrule.train.workers import threads_each
+from chainrule.version import VERSION
 
 if TYPE_CHECKING:
     from chainrule.group.base import Group
     from chainrule.report.html import InlineReport
 
 Array = NDArray[Any]
+
+
+_OTHERWISE = frozenset(("random_state", "n_jobs", "verbose", "loss", "categorical_features", "monotonic_cst"))
+"""Parameters that may differ between workers, or of which what follows from them is compared."""
 
 
 class BaseTabular(FittedForm, TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -104,41 +114,63 @@ class BaseTabular(FittedForm, TransformerMixin, BaseEstimator):  # type: ignore[
 
     # --- fitting -----------------------------------------------------------------------------------------------
 
-    def _fit(self, X: Any, y: Any, sample_weight: Any, groups: Any = None, class_weight: Any = None) -> None:
+    def _fit(
+        self, X: Any, y: Any, sample_weight: Any, groups: Any = None, class_weight: Any = None, group: Any = None
+    ) -> None:
         with alone(self, "estimator"):
             before = dict(self.__dict__)
             try:
-                self._fit_alone(X, y, sample_weight, groups, class_weight)
+                self._fit_alone(X, y, sample_weight, groups, class_weight, None if group is None else as_group(group))
             except BaseException:  # whatever ended it, what was fitted before stays whole
                 self.__dict__.clear()
                 self.__dict__.update(before)
                 raise
 
-    def _fit_alone(self, X: Any, y: Any, sample_weight: Any, groups: Any, class_weight: Any) -> None:
-        if (blocks := streamed(X, y, sample_weight)) is not None:
+    def _fit_alone(
+        self, X: Any, y: Any, sample_weight: Any, groups: Any, class_weight: Any, workers: Group | None = None
+    ) -> None:
+        with alive(workers):
+            blocks = streamed(X, y, sample_weight)
+            if workers is not None and workers.own_rows:
+                raise ValueError(
+                    f"{type(self).__name__} is fitted by workers who all have the whole table: each trains other "
+                    "networks. Give all rows to all of them, without own_rows=True."
+                )
+            if workers is not None and blocks is not None:
+                raise ValueError(
+                    "A group fits a table in memory, and X is one that is read part by part: give a frame."
+                )
+        if blocks is not None:
             if groups is not None:
                 raise ValueError("groups are of tables in memory: rows that are laid out are held out as they lie.")
             self._fit_blocks(blocks, class_weight, own=blocks is not X)
             return
-        if y is None:
-            raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
-        factors = None if class_weight is None else class_weight(y)
-        frame = self._table(X, reset=True)
-        targets = self._encode(y, len(frame))
-        targets_of = _names(y)
-        weights = None
-        if sample_weight is not None:
-            weights = _check_sample_weight(sample_weight, np.empty((len(frame), 1)))
-            if not weights.any():
-                raise ValueError("Sample weights must contain at least one non-zero number.")
-        if groups is not None and len(groups := np.asarray(groups)) != len(frame):
-            raise ValueError(f"X has {len(frame)} rows, but there are {len(groups)} groups.")
-        preparation = learn(frame, self.categorical_features)
+        with alive(workers):
+            if y is None:
+                raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
+            factors = None if class_weight is None else class_weight(y)
+            frame = self._table(X, reset=True)
+            targets = self._encode(y, len(frame))
+            targets_of = _names(y)
+            weights = None
+            if sample_weight is not None:
+                weights = _check_sample_weight(sample_weight, np.empty((len(frame), 1)))
+                if not weights.any():
+                    raise ValueError("Sample weights must contain at least one non-zero number.")
+            if groups is not None and len(groups := np.asarray(groups)) != len(frame):
+                raise ValueError(f"X has {len(frame)} rows, but there are {len(groups)} groups.")
+            preparation = learn(frame, self.categorical_features)
+            inputs, _ = preparation.inputs(frame)
+            seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+            rising = self._rising(preparation)
+        first = workers is None or workers.rank == 0
+        if workers is not None:
+            seed = workers.broadcast_value(seed)
+            given = [a for a in (*vars(inputs).values(), targets, weights, groups) if isinstance(a, np.ndarray)]
+            self._compare(workers, given, repr((preparation.columns, factors, rising)))
         lost = preparation.lost
         if lost:
             warnings.warn(f"X: {'; '.join(lost)}.", DataWarning, stacklevel=5)
-        inputs, _ = preparation.inputs(frame)
-        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         trained = None
         if preparation.columns and self._can_learn():
             aim = self._aim()
@@ -154,13 +186,14 @@ class BaseTabular(FittedForm, TransformerMixin, BaseEstimator):  # type: ignore[
                 weights=weights,
                 class_weight=factors,
                 groups=groups,
-                rising=self._rising(preparation),
+                rising=rising,
                 seed=seed,
                 time_limit=self.time_limit,
                 engine=self._engine(),
-                callbacks=(lambda _: [Progress(True)]) if self.verbose else None,
-                threads=self.n_jobs if self.n_jobs is None or self.n_jobs > 0 else None,
+                callbacks=(lambda _: [Progress(True)]) if self.verbose and first else None,
+                threads=self._threads(workers),
                 ended=self._ended,
+                between=workers,
             )
             if short := trained.short_of_time():
                 warnings.warn(f"{short}; a longer time_limit is better.", ConvergenceWarning, stacklevel=5)
@@ -170,6 +203,25 @@ class BaseTabular(FittedForm, TransformerMixin, BaseEstimator):  # type: ignore[
         self._seed = seed
         self.targets_, self.id_, self.beside_, self.header_, self.record_ = targets_of, None, (), True, {}
         self._importances: Array | None = None
+
+    def _threads(self, workers: Group | None) -> int | None:
+        """At most; workers of one machine share its processors."""
+        if self.n_jobs is not None and self.n_jobs > 0:
+            return int(self.n_jobs)
+        return None if workers is None else threads_each(workers)
+
+    def _compare(self, workers: Group, given: Sequence[Array], learned: str) -> None:
+        """Raises GroupError where workers have other versions, another table or other parameters."""
+        own = {name: value for name, value in self.get_params(deep=False).items() if name not in _OTHERWISE}
+        workers.same(
+            {
+                "the version of chainrule": VERSION,
+                "the version of NumPy": np.__version__,
+                "the columns of the table": ", ".join(map(str, getattr(self, "feature_names_in_", ()))),
+                "the table": digest_of([*given, np.frombuffer(learned.encode(), np.uint8)])[:12],
+                "the parameters": repr(sorted(own.items())),
+            }
+        )
 
     def _fit_blocks(self, blocks: Blocks, class_weight: Any, own: bool) -> None:
         """Fits to a table that is read part by part; own: whether the blocks are this fit's alone."""

@@ -21,6 +21,7 @@ from chainrule.network import Network
 from chainrule.tabular.description import arrays, describe, optimizer
 from chainrule.tabular.inputs import InputShape, TableInputs
 from chainrule.tabular.recipe import Aim, Recipe
+from chainrule.train.alive import Pulse, side_by_side
 from chainrule.train.callbacks import Callback, EarlyStopping
 from chainrule.train.signals import Terminated
 
@@ -234,6 +235,7 @@ def train(
     threads: int | None = None,
     callbacks: Callable[[int], Sequence[Callback]] | None = None,
     ended: list[BaseException] | None = None,
+    between: Group | None = None,
 ) -> Trained:
     """Members by the recipe.
 
@@ -242,6 +244,7 @@ def train(
     predictions rise in (1) or fall in (-1), as `describe` takes them.  time_limit: seconds in all; there is always one
     member.  callbacks: for each member by its number, what hangs in its fit.  ended: gets the interrupt (Ctrl-C,
     SIGTERM) that ends the training, and the members that have an epoch behind them are kept; None: it is raised.
+    between: workers who each train some of the members; all get the same result, that of one who trains all.
     Raises DataError, SpecError; DivergedError where every member diverged.
     """
     end = None if time_limit is None else time.monotonic() + time_limit
@@ -258,7 +261,7 @@ def train(
         return Fold.of(network, shape, dict(rising or {}), inputs, targets, wanted, counted, held, aim, own)
 
     return train_folds(fold, aim=aim, recipe=recipe, shape=shape, units=units, rising=rising, seed=seed, end=end,
-                       engine=engine, threads=threads, callbacks=callbacks, ended=ended)  # fmt: skip
+                       engine=engine, threads=threads, callbacks=callbacks, ended=ended, between=between)  # fmt: skip
 
 
 def train_folds(
@@ -276,39 +279,56 @@ def train_folds(
     callbacks: Callable[[int], Sequence[Callback]] | None,
     ended: list[BaseException] | None,
     workers: Group | None = None,
+    between: Group | None = None,
 ) -> Trained:
     """Members by the recipe, as of `train`; fold: what a member learns from and is judged by, by its number.
 
-    end: when the time is over, by `time.monotonic`.  workers: those who train them together; the first one's clock
-    counts.
+    end: when the time is over, by `time.monotonic`.  workers: those who train each member together; between: those
+    who train different ones at the same time.  Of both the first one's clock counts.
     """
     signs = dict(rising or {})
     fits: list[_Fitted] = []
     members: list[int] = []
     longest = 0.0
-    for k in range(recipe.members):
-        left = None if end is None else end - time.monotonic()
-        left = left if workers is None else workers.broadcast_value(left)
-        if fits and left is not None and left < 0.5 * longest:
-            break
+    clock, at_a_time = workers or between, 1 if between is None else between.size
+
+    def one(k: int, share: float | None, hooks: Sequence[Callback], interrupts: list[BaseException] | None) -> _End:
         own = own_recipe(recipe, k, signs)
         network = describe(shape, aim, own, rising=rising, seed=seed + k, engine=engine)
-        share = None if left is None else max(left / (recipe.members - k), 0.05)
-        hooks = () if callbacks is None else callbacks(k)
+        hooks = (*(() if callbacks is None else callbacks(k)), *hooks)
         try:
-            fits.append(_fit(network, fold(network, k, own), own, share, threads, hooks, ended, workers))
-            members.append(k)
-            longest = max(longest, fits[-1].seconds)
-            longest = longest if workers is None else workers.broadcast_value(longest)
-        except DivergedError:
-            if not fits and k == recipe.members - 1:
-                raise
+            return _End(_fit(network, fold(network, k, own), own, share, threads, hooks, interrupts, workers))
+        except DivergedError as fault:
+            return _End(None, fault)
+
+    for first in range(0, recipe.members, at_a_time):
+        left = None if end is None else end - time.monotonic()
+        left = left if clock is None else clock.broadcast_value(left)
+        if fits and left is not None and left < 0.5 * longest:
+            break
+        share = None if left is None else max(left / -(-(recipe.members - first) // at_a_time), 0.05)
+        try:
+            if between is None:
+                ends = [one(first, share, (), ended)]
+            else:
+                ends = _side_by_side(between, one, range(first, min(first + at_a_time, recipe.members)), share, ended)
         except (KeyboardInterrupt, Terminated) as end_of_all:
-            if not fits or ended is None:
+            if not fits or ended is None or between is not None:
                 raise
             ended.append(end_of_all)
+            ends = []
+        for k, came in enumerate(ends, first):
+            if came.fitted is not None:
+                fits.append(came.fitted)
+                members.append(k)
+                longest = max(longest, came.fitted.seconds)
+            elif came.diverged is not None and not fits and k == recipe.members - 1:
+                raise came.diverged
+        longest = longest if clock is None else clock.broadcast_value(longest)
         if ended:
             break
+    if not fits and ended:
+        raise ended[0]
     trained = Trained(
         tuple(f.network for f in fits),
         aim,
@@ -320,6 +340,35 @@ def train_folds(
         members=tuple(members),
     )
     return _judged(trained, fits)
+
+
+def _side_by_side(
+    between: Group,
+    one: Callable[[int, float | None, Sequence[Callback], list[BaseException] | None], _End],
+    numbers: range,
+    share: float | None,
+    ended: list[BaseException] | None,
+) -> list[_End]:
+    """What these members come to, each trained by another worker; ended: as of `train`, at all of them."""
+
+    def own(pulse: Pulse) -> _End:
+        interrupts: list[BaseException] | None = None if ended is None else []
+        came = _End(None)
+        try:
+            if between.rank < len(numbers):
+                came = one(numbers[between.rank], share, (pulse,), interrupts)
+        except (KeyboardInterrupt, Terminated) as interrupt:
+            if interrupts is None:
+                raise
+            interrupts.append(interrupt)
+        if interrupts:
+            pulse.stop_all()
+        return replace(came, interrupt=type(interrupts[0]) if interrupts else None)
+
+    ends = side_by_side(between, own, ended)
+    if ended is not None:
+        ended += [end.interrupt() for end in ends if end.interrupt is not None and not ended]
+    return ends
 
 
 def as_given(trained: Trained, inputs: TableInputs, targets: Array) -> tuple[dict[str, Array], Any]:
@@ -409,13 +458,25 @@ class Fold:
 
 @dataclass(frozen=True, eq=False)
 class _Fitted:
-    """A member after its training."""
+    """A member after its training, and what it is judged by: the rows held out, as in `Fold`."""
 
     network: Network
-    fold: Fold
+    targets: Array
+    wanted: Array
+    held_weights: Array | None
     outputs: Array
     epoch: int
     seconds: float
+
+
+@dataclass(frozen=True, eq=False)
+class _End:
+    """What a member has come to."""
+
+    fitted: _Fitted | None
+    diverged: DivergedError | None = None
+    interrupt: type[BaseException] | None = None
+    """What has ended its training."""
 
 
 def _fit(
@@ -458,15 +519,16 @@ def _fit(
             raise
         ended.append(interrupt)
     outputs = _outputs(network, fold.held)
-    return _Fitted(network, fold, outputs, passes * (stop.best_epoch or 0), time.monotonic() - began)
+    epoch, seconds = passes * (stop.best_epoch or 0), time.monotonic() - began
+    return _Fitted(network, fold.targets, fold.wanted, fold.held_weights, outputs, epoch, seconds)
 
 
 def _judged(trained: Trained, fits: Sequence[_Fitted]) -> Trained:
     """With the temperature, and the error on the rows held out."""
-    targets = np.concatenate([f.fold.targets for f in fits])
-    wanted = np.concatenate([f.fold.wanted for f in fits])
+    targets = np.concatenate([f.targets for f in fits])
+    wanted = np.concatenate([f.wanted for f in fits])
     outputs = np.concatenate([f.outputs for f in fits])
-    each = [np.ones(len(f.outputs)) if f.fold.held_weights is None else f.fold.held_weights for f in fits]
+    each = [np.ones(len(f.outputs)) if f.held_weights is None else f.held_weights for f in fits]
     w = np.concatenate(each).astype(np.float64)
     if not w.sum() > 0:
         return trained

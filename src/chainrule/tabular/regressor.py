@@ -104,15 +104,19 @@ class TabularRegressor(RegressorMixin, BaseTabular):  # type: ignore[misc]
         self.verbose = verbose
 
     @parameters_checked
-    def fit(self, X: Any, y: Any = None, sample_weight: Any = None, *, groups: Any = None) -> TabularRegressor:
+    def fit(
+        self, X: Any, y: Any = None, sample_weight: Any = None, *, groups: Any = None, group: object | None = None
+    ) -> TabularRegressor:
         """Learns from a table X of m rows and their numbers y, (m,) or (m, targets).
 
         X may be larger than memory: a Parquet file or a folder of them, a data set of pyarrow, a lazy frame, with the
         name of the target's column as y (or names), or what else `cr.Blocks` takes.
         groups: (m,), rows of one are held out together when members are judged.
+        group: workers who train other members each, as of `Network.fit`: all call `fit` with the same table in memory,
+        and end with the same estimator, that of a fit without a group.  A time_limit is worker 0's.
         Raises DataError with all faults of the table; ValueError for targets that are no finite numbers.
         """
-        self._fit(X, y, sample_weight, groups)
+        self._fit(X, y, sample_weight, groups, group=group)
         return self
 
     def predict(self, X: Any) -> Array:

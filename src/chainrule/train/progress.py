@@ -43,12 +43,12 @@ class Progress(Callback):
         self._lines: TextIO | None = None
         self._live: LiveBar | None = None
         self._began = 0.0
-        self._pace = _Pace()
+        self._pace = Pace()
         self._first = 0
 
     def on_fit_begin(self, fit: FitState) -> None:
         self._stop()
-        self._pace, self._first = _Pace(), fit.step - fit.step % fit.steps_per_epoch
+        self._pace, self._first = Pace(), fit.step - fit.step % fit.steps_per_epoch
         if self.verbose and self.stream is None and in_notebook():
             from chainrule.train.live import LiveBar  # loaded when it is shown
 
@@ -157,7 +157,7 @@ class Progress(Callback):
                 return
 
 
-class _Pace:
+class Pace:
     """Steps between two looks at the bar: more where they are quick, so that nobody waits for the bar."""
 
     SECONDS = 0.5
