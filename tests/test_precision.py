@@ -225,6 +225,16 @@ def test_engines_agree_on_every_problem(problem: Problem, precision: str) -> Non
     agree(problem, precision)
 
 
+def test_what_pads_a_weight_is_no_factor() -> None:
+    """An update may leave anything beside the columns of a weight, 0 / 0 here."""
+    layers = [cr.Dense(80, "tanh"), cr.GroupedDense(1, "tanh", groups=5), cr.Dense(1)]
+    X, y = data(17)
+    for precision in ("high", "highest"):
+        net = cr.Network(20, layers, "squared_error", precision=precision, engine="compiled")
+        net.fit(X, y[:, None].astype("f"), optimizer=cr.Adafactor(0.003), epochs=3, batch_size=9, verbose=False)
+        assert all(np.isfinite(a).all() for a in net.parameters.values())
+
+
 @pytest.mark.parametrize("precision", ["high", pytest.param("medium", marks=pytest.mark.long)])
 def test_any_number_of_threads_trains_to_the_same_bits(precision: str, many_processors: None) -> None:
     X, y = data(150)

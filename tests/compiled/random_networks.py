@@ -234,6 +234,7 @@ class _Maker:
         if self.chance(0.25):
             options["l2"] = 0.05
         weighted = not isinstance(loss, cr.Cost) and self.chance(0.3)
+        biased = any(getattr(layer, "bias", False) for layer in layers)
         return Case(
             self.seed,
             inputs,
@@ -241,7 +242,7 @@ class _Maker:
             loss,
             options,
             self.pick(["float32", "float64"]),
-            self.optimizer(m if options["reduction"] == "sum" else 1),
+            self.optimizer(m if options["reduction"] == "sum" else 1, biased=biased),
             samples,
             min(m, samples),
             2,
@@ -278,7 +279,7 @@ class _Maker:
                 layers.append(cr.Dropout(float(self.pick([0.2, 0.5, 0.9]))))
         return inputs, layers
 
-    def optimizer(self, divide: int) -> cr.Optimizer:
+    def optimizer(self, divide: int, *, biased: bool) -> cr.Optimizer:
         rate: Any = float(self.pick([0.003, 0.01, 0.03])) / divide
         if self.chance(0.15):
             rate = self.pick([cr.Cosine(rate, warmup=0.5), cr.StepDecay(rate, every=1), cr.InverseScaling(rate)])
@@ -303,6 +304,8 @@ class _Maker:
                 cr.NAdam(rate, epsilon=1e-4, clip_norm=clip),
                 cr.AdamW(rate, epsilon=1e-4, amsgrad=True, decays={"b": 0}, rates={"W": 0.5, "b": 0}),
             ][self.seed // 5 % 3]
+            if isinstance(chosen, cr.AdamW) and not biased:
+                chosen = cr.AdamW(rate, epsilon=1e-4, amsgrad=True, rates={"W": 0.5})
         return chosen
 
     def data(
@@ -382,11 +385,11 @@ class _InGroups(_Maker):
             return [cr.GroupedDense(outputs, last, groups=self.members), cr.MeanOfMembers(self.members)]
         return super().end(loss, outputs, last)
 
-    def optimizer(self, divide: int) -> cr.Optimizer:
+    def optimizer(self, divide: int, *, biased: bool) -> cr.Optimizer:
         if self.kind == "rows":
             rate = 0.01 / divide
             return (cr.SGD(rate), cr.Adagrad(rate, epsilon=1e-3), cr.Adam(rate, epsilon=1e-6))[self.seed // 7 % 3]
-        return super().optimizer(divide)
+        return super().optimizer(divide, biased=biased)
 
     def data(
         self, layers: list[Any], inputs: int, n: int, targets: str, m: int, *, weighted: bool

@@ -56,7 +56,7 @@ def close(case: Case, found: Arrays, answer: Callable[[Network], Arrays]) -> Non
     others = [answer(case.network(nudge=k)) for k in (1, 2)]
     if "precision" in case.options:  # where a number is rounded to the other side, they differ as its parts from it
         plain = {name: value for name, value in case.options.items() if name != "precision"}
-        others.append(answer(replace(case, options=plain).network()))
+        others += [answer(replace(case, options=plain).network(dtype=dtype)) for dtype in ("float32", "float64")]
     elif case.dtype == "float32":
         others.append(answer(case.network(dtype="float64")))
     if any(a.shape != b.shape for o in others for a, b in zip(o.values(), truth.values(), strict=True)):

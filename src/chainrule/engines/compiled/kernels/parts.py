@@ -115,15 +115,19 @@ def pad_lines(f: Function, kernel: Dots, *, to: Value, n: int) -> None:
     f.loop(0, count, lambda v: f.store(blank, f.at(rest, (v, layout.lanes), type=layout.real)))
 
 
-def pack_rows_of_lanes(f: Function, kernel: Dots, *, values: Value, to: Value, lo: Int, hi: Int) -> None:
+def pack_rows_of_lanes(
+    f: Function, kernel: Dots, *, values: Value, to: Value, lo: Int, hi: Int, there: Int | None = None
+) -> None:
     """The broadcast form, with the lanes of a panel as the depth, of the rows [lo, hi) of all panels, one after the
-    other: neighbouring lanes make a word.
+    other: neighbouring lanes make a word.  there: lanes from which on words are 0.
     """
     layout = kernel.layout
     NR, real = layout.panel, layout.real
 
     def row(r: Int) -> None:
         vectors = load_row(f, layout, f.at(values, (r, NR), type=real))
+        if there is not None:
+            vectors = first_lanes(f, layout, vectors, there)
         store_neighbours(f, kernel, vectors, f.at(to, (r, kernel.row), type=real))
 
     f.loop(lo, hi, row)
@@ -144,6 +148,13 @@ def pack_pairs_of_rows(
         pack_pairs(f, kernel, rows=source, to=f.at(to, (g, lines * kernel.line), type=real), count=k)
 
     f.loop(f.mul(lo, groups), f.mul(hi, groups), group)
+
+
+def first_lanes(f: Function, layout: PanelLayout, row: Sequence[Value], there: Int) -> list[Value]:
+    """A row of which so many lanes are there, the others 0: what an update leaves in them may be anything."""
+    lanes = layout.lanes
+    masks = [f.lane_mask(f.value(there), lanes, first=v * lanes) for v in range(len(row))]
+    return [f.select(mask, x, f.constant(layout.vector, 0.0)) for mask, x in zip(masks, row, strict=True)]
 
 
 def load_row(f: Function, layout: PanelLayout, at: Value) -> list[Value]:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from chainrule.engines.compiled.kernels.inner import Dots, kernel_for
 from chainrule.engines.compiled.kernels.parts import (
+    first_lanes,
     neighbours_of_one,
     pack_lines,
     pack_pairs,
@@ -38,7 +39,11 @@ def pack(frame: Frame, stage: Pack) -> None:
         _lane_panels(frame, packing, *frame.share(frame.panels))
     elif packing.form == "lanes":
         lo, hi = frame.share(layout.panels(columns) * int(rows))
-        pack_rows_of_lanes(f, kernel, values=values, to=to, lo=lo, hi=hi)
+        there, whole = columns % layout.panel, columns // layout.panel * int(rows)
+        pack_rows_of_lanes(f, kernel, values=values, to=to, lo=lo, hi=f.imin(hi, whole))
+        if there:
+            lo = f.imax(lo, whole)
+            pack_rows_of_lanes(f, kernel, values=values, to=to, lo=lo, hi=hi, there=there)
     elif packing.form == "rows":
         lo, hi = frame.share(layout.panels(columns))
         pack_pairs_of_rows(f, kernel, weight=values, to=to, k=int(rows) // groups, groups=groups, lo=lo, hi=hi)
@@ -106,7 +111,10 @@ def pack_weights(frame: Frame, packing: Packing, tile: Tile, rows: Sequence[Sequ
     kernel, to = _kernel(frame, packing), frame.addresses[packing.name]
     if packing.form == "lanes":
         at = f.at(to, (f.udiv(tile.offset, NR), kernel.row), type=layout.real)
+        columns = int(packing.symbol.shape[1])
         for r, row in enumerate(rows):
+            if columns % NR:
+                row = first_lanes(f, layout, row, f.sub(columns, f.mul(tile.panel, NR)))
             store_neighbours(f, kernel, row, f.at(at, r * kernel.row, type=layout.real))
         return
     k = int(packing.symbol.shape[0]) // packing.groups
