@@ -141,3 +141,27 @@ def test_interrupt_stops_the_team(size: int) -> None:
     timer.join()
     assert time.monotonic() - began < 30
     assert play(size, 5) == [5] * size
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system does not say where threads run")
+def test_two_of_a_team_do_not_begin_on_one_processor() -> None:
+    may = os.sched_getaffinity(0)
+    if len(may) < 2:
+        pytest.skip("one processor")
+    found: list[tuple[list[int], set[int]]] = []
+
+    def begin(here: int) -> None:
+        os.sched_setaffinity(0, {here})
+        places: list[int] = []
+        team.step_aside(places)  # the first, who stays
+        os.sched_setaffinity(0, may)
+        team.step_aside(places)
+        found.append((places, os.sched_getaffinity(0)))
+
+    for here in sorted(may)[:2]:
+        thread = threading.Thread(target=begin, args=(here,))
+        thread.start()
+        thread.join(60)
+        places, allowed = found[-1]
+        assert places[0] == here and len(set(places)) == 2 and allowed == may
+    assert os.sched_getaffinity(0) == may

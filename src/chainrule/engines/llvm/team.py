@@ -36,7 +36,7 @@ class _Worker:
         self._go, self._done = threading.Lock(), threading.Lock()
         self._go.acquire()
         self._done.acquire()
-        self._given: tuple[object, Any, int, int, int] | None = None
+        self._given: tuple[object, Any, int, int, int, list[int]] | None = None
         self._finished: object = None
         threading.Thread(target=self._serve, daemon=True, name="chainrule").start()
 
@@ -46,14 +46,15 @@ class _Worker:
             given = self._given
             if given is None or given[0] is self._finished:
                 continue
-            ticket, native, args, tid, team = given
+            ticket, native, args, tid, team, places = given
+            step_aside(places)
             native(args, tid, team)
             self._finished = ticket
             with contextlib.suppress(RuntimeError):
                 self._done.release()
 
-    def start(self, ticket: object, native: Any, args: int, tid: int, team: int) -> None:
-        self._given = (ticket, native, args, tid, team)
+    def start(self, ticket: object, native: Any, args: int, tid: int, team: int, places: list[int]) -> None:
+        self._given = (ticket, native, args, tid, team, places)
         with contextlib.suppress(RuntimeError):
             self._go.release()
 
@@ -61,6 +62,42 @@ class _Worker:
         if self._finished is not ticket:
             self._done.acquire(timeout=seconds)
         return self._finished is ticket
+
+
+def step_aside(places: list[int]) -> None:
+    """Moves this thread to another processor if one of its team is here already; then adds where it is to `places`.
+
+    The system wakes a thread where it slept last, or where the one is that wakes it: two of a team may begin on one
+    processor, the other idle, and stay for tens of milliseconds.  Where it may run afterwards is as before.  Linux
+    only; a refusal changes nothing.
+    """
+    here = _processor()
+    if here is None:
+        return
+    place = here()
+    if place in places:
+        may = os.sched_getaffinity(0)
+        others = may.difference(places)
+        if others:
+            with contextlib.suppress(OSError):
+                try:
+                    os.sched_setaffinity(0, others)
+                    place = here()
+                finally:
+                    os.sched_setaffinity(0, may)
+    places.append(place)
+
+
+@functools.cache
+def _processor() -> Callable[[], int] | None:
+    """The system's function that says which processor this thread runs on; None where there is none."""
+    if not hasattr(os, "sched_setaffinity"):
+        return None
+    try:
+        function: Callable[[], int] = ctypes.PyDLL(None).sched_getcpu
+    except (AttributeError, OSError):
+        return None
+    return function
 
 
 _idle: list[list[_Worker]] = []
@@ -139,13 +176,16 @@ def _run(native: Any, args: int, team: int, on_interrupt: Callable[[], None] | N
     while len(crew) < team - first:
         crew.append(_Worker())
     workers, ticket = crew[: team - first], object()
+    places: list[int] = []
+    if first:
+        step_aside(places)
     trouble: BaseException | None = None
     started = False
     while not started:
         try:
             # Once one thread is in, all must go in: the barriers count on them.
             for tid, worker in enumerate(workers, first):
-                worker.start(ticket, native, args, tid, team)
+                worker.start(ticket, native, args, tid, team, places)
             started = True
         except BaseException as error:
             trouble = error
