@@ -23,6 +23,7 @@ class Looks(cr.Callback):
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The steps of each call of the engine, however long an epoch takes on this machine."""
     monkeypatch.setattr(together, "SECONDS", 1e6)
+    monkeypatch.setattr(together, "MOST", 32)
     ordinary, steps = CompiledSession.epoch, []
 
     def epoch(session: CompiledSession, epoch: Epoch, stop: Any = None) -> EpochResult:

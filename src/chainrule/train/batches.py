@@ -67,8 +67,9 @@ def epoch_cost(
     """
     if added or len(costs) == 1:
         return float(costs.sum())
-    ends = np.append(places[1:], samples)[: len(costs)]
-    sizes = (ends - places[: len(costs)]).astype(np.float64)
+    sizes = np.empty(len(places))
+    sizes[:-1], sizes[-1] = places[1:] - places[:-1], samples - places[-1]
+    sizes = sizes[: len(costs)]
     if sums is not None and (run := sums[: len(costs)]).any():
         sizes = run
-    return float(np.average(costs, weights=sizes))
+    return float((costs * sizes).sum() / sizes.sum())

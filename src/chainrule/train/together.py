@@ -18,9 +18,9 @@ from chainrule.train.schedules import rates_of
 if TYPE_CHECKING:
     from chainrule.train.loop import Fit
 
-SECONDS = 0.02
+SECONDS = 0.05
 """That epochs in one call take, about."""
-MOST = 32
+MOST = 128
 """Epochs in one call: the rest of their surroundings is little then."""
 NUMBERS = 1 << 20
 """Samples in the orders of one call."""
