@@ -182,6 +182,7 @@ def lookup(frame: Frame, stage: Lookup) -> None:
     """X0: for each sample the rows of E that its tokens name, side by side; a place at a time, turned like the data."""
     for equation in stage.equations:
         _lookup(frame, equation, [p for p in stage.packs if p.symbol == equation.target])
+    ask_ahead(frame, {e.operands[1].name: e.operands[1] for e in stage.equations}.values())
 
 
 def _lookup(frame: Frame, equation: Equation, packs: Sequence[Packing]) -> None:
@@ -265,80 +266,96 @@ class NamedRows:
 
 
 def scatter(frame: Frame, stage: Scatter) -> None:
-    """dE: the pieces of dX0 added into the rows that the tokens name; samples, then places, in order, on one thread."""
+    """dE: the pieces of dX0 added into the rows that the tokens name, on one thread, in an order of its own."""
     for equation in stage.equations:
-        _scatter(frame, equation)
+        frame.alone(_Scatter(frame, equation).run)
 
 
-def _scatter(frame: Frame, equation: Equation) -> None:
-    f, layout = frame.f, frame.layout
-    op, (pieces, tokens) = equation.op, equation.operands
-    assert isinstance(op, ScatterAdd)
-    target = equation.target
-    named = NamedRows(frame, op, tokens, int(target.shape[0]))
-    out = frame.addresses[target.name]
-    count = size_of(target, frame.plan.kinds[target.name], layout) // layout.lanes
-    wide = int(pieces.shape[1])
+class _Scatter:
+    """dE: as many samples at a time as lanes; of these place after place, and of each as many columns as lanes, which
+    are turned to rows, so that a row of the table grows by vectors.
+    """
 
-    def clear() -> None:
-        zero = f.constant(layout.vector, 0.0)
-        f.loop(0, count, lambda i: f.store(zero, f.at(out, (i, layout.lanes), type=layout.real)))
+    def __init__(self, frame: Frame, equation: Equation) -> None:
+        assert isinstance(equation.op, ScatterAdd)
+        self.frame, self.op = frame, equation.op
+        self.pieces, self.tokens = equation.operands
+        self.table = equation.target
+        self.rows, self.wide = (int(n) for n in self.table.shape)
+        self.named = NamedRows(frame, self.op, self.tokens, self.rows)
+        self.turned = frame.f.alloca(frame.layout.real, frame.layout.lanes**2)
 
-    def body() -> None:
+    def run(self) -> None:
+        """The table cleared, unless it grows from chunk to chunk; then all samples."""
+        frame, f, lanes = self.frame, self.frame.f, self.frame.layout.lanes
         if frame.part.first is True:
-            clear()
+            self.clear()
         else:
             assert isinstance(frame.part.first, Value)
-            f.if_(frame.part.first, clear)
+            f.if_(frame.part.first, self.clear)
+        f.loop(0, f.udiv(f.add(frame.part.m, lanes - 1), lanes), self.group)
+
+    def clear(self) -> None:
+        """0 everywhere."""
+        f, layout = self.frame.f, self.frame.layout
+        count = size_of(self.table, self.frame.plan.kinds[self.table.name], layout) // layout.lanes
+        zero, out = f.constant(layout.vector, 0.0), self.frame.addresses[self.table.name]
+        f.loop(0, count, lambda i: f.store(zero, f.at(out, (i, layout.lanes), type=layout.real)))
+
+    def group(self, number: Int) -> None:
+        """Some samples, all places of them."""
+        f, layout, d = self.frame.f, self.frame.layout, self.wide
+        lanes, NR, first = layout.lanes, layout.panel, f.mul(number, layout.lanes)
+        features, vectors = int(self.pieces.shape[1]), layout.vectors
+        panel, within = f.udiv(number, vectors), f.mul(f.urem(number, vectors), lanes)
+        of_panel = f.at(self.frame.addresses[self.pieces.name], (panel, features * NR), within, type=layout.real)
+
+        def place(p: Int) -> None:
+            start = of_panel if self.op.starts else f.at(of_panel, (p, d * NR), type=layout.real)
+            f.loop(0, d // lanes, lambda c: self.columns(first, p, start, f.mul(c, lanes), lanes))
+            if d % lanes:
+                self.columns(first, p, start, d // lanes * lanes, d % lanes)
+
+        f.loop(0, self.named.places, place)
+
+    def columns(self, first: Int, p: Int, start: Value, j: Int, count: int) -> None:
+        """`count` columns, from the j-th on, of the pieces of a place at `start`, of the samples from `first` on."""
+        frame, f, layout = self.frame, self.frame.f, self.frame.layout
+        lanes, size = layout.lanes, layout.lanes * layout.itemsize
+        columns = f.at(start, (j, layout.panel), type=layout.real)
+        lines = [f.load(layout.vector, columns, c * layout.panel, size) for c in range(count)]
+        lines += [f.constant(layout.vector, 0.0)] * (lanes - count)
+        for lane, line in enumerate(f.transpose(lines) if lanes > 1 else lines):
+            f.store(line, self.turned, lane * lanes, size)
 
         def sample(i: Int) -> None:
-            panel, lane = f.udiv(i, layout.panel), f.urem(i, layout.panel)
-            start = f.at(frame.addresses[pieces.name], (panel, wide * layout.panel), lane, type=layout.real)
-
-            def add(feature: Int, entry: Value) -> None:
-                piece = f.load(layout.real, f.at(start, (feature, layout.panel), type=layout.real))
-                f.store(f.fadd(f.load(layout.real, entry), piece), entry)
-
-            _entries(frame, target, tokens, named, i, add)
-
-        f.loop(0, f.value(frame.part.m), sample)
-
-    frame.alone(body)
-
-
-def _entries(
-    frame: Frame,
-    table: Symbol,
-    tokens: Symbol,
-    named: NamedRows,
-    sample: Int,
-    body: Callable[[Int, Value], object],
-) -> None:
-    """body(feature, address of the table's entry) for every feature of a sample."""
-    f, layout = frame.f, frame.layout
-    c, d = int(tokens.shape[1]), int(table.shape[1])
-    row = f.at(frame.data(tokens.name), (row_of(frame, sample), c), type="i64")
-
-    start, NR, v = frame.addresses[table.name], layout.panel, int(table.shape[0])
-
-    def place(p: Int) -> None:
-        token, meant = named.row(row, p)
-
-        def entry(e: Int) -> None:
-            feature = e if named.op.starts else f.add(f.mul(p, d), e)
-            if frame.plan.kinds[table.name] == "table":
-                entries = f.at(start, (token, d), type=layout.real)
-                body(feature, f.at(entries, e, type=layout.real))
+            data = frame.data(self.tokens.name)
+            tokens = f.at(data, (row_of(frame, f.add(first, i)), int(self.tokens.shape[1])), type="i64")
+            row, meant = self.named.row(tokens, p)
+            if self.op.padding is None:
+                self.grow(row, i, j, count)
             else:
-                q = f.udiv(e, NR)
-                body(feature, f.at(start, (q, v * NR), (token, NR), f.sub(e, f.mul(q, NR)), type=layout.real))
+                f.if_(meant, lambda: self.grow(row, i, j, count))
 
-        if named.op.padding is None:
-            f.loop(0, d, entry)
+        f.loop(0, f.imin(f.sub(f.value(frame.part.m), first), lanes), sample)
+
+    def grow(self, row: Value, lane: Int, j: Int, count: int) -> None:
+        """Adds `count` columns that were turned to a row of the table, from its j-th on: a power of two at a time."""
+        f, layout, NR = self.frame.f, self.frame.layout, self.frame.layout.panel
+        real, start = layout.real, self.frame.addresses[self.table.name]
+        if self.frame.plan.kinds[self.table.name] == "table":
+            to = f.at(start, (row, self.wide), j, type=real)
         else:
-            f.if_(meant, lambda: f.loop(0, d, entry))
-
-    f.loop(0, named.places, place)
+            q = f.udiv(j, NR)
+            to = f.at(start, (q, self.rows * NR), (row, NR), f.sub(j, f.mul(q, NR)), type=real)
+        line, done = f.at(self.turned, (lane, layout.lanes), type=real), 0
+        while done < count:
+            some = 1 << (count - done).bit_length() - 1
+            type = f"<{some} x {real}>" if some > 1 else real
+            at = f.at(to, done, type=real)
+            there = f.load(type, at, align=layout.itemsize)
+            f.store(f.fadd(there, f.load(type, line, done, layout.itemsize)), at, align=layout.itemsize)
+            done += some
 
 
 def hand_out(frame: Frame, symbol: Symbol) -> None:
