@@ -44,26 +44,26 @@ def digested(model: Any) -> Any:
 
 
 def classified(group: Any, **options: Any) -> Any:
-    model = cr.TabularClassifier("fast", ensemble=2, random_state=0, engine=ENGINE, class_weight="balanced", **options)
+    model = cr.TabularClassifier("fast", ensemble=4, random_state=0, engine=ENGINE, class_weight="balanced", **options)
     return digested(model.fit(TABLE, CLASSES, WEIGHTS, group=group))
 
 
 def regressed(group: Any) -> Any:
-    model = cr.TabularRegressor("fast", ensemble=2, random_state=0, engine=ENGINE)
+    model = cr.TabularRegressor("fast", ensemble=3, random_state=0, engine=ENGINE)
     return digested(model.fit(TABLE, NUMBERS, group=group))
 
 
 @pytest.mark.parametrize("fit", [classified, regressed])
 def test_any_number_of_workers_gives_the_bits_of_a_fit_without_a_group(fit: Any) -> None:
     expected = fit(None)
-    for workers in (2, 3):  # of three one has nothing to train
+    for workers in (2, 3):  # of three one has nothing to train in the end
         assert together(workers, fit) == [expected] * workers
 
 
 @pytest.mark.long
 def test_random_numbers_are_worker_0s() -> None:
     def fit(group: Any) -> Any:
-        return digested(cr.TabularRegressor("fast", ensemble=2, random_state=group.rank, engine=ENGINE).fit(
+        return digested(cr.TabularRegressor("fast", ensemble=3, random_state=group.rank, engine=ENGINE).fit(
             TABLE, NUMBERS, group=group))  # fmt: skip
 
     assert together(2, fit) == [regressed(None)] * 2
@@ -195,7 +195,7 @@ def told(**options: Any) -> list[Any]:
     def work(group: Any) -> Any:
         own = {name: value[group.rank] if isinstance(value, list) else value for name, value in options.items()}
         X, y, shared = own.pop("X", TABLE), own.pop("y", CLASSES), own.pop("own_rows", False)
-        model = cr.TabularClassifier(**{"preset": "fast", "engine": ENGINE, "random_state": 0, **own})
+        model = cr.TabularClassifier(**{"preset": "fast", "ensemble": 2, "engine": ENGINE, "random_state": 0, **own})
         return model.fit(X, y, group=cr.as_group(group, own_rows=shared))
 
     return together(2, work)
@@ -216,6 +216,7 @@ def test_workers_that_differ() -> None:
 def test_what_is_wrong_is_said_by_all() -> None:
     one, other = told(y=[CLASSES, CLASSES[:9]])
     assert isinstance(other, ValueError) and str(one).startswith("Worker 1 of 2 cannot go on: ")
+    assert "The recipe has 1 network, and there are 2 workers" in str(told(ensemble=1)[0])
     assert "without own_rows=True" in str(told(own_rows=True)[1])
     stream = told(X=lambda: iter([(TABLE, CLASSES)]), y=None)
     assert "A group fits a table in memory" in str(stream[0])

@@ -202,12 +202,37 @@ def test_the_command_under_torchrun(tmp_path: Path) -> None:
     trains_as_one_process_with_a_group_would(torchrun, tmp_path)
 
 
-def test_the_recipe_for_tables_is_for_one_process(tmp_path: Path) -> None:
-    (tmp_path / "table.csv").write_text("a,b\n" + "1,2\n3,4\n" * 20)
-    environment = {**os.environ, "PMI_SIZE": "2"}
-    words = [sys.executable, "-m", "chainrule", "train", "table.csv"]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=60, cwd=tmp_path, env=environment)
-    assert done.returncode == 2 and "The recipe for tables is run by one process" in done.stderr
+def learns_a_table(starter: list[str], folder: Path) -> None:
+    """One run, with the networks of one process; what is wrong is said by each, and nothing is left."""
+    rows = "".join(f"{k % 7},{k % 3},{'yes' if k % 7 > 3 else 'no'}\n" for k in range(60))
+    (folder / "table.csv").write_text(f"a,b,c\n{rows}")
+    words = ["-m", "chainrule", "train", "table.csv", "--engine", "reference"]
+
+    def run(starter: list[str], *options: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*starter, *words, *options], capture_output=True, text=True, timeout=120, cwd=folder, env=os.environ
+        )
+
+    done, one = run(starter), run([sys.executable], "--out", "runs/one")
+    assert done.returncode == one.returncode == 0, done.stderr
+    assert done.stdout.replace("runs/table", "runs/one") == one.stdout
+    for k in range(4):
+        member = f"member-{k}.safetensors"
+        assert (folder / "runs/table" / member).read_bytes() == (folder / "runs/one" / member).read_bytes()
+    wrong = run(starter, "--preset", "fast", "--out", "runs/wrong")
+    assert wrong.returncode != 0 and wrong.stderr.count("The recipe has 1 network, and there are 2 workers") >= 1
+    assert sorted(path.name for path in (folder / "runs").iterdir()) == ["one", "table"]
+
+
+@needs_mpi
+def test_the_recipe_for_tables_under_mpiexec(tmp_path: Path) -> None:
+    learns_a_table([str(mpiexec()), "-n", "2", sys.executable], tmp_path)
+
+
+@pytest.mark.long
+@needs_torch
+def test_the_recipe_for_tables_under_torchrun(tmp_path: Path) -> None:
+    learns_a_table([sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"], tmp_path)
 
 
 @pytest.mark.skipif(importlib.util.find_spec("mpi4py") is not None, reason="mpi4py is installed")

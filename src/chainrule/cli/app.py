@@ -290,6 +290,9 @@ def train(
     Ctrl-C keeps what has been learned so far, beside a run that --force was to replace; with --checkpoint a training
     that was interrupted, or killed, goes on with --resume.
 
+    Processes that mpiexec or torchrun has started (mpiexec -n 2 chainrule train table.csv) train together: the networks
+    of the recipe are divided between them, a network by options learns from batches of which each computes a part.
+
     The run's folder is what predict, evaluate and info take, and cr.load_run in Python.
     """
     from chainrule.cli import ways

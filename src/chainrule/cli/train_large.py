@@ -26,6 +26,7 @@ from chainrule.cli.train_table import (
 from chainrule.cli.ways import recipe_line
 from chainrule.errors import ChainruleError, SpecError
 from chainrule.files import printable
+from chainrule.group.started import started_by
 from chainrule.runs.folder import check_out, claim, versions
 from chainrule.tabular.base import counted
 from chainrule.tabular.frame import read_frame
@@ -146,6 +147,11 @@ def _check(options: TableOptions, report: bool) -> None:
         )
         if is_one
     ]
+    if (by := started_by()) is not None:
+        raise SpecError(
+            f"{options.data} has more than {LARGE / 1e9:.1f} GB of columns, and is read part by part by one process; "
+            f"{by} has started several."
+        )
     if given:
         raise SpecError(
             f"{', '.join(given)}: of tables that are held in memory as a whole. {options.data} has more than "

@@ -22,6 +22,8 @@ from chainrule.data.columns import some
 from chainrule.data.dataset import DRAW
 from chainrule.errors import ChainruleError, DataError, DataWarning, SpecError, expected, unknown_name
 from chainrule.files import printable
+from chainrule.group.base import Group
+from chainrule.group.started import joined
 from chainrule.metrics import Evaluation, of_numbers, over_folds
 from chainrule.runs.folder import REPORT, check_out, claim, versions
 from chainrule.tabular.base import counted
@@ -34,7 +36,9 @@ from chainrule.tabular.roles import Roles, WithTarget, apart
 from chainrule.tabular.saved import Fitted
 from chainrule.tabular.splits import Rows, Split, folds, split
 from chainrule.tabular.told import doubts, held_out, kinds, size_of
+from chainrule.train.alive import alive
 from chainrule.train.signals import Terminated, exit_code, uninterrupted
+from chainrule.train.workers import agreed
 
 LEAST_FOLDS, MOST_FOLDS = 2, 100
 
@@ -105,54 +109,85 @@ def run(
 ) -> int:
     """Fit by the recipe, test and save; the exit code: 0, 130 after Ctrl-C, or 143 after SIGTERM.
 
-    An interrupt keeps what has an epoch behind it.
+    An interrupt keeps what has an epoch behind it.  Several processes that mpiexec or torchrun has started divide the
+    networks; the first one alone tests, saves and prints.
 
     report: also write report.html, on the test part.  quiet: only the result is printed; as_json: one object in its
     place.  command: the words of the call.
-    Raises SpecError and DataError before anything is trained or written.
+    Raises MissingDependencyError, SpecError, DataError and GroupError before anything is trained or written.
     """
-    silent = quiet or as_json
+    with joined() as group:
+        return _run(options, out, force, progress, report, quiet, as_json, command, group)
+
+
+def _run(
+    options: TableOptions,
+    out: Path | None,
+    force: bool,
+    progress: bool | None,
+    report: bool,
+    quiet: bool,
+    as_json: bool,
+    command: str,
+    group: Group | None,
+) -> int:
+    silent, first = quiet or as_json, group is None or group.rank == 0
 
     def say(text: object) -> None:
-        if not silent:
+        if not silent and first:
             print(text, flush=True)
 
-    check_options(options, report)
-    check_out(out, force)
-    if report:
-        from chainrule.report.html import check_packages
+    with alive(group):
+        check_options(options, report)
+        if group is not None and options.data == STANDARD_INPUT:
+            raise SpecError(
+                "Standard input reaches one process alone, and a group reads the table in all: give a file."
+            )
+        if first:
+            check_out(out, force)
+        if report:
+            from chainrule.report.html import check_packages
 
-        check_packages()
-    progress = False if silent else progress
-    with waiting(f"reading {options.data}", progress):
-        frame = read_frame(options.data, header=options.header)
-    table = apart(frame, Roles(options.targets, options.ignore, options.id, options.group, options.time), options.task)
-    frame = frame if table.rows is None else frame.take(table.rows)
-    if options.class_weight is not None and not table.is_classes:
-        raise SpecError("--class-weight is for classes, and the target is numbers to predict.")
-    if options.quantiles and (table.is_classes or len(table.targets) > 1):
-        what = "classes" if table.is_classes else "several numbers"
-        raise SpecError(f"--quantiles is for one number to predict, and the target is {what}.")
-    splits = [split(table, options.test, options.seed)] if options.cv is None else []
-    several = [] if options.cv is None else folds(table, options.cv, options.seed)
-    learn(table.features)  # says what is wrong with columns before anything is written
-    _check_classes(table, [*splits, *several])
+            check_packages()
+        progress = False if silent or not first else progress
+        with waiting(f"reading {options.data}", progress):
+            frame = read_frame(options.data, header=options.header)
+        table = apart(
+            frame, Roles(options.targets, options.ignore, options.id, options.group, options.time), options.task
+        )
+        frame = frame if table.rows is None else frame.take(table.rows)
+        if options.class_weight is not None and not table.is_classes:
+            raise SpecError("--class-weight is for classes, and the target is numbers to predict.")
+        if options.quantiles and (table.is_classes or len(table.targets) > 1):
+            what = "classes" if table.is_classes else "several numbers"
+            raise SpecError(f"--quantiles is for one number to predict, and the target is {what}.")
+        splits = [split(table, options.test, options.seed)] if options.cv is None else []
+        several = [] if options.cv is None else folds(table, options.cv, options.seed)
+        learn(table.features)  # says what is wrong with columns before anything is written
+        _check_classes(table, [*splits, *several])
     verbose = sys.stderr.isatty() if progress is None else progress
     learned = splits[0][0] if splits else np.arange(len(frame))
-    place = claim(out, name_of(options.data))
+    with agreed(group):
+        place = claim(out, name_of(options.data)) if first else None
     try:
-        _tell_found(options, frame, table, learned, splits, say)
+        if first:
+            _tell_found(options, frame, table, learned, splits, say)
         say(recipe_line(options.preset))
         tested = []
         for number, (rows, held) in enumerate(several, 1):
-            model = _fit(options, table, rows, verbose, 1 + len(several))
-            tested.append(evaluated(model, table, held))
-            say(f"fold {number} of {len(several)}: {tested[-1][0].short()}")
+            model = _fit(options, table, rows, verbose, 1 + len(several), group=group)
+            with alive(group):
+                if first:
+                    tested.append(evaluated(model, table, held))
+                    say(f"fold {number} of {len(several)}: {tested[-1][0].short()}")
         ended: list[BaseException] = []
-        model = _fit(options, table, learned, verbose, 1 + len(several), ended)
+        model = _fit(options, table, learned, verbose, 1 + len(several), ended, group)
     except (ChainruleError, ValueError, KeyboardInterrupt, Terminated):
-        place.give_up()
+        if place is not None:
+            place.give_up()
         raise
+    if place is None:
+        return exit_code(ended[0] if ended else None)
     claimed = place
     if ended:
         place = place.aside()
@@ -231,10 +266,11 @@ def _fit(
     verbose: bool,
     fits: int,
     ended: list[BaseException] | None = None,
+    group: Group | None = None,
 ) -> Fitted:
     """An estimator that learned from these rows.  What it has to say of them was told already.
 
-    ended: gets the interrupt that ended the training after its first epoch; None: it is raised.
+    ended: gets the interrupt that ended the training after its first epoch; None: it is raised.  group: of workers.
     """
     model = table.estimator(
         preset=options.preset,
@@ -250,7 +286,7 @@ def _fit(
     model._ended = ended
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
-        model.fit(table.features.take(rows), table.y[rows], groups=groups)
+        model.fit(table.features.take(rows), table.y[rows], groups=groups, group=group)
     model._ended = None
     model.targets_, model.beside_, model.id_, model.header_ = table.targets, table.beside, options.id, options.header
     return model

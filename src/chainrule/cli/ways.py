@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from chainrule.errors import SpecError
-from chainrule.group.started import started_by
 
 RECIPE_ONLY = frozenset(("preset", "id", "group", "time", "cv", "quantiles"))
 """Options of the recipe for tables."""
@@ -44,11 +43,6 @@ def by_recipe(data: str, given: Collection[str]) -> bool:
     from chainrule.tabular.files import is_table_file
 
     network = _of_network(given)
-    if is_table_file(data) and not network and (by := started_by()) is not None:
-        raise SpecError(
-            f"The recipe for tables is run by one process, and {by} has started several. Choose a network that they "
-            "train together: --hidden 256, say."
-        )
     recipe = sorted(set(given) & RECIPE_ONLY)
     if recipe and network:
         raise SpecError(

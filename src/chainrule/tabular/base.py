@@ -22,7 +22,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from chainrule.blocks import Blocks
 from chainrule.data.columns import some
 from chainrule.engines.table import can_compile
-from chainrule.errors import DataError, DataWarning, expected, unknown_name
+from chainrule.errors import DataError, DataWarning, SpecError, expected, unknown_name
 from chainrule.estimators.form import FittedForm
 from chainrule.group.base import Group
 from chainrule.group.find import as_group
@@ -177,6 +177,11 @@ class BaseTabular(FittedForm, TransformerMixin, BaseEstimator):  # type: ignore[
             recipe = recipe_for(self.preset, aim, len(frame), preparation.shape)
             if self.ensemble is not None:
                 recipe = replace(recipe, members=int(self.ensemble), parts=max(recipe.parts, 2))
+            if workers is not None and workers.size > recipe.members:
+                raise SpecError(
+                    f"The recipe has {counted(recipe.members, 'network')}, and there are {workers.size} workers: some "
+                    "would have nothing to do. Use fewer workers, a larger preset, or a larger ensemble=."
+                )
             trained = train(
                 inputs,
                 targets,
