@@ -171,7 +171,7 @@ def recipe_for(preset: Preset, aim: Aim, rows: int, shape: InputShape) -> Recipe
         parts={"fast": 5, "default": 5, "best": 9}[preset],  # odd: members of a kind hold out different parts
         epochs=epochs,
         patience=max(8, epochs // 2),
-        batch_size=int(2 ** np.clip(math.ceil(math.log2(max(rows, 1) / 24)), 4, 8)),
+        batch_size=batch_size(rows),
         hidden=(width, width),
         activation="selu" if fast and classes else "mish",
         parametric=False,
@@ -187,6 +187,11 @@ def recipe_for(preset: Preset, aim: Aim, rows: int, shape: InputShape) -> Recipe
         smoothing=0.1 if classes else 0.0,
         turns=_turns(preset, classes),
     )
+
+
+def batch_size(rows: int) -> int:
+    """Rows a step."""
+    return int(2 ** np.clip(math.ceil(math.log2(max(rows, 1) / 24)), 4, 8))
 
 
 def _turns(preset: Preset, classes: bool) -> tuple[tuple[tuple[str, Any], ...], ...]:
