@@ -217,6 +217,5 @@ def test_what_is_wrong_is_said_by_all() -> None:
     one, other = told(y=[CLASSES, CLASSES[:9]])
     assert isinstance(other, ValueError) and str(one).startswith("Worker 1 of 2 cannot go on: ")
     assert "The recipe has 1 network, and there are 2 workers" in str(told(ensemble=1)[0])
-    assert "without own_rows=True" in str(told(own_rows=True)[1])
     stream = told(X=lambda: iter([(TABLE, CLASSES)]), y=None)
     assert "A group fits a table in memory" in str(stream[0])

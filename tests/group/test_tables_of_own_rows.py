@@ -50,6 +50,8 @@ def fitted(make: Any, target: str, divided: list[list[int]], weighted: bool = Fa
 
     def work(group: Threads) -> Any:
         group.own_rows = True
+        if all(len(each) == 1 for each in own):
+            return make().fit(*own[group.rank][0], group=group)
         model = make()
         model._fit_own_rows(own[group.rank], group)
         return model
@@ -102,9 +104,13 @@ def test_what_is_wrong_is_told_to_all() -> None:
         part = missing.iloc[:650] if group.rank == 0 else missing.iloc[650:]
         cr.TabularClassifier("fast")._fit_own_rows([(part[X], part["yes"], None)], group)
 
+    own_rows = together(
+        2, lambda group: cr.TabularClassifier().fit(TABLE[X], None, group=cr.as_group(group, own_rows=True))
+    )
+    assert all("requires y to be passed" in str(end) for end in own_rows)
     told, own = together(2, work)
     assert "y has no value in row 250" in str(own) and "In the rows from 650 on" in str(own)
-    assert isinstance(told, cr.GroupError) and "Worker 1 of 2 cannot take part: y has no value in row 250" in str(told)
+    assert isinstance(told, cr.GroupError) and "Worker 1 of 2 cannot go on: y has no value in row 250" in str(told)
 
     def other(group: Threads) -> Any:
         part = TABLE[X if group.rank == 0 else X[:-1]]

@@ -17,6 +17,9 @@ Work = Callable[..., Any]
 AFTER = 5.0
 """Seconds beyond the time limit of a group that what its workers say is waited for, once one has failed."""
 
+STARTING = 3600.0
+"""Seconds that workers wait for each other's rows; the client notices meanwhile who is lost."""
+
 
 def together(client: Any, held: Pieces, most: int, timeout: float, work: Work, *given: Any) -> Any:
     """What `work` gives at the first of at most so many workers, who form a group.
@@ -47,6 +50,9 @@ def together(client: Any, held: Pieces, most: int, timeout: float, work: Work, *
 def _work(name: str, work: Work, own: Sequence[Piece], *given: Any) -> tuple[Any, list[tuple[type[Warning], str]]]:
     """A worker's part, and what it was warned of, which is for the user."""
     group: ClusterGroup = group_of(name)
+    usual, group.timeout = group.timeout, STARTING
+    group.barrier()  # all have their rows: they were fetched before this was called
+    group.timeout = usual
     with warnings.catch_warnings(record=True) as noticed:
         warnings.simplefilter("always", UserWarning)
         result = work(group, own, *given)

@@ -46,7 +46,6 @@ from chainrule.train.workers import threads_each
 from chainrule.version import VERSION
 
 if TYPE_CHECKING:
-    from chainrule.group.base import Group
     from chainrule.report.html import InlineReport
 
 Array = NDArray[Any]
@@ -129,17 +128,20 @@ class BaseTabular(FittedForm, TransformerMixin, BaseEstimator):  # type: ignore[
     def _fit_alone(
         self, X: Any, y: Any, sample_weight: Any, groups: Any, class_weight: Any, workers: Group | None = None
     ) -> None:
+        own_rows = workers is not None and workers.own_rows
         with alive(workers):
             blocks = streamed(X, y, sample_weight)
-            if workers is not None and workers.own_rows:
-                raise ValueError(
-                    f"{type(self).__name__} is fitted by workers who all have the whole table: each trains other "
-                    "networks. Give all rows to all of them, without own_rows=True."
-                )
+            if own_rows and groups is not None:
+                raise ValueError("groups go with workers who all have the whole table: here one may lie with several.")
+            if own_rows and y is None:
+                raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
             if workers is not None and blocks is not None:
                 raise ValueError(
                     "A group fits a table in memory, and X is one that is read part by part: give a frame."
                 )
+        if workers is not None and own_rows:
+            self._fit_own_rows([(X, y, sample_weight)], workers)
+            return
         if blocks is not None:
             if groups is not None:
                 raise ValueError("groups are of tables in memory: rows that are laid out are held out as they lie.")

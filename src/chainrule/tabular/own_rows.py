@@ -34,6 +34,7 @@ from chainrule.tabular.recipe import Aim, Recipe, recipe_for
 from chainrule.tabular.stream import Part, as_arrow, chosen_at_random
 from chainrule.tabular.survey import SAMPLED, Moments, Survey
 from chainrule.tabular.targets import classes_of, numbers_of
+from chainrule.train.alive import alive
 from chainrule.train.own_rows import hand_over
 from chainrule.train.progress import Progress
 from chainrule.train.workers import agreed
@@ -51,13 +52,13 @@ def fit_own_rows(owner: Any, own: Sequence[Given], class_weight: Callable[[Array
     classes = hasattr(type(owner), "predict_proba")
     counts = workers.gather_values(sum(len(X) for X, _, _ in own))
     first, rows = sum(counts[: workers.rank]), sum(counts)
-    with agreed(workers):
+    with alive(workers):
         parts = _parts(own, first, classes)
     names = parts[0].X.column_names
     weighted = "no weights" if parts[0].w is None else "weights"
     workers.same({"the columns of X": ", ".join(names), "sample_weight": weighted})
     seed = workers.broadcast_value(int(check_random_state(owner.random_state).randint(2**31 - 1)))
-    with agreed(workers):
+    with alive(workers):
         frame = read_frame(parts[0].X)
         chosen = chosen_categories(frame, owner.categorical_features)
         survey = Survey(seed, SAMPLED, chosen, of=rows)
@@ -67,7 +68,7 @@ def fit_own_rows(owner: Any, own: Sequence[Given], class_weight: Callable[[Array
     for other in others:
         survey.merge(other)
     targets = _Targets.of(parts, classes, workers)
-    with agreed(workers):
+    with alive(workers):
         if not targets.weight > 0:
             raise ValueError("Sample weights must contain at least one non-zero number.")
         table, some = survey.sample.settled()
@@ -90,7 +91,7 @@ def fit_own_rows(owner: Any, own: Sequence[Given], class_weight: Callable[[Array
     trained = None
     if aim is not None:
         units = Units((), (), (), ()) if aim.kind == "classes" else targets.moments.units(aim)
-        with agreed(workers):
+        with alive(workers):
             made = [converted(owner, preparation, part, aim, units, factors) for part in parts]
             data = {name: np.concatenate([one[name] for one in made]) for name in made[0]}
         trained, seen = _train(owner, _evenly(workers, data, counts), rows, preparation, aim, units, seed, workers)

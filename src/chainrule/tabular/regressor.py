@@ -113,7 +113,8 @@ class TabularRegressor(RegressorMixin, BaseTabular):  # type: ignore[misc]
         name of the target's column as y (or names), or what else `cr.Blocks` takes.
         groups: (m,), rows of one are held out together when members are judged.
         group: workers who train other members each, as of `Network.fit`: all call `fit` with the same table in memory,
-        and end with the same estimator, that of a fit without a group.  A time_limit is worker 0's.
+        and end with the same estimator, that of a fit without a group.  Or (`as_group(..., own_rows=True)`) each with
+        rows of its own: they train each member together.  A time_limit is worker 0's.
         Raises DataError with all faults of the table; ValueError for targets that are no finite numbers.
         """
         self._fit(X, y, sample_weight, groups, group=group)
