@@ -59,10 +59,21 @@ def test_same_bits_as_whole_products(
     X, y = hollow(fitting, share)
     runs = []
     for passing in (False, True):
-        monkeypatch.setattr(nonzero, "worthwhile", lambda layout, X, training, passing=passing: passing)
+        monkeypatch.setattr(nonzero, "worthwhile", lambda *given, passing=passing: passing)
         runs.append(answers(fitting, X, y, 1 + passing))
     for name, value in runs[0].items():
         assert value.tobytes() == runs[1][name].tobytes(), name
+
+
+@pytest.mark.parametrize("precision", ["medium", pytest.param("high", marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    "fitting", [pytest.param(f, marks=[] if n == 1 else [pytest.mark.long]) for n, f in enumerate(TILES)], ids=str
+)
+def test_same_bits_in_parts(fitting: Fitting, precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is passed over there are pairs of features, which may be odd in number, and of samples."""
+    test_same_bits_as_whole_products(
+        Fitting(**{**vars(fitting), "options": {"precision": precision}}), "float32", 0.8, monkeypatch
+    )
 
 
 @pytest.mark.parametrize(
@@ -72,7 +83,7 @@ def test_lists_are_used_and_right(fitting: Fitting, monkeypatch: pytest.MonkeyPa
     X, y, _ = fitting.data()
     assert nonzero.worthwhile(PanelLayout(target.host(), fitting.dtype), X, True)
     found = answers(fitting, X, y, 1)
-    monkeypatch.setattr(nonzero, "worthwhile", lambda layout, X, training: False)
+    monkeypatch.setattr(nonzero, "worthwhile", lambda *given: False)
     for name, value in answers(fitting, X, y, 1).items():
         assert value.tobytes() == found[name].tobytes(), name
 
@@ -129,7 +140,7 @@ def test_nothing_that_is_not_finite_gets_past_one_sample() -> None:
 
 def test_the_same_data_are_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     looked: list[int] = []
-    monkeypatch.setattr(nonzero, "worthwhile", lambda layout, X, training: looked.append(X.ctypes.data) or False)
+    monkeypatch.setattr(nonzero, "worthwhile", lambda layout, X, *more: looked.append(X.ctypes.data) or False)
     net = cr.Network(40, [cr.Dense(40, "relu"), cr.Dense(2)], "squared_error", engine="compiled")
     rng = np.random.default_rng(0)
     first, second = (rng.normal(size=(64, 40)).astype(np.float32) for _ in range(2))

@@ -141,7 +141,7 @@ class CompiledEngine:
     def nonzero(self, program: Program, data: Values) -> bool:
         """Whether the products of the input would gain by passing over its zeros: one look at the same array."""
         given = next((s.name for s in program.given if s.role == "input"), None)
-        if given is None or given not in data or program.parts:
+        if given is None or given not in data or (program.parts and self.layout.target.tiles):
             return False
         X = np.asarray(data[given])
         before = self._looked_at.get(program.digest)
@@ -156,7 +156,8 @@ class CompiledEngine:
         if not any(nonzero.pays(*(int(s.shape[1]) for s in e.operands)) for e in products):
             return False
         trains = any(e.op.transpose_left for e in products if isinstance(e.op, MatMul))
-        return nonzero.worthwhile(self.layout, X, trains)
+        parts = program.parts if self.dtype == np.float32 else 0
+        return nonzero.worthwhile(self.layout, X, trains, parts)
 
     def borrow(self, size: int) -> Array:
         """A workspace of at least that size that nobody else is using."""

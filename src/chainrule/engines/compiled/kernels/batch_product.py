@@ -223,7 +223,8 @@ class _Batch:
             return
         blank = [f.constant(layout.vector, 0.0)] * (size * width)
         if self.nonzero is not None and width == layout.vectors and ways_of(layout, size, width) == 1:
-            acc = accumulate_nonzero(f, layout, size, width, blank, operands, self.nonzero.tile_steps(f, number))
+            steps = self.nonzero.tile_steps(f, number)
+            acc = accumulate_nonzero(f, layout, size, width, blank, operands, steps, kernel)
         else:
             turn = UNROLL * kernel.steps
             whole = f.mul(f.udiv(f.add(self.m, turn - 1), turn), UNROLL)

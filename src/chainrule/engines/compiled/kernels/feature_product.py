@@ -281,7 +281,7 @@ class _Feature:
         if listed:
             assert self.nonzero is not None
             steps = self.nonzero.panel_steps(f, panel, d.index)
-            acc = accumulate_nonzero(f, layout, size, nv, start, operands, steps)
+            acc = accumulate_nonzero(f, layout, size, nv, start, operands, steps, self.kernel)
         else:
             tail_if = d.ends if isinstance(d.ends, Value) else None
             acc = accumulate_tile(f, layout, size, nv, start, operands, d.whole, d.tail, tail_if, self.kernel)

@@ -254,9 +254,10 @@ def accumulate_nonzero(
     start: Sequence[Value],
     operands: Operands,
     taken: Steps,
+    kernel: Kernel,
 ) -> list[Value]:
-    """acc[r*width + v] = start + sum of S(r, p) * V(p)[v] over the listed steps p, in their order."""
-    real, size = layout.real, layout.lanes * layout.itemsize
+    """acc[r*width + v] = start + sum of S(r, p) * V(p)[v] over the listed lines p, in their order."""
+    real = layout.real
 
     def steps(e: Int, acc: Sequence[Value], turns: int) -> list[Value]:
         out = list(acc)
@@ -265,12 +266,12 @@ def accumulate_nonzero(
             line_at, scalars_at = taken.places(entry)
             lines = f.at(operands.vectors, line_at, type=real)
             scalars = f.at(operands.scalars, scalars_at, type=real)
-            line = [f.load(layout.vector, lines, v * layout.lanes, size) for v in range(width)]
+            line = kernel.streamed(f, lines, 0, width)
             for r in range(rows):
-                s = f.broadcast(scalars, layout.vector, r * operands.row)
+                s = kernel.broadcast(f, scalars, r * operands.row, operands.apart)
                 for v in range(width):
                     x = r * width + v
-                    out[x] = f.fma(s, line[v], out[x])
+                    out[x] = kernel.add(f, s, line[v], out[x])
         return out
 
     pairs = f.bits("and", taken.count, -2)

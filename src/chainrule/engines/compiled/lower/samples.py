@@ -167,9 +167,9 @@ def _turn(
 
 def nonzero(frame: Frame, stage: Nonzero) -> None:
     """The lists of what is not zero in the data."""
-    f, values = frame.f, frame.addresses[stage.symbol.name]
+    f = frame.f
     for name, form in stage.lists.items():
-        placed = frame.lists(name)
+        placed, values = frame.lists(name), frame.addresses[stage.factors[name]]
         if form == "forward":
             lo, hi = frame.share(frame.panels)
             nonzero_of_panels(f, placed, values=values, lo=lo, hi=hi)

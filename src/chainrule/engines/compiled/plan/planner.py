@@ -88,8 +88,8 @@ class _Planner:
         loads = self._loads()
         while self.pending:
             self._take(self._next())
-        lists = self._nonzero(loads) if self.recipe.nonzero else {}
         prepared = self._pack_where_made()
+        lists = self._nonzero(loads) if self.recipe.nonzero else {}
         kept = self._kept(loads)
         return Fusion(
             self.program,
@@ -114,18 +114,24 @@ class _Planner:
             self.stages.append(Load([], list(loads)))
         return loads
 
-    def _nonzero(self, loads: tuple[Symbol, ...]) -> dict[str, tuple[Form, int]]:
+    def _nonzero(self, loads: tuple[Symbol, ...]) -> dict[str, tuple[Form, int, int]]:
         """Products of the data read lists of what is not zero; the lists are made when the data are loaded."""
-        lists: dict[str, tuple[Form, int]] = {}
+        lists: dict[str, tuple[Form, int, int]] = {}
         for symbol in loads:
             nonzero = Nonzero([], symbol)
             for stage in self.stages:
-                if isinstance(stage, Product) and stage.form != "backward" and _takes_lists(stage.equations[0], symbol):
-                    stage.nonzero = f"nonzero {symbol.name} {stage.form}"
-                    nonzero.lists[stage.nonzero] = stage.form
-                    lists[stage.nonzero] = (stage.form, int(symbol.shape[1]))
+                if not isinstance(stage, Product) or stage.form == "backward":
+                    continue
+                product = stage.equations[0]
+                if _takes_lists(product, symbol, self.layout):
+                    assert isinstance(product.op, MatMul)
+                    name = stage.nonzero = f"nonzero {symbol.name} {stage.form}"
+                    nonzero.lists[name] = stage.form
+                    nonzero.factors[name] = stage.factor(symbol)
+                    lists[name] = (stage.form, int(symbol.shape[1]), product.op.parts)
             if nonzero.lists:
-                self.stages.insert(1, nonzero)
+                there = [k for k, stage in enumerate(self.stages) if stage.writes() & nonzero.reads()]
+                self.stages.insert(max(there) + 1, nonzero)
         return lists
 
     # --- the order -----------------------------------------------------------------------------------------------
@@ -390,9 +396,12 @@ def _overwrites(stage: Stage | None) -> bool:
     return stage is not None and any(e.target.role in STORED for e in stage.equations)
 
 
-def _takes_lists(product: Equation, data: Symbol) -> bool:
+def _takes_lists(product: Equation, data: Symbol, layout: PanelLayout) -> bool:
     """Whether the product is of these data, and both are wide enough for a list to be worth its while."""
-    if not isinstance(product.op, MatMul) or product.op.parts:
+    if not isinstance(product.op, MatMul):
+        return False
+    kernel = kernel_for(layout, product.op.parts, rows_of(product))
+    if isinstance(kernel, Dots) and kernel.turned:
         return False
     return product.operands[0] == data and pays(*(int(s.shape[1]) for s in product.operands))
 

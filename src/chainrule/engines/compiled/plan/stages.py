@@ -129,10 +129,12 @@ class Nonzero(Stage):
     """The data."""
     lists: dict[str, Form] = field(default_factory=dict)
     """The form of product that reads a list, by the list's name."""
+    factors: dict[str, str] = field(default_factory=dict)
+    """What a list is made of, by its name: the data, or the data as that product reads them packed."""
 
     def reads(self) -> set[str]:
         """The data."""
-        return {self.symbol.name}
+        return set(self.factors.values())
 
     def writes(self) -> set[str]:
         """The lists."""
@@ -271,8 +273,8 @@ class Fusion:
     """Data symbols that are gathered."""
     couples: bool
     """Whether samples of a batch depend on each other, so that it cannot be cut in chunks."""
-    lists: dict[str, tuple[Form, int]]
-    """The lists of what is not zero, by name: the form of product that reads them and the data's features."""
+    lists: dict[str, tuple[Form, int, int]]
+    """The lists of what is not zero, by name: the form of product that reads them, the data's features, its parts."""
     prepared: tuple[Packing, ...]
     """Weights that are packed once before the first batch, and then by whoever updates them."""
 

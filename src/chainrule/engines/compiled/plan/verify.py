@@ -184,7 +184,7 @@ def _load(stage: Load, fusion: Fusion) -> Iterator[str]:
 
 def _nonzero(stage: Nonzero, fusion: Fusion) -> Iterator[str]:
     for name, form in stage.lists.items():
-        if fusion.lists.get(name) != (form, stage.symbol.shape[1]):
+        if fusion.lists.get(name, ())[:2] != (form, stage.symbol.shape[1]):
             yield f"{name} are not the lists that the plan has"
 
 
@@ -223,7 +223,7 @@ def _product(stage: Product, fusion: Fusion) -> Iterator[str]:
         if (
             lists is None
             or isinstance(head.op, GroupedMatMul)
-            or lists != (stage.form, head.operands[0].shape[1])
+            or lists != (stage.form, head.operands[0].shape[1], head.op.parts)
             or head.operands[0].role != "input"
         ):
             yield f"{stage.nonzero} are not lists for {head}"
