@@ -18,7 +18,7 @@ from chainrule.train.schedules import rates_of
 if TYPE_CHECKING:
     from chainrule.train.loop import Fit
 
-SECONDS = 0.05
+SECONDS = 0.2
 """That epochs in one call take, about."""
 MOST = 128
 """Epochs in one call: the rest of their surroundings is little then."""
