@@ -339,6 +339,15 @@ def test_every_way_trains_as_the_meaning_says(precision: str, way: str, many_pro
             assert near(value, meant[name], plain[name]), name
 
 
+def test_tiles_take_a_call_in_chunks() -> None:
+    X, _ = data(90)
+    layers = [cr.Dense(33, "relu"), cr.Dense(70), cr.Dense(4)]
+    net = cr.Network(20, layers, "squared_error", precision="high", engine="reference")
+    given = {**net.parameters, "X": X, "Y": np.zeros((90, 4), "f"), "m": np.float32(90)}
+    found = tiled().run(net.program, given, ("Z3",))["Z3"]
+    np.testing.assert_allclose(found, net.predict(X), atol=2e-5)
+
+
 def test_a_plan_says_which_way_a_product_takes() -> None:
     program = made("medium").training_program(cr.SGD(), targets="labels")
     machines = {"tiles": target.named("amx"), "vectors": target.named("x86-64-v3")}

@@ -79,7 +79,7 @@ def _room(text: str) -> str:
     return f"\n@room = internal global {{ i64, {array} }} {{ i64 1, {array} zeroinitializer }}\n"
 
 
-def _objects(binary: bytes) -> Iterator[bytes]:
+def objects(binary: bytes) -> Iterator[bytes]:
     """The object files of what `object_code` has made."""
     if not binary.startswith(_SEVERAL):
         yield binary
@@ -117,7 +117,7 @@ class Code:
         # apart than 2 GB, which they do not reach (LLVM ends the process then).  Elsewhere llvmlite knows best.
         together = True if "linux" in target.triple else None
         self._engine = llvm.create_mcjit_compiler(empty, _machine(target), use_lmm=together)
-        for each in _objects(binary):
+        for each in objects(binary):
             self._engine.add_object_file(llvm.ObjectFileRef.from_data(each))
         self._engine.finalize_object()
 

@@ -99,8 +99,8 @@ def _pad(frame: Frame, kernel: Dots, lines: Value, n: int, end: Int) -> None:
     if kernel.stored_lines(n) == -(-n // kernel.steps):
         return
     if isinstance(end, int):
-        assert end == n
-        pad_lines(f, kernel, to=lines, n=n)
+        if end == n:
+            pad_lines(f, kernel, to=lines, n=n)
     else:
         f.if_(f.icmp("eq", end, n), lambda: pad_lines(f, kernel, to=lines, n=n))
 
