@@ -271,6 +271,9 @@ def test_categories_that_have_an_order() -> None:
         pd.Series(pd.Categorical(cells, categories=sizes, ordered=True)).astype(str).replace("nan", None),
     ]  # fmt: skip
     first, second, unordered = (learn(read_frame(k.to_frame("size"))) for k in (*kinds[:2], kinds[2]))
+    parts = [kinds[0][:30], kinds[0][30:]]
+    arrow = pa.concat_tables([pa.Table.from_pandas(part.to_frame("size"), preserve_index=False) for part in parts])
+    assert learn(read_frame(arrow)) == first
     assert first == second and first.shape.numbers == ("size",) and first.shape.flags == ("size is missing",)
     assert unordered.shape.categories == ("size",) and not unordered.shape.numbers
     new = [None, "small", "middle", "large", "huge", "tiny"]

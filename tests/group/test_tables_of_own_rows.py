@@ -25,6 +25,9 @@ def table(rows: int = ROWS) -> Any:
     age = np.where(rng.random(rows) < 0.1, np.nan, rng.normal(40, 10, rows))
     job = rng.choice(["cook", "smith", "clerk"], rows)
     frame = pd.DataFrame({"age": age, "job": job, "id": np.arange(rows), "same": 1.0})
+    frame["size"] = pd.Categorical(rng.choice(["s", "m", "l"], rows), categories=["s", "m", "l"], ordered=True)
+    frame["late"] = np.where(np.arange(rows) < 700, None, "x")
+    frame["count"] = pd.array(np.where(age > 50, None, rng.integers(0, 9, rows)), dtype="Int64")
     frame["since"] = pd.Timestamp("2020-01-01") + pd.to_timedelta(rng.integers(0, 900, rows), unit="D")
     frame["yes"] = np.where((np.nan_to_num(age, nan=40) > 40) ^ (job == "cook"), "yes", "no")
     frame["pay"] = 1e6 + np.nan_to_num(age) * 10 + 100 * (job == "smith")
@@ -33,7 +36,7 @@ def table(rows: int = ROWS) -> Any:
 
 
 TABLE = table()
-X = ["age", "job", "id", "same", "since"]
+X = ["age", "job", "id", "same", "size", "late", "count", "since"]
 
 
 def fitted(make: Any, target: str, divided: list[list[int]], weighted: bool = False) -> list[Any]:

@@ -124,8 +124,13 @@ class ClusterGroup(TorchGroup):
     def exchange(self, sent: Mapping[int, Array], received: Mapping[int, Array]) -> None:
         """As of every group."""
         if self.ended:
+            self.close()
             raise GroupError("The client has given up the fit.")
         super().exchange(sent, received)
+
+    def close(self) -> None:
+        """Ends the connections, so that those who wait for this worker wait no longer."""
+        self.ended, self._group = True, None
 
 
 def group_of(name: str) -> ClusterGroup:

@@ -103,7 +103,7 @@ def named_apart(X: Any, y: Any) -> tuple[Any, Any]:
     for name in names:
         if name not in X.columns:
             raise DataError(f"y: {unknown_name('column', name, map(str, X.columns))}")
-    return X.drop(columns=list(names)), X[y if isinstance(y, str) else list(names)]
+    return X[[name for name in X.columns if name not in names]], X[y if isinstance(y, str) else list(names)]
 
 
 def is_frame(given: Any) -> bool:

@@ -50,12 +50,16 @@ def together(client: Any, held: Pieces, most: int, timeout: float, work: Work, *
 def _work(name: str, work: Work, own: Sequence[Piece], *given: Any) -> tuple[Any, list[tuple[type[Warning], str]]]:
     """A worker's part, and what it was warned of, which is for the user."""
     group: ClusterGroup = group_of(name)
-    usual, group.timeout = group.timeout, STARTING
-    group.barrier()  # all have their rows: they were fetched before this was called
-    group.timeout = usual
-    with warnings.catch_warnings(record=True) as noticed:
-        warnings.simplefilter("always", UserWarning)
-        result = work(group, own, *given)
+    try:
+        usual, group.timeout = group.timeout, STARTING
+        group.barrier()  # all have their rows: they were fetched before this was called
+        group.timeout = usual
+        with warnings.catch_warnings(record=True) as noticed:
+            warnings.simplefilter("always", UserWarning)
+            result = work(group, own, *given)
+    except BaseException:
+        group.close()
+        raise
     told: list[tuple[type[Warning], str]] = [
         (one.category, str(one.message)) for one in noticed if issubclass(one.category, UserWarning)
     ]

@@ -55,7 +55,7 @@ def of_series(series: nw.Series[Any]) -> Content:
     if dtype == nw.Boolean:
         return _truth(np.asarray(series.cast(nw.Float64).to_numpy(), dtype=np.float64))
     if dtype in (nw.Categorical, nw.Enum):
-        order = tuple(_composed([_printed(word) for word in dtype.categories])) if isinstance(dtype, nw.Enum) else ()
+        order = tuple(_composed([_printed(word) for word in _in_order(series)]))
         return Declared(_coded(series), order if len(set(order)) == len(order) else ())
     if dtype == nw.String:
         return _coded(series)
@@ -69,6 +69,17 @@ def of_series(series: nw.Series[Any]) -> Content:
     if dtype == nw.Duration:
         return np.array(series.dt.total_microseconds().cast(nw.Float64).to_numpy(), np.float64) / _MICROSECONDS
     return of_objects(series.to_list())
+
+
+def _in_order(series: nw.Series[Any]) -> list[Any]:
+    """The categories of a column that says that they have an order, in it."""
+    if isinstance(series.dtype, nw.Enum):
+        return list(series.dtype.categories)
+    native = series.to_native()
+    if not getattr(getattr(native, "type", None), "ordered", False) or not native.num_chunks:
+        return []
+    categories: list[Any] = native.unify_dictionaries().chunk(0).dictionary.to_pylist()  # of pyarrow
+    return categories
 
 
 def of_array(column: Array) -> Content:
