@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from chainrule.engines.compiled import pack
+from chainrule.engines.compiled import pack, tile_check
 from chainrule.engines.compiled.kernels import parts as packing
 from chainrule.engines.compiled.kernels.batch_product import batch_product, batch_scratch
 from chainrule.engines.compiled.kernels.feature_product import feature_product
 from chainrule.engines.compiled.kernels.inner import Dots, TileProducts, kernel_for
 from chainrule.engines.compiled.kernels.panels import PanelLayout
 from chainrule.engines.compiled.kernels.tile import store_tile
-from chainrule.engines.llvm import jit, subnormal, target
+from chainrule.engines.llvm import jit, subnormal, target, tiles
 from chainrule.engines.llvm.emit import Module, Value
 from chainrule.engines.reference import split
 from chainrule.program.precision import pairs
@@ -204,3 +204,42 @@ def test_products_of_parts_of_random_sizes(name: str, parts: int) -> None:
     sizes = [(1, 1), (71, 5), (1, 64), (64, 1), (785, 33), (33, 777), *rng.integers(1, 90, (6, 2)).tolist()]
     for k, n in sizes:
         check(name, parts, k, n, [1, 32, *rng.integers(2, 80, 2).tolist()], rng)
+
+
+def tiled_layout() -> PanelLayout:
+    """Of this machine, vector code in the place of tiles' instructions."""
+    layout = PanelLayout(target.host(), "float32")
+    if layout.target.vector_bytes != 64:
+        pytest.skip("tiles stand beside vectors of 64 bytes")
+    return replace(layout, target=replace(layout.target, tiles="emulated"))
+
+
+def test_tiles_are_tried_before_they_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    layout = tiled_layout()
+    way = tile_check.by_code(layout)
+    assert tile_check.holds(layout, way)
+
+    def swapped(left: Any, right: Any, sums: Any) -> None:
+        way(left[..., ::-1].copy(), right, sums)
+
+    def one_short(left: Any, right: Any, sums: Any) -> None:
+        way(left, right, sums)
+        sums[-1, -1] += 1
+
+    for wrong in (swapped, one_short, lambda left, right, sums: None):
+        assert not tile_check.holds(layout, wrong)
+
+    monkeypatch.setattr(tiles, "permitted", lambda: True)
+    monkeypatch.setattr(tile_check, "by_code", lambda layout: one_short)
+    tile_check.right.cache_clear()
+    with pytest.warns(RuntimeWarning, match="do not multiply as they have to"):
+        assert not tile_check.usable(layout)
+    assert not tile_check.usable(layout)  # and is not said again
+    tile_check.right.cache_clear()
+
+
+def test_the_trial_of_tiles_is_emitted_for_them() -> None:
+    layout = PanelLayout(target.named("amx"), "float32")
+    text = jit.assembly(tile_check.trial(layout))
+    for instruction in ("ldtilecfg", "tileloadd", "tdpbf16ps", "tilestored", "tilerelease"):
+        assert instruction in text

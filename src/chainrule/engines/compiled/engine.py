@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from chainrule.engines.base import Array, Session, Values
-from chainrule.engines.compiled import pack
+from chainrule.engines.compiled import pack, tile_check
 from chainrule.engines.compiled.call import Call
 from chainrule.engines.compiled.kernels import nonzero
 from chainrule.engines.compiled.kernels.panels import PanelLayout
@@ -23,7 +23,7 @@ from chainrule.engines.compiled.plan.recipe import chunk_for
 from chainrule.engines.compiled.session import CompiledSession
 from chainrule.engines.compiled.table_rows import Lookup, named, touched_by_rows
 from chainrule.engines.cost import operations
-from chainrule.engines.llvm import cache, dump, jit, target, tiles
+from chainrule.engines.llvm import cache, dump, jit, target
 from chainrule.engines.llvm.target import Target
 from chainrule.engines.processors import allowed, present
 from chainrule.engines.recent import Recent
@@ -121,7 +121,7 @@ class CompiledEngine:
         """The program compiled to be run so; or found."""
         if program.parts and self.dtype != np.float32:  # parts are of float32 numbers
             program = program.of_parts(0)
-        if program.parts and self.layout.target.tiles == "instructions" and not tiles.permitted():
+        if program.parts and self.layout.target.tiles == "instructions" and not tile_check.usable(self.layout):
             self.layout = replace(self.layout, target=replace(self.layout.target, tiles=""))
         key = (program.digest, recipe)
         unit = self._units.get(key)
