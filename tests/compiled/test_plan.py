@@ -152,6 +152,14 @@ def test_no_barrier_can_be_spared() -> None:
             verify(made, made.memory, made.steps[:k] + made.steps[k + 1 :])
 
 
+def test_what_one_thread_runs_alone_needs_no_barrier() -> None:
+    made = digits(Recipe(training=True))
+    near = list(zip(made.steps, made.steps[1:], strict=False))
+    assert any(all(isinstance(s, Run) and s.stage.alone for s in pair) for pair in near)
+    shared = next(k for k, s in enumerate(made.steps) if isinstance(s, Run) and s.stage.alone)
+    assert isinstance(made.steps[shared - 1], Meet)  # what it adds up was made by all
+
+
 def test_no_place_can_be_taken_by_two() -> None:
     made = digits(Recipe(training=True))
     for name, other in (("A1", "dZ1"), ("X", "Z2"), ("E2", "A2")):

@@ -84,6 +84,11 @@ class Stage:
     packs: list[Packing] = field(default_factory=list, kw_only=True)
     """What it makes and packs at once, for the products of parts that read it."""
 
+    @property
+    def alone(self) -> bool:
+        """Whether one thread does all of it, the same for all such stages: they need no barrier between them."""
+        return False
+
     def all(self) -> list[Equation]:
         """Every equation that it computes."""
         return self.equations
@@ -210,9 +215,19 @@ class Stored(Stage):
 class Sums(Stored):
     """One reduction over the samples."""
 
+    @property
+    def alone(self) -> bool:
+        """If it is one number."""
+        return any(isinstance(e.op, Reduce) and e.op.over != "rows" for e in self.equations)
+
 
 class Flat(Stage):
     """Equations over parameters of one kind and shape."""
+
+    @property
+    def alone(self) -> bool:
+        """If anything is added up: in one order."""
+        return any(isinstance(e.op, Reduce) for e in self.equations)
 
 
 class Plain(Stored):
@@ -221,6 +236,11 @@ class Plain(Stored):
 
 class Scalars(Stored):
     """Equations over scalars."""
+
+    @property
+    def alone(self) -> bool:
+        """They are few."""
+        return True
 
 
 class Arrange(Stored):
@@ -233,6 +253,11 @@ class Lookup(Stored):
 
 class Scatter(Stored):
     """Gradients added into the rows of an embedding."""
+
+    @property
+    def alone(self) -> bool:
+        """Samples in order."""
+        return True
 
 
 class Pieces(Stored):

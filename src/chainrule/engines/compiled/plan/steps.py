@@ -9,8 +9,8 @@
     Chunks     steps for one chunk of the samples after the other; a thread runs whole groups of chunks by itself
     AddUp      the sums of all groups of chunks are added up, group after group
 
-A barrier stands where a stage touches what another thread may still be writing or reading.  What takes over the place
-of a value that is no longer needed counts as that value.
+A barrier stands where a stage touches what another thread may still be writing or reading: not between stages that the
+same thread runs alone.  What takes over the place of a value that is no longer needed counts as that value.
 """
 
 from __future__ import annotations
@@ -121,8 +121,10 @@ class _Order:
         self.memory = memory
         self.steps: list[Step] = []
         self.number = 0
-        self.read: set[str] = set()
-        self.written: set[str] = set()
+        self.read: tuple[set[str], set[str]] = set(), set()
+        """Since the last barrier: by the whole team, by the one thread that some stages have for themselves."""
+        self.written: tuple[set[str], set[str]] = set(), set()
+        """The same."""
 
     def run(self, stage: Stage, *, skipped: bool = False) -> Run:
         self.number += 1
@@ -139,18 +141,18 @@ class _Order:
             if overwrites and recipe.training and not looked:
                 self.look(impatient)
                 looked = True
-            self.touch(self.fusion.touched(stage.reads()), stage.writes())
+            self.touch(self.fusion.touched(stage.reads()), stage.writes(), stage.alone)
             self.steps.append(self.run(stage, skipped=impatient and not (self.fusion.chunked or looked)))
             if objective is not None and recipe.training and objective.name in stage.writes():
                 self.steps.append(KeepCost(objective))
-                self.written.add(HALT)
+                self.written[True].add(HALT)
 
     def look(self, impatient: bool) -> None:
         """Before the first stage that overwrites what outlives the batch."""
         if impatient:  # who passed something over since the cost was kept has seen the stop by now
             self.meet()
             self.steps.append(Ask())
-            self.written.add(HALT)
+            self.written[True].add(HALT)
         self.touch({HALT}, set())
         self.steps.append(Look())
 
@@ -160,18 +162,20 @@ class _Order:
             self.touch({symbol.name}, set())
             self.steps.append(HandOut(symbol))
 
-    def touch(self, reads: set[str], writes: set[str]) -> None:
+    def touch(self, reads: set[str], writes: set[str], alone: bool = False) -> None:
         """A barrier where one is needed."""
-        busy = self.read | self.written
-        if (reads & self.written) or any(self.memory.share(name, other) for name in writes for other in busy):
+        others = (False,) if alone else (False, True)
+        written = set().union(*(self.written[k] for k in others))
+        busy = written.union(*(self.read[k] for k in others))
+        if (reads & written) or any(self.memory.share(name, other) for name in writes for other in busy):
             self.meet()
-        self.read |= reads
-        self.written |= writes
+        self.read[alone].update(reads)
+        self.written[alone].update(writes)
 
     def meet(self) -> None:
         """A barrier."""
         self.steps.append(Meet())
-        self.read, self.written = set(), set()
+        self.read, self.written = (set(), set()), (set(), set())
 
     def in_chunks(self) -> None:
         """Stages of the samples for each chunk, the others before and after; sums grow in between."""

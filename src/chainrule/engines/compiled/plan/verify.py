@@ -413,9 +413,9 @@ def _overlaps(places: Iterable[tuple[int, int, str]]) -> Iterator[str]:
 
 
 def _barriers(fusion: Fusion, memory: Memory, steps: tuple[Step, ...]) -> Faults:
-    """Between two barriers no thread touches what another writes."""
-    read: dict[str, int] = {}
-    wrote: dict[str, int] = {}
+    """Between two barriers no thread touches what another writes; what is run alone is run by the same."""
+    read: dict[tuple[str, bool], int] = {}
+    wrote: dict[tuple[str, bool], int] = {}
     number = 0
     for step in steps:
         if isinstance(step, Meet):
@@ -423,13 +423,14 @@ def _barriers(fusion: Fusion, memory: Memory, steps: tuple[Step, ...]) -> Faults
             continue
         reads, writes = _touched(step, fusion)
         number = step.number if isinstance(step, Run) else number
+        alone = step.stage.alone if isinstance(step, Run) else isinstance(step, KeepCost | Ask)
         for name in sorted(reads | writes):
             others = wrote if name not in writes else {**read, **wrote}
-            for other, before in others.items():
-                if memory.share(name, other):
+            for (other, by_one), before in others.items():
+                if memory.share(name, other) and not (alone and by_one):
                     yield number, f"no barrier between it and stage {before}, which touches {other}; {name} is touched"
-        read |= dict.fromkeys(reads, number)
-        wrote |= dict.fromkeys(writes, number)
+        read |= dict.fromkeys(((name, alone) for name in reads), number)
+        wrote |= dict.fromkeys(((name, alone) for name in writes), number)
     if not steps or not isinstance(steps[-1], Meet):
         yield 0, "no barrier at the end of a batch"
 
