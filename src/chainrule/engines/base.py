@@ -156,9 +156,9 @@ class Session(ABC):
         """Whether what is stored under these names is finite; at least what has changed since `mark`."""
         return all(np.isfinite(array).all() for array in self.read(names).values())
 
-    def permutation(self, generator: np.random.Generator, count: int) -> NDArray[np.int64]:
-        """What `generator.permutation(count)` is, for an epoch's order; the generator is not used again."""
-        return generator.permutation(count)
+    def permute(self, generator: np.random.Generator, out: NDArray[np.int64]) -> None:
+        """Writes what `generator.permutation(len(out))` is, an epoch's order; the generator is not used again."""
+        out[...] = generator.permutation(len(out))
 
     def mark(self) -> None:
         """Remembers everything stored, as it is now."""

@@ -174,7 +174,7 @@ class Fit:
         lent = () if any(callback.writes for callback in self.callbacks) else tuple(stored)
         with self._open(stored, lent) as session:
             if isinstance(self.orders, SeededOrders):
-                self.orders.permutation = session.permutation
+                self.orders.permute = session.permute
             run = _Run(self, state, session, arrays, carried.step)
             state.refresh = run.refresh
             ended = False

@@ -82,6 +82,11 @@ class Orders(Protocol):
         """Nothing more will be drawn."""
 
 
+def permute(generator: np.random.Generator, out: Order) -> None:
+    """Writes a permutation of 0, ..., as many as there is place for."""
+    out[...] = generator.permutation(len(out))
+
+
 class SeededOrders:
     """Epoch e has the order `default_rng((seed, fit, 2, e)).permutation(samples)`, whatever came before.
 
@@ -90,8 +95,8 @@ class SeededOrders:
 
     def __init__(self, seeds: tuple[int, int], samples: int, epochs: int, shuffle: bool) -> None:
         self.seeds, self.samples, self.epochs = seeds, samples, epochs
-        self.permutation: Callable[[np.random.Generator, int], Order] = np.random.Generator.permutation
-        """What permutes: NumPy, or what gives the same sooner."""
+        self.permute: Callable[[np.random.Generator, Order], None] = permute
+        """Writes a permutation: NumPy's, made by it or by what makes the same sooner."""
         self._ahead: tuple[int, Order] = (0, np.empty((0, samples), np.int64))
         """The first epoch of those whose orders were drawn ahead, and these."""
         self._drawing = (0, 0)
@@ -156,7 +161,7 @@ class SeededOrders:
     def _permutations(self, first: int, count: int) -> Order:
         rows = np.empty((count, self.samples), np.int64)
         for k, row in enumerate(rows):
-            row[...] = self.permutation(np.random.default_rng((*self.seeds, 2, first + k)), self.samples)
+            self.permute(np.random.default_rng((*self.seeds, 2, first + k)), row)
         return rows
 
 

@@ -18,7 +18,7 @@ from chainrule.engines.compiled.plan.kinds import Kind, kinds_of, members_of
 from chainrule.engines.compiled.plan.memory import stored_places
 from chainrule.engines.compiled.plan.recipe import Recipe, chunk_for
 from chainrule.engines.compiled.table_rows import TableRows, Tables, touched_by_rows
-from chainrule.engines.llvm.permutation import permutation
+from chainrule.engines.llvm.permutation import permute
 from chainrule.engines.recent import Recent
 from chainrule.program.equation import Program
 
@@ -213,9 +213,9 @@ class CompiledSession(Session):
             total = sum(self.packed[span].sum() for span in self._between((), chosen))
         return bool(np.isfinite(total)) or super().finite(chosen)
 
-    def permutation(self, generator: np.random.Generator, count: int) -> NDArray[np.int64]:
+    def permute(self, generator: np.random.Generator, out: NDArray[np.int64]) -> None:
         """The same, of many numbers by machine code."""
-        return permutation(generator, count)
+        permute(generator, out)
 
     def mark(self) -> None:
         """Copies the buffer, but for tables."""
