@@ -290,6 +290,17 @@ def test_a_plan_says_how_factors_are_packed() -> None:
     assert "W1 in rows, 2 parts" in large and "before the first batch" not in large
 
 
+def test_what_products_of_parts_take_counts_when_threads_are_chosen() -> None:
+    engine = CompiledEngine(np.dtype(np.float32))
+    units = [
+        engine.unit(made(word).training_program(cr.SGD(), targets="labels"), Recipe(training=True)) for word in WORDS
+    ]
+    plain, high, medium = (unit.operations(64) for unit in units)
+    by_dots = "by dots" in str(units[2].plan)
+    assert medium < high and (medium < plain) == by_dots
+    assert all(0 < unit.barriers < len(unit.plan.stages) for unit in units)
+
+
 # --- by matrix tiles --------------------------------------------------------------------------------------------------
 
 

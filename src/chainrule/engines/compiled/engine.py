@@ -16,10 +16,12 @@ from chainrule.engines.base import Array, Session, Values
 from chainrule.engines.compiled import pack, tile_check
 from chainrule.engines.compiled.call import Call
 from chainrule.engines.compiled.kernels import nonzero
+from chainrule.engines.compiled.kernels.inner import kernel_for
 from chainrule.engines.compiled.kernels.panels import PanelLayout
 from chainrule.engines.compiled.plan import Plan, Recipe, plan
 from chainrule.engines.compiled.plan.memory import GROUPS, RUN, Memory
 from chainrule.engines.compiled.plan.recipe import chunk_for
+from chainrule.engines.compiled.plan.steps import Meet
 from chainrule.engines.compiled.session import CompiledSession
 from chainrule.engines.compiled.table_rows import Lookup, named, touched_by_rows
 from chainrule.engines.cost import operations
@@ -30,6 +32,7 @@ from chainrule.engines.recent import Recent
 from chainrule.engines.scalars import Evaluate, evaluator
 from chainrule.program.equation import Program
 from chainrule.program.op import Elementwise, MatMul
+from chainrule.program.precision import pairs
 from chainrule.program.symbol import BATCH
 
 if TYPE_CHECKING:
@@ -41,6 +44,8 @@ if TYPE_CHECKING:
 
 BETWEEN_BARRIERS = 1_000_000
 """Operations of one thread between two barriers that make a barrier worth its while (about 10 microseconds)."""
+EFFORT = {"dots": 0.5, "vectors": 2.0}
+"""Multiply-adds that a product of two bfloat16 numbers takes as long as, by the way that it is taken."""
 FEW = 1000
 """Rows of a table up to which small pages of memory, each there when needed, cost less than large ones."""
 PER_SAMPLE = 20
@@ -83,10 +88,25 @@ class Unit:
         return {name: lookups for name, lookups in tables.items() if self.memory.kinds[name] == "table"}
 
     def operations(self, batch: int) -> int:
-        """Operations of a batch of so many samples, beside those of products a few for each equation."""
+        """Operations of a batch of so many samples, beside those of products a few for each equation.
+
+        Those of products of parts count as the multiply-adds that would take as long.
+        """
         if batch not in self.work:
-            self.work[batch] = operations(self.program, batch) + batch * len(self.program.equations) * PER_SAMPLE
+            products = int(operations(self.program, batch) * self._effort)
+            self.work[batch] = products + batch * len(self.program.equations) * PER_SAMPLE
         return self.work[batch]
+
+    @cached_property
+    def _effort(self) -> float:
+        """What an operation of a product costs, beside a multiply-add of numbers as they are."""
+        parts = self.program.parts
+        return len(pairs(parts)) * EFFORT[kernel_for(self.memory.layout, parts).way] if parts else 1.0
+
+    @cached_property
+    def barriers(self) -> int:
+        """How often the threads wait for each other in a batch."""
+        return sum(isinstance(step, Meet) for step in self.plan.steps)
 
 
 @functools.cache
@@ -247,7 +267,7 @@ class CompiledEngine:
         """How many threads a call is worth: what was asked for, else by the arithmetic between two barriers.
 
         A batch in chunks needs two barriers, and as many threads as there are groups of chunks at most; a batch in one
-        piece needs one between most of its stages.  More threads than processors would only wait for each other: what
+        piece waits at each of its plan's.  More threads than processors would only wait for each other: what
         is asked for beyond those there are is not used.
         """
         if asked is not None:
@@ -256,6 +276,6 @@ class CompiledEngine:
         if unit.plan.chunked:
             worth = min(GROUPS, -(-batch // unit.plan.recipe.chunk), int(work // BETWEEN_BARRIERS))
         else:
-            between = work / max(2, len(unit.plan.stages) - 2)
+            between = work / max(2, unit.barriers)
             worth = int(between // BETWEEN_BARRIERS) + 1 if between >= BETWEEN_BARRIERS else 1
         return max(1, min(worth, allowed(), 64)) if worth > 1 else 1
