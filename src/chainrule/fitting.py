@@ -28,7 +28,7 @@ from chainrule.train.policies import Judge, Orders, SeededOrders, Source, Valida
 from chainrule.train.progress import Progress
 from chainrule.train.schedules import settings_of
 from chainrule.train.state import OptimizerState
-from chainrule.train.workers import agreed, begin_alike, begun, check_shards, compare, in_shards, threads_each
+from chainrule.train.workers import agreed, begin_alike, begun, check_shards, compare, in_shards, shared_out
 
 if TYPE_CHECKING:
     from chainrule.blocks.stored import Stored
@@ -124,6 +124,7 @@ def prepared(
             checks.positive_integer("sync_every", sync_every)
         shards = in_shards(program, workers, sync_every)
         engine = net._engines.for_fit(program, samples, epochs, batch_size)
+    leaves: tuple[int, ...] = ()
     if workers is not None:
         held_out = () if validation is None else validation.arrays
         settings = {"optimizer": optimizer.to_dict(), "batch_size": batch_size, "epochs": epochs, "shuffle": shuffle}
@@ -131,7 +132,7 @@ def prepared(
         settings["sync_every"] = sync_every
         compare(workers, engine, program, training.content(), held_out, settings)
         check_shards(workers, batch_size if sync_every is None else SHARDS * WHOLE)
-        threads = threads_each(workers) if threads is None else threads
+        threads, leaves = shared_out(workers, threads)
         net.seed = begin_alike(workers, net, net.seed)
         before = replace(before, **workers.broadcast_value(before.carried()))
     checkpoints, resumed = None, None
@@ -182,6 +183,7 @@ def prepared(
         workers=workers,
         shards=shards,
         sync_every=sync_every,
+        leaves=leaves,
         first_row=0 if training.dealt is None else training.dealt.first,
     )
     return fit, before

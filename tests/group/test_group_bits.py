@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from group_threads import together
 
 from chainrule.engines.shards.order import shard_count, shard_size
 from chainrule.train.own_rows import Allotment, AllottedOrders
+from chainrule.train.workers import shared_out
 
 SAMPLES, FEATURES, CLASSES = 310, 9, 4
 RNG = np.random.default_rng(3)
@@ -249,6 +251,20 @@ def test_an_epoch_has_every_row_once_and_each_shard_rows_of_its_block(rows: int,
         for k in range(shard_count(len(batch), size)):
             shard = batch[k * size : (k + 1) * size]
             assert (blocks.starts[k] <= shard).all() and (shard < blocks.starts[k + 1]).all()
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="the system does not say where threads run")
+def test_workers_of_one_machine_share_its_processors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {2, 3, 5, 8, 9})
+    monkeypatch.setenv("CHAINRULE_PROCESSORS", "5")
+    monkeypatch.setenv("OMP_NUM_THREADS", "5")
+
+    def shares(threads: int | None) -> list[Any]:
+        return [tuple(share) for share in together(2, lambda group: shared_out(group, threads))]
+
+    assert shares(None) == [(2, (5, 8, 9)), (2, (2, 3, 9))]
+    assert shares(1) == [(1, (5, 8, 9)), (1, (2, 3, 9))]
+    assert shares(3) == [(3, ()), (3, ())]  # not enough for both
 
 
 # --- bad input -------------------------------------------------------------------------------------------------------

@@ -31,7 +31,7 @@ from chainrule.train.network_checkpoints import checkpoints_of
 from chainrule.train.policies import Judge, Order, Orders, Source, Validation
 from chainrule.train.progress import Progress
 from chainrule.train.state import Snapshot
-from chainrule.train.workers import agreed, begin_alike, begun, check_shards, compare, in_shards, threads_each
+from chainrule.train.workers import agreed, begin_alike, begun, check_shards, compare, in_shards, shared_out
 
 Array = NDArray[Any]
 
@@ -328,6 +328,7 @@ def fit_stochastic(
     masks = any(isinstance(layer, Dropout) for layer in net.spec.layers)
     seed = int(random.randint(2**31 - 1)) if masks else 0
     threads = s.threads
+    leaves: tuple[int, ...] = ()
     others = [] if held is None else held.content()
     same: dict[str, Any] = {"optimizer": solver.optimizer.to_dict(), "batch size": s.batch_size, "shuffle": s.shuffle}
     same |= {"early stopping": [s.early_stopping, s.tol, s.n_iter_no_change, s.restore_best], "masks": seed}
@@ -336,7 +337,7 @@ def fit_stochastic(
         told["checkpoint"] = None if asked is None else [asked.every, asked.resume]
         compare(workers, engine, program, given.content(), others, same | told)
         check_shards(workers, s.batch_size)
-        threads = threads_each(workers) if threads is None else threads
+        threads, leaves = shared_out(workers, threads)
         begin_alike(workers, net, 0)
     if not s.incremental or net.history is None:
         net.history = History()
@@ -391,6 +392,7 @@ def fit_stochastic(
         resumed=resumed,
         workers=workers,
         shards=shards,
+        leaves=leaves,
         first_row=given.first_row,
     )
     try:

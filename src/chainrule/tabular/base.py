@@ -42,7 +42,7 @@ from chainrule.train.alive import alive
 from chainrule.train.alone import alone
 from chainrule.train.checkpoint import digest_of
 from chainrule.train.progress import Progress
-from chainrule.train.workers import threads_each
+from chainrule.train.workers import shared_out
 from chainrule.version import VERSION
 
 if TYPE_CHECKING:
@@ -215,7 +215,7 @@ class BaseTabular(FittedForm, TransformerMixin, BaseEstimator):  # type: ignore[
         """At most; workers of one machine share its processors."""
         if self.n_jobs is not None and self.n_jobs > 0:
             return int(self.n_jobs)
-        return None if workers is None else threads_each(workers)
+        return None if workers is None else shared_out(workers, None).threads
 
     def _compare(self, workers: Group, given: Sequence[Array], learned: str) -> None:
         """Raises GroupError where workers have other versions, another table or other parameters."""

@@ -101,6 +101,8 @@ class Fit:
     """Those who run it together; None for one who runs it alone."""
     shards: Split | None = None
     """The parts of the program that these run; None where each takes steps of its own."""
+    leaves: tuple[int, ...] = ()
+    """Processors on which other workers compute."""
     first_row: int = 0
     """The number of the first row that this worker has, where it has not all of them."""
     sync_every: int | None = None
@@ -213,7 +215,7 @@ class Fit:
             inner = self.engine.open(self.program, stored)
             return LocalSteps(inner, self.workers, self.sync_every or 1, dtype, added=self.added)
         session = open_shards(self.engine, self.shards, stored, self.workers, dtype)
-        session.first_row = self.first_row
+        session.first_row, session.leaves = self.first_row, self.leaves
         return session
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import platform
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,13 +95,30 @@ def check_shards(workers: Group, batch_size: int) -> None:
         )
 
 
-def threads_each(workers: Group) -> int | None:
-    """How many threads each worker uses at most, unless told otherwise: those of one machine share its processors."""
-    if workers.size == 1:
-        return None
-    here = (platform.node(), processors.allowed())
+class Share(NamedTuple):
+    """What a worker may use of its machine."""
+
+    threads: int | None
+    """At most; None for the engine's choice."""
+    leaves: tuple[int, ...] = ()
+    """Processors on which other workers compute, where each can have some of its own."""
+
+
+def shared_out(workers: Group, threads: int | None) -> Share:
+    """Those of one machine share its processors; threads: what each was told, None for as many as are left to it."""
+    mine = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    here = (platform.node(), processors.allowed(), tuple(mine))
     everywhere = workers.gather_values(here)
-    return max(1, here[1] // everywhere.count(here))
+    if workers.size == 1:
+        return Share(threads)
+    beside = [rank for rank, place in enumerate(everywhere) if place == here]
+    each, number = len(mine) // len(beside), beside.index(workers.rank)
+    if threads is None:
+        threads = max(1, here[1] // len(beside))
+    if threads > each:
+        return Share(threads)
+    own = mine[number * each : (number + 1) * each]
+    return Share(threads, tuple(place for place in mine if place not in own))
 
 
 def begin_alike(workers: Group, network: Trainable, seed: int) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,6 +40,8 @@ class Call:
     def __init__(self, engine: CompiledEngine, unit: Unit, batch: int, threads: int) -> None:
         layout, dtype, memory = engine.layout, engine.dtype, unit.memory
         self.engine, self.unit, self.batch, self.threads = engine, unit, batch, threads
+        self.leaves: Sequence[int] = ()
+        """Processors that are left to others."""
         self.words = pack.zeros(memory.words, np.int64)
         chunk = unit.plan.recipe.chunk
         longest = min(batch, chunk) if unit.plan.chunked else batch
@@ -124,7 +126,8 @@ class Call:
         w[Word.WORKSPACE] = workspace.ctypes.data
         with _watching(stop, self.stop):
             at_once = self.threads == 1 and stop is None and self._work(steps) <= AT_ONCE
-            team.run(self.unit.address, w.ctypes.data, self.threads, None if at_once else self._interrupt)
+            interrupt = None if at_once else self._interrupt
+            team.run(self.unit.address, w.ctypes.data, self.threads, interrupt, self.leaves)
         self.engine.give_back(workspace)
         return self.costs_done
 

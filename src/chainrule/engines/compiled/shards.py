@@ -111,6 +111,7 @@ class CompiledShards(ShardedSession):
         threads = min(engine.threads(unit, len(rows), epoch.threads), FOUR)
         if self._call is None or self._call.batch < most or not self._call.serves(unit, self._call.batch, threads):
             self._call = Call(engine, unit, most, threads)
+            self._call.leaves = self.leaves
         numbers = batch.numbers()
         self._call.run(
             self.inner.packed,

@@ -15,7 +15,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from chainrule.engines.llvm.emit import Function, Int, Module, Value
@@ -65,11 +65,11 @@ class _Worker:
 
 
 def step_aside(places: list[int]) -> None:
-    """Moves this thread to another processor if one of its team is here already; then adds where it is to `places`.
+    """Moves this thread to another processor if this one is among `places`; then adds where it is to them.
 
-    The system wakes a thread where it slept last, or where the one is that wakes it: two of a team may begin on one
-    processor, the other idle, and stay for tens of milliseconds.  Where it may run afterwards is as before.  Linux
-    only; a refusal changes nothing.
+    The system wakes a thread where it slept last, or where the one is that wakes it: two of a team, or of processes
+    that wait for each other, may begin on one processor, the other idle, and stay for tens of milliseconds.  Where it
+    may run afterwards is as before.  Linux only; a refusal changes nothing.
     """
     here = _processor()
     if here is None:
@@ -149,19 +149,27 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget)
 
 
-def run(address: int, args: int, team: int = 1, on_interrupt: Callable[[], None] | None = None) -> None:
+def run(
+    address: int,
+    args: int,
+    team: int = 1,
+    on_interrupt: Callable[[], None] | None = None,
+    leaves: Sequence[int] = (),
+) -> None:
     """Call the native function at `address` as threads 0 .. team-1 at once; return when all have returned.
 
     With on_interrupt, all run on other threads while the caller waits and stays open to Ctrl-C: then on_interrupt is
     called (to raise a flag that the function reads), the team is waited for, and KeyboardInterrupt goes on.  However
     the call ends, no thread is left inside.  Without it the caller is thread 0; but the main thread lends no hand to a
     larger team, because a signal handler's exception could keep it from a barrier where the others wait.
+
+    leaves: processors that are left to other processes, where there are others.
     """
     with inside(on_interrupt):
-        _run(NATIVE(address), args, team, on_interrupt)
+        _run(NATIVE(address), args, team, on_interrupt, leaves)
 
 
-def _run(native: Any, args: int, team: int, on_interrupt: Callable[[], None] | None) -> None:
+def _run(native: Any, args: int, team: int, on_interrupt: Callable[[], None] | None, leaves: Sequence[int]) -> None:
     if on_interrupt is None and (team == 1 or threading.current_thread() is not threading.main_thread()):
         first = 1
     else:
@@ -176,7 +184,7 @@ def _run(native: Any, args: int, team: int, on_interrupt: Callable[[], None] | N
     while len(crew) < team - first:
         crew.append(_Worker())
     workers, ticket = crew[: team - first], object()
-    places: list[int] = []
+    places = list(leaves)
     if first:
         step_aside(places)
     trouble: BaseException | None = None

@@ -72,6 +72,8 @@ class ShardedSession(Session):
         self._costs: list[float] = []
         self.first_row = 0
         """The number of the first row that this worker has, where it has not all of them."""
+        self.leaves: Sequence[int] = ()
+        """Processors that are left to other workers."""
 
     # --- what engines say ------------------------------------------------------------------------------------------
 
