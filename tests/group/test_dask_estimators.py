@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -185,3 +192,37 @@ def test_what_is_wrong(client: Any) -> None:
     with pytest.raises(cr.DataError, match="y has no value in row"):
         model.fit(gap[COLUMNS], gap["yes"], client=client)
     assert weights(model) == before  # what was fitted stays
+
+
+GUIDE = Path(__file__).parents[2] / "docs" / "scale.md"
+
+
+def test_what_the_guide_shows(tmp_path: Path) -> None:
+    """As a script of a user's, with processes of this machine."""
+    section = GUIDE.read_text(encoding="utf-8").split("### A Dask cluster")[1].split("\n### ")[0]
+    shown = [block.split("```")[0] for block in section.split("```py\n")[1:]]
+    assert len(shown) == 2
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"age": rng.normal(40, 10, 400), "hours": rng.normal(38, 5, 400)})
+    frame["income"] = np.where(frame["age"] > 40, "high", "low")
+    (tmp_path / "table").mkdir()
+    for k in range(4):
+        frame.iloc[100 * k : 100 * k + 100].to_parquet(tmp_path / "table" / f"part.{k}.parquet")
+    script = "if __name__ == '__main__':\n" + textwrap.indent("\n".join(shown), "    ")
+    script = script.replace("random_state=0", "'fast', random_state=0")  # the same, sooner
+    (tmp_path / "script.py").write_text(script, encoding="utf-8")
+    said = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert said.returncode == 0, said.stderr
+    assert "high" in said.stdout and (cr.load_run(tmp_path / "runs" / "income").predict(frame) == frame["income"]).all()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="SIGINT is of POSIX")
+def test_an_interrupt_frees_the_workers(client: Any) -> None:
+    data, target = arrays((400, 500, 400))
+    timer = threading.Timer(3, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    endless = chainrule.dask.MLPClassifier((8,), max_iter=10**7, tol=0, n_iter_no_change=10**7)
+    with pytest.raises(KeyboardInterrupt):
+        endless.fit(data, target, client=client)
+    model = chainrule.dask.MLPClassifier((8,), max_iter=2, random_state=0).fit(data, target, client=client, timeout=5)
+    assert model.n_iter_ == 2

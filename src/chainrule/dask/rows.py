@@ -125,7 +125,8 @@ def _partitions(given: Any, name: str) -> list[Any]:
         whole = given.rechunk({1: -1}) if given.ndim == 2 else given
         return list(whole.to_delayed().reshape(-1))
     if is_frame(given):
-        return list(given.to_delayed())
+        # As it is: of a file that is read, Dask puts several partitions into one where few of its columns are wanted.
+        return list(given.to_delayed(optimize_graph=False))
     raise DataError(expected(name, "a Dask array, data frame or series", type(given)))
 
 
