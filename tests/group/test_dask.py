@@ -129,3 +129,5 @@ def test_a_cluster_without_workers() -> None:
         trained(None, (400, 400, 400))
     with pytest.raises(cr.SpecError, match=r"client must be a distributed\.Client"):
         trained("tcp://127.0.0.1:8786", (400, 400, 400))
+    with pytest.raises(cr.GroupError, match="The client is closed: make a new distributed"):
+        trained(client, (400, 400, 400))

@@ -32,7 +32,7 @@ def table(rows: int = ROWS) -> Any:
     frame["yes"] = np.where((np.nan_to_num(age, nan=40) > 40) ^ (job == "cook"), "yes", "no")
     frame["pay"] = 1e6 + np.nan_to_num(age) * 10 + 100 * (job == "smith")
     frame["weight"] = rng.random(rows)
-    return frame
+    return frame.set_index(rng.permutation(rows))  # which is no column
 
 
 TABLE = table()
@@ -120,6 +120,22 @@ def test_what_is_wrong_is_told_to_all() -> None:
         cr.TabularClassifier("fast")._fit_own_rows([(part, TABLE["yes"], None)], group)
 
     assert all("the columns of X" in str(end) for end in together(2, other))
+
+
+def test_columns_of_several_types() -> None:
+    texts = np.array(["x", "y"])[np.arange(650) % 2]
+    within = np.where(np.arange(650) == 600, 1, texts.astype(object))
+
+    def fit(group: Threads, cells: Any) -> None:
+        part = TABLE.iloc[650 * group.rank : 650 * (group.rank + 1)]
+        X = pd.DataFrame({"age": part["age"].to_numpy(), "mixed": cells if group.rank else np.arange(650)})
+        cr.TabularClassifier("fast")._fit_own_rows([(X, part["yes"], None)], group)
+
+    for end in together(2, lambda group: fit(group, texts)):
+        assert isinstance(end, cr.DataError) and "another type in some rows than in others" in str(end)
+    told, own = together(2, lambda group: fit(group, within))
+    assert isinstance(own, cr.DataError) and "The column 'mixed' holds what has no type in common" in str(own)
+    assert isinstance(told, cr.GroupError) and "Worker 1 of 2 cannot go on: X: The column 'mixed'" in str(told)
 
 
 @given(st.lists(st.floats(-1e300, 1e300, allow_subnormal=True), max_size=50))

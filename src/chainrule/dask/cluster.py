@@ -30,7 +30,8 @@ class LostError(Exception):
 
 
 def client_of(given: Any) -> Any:
-    """The client, or the one that is current.  Raises GroupError where there is none, SpecError for another thing."""
+    """The client, or the one that is current.  Raises GroupError where there is none or it is closed, SpecError for
+    another thing."""
     if given is None:
         try:
             given = distributed.default_client()
@@ -38,6 +39,8 @@ def client_of(given: Any) -> Any:
             raise GroupError("There is no cluster: make a distributed.Client, or give one as client=.") from None
     if not isinstance(given, distributed.Client) or given.asynchronous:
         raise SpecError(f"client must be a distributed.Client that is not asynchronous. Got {given!r} instead.")
+    if given.status != "running":
+        raise GroupError(f"The client is {given.status}: make a new distributed.Client, or give one as client=.")
     return given
 
 

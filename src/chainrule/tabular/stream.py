@@ -130,11 +130,27 @@ def as_arrow(X: Any, what: str) -> Any:
         return pa.Table.from_batches([X])
     frame = nw.from_native(X, eager_only=True, pass_through=True)
     if isinstance(frame, nw.DataFrame):
-        return frame.to_arrow()
+        try:
+            return nw.maybe_reset_index(frame).to_arrow()  # pandas' index is no column
+        except pa.ArrowException as fault:
+            raise DataError(_mixed(frame, what, fault)) from None
     array = np.asarray(X)
     if array.ndim != 2 or array.dtype.kind not in "biuf":
         raise DataError(f"{what}: each block must be a data frame, or numbers (m, n). Got {type(X).__name__}.")
     return pa.table({f"x{k}": np.ascontiguousarray(array[:, k]) for k in range(array.shape[1])})
+
+
+def _mixed(frame: nw.DataFrame[Any], what: str, fault: Exception) -> str:
+    """Which column of a frame pyarrow has no type for, and why."""
+    for column in frame.iter_columns():
+        try:
+            column.to_arrow()
+        except type(fault) as own:
+            return (
+                f"{what}: The column {column.name!r} holds what has no type in common: {own.args[0]}. Make its cells "
+                "all numbers or all texts, or leave it out."
+            )
+    return f"{what} is no table to pyarrow: {fault}"
 
 
 def _targets(y: Any) -> Array:

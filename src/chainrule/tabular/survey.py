@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.blocks.tables import arrow
+from chainrule.errors import DataError
 from chainrule.tabular.columns import DENSE, NAMES_OF_ROWS, CategoryColumn, Column, NumberColumn, category_of
 from chainrule.tabular.frame import Frame, read_frame
 from chainrule.tabular.members import Units
@@ -68,7 +69,12 @@ class Sample:
     def _settle(self) -> None:
         pa = arrow("lib", "the table")
         keys = np.concatenate(self.keys)
-        table = pa.concat_tables(self.tables, promote_options="permissive")
+        try:
+            table = pa.concat_tables(self.tables, promote_options="permissive")
+        except pa.ArrowException as fault:
+            raise DataError(
+                f"X: a column has another type in some rows than in others: {fault}. Make it numbers or texts in all."
+            ) from None
         targets = np.concatenate(self.targets)
         if len(keys) > self.rows:
             chosen = np.sort(np.argpartition(keys, self.rows)[: self.rows])
@@ -77,7 +83,7 @@ class Sample:
         self.keys, self.tables, self.targets = [keys], [table], [targets]
 
     def settled(self) -> tuple[Any, Array]:
-        """(pyarrow.Table, targets)"""
+        """(pyarrow.Table, targets).  Raises DataError where parts have columns of types that have none in common."""
         self._settle()
         return self.tables[0], self.targets[0]
 
