@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 SECONDS = 0.2
 """That epochs in one call take, about."""
-MOST = 128
+MOST = 1000
 """Epochs in one call: the rest of their surroundings is little then."""
 NUMBERS = 1 << 20
 """Samples in the orders of one call."""

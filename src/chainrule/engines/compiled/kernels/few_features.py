@@ -120,17 +120,16 @@ class FewFeatures:
         zero = f.constant(layout.vector, 0.0)
         size = layout.lanes * layout.itemsize
 
-        def lane_panel(q: Int, *so_far: Value) -> list[Value]:
+        def lane_panel(q: Int, *so_far: Value, whole: bool = True) -> list[Value]:
             out = list(so_far)
             left = f.sub(f.value(self.m), f.mul(q, NR))
             values = f.at(self.values, (q, self.k * NR), (i, NR), type=layout.real)
             slopes = f.at(self.slopes, (q, self.n * NR), (j, NR), type=layout.real)
             for v in range(layout.vectors):
-                mask = f.lane_mask(left, layout.lanes, first=v * layout.lanes)
-                lines = [
-                    f.select(mask, f.load(layout.vector, slopes, c * NR + v * layout.lanes, size), zero)
-                    for c in range(count)
-                ]
+                lines = [f.load(layout.vector, slopes, c * NR + v * layout.lanes, size) for c in range(count)]
+                if not whole:
+                    mask = f.lane_mask(left, layout.lanes, first=v * layout.lanes)
+                    lines = [f.select(mask, line, zero) for line in lines]
                 for r in range(rows):
                     a = f.load(layout.vector, values, r * NR + v * layout.lanes, size)
                     for c, line in enumerate(lines):
@@ -139,8 +138,10 @@ class FewFeatures:
                     out[rows * count + c] = f.fadd(out[rows * count + c], line)
             return out
 
-        panels = f.udiv(f.add(self.m, NR - 1), NR)
-        found = f.loop(0, panels, lane_panel, [zero] * (rows + bias) * count)
+        whole = f.udiv(self.m, NR)
+        found = f.loop(0, whole, lane_panel, [zero] * (rows + bias) * count)
+        ends = f.icmp("ne", f.value(f.mul(whole, NR)), self.m)
+        found = f.if_(ends, lambda: lane_panel(whole, *found, whole=False), lambda: found, results=len(found))
         lines = [found[r * count : (r + 1) * count] + [zero] * (COLUMNS - count) for r in range(rows + bias)]
         sums = across(f, layout, [x for line in lines[:rows] for x in line])
         return sums, across(f, layout, lines[rows]) if bias else None
