@@ -53,7 +53,7 @@ class Call:
         most = FOUR if unit.plan.recipe.in_fours else GROUPS
         groups = min(most, -(-batch // chunk)) if unit.plan.chunked else 1
         self.fixed = pack.aligned(memory.fixed_size * groups, dtype)
-        workspace = memory.batch_units * layout.panel * panels
+        workspace = memory.copies(threads) * layout.panel * panels
         # One is shared by the team where a batch is one piece.
         self.workspace_size = workspace * (threads if unit.plan.chunked else 1)
         scratch = batch_scratch(layout, longest, members_of(unit.plan.program), unit.plan.program.parts)

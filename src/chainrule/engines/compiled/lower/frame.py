@@ -121,6 +121,11 @@ class Frame:
             type = "i64" if word in NUMBERS else "ptr"
             words[word] = f.load(type, f.at(arguments, word, type="i64"))
         workspace = words[Word.WORKSPACE] if part.workspace is None else part.workspace
+        names = set(names)
+        copy: Int = 0
+        if any(memory.owned(name) for name in names):
+            second = f.bits("and", f.icmp("eq", f.value(part.team), 2), f.icmp("eq", f.value(part.tid), 1))
+            copy = f.select(second, f.constant("i64", memory.batch_units * memory.layout.panel), 0)
         for name in sorted(names):  # the same code in every process
             place = place_of(name, memory) if places is None else places.get(name)
             if place is None:
@@ -133,6 +138,7 @@ class Frame:
                 base = words[Word.FIXED] if part.sums is None or name not in grown else part.sums
                 addresses[name] = f.at(base, place, type=real)
             else:
+                place = f.add(place, copy) if memory.owned(name) else place
                 addresses[name] = f.at(workspace, f.mul(words[Word.PANELS], place), type=real)
         if part.scratch is None:
             offset = f.mul(f.value(part.tid), words[Word.SCRATCH_SIZE])
@@ -188,6 +194,15 @@ class Frame:
     def share(self, count: Int) -> tuple[Int, Int]:
         """This thread's part of `count` units."""
         return share(self.f, count, self.part.tid, self.part.team)
+
+    def share_data(self, count: Int) -> tuple[Int, Int]:
+        """The same of the data: each of two threads loads all of it, for itself."""
+        lo, hi = self.share(count)
+        if not self.memory.own_units:
+            return lo, hi
+        f = self.f
+        both = f.icmp("eq", f.value(self.part.team), 2)
+        return f.select(both, f.constant("i64", 0), lo), f.select(both, f.value(count), hi)
 
     def alone(self, body: Callable[[], object]) -> None:
         """Emits what only thread 0 does."""

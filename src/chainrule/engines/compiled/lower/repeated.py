@@ -77,6 +77,7 @@ class Likenesses:
         symbol = plan.program.symbols.get(name)
         label = plan.labels.get(name)
         where = [name in places for places in (memory.stored, memory.fixed, memory.batch, memory.packed)]
+        where.append(memory.owned(name))
         return (
             None if symbol is None else (symbol.shape, symbol.role, symbol.integers, plan.kinds[name]),
             name in plan.kept,

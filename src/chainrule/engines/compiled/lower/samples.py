@@ -46,7 +46,7 @@ def ask_ahead(frame: Frame, data: Iterable[Symbol]) -> None:
     short = {name: size for name, size in sizes.items() if size <= NEAR}
     if not frame.plan.recipe.training or frame.plan.chunked or not short:
         return
-    lo, hi = frame.share(frame.panels)
+    lo, hi = frame.share_data(frame.panels)
     first = f.add(frame.part.base, f.value(frame.part.m))
     last = f.add(f.mul(f.sub(words[Word.PASSES], 1), words[Word.STRIDE]), f.sub(words[Word.SAMPLES], 1))
 
@@ -65,7 +65,7 @@ def _load_numbers(frame: Frame, symbol: Symbol) -> None:
     """One number a sample: labels (as numbers of the dtype), weights, single targets."""
     f, layout = frame.f, frame.layout
     source, target = frame.data(symbol.name), frame.addresses[symbol.name]
-    lo, hi = frame.share(frame.panels)
+    lo, hi = frame.share_data(frame.panels)
 
     def one(sample: Int) -> None:
         row = row_of(frame, sample)
@@ -84,8 +84,8 @@ def _load_rows(frame: Frame, symbol: Symbol, packs: Sequence[Packing]) -> None:
     source, target = frame.data(symbol.name), frame.addresses.get(symbol.name)
     blocks = n // lanes
     share_blocks = blocks >= 8
-    lo, hi = (0, frame.panels) if share_blocks else frame.share(frame.panels)
-    mine = frame.share(blocks) if share_blocks else (0, blocks)
+    lo, hi = (0, frame.panels) if share_blocks else frame.share_data(frame.panels)
+    mine = frame.share_data(blocks) if share_blocks else (0, blocks)
 
     def group(panel: Int, v: int) -> None:
         start = f.add(f.mul(panel, NR), v * lanes)

@@ -17,7 +17,7 @@ from enum import IntEnum
 from chainrule.engines.compiled.kernels.nonzero import NonzeroLists
 from chainrule.engines.compiled.kernels.panels import PanelLayout
 from chainrule.engines.compiled.plan.kinds import Kind
-from chainrule.engines.compiled.plan.stages import Fusion, Lookup, Pieces, RowUpdates, Scatter
+from chainrule.engines.compiled.plan.stages import Fusion, Load, Lookup, Pieces, RowUpdates, Scatter
 from chainrule.program.equation import Program
 from chainrule.program.symbol import STORED, Symbol
 
@@ -95,6 +95,8 @@ class Memory:
     """The first unit of each value of the samples and each list, by name."""
     batch_units: int
     """Units that these take: a unit is a feature of all samples."""
+    own_units: int
+    """The first of them, of the batch's data: a team of two has them twice, each thread its own (see `copies`)."""
     spans: dict[str, tuple[int, int]]
     """The numbers of the first and the last stage that a value of the samples lives in, by name."""
     data: tuple[Symbol, ...]
@@ -120,6 +122,18 @@ class Memory:
     def words(self) -> int:
         """Words in the arguments' record."""
         return Word.DATA + len(self.data) + len(self.outputs)
+
+    def owned(self, name: str) -> bool:
+        """Whether it is data of the batch, of which each of two threads has a copy."""
+        return self.batch.get(name, self.own_units) < self.own_units
+
+    def copies(self, threads: int) -> int:
+        """Units of a workspace for so many threads.
+
+        The copy of the second of two begins where the workspace ends for others.  To load the data once more costs each
+        thread as long as to load a half into lines that the other has read, and to read the other's half later.
+        """
+        return self.batch_units + (self.own_units if threads == 2 else 0)
 
     def share(self, name: str, other: str) -> bool:
         """Whether these are one value, or values of the samples with a unit in common, at other times."""
@@ -179,7 +193,12 @@ def memory(fusion: Fusion, layout: PanelLayout) -> Memory:
     widths |= {name: NonzeroLists(layout, *lists).units for name, lists in fusion.lists.items()}
     widths |= {name: p.units(layout) for name, p in fusion.packings.items() if p.symbol.batched}
     spans = _spans(fusion, widths)
-    units, count = _units(widths, spans)
+    loaded = set() if fusion.chunked else set().union(*(s.writes() for s in fusion.stages if isinstance(s, Load)))
+    end = len(fusion.stages)
+    own, own_units = _units(widths, {name: (0, end) for name in spans if name in loaded})
+    others, count = _units(widths, {name: span for name, span in spans.items() if name not in loaded})
+    units = own | {name: own_units + at for name, at in others.items()}
+    count += own_units
     packed, packed_size = _laid(
         {
             name: -(-packing.size(layout) * layout.itemsize // LINE) * LINE // layout.itemsize
@@ -201,6 +220,7 @@ def memory(fusion: Fusion, layout: PanelLayout) -> Memory:
         fixed_size,
         units,
         count,
+        own_units,
         spans,
         data,
         fusion.outputs,
