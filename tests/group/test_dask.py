@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -98,7 +100,7 @@ def test_what_is_wrong(client: Any) -> None:
 @pytest.mark.skipif(os.name == "nt", reason="SIGKILL is of POSIX")
 def test_a_worker_that_is_killed(client: Any) -> None:
     """It is told; the others end within the timeout."""
-    pids = client.run(os.getpid)
+    pids = client.run(os.getpid, on_error="ignore")
     victim = pids[sorted(pids)[-1]]
     timer = threading.Timer(4, os.kill, (victim, signal.SIGKILL))
     timer.start()
@@ -108,13 +110,29 @@ def test_a_worker_that_is_killed(client: Any) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="SIGKILL is of POSIX")
+def test_a_fit_goes_on_from_its_checkpoint(client: Any, tmp_path: Path) -> None:
+    """With the workers that are left, to the bits of a fit that was not disturbed."""
+    client.wait_for_workers(2)
+    undisturbed = trained(client, (400, 400, 400), epochs=300)
+    kept = {"epochs": 300, "checkpoint": str(tmp_path / "kept"), "timeout": 5}
+    pids = client.run(os.getpid, on_error="ignore")
+    timer = threading.Timer(1, os.kill, (pids[sorted(pids)[0]], signal.SIGKILL))
+    timer.start()
+    with contextlib.suppress(cr.GroupError):  # where it has not ended before
+        trained(client, (400, 400, 400), **kept)
+    timer.join()
+    again = trained(client, (300, 900), **kept, resume=True)
+    assert all(np.array_equal(again.parameters[name], undisturbed.parameters[name]) for name in again.parameters)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="SIGKILL is of POSIX")
 @pytest.mark.parametrize("after", [0.0, 0.05, 0.5])
 @pytest.mark.parametrize("rank", [0, -1])
 def test_a_fit_right_after_a_worker_was_killed(client: Any, rank: int, after: float) -> None:
     """The scheduler may not have missed it yet; its nanny starts another one meanwhile."""
     client.wait_for_workers(2)
     before = trained(client, (400, 400, 400))
-    pids = client.run(os.getpid)
+    pids = client.run(os.getpid, on_error="ignore")
     os.kill(pids[sorted(pids)[rank]], signal.SIGKILL)
     time.sleep(after)
     again = trained(client, (400, 400, 400))

@@ -90,6 +90,12 @@ def test_classes_of_arrays(client: Any) -> None:
         np.testing.assert_array_equal(done, local.predict(X))
         np.testing.assert_allclose(sure, local.predict_proba(X), rtol=1e-5)
         assert model.score(data, target) == local.score(X, Y)
+    warm = {"max_iter": 3, "random_state": 0, "warm_start": True}
+    model, alone = chainrule.dask.MLPClassifier((8,), **warm), cr.MLPClassifier((8,), **warm)
+    for _ in range(2):
+        model.fit(data, target, client=client)
+        alone.fit(X, Y, group=Alone())
+        assert weights(model) == weights(alone)
 
 
 def test_numbers_of_frames(client: Any) -> None:

@@ -73,11 +73,17 @@ class OnCluster(BaseEstimator):  # type: ignore[misc]
         client = client_of(client)
         some_worker(client, timeout)
         held = pieces(client, X, y, sample_weight)
-        local = self.local(**self.get_params(deep=False))
+        local = self._begun()
         batch = self._batch_size(held.total)
         most = shard_count(batch, shard_size(batch))
         self.local_ = together(client, held, most, timeout, self._work, local, options)
         return self
+
+    def _begun(self) -> Any:
+        """The local estimator that is to be fitted: with warm_start where the fit before has ended."""
+        if getattr(self, "warm_start", False) and "local_" in vars(self):
+            return copy.deepcopy(self.local_).set_params(**self.get_params(deep=False))
+        return self.local(**self.get_params(deep=False))
 
     @staticmethod
     def _work(group: ClusterGroup, own: Sequence[Piece], local: Any, options: Mapping[str, Any]) -> Any:

@@ -101,10 +101,13 @@ def _submitted(client: Any, calls: Sequence[tuple[Any, ...]], addresses: Sequenc
 def _part(client: Any, name: str, addresses: Sequence[str]) -> None:
     """The group is no more, whatever its workers are doing."""
     with contextlib.suppress(GroupError):
-        there = [address for address in addresses if address in workers_of(client)]
-        if there:
+        for _ in range(2):  # a connection to a worker that was started anew may be the old one's, once
+            there = [address for address in addresses if address in workers_of(client)]
+            if not there:
+                return
             # On their event loops: their threads may be waiting for each other.
-            client.run(leave, name, workers=there, on_error="ignore")
+            ends = client.run(leave, name, workers=there, on_error="return")
+            addresses = [address for address, end in ends.items() if isinstance(end, Exception)]
 
 
 # --- what workers do --------------------------------------------------------------------------------------------------
