@@ -13,7 +13,7 @@ from chainrule.engines.compiled import pack, tile_check
 from chainrule.engines.compiled.kernels import parts as packing
 from chainrule.engines.compiled.kernels.batch_product import batch_product, batch_scratch
 from chainrule.engines.compiled.kernels.feature_product import feature_product
-from chainrule.engines.compiled.kernels.inner import Dots, TileProducts, kernel_for
+from chainrule.engines.compiled.kernels.inner import Dots, TileProducts, WholeProducts, kernel_for
 from chainrule.engines.compiled.kernels.panels import PanelLayout
 from chainrule.engines.compiled.kernels.tile import store_tile
 from chainrule.engines.llvm import jit, subnormal, target, tiles
@@ -32,6 +32,7 @@ def kernels(name: str, parts: int) -> list[Dots]:
     if layout.target.vector_bytes == 64:
         tiled = replace(layout, target=replace(layout.target, tiles="emulated"))
         ways += [Dots(tiled, parts), TileProducts(tiled, parts)]
+        ways += [WholeProducts(tiled)] if parts == 3 else []
     if "avx512bf16" in layout.target.on and layout.target.vector_bytes == 64:
         ways.append(Dots(layout, parts, dots=True))
     return ways
@@ -70,19 +71,19 @@ def emit(kernel: Dots, k: int, n: int) -> Module:
     for name, backward, rolled in (("forward", False, False), ("rolled", False, True), ("backward", True, False)):
 
         def product(
-            f: Any, W: Value, A: Value, out: Value, *_: Value, m: Value, tid: Value, team: Value,
+            f: Any, W: Value, A: Value, out: Value, *plain: Value, m: Value, tid: Value, team: Value,
             backward: bool = backward, rolled: bool = rolled,
         ) -> None:  # fmt: skip
             feature_product(
                 f, layout, weight=W, values=A, out=out, k=k, n=n, m=m,
                 epilogue=lambda t: store_tile(f, layout, out, t),
-                backward=backward, rolled=rolled, kernel=kernel, tid=tid, team=team,
+                backward=backward, rolled=rolled, kernel=kernel, plain=(plain[0], plain[1]), tid=tid, team=team,
             )  # fmt: skip
 
         function(name, product)
 
     def batch(
-        f: Any, A: Value, D: Value, scratch: Value, out: Value, bias: Value, _: Value,
+        f: Any, A: Value, D: Value, scratch: Value, out: Value, bias: Value, plain: Value,
         *, m: Value, tid: Value, team: Value,
     ) -> None:  # fmt: skip
         def keep(panel: Any, sums: list[Value]) -> None:
@@ -92,7 +93,8 @@ def emit(kernel: Dots, k: int, n: int) -> Module:
 
         batch_product(
             f, layout, values=A, slopes=D, scratch=scratch, out=out, k=k, n=n, m=m,
-            epilogue=lambda t: store_tile(f, layout, out, t), bias_epilogue=keep, kernel=kernel, tid=tid, team=team,
+            epilogue=lambda t: store_tile(f, layout, out, t), bias_epilogue=keep, kernel=kernel, plain=plain,
+            tid=tid, team=team,
         )  # fmt: skip
 
     function("batch", batch)
@@ -136,13 +138,14 @@ class Products:
         for name, w, values, wide in (("forward", W1, A1, n), ("rolled", W1, A1, n), ("backward", W2, D1, k)):
             out = blank(layout.batch_size(m, wide))
             for tid in range(team):
-                self.call(name, w, values, out, m=m, tid=tid, team=team)
+                plain = d if name == "backward" else a
+                self.call(name, w, values, out, weight, plain, m=m, tid=tid, team=team)
             found[name] = pack.batch_from_panels(layout, out, m, wide)
         scratch, out, bias = (
             blank(batch_scratch(layout, m, 1, parts)), blank(layout.weight_size(k, n)), blank(layout.padded(n))
         )  # fmt: skip
         for tid in range(team):
-            self.call("batch", A2, d, scratch, out, bias, m=m, tid=tid, team=team)
+            self.call("batch", A2, d, scratch, out, bias, a, m=m, tid=tid, team=team)
         found["batch"], found["bias"] = pack.weight_from_panels(layout, out, k, n), bias[:n].copy()
         return found
 
@@ -166,7 +169,7 @@ def check(name: str, parts: int, k: int, n: int, batches: list[int], rng: np.ran
             "backward": (exact(D, W.T, parts), n),
             "batch": (exact(A.T, D, parts), m),
         }
-        seen: dict[tuple[str, bool], bytes] = {}
+        seen: dict[tuple[str, str], bytes] = {}
         for products in ways:
             for team in (1, 2, 5):
                 for what, got in products.of(A, W, D, team).items():
@@ -176,7 +179,7 @@ def check(name: str, parts: int, k: int, n: int, batches: list[int], rng: np.ran
                         (value, mass), depth = meant[what]
                         assert (abs(got - value) <= EPS * (4 + parts * depth) * mass + 1e-30).all(), (what, m, k, n)
                     # The same bits for every team, and by vectors and dots.
-                    order = (what, isinstance(products.kernel, TileProducts))
+                    order = (what, type(products.kernel).__name__)
                     assert seen.setdefault(order, got.tobytes()) == got.tobytes(), (what, team)
 
 

@@ -20,8 +20,9 @@ from chainrule.engines.compiled.kernels.inner import kernel_for
 from chainrule.engines.compiled.kernels.panels import PanelLayout
 from chainrule.engines.compiled.plan import Plan, Recipe, plan
 from chainrule.engines.compiled.plan.memory import GROUPS, RUN, Memory
-from chainrule.engines.compiled.plan.recipe import chunk_for
+from chainrule.engines.compiled.plan.recipe import batches, chunk_for
 from chainrule.engines.compiled.plan.steps import Meet
+from chainrule.engines.compiled.plan.whole_tiles import takes
 from chainrule.engines.compiled.session import CompiledSession
 from chainrule.engines.compiled.table_rows import Lookup, named, touched_by_rows
 from chainrule.engines.cost import operations
@@ -141,7 +142,7 @@ class CompiledEngine:
         """The program compiled to be run so; or found."""
         if program.parts and self.dtype != np.float32:  # parts are of float32 numbers
             program = program.of_parts(0)
-        if program.parts and self.layout.target.tiles == "instructions" and not tile_check.usable(self.layout):
+        if self.layout.target.tiles == "instructions" and self._refused(program, recipe):
             self.layout = replace(self.layout, target=replace(self.layout.target, tiles=""))
         key = (program.digest, recipe)
         unit = self._units.get(key)
@@ -157,6 +158,11 @@ class CompiledEngine:
         about = jit.About("train" if recipe.training else "call", steps.__str__)
         code = jit.load(self.layout.target, self.dtype.name, recipe.key(program), build, about)
         return self._units.keep(key, Unit(program, steps, code, code.address(RUN)))
+
+    def _refused(self, program: Program, recipe: Recipe) -> bool:
+        """Whether the program would take tiles, and they may not be used."""
+        wanted = program.parts > 0 or any(takes(e, recipe) for e in program.equations)
+        return wanted and not tile_check.usable(self.layout)
 
     def nonzero(self, program: Program, data: Values) -> bool:
         """Whether the products of the input would gain by passing over its zeros: one look at the same array."""
@@ -215,7 +221,8 @@ class CompiledEngine:
     def _call_of(self, program: Program, given: Values, wanted: tuple[str, ...]) -> Recipe:
         """How a call is run."""
         chunk = chunk_for(program, self.layout.panel)
-        return Recipe(wanted, large=True, nonzero=self.nonzero(program, given), chunk=chunk)
+        tiles = batches(int(given.get(BATCH, 0)), self.layout)
+        return Recipe(wanted, large=True, nonzero=self.nonzero(program, given), chunk=chunk, tiles=tiles)
 
     def _run(self, unit: Unit, packed: Array, given: Values) -> dict[str, Array]:
         # Counted in the data: the m of a float32 program is rounded above 2**24.

@@ -16,7 +16,7 @@ from chainrule.engines.compiled.call import Call
 from chainrule.engines.compiled.kernels.panels import PanelLayout
 from chainrule.engines.compiled.plan.kinds import Kind, kinds_of, members_of
 from chainrule.engines.compiled.plan.memory import stored_places
-from chainrule.engines.compiled.plan.recipe import Recipe, chunk_for
+from chainrule.engines.compiled.plan.recipe import Recipe, batches, chunk_for
 from chainrule.engines.compiled.table_rows import TableRows, Tables, touched_by_rows
 from chainrule.engines.llvm.permutation import permute
 from chainrule.engines.recent import Recent
@@ -125,8 +125,9 @@ class CompiledSession(Session):
         nonzero = engine.nonzero(program, epoch.data)
         large = epoch.batch_size * members_of(program) > SINGLE
         chunk = chunk_for(program, engine.layout.panel)
-        unit = engine.unit(program, Recipe(training=True, large=large, nonzero=nonzero, chunk=chunk))
         batch = min(epoch.batch_size, epoch.order.shape[-1])
+        tiles = batches(batch, engine.layout)
+        unit = engine.unit(program, Recipe(training=True, large=large, nonzero=nonzero, chunk=chunk, tiles=tiles))
         threads = engine.threads(unit, batch, epoch.threads)
         if self._call is None or not self._call.serves(unit, batch, threads):
             assert unit.memory.stored == self.places

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from chainrule.engines.compiled.kernels import few_features
-from chainrule.engines.compiled.kernels.inner import Dots, Kernel, MultiplyAdd, TileProducts
+from chainrule.engines.compiled.kernels.inner import Dots, Kernel, MultiplyAdd, TileProducts, WholeProducts
 from chainrule.engines.compiled.kernels.nonzero import PlacedLists
 from chainrule.engines.compiled.kernels.panels import PanelLayout
 from chainrule.engines.compiled.kernels.parts import words_of
@@ -22,6 +22,7 @@ from chainrule.engines.compiled.kernels.tile import (
     accumulate_tile,
     fold,
     load_rows,
+    not_finite,
     row_segments,
     share,
     ways_of,
@@ -56,6 +57,7 @@ def batch_product(
     kernel: Kernel | None = None,
     touched: Sequence[Value] = (),
     many: bool = False,
+    plain: Value | None = None,
     tid: Int = 0,
     team: Int = 1,
 ) -> None:
@@ -70,17 +72,18 @@ def batch_product(
     groups side by side, and dW is the sum of theirs.  Neither goes with a bias.  kernel: what is multiplied and added
     up; `values` are packed as it has them, slopes are not.  touched: what the epilogue reads and lies as the result
     does; it is asked for while a tile's sums are made.  many: whether m is a hundred or more in most calls, and one
-    thread does all of it.  The result has the same bits for any team.
+    thread does all of it.  plain: the values as they are, which `WholeProducts` takes anew where a sum is not finite.
+    The result has the same bits for any team.
     """
     assert bias_epilogue is None or (group.count == 1 and members == 1), "column sums of groups are not made on the way"
     kernel = MultiplyAdd(layout) if kernel is None else kernel
     tiles = Tiles(f, layout.target.tiles == "emulated") if isinstance(kernel, TileProducts) else None
     product = _Batch(
         f, layout, kernel, values, slopes, scratch, out, k, n, m, epilogue, bias_epilogue, accumulate, nonzero, group,
-        members, tiles, tuple(touched),
+        members, tiles, tuple(touched), plain,
     )  # fmt: skip
-    plain = isinstance(kernel, MultiplyAdd) and nonzero is None and group.count == members == 1
-    if many and plain and few_features.suits(layout, k, n):
+    simple = isinstance(kernel, MultiplyAdd) and nonzero is None and group.count == members == 1
+    if many and simple and few_features.suits(layout, k, n):
         few_features.FewFeatures(
             f, layout, values, slopes, scratch, k, n, m, epilogue, bias_epilogue, product.start
         ).run()
@@ -114,6 +117,7 @@ class _Batch:
     members: int
     tiles: Tiles | None = None
     touched: tuple[Value, ...] = ()
+    plain: Value | None = None
 
     @property
     def lane_panels(self) -> Int:
@@ -199,12 +203,12 @@ class _Batch:
         for s in segments:
 
             def one(u: Int, s: Segment = s, at: int = at) -> None:
-                self._tile(u, s.height, width, f.add(s.row, f.mul(f.sub(u, at), s.height)), panel)
+                self._tile(u, s.height, width, f.add(s.row, f.mul(f.sub(u, at), s.height)), panel, features)
 
             f.loop(f.imax(t0, at), f.imin(t1, at + s.count), one)
             at += s.count
 
-    def _tile(self, number: Int, size: int, width: int, i: Int, panel: Int) -> None:
+    def _tile(self, number: Int, size: int, width: int, i: Int, panel: Int, features: int) -> None:
         """The number-th tile: `size` input features from the i-th on."""
         f, layout, NR = self.f, self.layout, self.layout.panel
         below = self.group.count * self.k
@@ -219,7 +223,7 @@ class _Batch:
         else:
             operands = Operands(self.scratch, f.at(self.values, (i, NR), type=layout.real), row=NR, jump=below * NR)
         if self.tiles is not None:
-            self._by_tiles(self.tiles, size, width, operands, i, panel, offset)
+            self._by_tiles(self.tiles, size, width, operands, i, panel, offset, features)
             return
         blank = [f.constant(layout.vector, 0.0)] * (size * width)
         if self.nonzero is not None and width == layout.vectors and ways_of(layout, size, width) == 1:
@@ -237,18 +241,18 @@ class _Batch:
         self.epilogue(Tile(i, size, panel, fold(acc, width), offset))
 
     def _by_tiles(
-        self, tiles: Tiles, size: int, width: int, operands: Operands, i: Int, panel: Int, offset: Int
+        self, tiles: Tiles, size: int, width: int, operands: Operands, i: Int, panel: Int, offset: Int, features: int
     ) -> None:
         """The same by matrix tiles: the sums go to the stack, and from there into epilogues of one row each."""
         f, layout, kernel = self.f, self.layout, self.kernel
         assert isinstance(kernel, TileProducts)
-        kernel.configure(tiles, size)
-        kernel.run(
-            tiles, scalars=operands.scalars, vectors=operands.vectors, jump=operands.jump,
+        sums = f.place(layout.real, kernel.tile_rows(width) * layout.panel)
+        kernel.product(
+            tiles, sums, scalars=operands.scalars, vectors=operands.vectors, jump=operands.jump,
             lines=f.mul(self.lane_panels, kernel.span), rows=size, width=width,
         )  # fmt: skip
-        sums = f.place(layout.real, kernel.tile_rows(width) * layout.panel)
-        kernel.exchange(tiles, sums, size, width, out=True)
+        if isinstance(kernel, WholeProducts):
+            self._mend(sums, size, width, i, panel, features)
 
         def row(r: Int) -> None:
             place = f.add(offset, f.mul(r, layout.panel))
@@ -258,6 +262,31 @@ class _Batch:
             self.epilogue(Tile(f.add(i, r), 1, panel, fold(acc, width), place))
 
         f.loop(0, size, row)
+
+    def _mend(self, sums: Value, size: int, width: int, i: Int, panel: Int, features: int) -> None:
+        """Takes sums from the numbers as they are, where not all are finite: see the feature product's."""
+        f, layout, NR = self.f, self.layout, self.layout.panel
+        assert self.plain is not None
+        values, below = self.plain, self.group.count * self.k
+        slopes = f.at(self.slopes, f.mul(self.group.number, self.n * NR), type=layout.real)
+        words = f.mul(self.lane_panels, NR * NR * 3 // 2)  # what is packed lies before
+        scratch = f.at(self.scratch, words, type=layout.real)
+
+        def one(r: Int) -> None:
+            scalars = f.at(values, (f.add(i, r), NR), type=layout.real)
+            operands, blank = Operands(scratch, scalars, row=NR, jump=below * NR), f.constant(layout.vector, 0.0)
+            acc = accumulate_tile(f, layout, 1, width, [blank] * width, operands, f.mul(self.lane_panels, NR))
+            for v, x in enumerate(acc):
+                f.store(x, f.at(sums, (r, NR), v * layout.lanes, type=layout.real))
+
+        def all_of_them() -> None:
+            pack_rows(
+                f, layout, values=slopes, scratch=scratch, n=self.n * self.group.count, panel=panel,
+                features=features, m=f.value(self.m), sums=False, members=self.members,
+            )  # fmt: skip
+            f.loop(0, size, one)
+
+        f.if_(not_finite(f, layout, sums, size, width), all_of_them)
 
     def _asking(self, offset: Int, size: int) -> Callable[[Int], None]:
         """Asks for some lines of what the epilogue of a tile reads, over the first turns of its sums."""
@@ -346,7 +375,8 @@ class _Batch:
 
 def batch_scratch(layout: PanelLayout, m: int, members: int = 1, parts: int = 0) -> int:
     """Scalars of scratch that one thread needs for batch_product with up to m samples of so many members."""
-    return layout.padded(m) * layout.panel * members * max(parts, 2) // 2
+    as_they_are = 2 if parts == 3 else 0  # beside the words, for `WholeProducts`
+    return layout.padded(m) * layout.panel * members * (max(parts, 2) + as_they_are) // 2
 
 
 def pack_rows(

@@ -8,9 +8,9 @@ batch      dW (k, n) = A' dZ      rows are input features, vectors run along out
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from chainrule.engines.compiled.kernels.inner import Dots, Kernel, MultiplyAdd, TileProducts
+from chainrule.engines.compiled.kernels.inner import Dots, Kernel, MultiplyAdd, TileProducts, WholeProducts
 from chainrule.engines.compiled.kernels.long_sums import LONG
 from chainrule.engines.compiled.kernels.nonzero import PlacedLists
 from chainrule.engines.compiled.kernels.panels import PanelLayout
@@ -27,6 +27,7 @@ from chainrule.engines.compiled.kernels.tile import (
     depth_block,
     fold,
     load_rows,
+    not_finite,
     panel_segments,
     row_segments,
     share,
@@ -61,7 +62,8 @@ class _Depth:
 
 def _depth_blocks(f: Function, kernel: Kernel, depth: int, body: Callable[[_Depth], None]) -> int:
     """Run `body` for each block of the depth, which is counted in lines."""
-    size = depth_block(kernel.layout, depth, kernel.line)
+    # Whole products have stretches of their own.
+    size = depth if isinstance(kernel, WholeProducts) else depth_block(kernel.layout, depth, kernel.line)
     blocks = -(-depth // size)
     tail = depth % UNROLL
     if blocks == 1:
@@ -128,6 +130,7 @@ def feature_product(
     members: int = 1,
     kernel: Kernel | None = None,
     finished: Epilogue | None = None,
+    plain: tuple[Value, Value] | None = None,
     tid: Int = 0,
     team: Int = 1,
 ) -> None:
@@ -141,14 +144,15 @@ def feature_product(
     members: A and Z hold so many groups side by side, and W is that of each: a lane panel is then so many panels of one
     product.  kernel: what is multiplied and added up; `weight` and `values` are packed as it has them.  finished: is
     called with rows that the epilogue is done with, without their sums: a panel of features, or those of a tile, an
-    even number of them but for the last of a group.  The result has the same bits for any team.
+    even number of them but for the last of a group.  plain: the weight and the values as they are, which
+    `WholeProducts` takes anew where a sum is not finite.  The result has the same bits for any team.
     """
     kernel = MultiplyAdd(layout) if kernel is None else kernel
     tiles = Tiles(f, layout.target.tiles == "emulated") if isinstance(kernel, TileProducts) else None
     rolled = rolled or tiles is not None
     product = _Feature(
         f, layout, kernel, weight, values, out, k, n, epilogue, backward, rolled, nonzero, group, members, tiles,
-        finished,
+        finished, plain,
     )  # fmt: skip
     product.run(m, tid, team)
     if tiles is not None:
@@ -179,6 +183,7 @@ class _Feature:
     members: int
     tiles: Tiles | None = None
     finished: Epilogue | None = None
+    plain: tuple[Value, Value] | None = None
 
     @property
     def depth(self) -> int:
@@ -260,6 +265,8 @@ class _Feature:
 
             f.loop(0, count, tile)
             at += size * count
+        if isinstance(self.kernel, WholeProducts):
+            self._if_ends(d, lambda: self._mend(row, s.height, panel))
         if self.rolled:
             self._if_ends(d, lambda: self._finish(row, s.height, panel))
         if self.finished is not None:
@@ -298,16 +305,32 @@ class _Feature:
         f, kernel, nv = self.f, self.kernel, self.layout.vectors
         assert isinstance(kernel, TileProducts)
         place = f.at(self.out, offset, type=self.layout.real)
-        kernel.configure(tiles, size)
-        if isinstance(d.begins, Value):
-            later = f.bits("xor", d.begins, 1)
-            f.if_(later, lambda: kernel.exchange(tiles, place, size, nv, out=False))
         operands = self._operands(i, panel, d.first)
-        kernel.run(
-            tiles, scalars=operands.scalars, vectors=operands.vectors, jump=operands.jump, lines=d.whole,
-            rows=size, width=nv,
+        kernel.product(
+            tiles, place, scalars=operands.scalars, vectors=operands.vectors, jump=operands.jump, lines=d.whole,
+            rows=size, width=nv, more=f.bits("xor", d.begins, 1) if isinstance(d.begins, Value) else not d.begins,
         )  # fmt: skip
-        kernel.exchange(tiles, place, size, nv, out=True)
+
+    def _mend(self, row: Int, height: int, panel: Value) -> None:
+        """Takes rows whose sums lie in `out` from the numbers as they are, where not all sums are finite.
+
+        Infinite numbers, and those near it, have no parts that say what they are: ∞ · 0 and ∞ - ∞ would come of them.
+        """
+        f, layout, nv = self.f, self.layout, self.layout.vectors
+        assert self.plain is not None
+        weight, values = self.plain
+        plain = replace(self, kernel=MultiplyAdd(layout), weight=weight, values=values, tiles=None)
+        whole = self.depth // UNROLL * UNROLL
+
+        def one(r: Int) -> None:
+            i = f.add(row, r)
+            offset, blank = self._offset(i, panel), f.constant(layout.vector, 0.0)
+            operands = plain._operands(i, panel, 0)
+            acc = accumulate_tile(f, layout, 1, nv, [blank] * nv, operands, whole, self.depth - whole)
+            store_tile(f, layout, self.out, self._placed(i, 1, panel, acc, offset))
+
+        place = f.at(self.out, self._offset(row, panel), type=layout.real)
+        f.if_(not_finite(f, layout, place, height, nv), lambda: f.loop(0, height, one))
 
     def _finish(self, row: Int, height: int, panel: Value) -> None:
         """The epilogue for rows whose sums lie in `out`, one pair after the other."""

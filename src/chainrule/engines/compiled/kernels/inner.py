@@ -8,6 +8,7 @@ all.
     Dots           numbers split into bfloat16 parts, two neighbours of the depth in a 32-bit word: a line is two steps,
                    acc + s_hi v_hi + s_lo v_lo, for each pair of parts that counts (`program/precision.py`)
     TileProducts   the same words, by the matrix tiles of the processor: 2 x 2 tiles of sums, 16 lines at a time
+    WholeProducts  three parts by tiles, small products by themselves: as near to the numbers' product as MultiplyAdd
 """
 
 from __future__ import annotations
@@ -126,6 +127,11 @@ class Dots(Kernel):
     def converts(self) -> bool:
         """Whether the processor rounds numbers to one part by itself."""
         return self.parts == 1 and has_dots(self.layout.target)
+
+    @property
+    def scaled(self) -> bool:
+        """Whether each part is 256 times as large as it is, the one after it 256 times that, and so on."""
+        return False
 
     def stored_lines(self, depth: int) -> int:
         """The lines that there is room for, 0 where the depth has ended: where there are tiles, whole ones."""
@@ -258,6 +264,19 @@ class TileProducts(Dots):
 
         f.loop(0, f.udiv(lines, self.span), panel)
 
+    def product(
+        self, tiles: Tiles, at: Value, *, scalars: Value, vectors: Value, jump: int, lines: Int, rows: int, width: int,
+        more: Value | bool = False,
+    ) -> None:  # fmt: skip
+        """The products of so many lines to rows NR apart, or added to what is there where there is `more`."""
+        self.configure(tiles, rows)
+        if isinstance(more, Value):
+            tiles.f.if_(more, lambda: self.exchange(tiles, at, rows, width, out=False))
+        elif more:
+            self.exchange(tiles, at, rows, width, out=False)
+        self.run(tiles, scalars=scalars, vectors=vectors, jump=jump, lines=lines, rows=rows, width=width)
+        self.exchange(tiles, at, rows, width, out=True)
+
     def configure(self, tiles: Tiles, rows: int) -> None:
         """Tiles for so many rows; the sums become 0."""
         first, second = min(rows, ROWS), max(rows - ROWS, 0)
@@ -272,6 +291,105 @@ class TileProducts(Dots):
                 (tiles.store if out else tiles.load)(2 * r + v, place, 4 * NR)
 
 
+@dataclass(frozen=True)
+class WholeProducts(TileProducts):
+    """The six products of three parts, which are all that float32 numbers have, with float32's own error.
+
+        L R = S₀ + 2⁻⁸ (S₁ + 2⁻⁸ S₂)      S₀ = L₁R₁, S₁ = L₂R₁ + L₁R₂, S₂ = L₃R₁ + L₂R₂ + L₁R₃
+
+    Small products have sums of their own, so that large ones do not round them; of up to `STRETCH` lines, the totals of
+    which are added up.  L₂ is bf16(2⁸ (L - L₁)), L₃ as much more: no part is nearer to the least float32 number than
+    its number is.  One tile's height of rows at a time: three times two tiles of sums, one for each side.
+    """
+
+    parts: int = 3
+
+    @property
+    def way(self) -> str:
+        """What it is done by, in a word."""
+        return "whole tiles"
+
+    @property
+    def scaled(self) -> bool:
+        """They are."""
+        return True
+
+    def product(
+        self, tiles: Tiles, at: Value, *, scalars: Value, vectors: Value, jump: int, lines: Int, rows: int, width: int,
+        more: Value | bool = False,
+    ) -> None:  # fmt: skip
+        """The products of so many lines to rows NR apart, or added to what is there where there is `more`."""
+        f, layout, lanes, NR = tiles.f, self.layout, self.layout.lanes, self.layout.panel
+        sums = f.place("float", self.parts * ROWS * NR)
+        heights = [h for h in (min(rows, ROWS), rows - ROWS) if h > 0]
+        if more is not True:
+            blank = f.constant(layout.vector, 0.0)
+
+            def clear_row(r: Int) -> None:
+                for v in range(width):
+                    f.store(blank, f.at(at, (r, NR), v * lanes, type="float"))
+
+            def clear() -> None:
+                f.loop(0, rows, clear_row)
+
+            if isinstance(more, Value):
+                f.if_(f.bits("xor", more, 1), clear)
+            else:
+                clear()
+
+        def stretch(first: Int) -> None:
+            panels = f.udiv(f.imin(f.sub(lines, first), STRETCH), self.span)
+            left = f.at(scalars, (f.udiv(first, self.span), jump), type="float")
+            right = f.at(vectors, (first, self.line), type="float")
+            for r, height in enumerate(heights):
+                rows_at = f.at(left, r * ROWS * self.row, type="float")
+                self._height(tiles, sums, rows_at, right, jump=jump, panels=panels, height=height, width=width)
+                self._total(f, sums, f.at(at, r * ROWS * NR, type="float"), height, width)
+
+        f.loop(0, lines, stretch, step=STRETCH)
+
+    def _height(
+        self, tiles: Tiles, sums: Value, left: Value, right: Value, *, jump: int, panels: Int, height: int, width: int
+    ) -> None:
+        """S₀, S₁, S₂ of a tile's height of rows."""
+        f, lanes, NR = tiles.f, self.layout.lanes, self.layout.panel
+        tiles.configure([height] * 7 + [ROWS])  # all 0
+
+        def panel(number: Int) -> None:
+            for a in range(self.parts):
+                tiles.load(6, f.at(left, (number, jump), a * self.span, type="float"), 4 * self.row)
+                for b in range(self.parts - a):
+                    for v in range(width):
+                        place = f.at(right, (number, self.span * self.line), b * NR + v * lanes, type="float")
+                        tiles.load(7, place, 4 * self.line)
+                        tiles.multiply(2 * (a + b) + v, 6, 7)
+
+        f.loop(0, panels, panel)
+        for c in range(self.parts):
+            for v in range(width):
+                tiles.store(2 * c + v, f.at(sums, c * ROWS * NR + v * lanes, type="float"), 4 * NR)
+
+    def _total(self, f: Function, sums: Value, to: Value, height: int, width: int) -> None:
+        """Adds S₀ + 2⁻⁸ (S₁ + 2⁻⁸ S₂)."""
+        layout, lanes, NR, size = self.layout, self.layout.lanes, self.layout.panel, 4 * self.layout.lanes
+        scale = f.constant(layout.vector, 2.0**-8)
+
+        def row(r: Int) -> None:
+            for v in range(width):
+                first = f.at(sums, (r, NR), v * lanes, type="float")
+                total = f.load(layout.vector, first, 2 * ROWS * NR, size)
+                for c in (1, 0):
+                    total = f.fma(total, scale, f.load(layout.vector, first, c * ROWS * NR, size))
+                place = f.at(to, (r, NR), v * lanes, type="float")
+                f.store(f.fadd(f.load(layout.vector, place, 0, size), total), place, 0, size)
+
+        f.loop(0, height, row)
+
+
+STRETCH = 256
+"""Lines whose products have sums from 0: fewer roundings of large sums, and the passes over these cost some 5 %."""
+
+
 def kernel_for(layout: PanelLayout, parts: int, rows: int | None = None) -> Kernel:
     """The inner loop of products of so many parts (0: of numbers as they are) on the layout's processor.
 
@@ -281,6 +399,8 @@ def kernel_for(layout: PanelLayout, parts: int, rows: int | None = None) -> Kern
     if parts == 0:
         return MultiplyAdd(layout)
     target = layout.target
+    if target.tiles and parts == 3:
+        return WholeProducts(layout)
     if target.tiles and rows is not None and rows >= FEWEST:
         return TileProducts(layout, parts)
     return Dots(layout, parts, has_dots(target))

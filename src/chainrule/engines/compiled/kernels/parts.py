@@ -25,14 +25,15 @@ def rounded(f: Function, x: Value) -> Value:
     return f.bits("and", f.select(f.fcmp("ord", x, x), near, others), UPPER)
 
 
-def split(f: Function, x: Value, parts: int) -> list[Value]:
-    """The parts of x as bits, whose lower halves are 0."""
+def split(f: Function, x: Value, parts: int, scaled: bool = False) -> list[Value]:
+    """The parts of x as bits, whose lower halves are 0; scaled: each 256 times as large as the one before has it."""
     found: list[Value] = []
     for _ in range(parts):
         if found:
             before = f.convert("bitcast", found[-1], "float")
             finite = f.fcmp("olt", f.fabs(before), f.constant(x.type, math.inf))
             x = f.select(finite, f.fsub(x, before), f.constant(x.type, 0.0))
+            x = f.fmul(x, 256.0) if scaled else x
         found.append(rounded(f, x))
     return found
 
@@ -42,7 +43,7 @@ def words_of(f: Function, kernel: Dots, low: Value, high: Value) -> list[Value]:
     if kernel.converts:
         both, lanes = _converted(f, low, high), lanes_of(low.type)
         return [_as_words(f, f.shuffle(both, both, [x for k in range(lanes) for x in (k, lanes + k)]))]
-    pairs = zip(split(f, low, kernel.parts), split(f, high, kernel.parts), strict=True)
+    pairs = zip(*(split(f, x, kernel.parts, kernel.scaled) for x in (low, high)), strict=True)
     return [f.bits("or", f.bits("lshr", a, 16), b) for a, b in pairs]
 
 

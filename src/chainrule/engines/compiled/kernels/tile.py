@@ -288,6 +288,20 @@ def load_rows(f: Function, layout: PanelLayout, at: Value, rows: int, width: int
     ]
 
 
+def not_finite(f: Function, layout: PanelLayout, at: Value, rows: int, width: int) -> Value:
+    """Whether one of the numbers in `rows` rows, NR apart, is infinite or none."""
+    blank = f.constant(layout.vector, 0.0)
+
+    def row(r: Int, *seen: Value) -> list[Value]:
+        line = load_rows(f, layout, f.at(at, (r, layout.panel), type=layout.real), 1, width)
+        return [f.fadd(s, f.fsub(x, x)) for s, x in zip(seen, line, strict=True)]  # x - x is 0, or none
+
+    total, *others = f.loop(0, rows, row, [blank] * width)
+    for other in others:
+        total = f.fadd(total, other)
+    return f.fcmp("uno", f.reduce(f.fadd, total), 0.0)
+
+
 def store_tile(f: Function, layout: PanelLayout, buffer: Value, tile: Tile) -> None:
     """Store the sums of a tile to its place in a buffer laid out as the product's result."""
     at = f.at(buffer, tile.offset, type=layout.real)

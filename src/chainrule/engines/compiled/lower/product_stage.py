@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from chainrule.engines.compiled.kernels.batch_product import batch_product
 from chainrule.engines.compiled.kernels.feature_product import feature_product
-from chainrule.engines.compiled.kernels.inner import Kernel, kernel_for
+from chainrule.engines.compiled.kernels.inner import Kernel, WholeProducts, kernel_for
 from chainrule.engines.compiled.kernels.tile import WHOLE, Group, Tile
 from chainrule.engines.compiled.lower.frame import Frame, Lanes
 from chainrule.engines.compiled.lower.packing import pack_rows_of, pack_weights
@@ -65,6 +65,8 @@ def _feature(frame: Frame, stage: Product) -> None:
             for v in range(layout.vectors):
                 finish(tile, Strip(r, 1, frame.vector(v)), tile.acc[r][v], numbers)
 
+    kernel = _kernel(frame, first)
+
     def of_group(group: Group) -> None:
         feature_product(
             f,
@@ -81,13 +83,18 @@ def _feature(frame: Frame, stage: Product) -> None:
             nonzero=None if stage.nonzero is None else frame.lists(stage.nonzero),
             group=group,
             members=members,
-            kernel=_kernel(frame, first),
+            kernel=kernel,
+            plain=(frame.addresses[weight.name], frame.addresses[values.name]) if _whole(kernel) else None,
             finished=(lambda tile: pack_rows_of(frame, stage.packs, tile)) if stage.packs else None,
             tid=frame.part.tid,
             team=frame.part.team,
         )
 
     _each(frame, groups, of_group)
+
+
+def _whole(kernel: Kernel) -> bool:
+    return isinstance(kernel, WholeProducts)
 
 
 def _kernel(frame: Frame, product: Equation) -> Kernel:
@@ -226,6 +233,8 @@ def _batch(frame: Frame, stage: Product) -> None:
         read = [s.name for e in chain for s in e.operands if s.shape == first.target.shape]
         touched = [frame.addresses[name] for name in dict.fromkeys(read) if name in frame.addresses]
 
+    kernel = _kernel(frame, first)
+
     def of_group(group: Group) -> None:
         batch_product(
             f,
@@ -243,9 +252,10 @@ def _batch(frame: Frame, stage: Product) -> None:
             nonzero=None if stage.nonzero is None else frame.lists(stage.nonzero),
             group=group,
             members=members,
-            kernel=_kernel(frame, first),
+            kernel=kernel,
             touched=touched,
             many=chunked,
+            plain=frame.addresses[values.name] if _whole(kernel) else None,
             tid=frame.part.tid,
             team=frame.part.team,
         )

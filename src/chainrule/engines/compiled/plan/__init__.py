@@ -13,6 +13,7 @@ from chainrule.engines.compiled.plan.recipe import Recipe
 from chainrule.engines.compiled.plan.stages import Fusion
 from chainrule.engines.compiled.plan.steps import Step, steps_of
 from chainrule.engines.compiled.plan.verify import verify
+from chainrule.engines.compiled.plan.whole_tiles import by_tiles
 from chainrule.program.equation import Equation, Program
 from chainrule.program.op import Elementwise, OverShards
 from chainrule.program.scalar import Variable
@@ -39,7 +40,8 @@ def plan(program: Program, recipe: Recipe, layout: PanelLayout) -> Plan:
 
     What nobody reads, wants or stores is left out: a stage that keeps nothing would have no place to write to.
     """
-    fusion = fuse(_of_one_shard(program.pruned(_asked_for(program, recipe))), recipe, layout)
+    program = by_tiles(_of_one_shard(program.pruned(_asked_for(program, recipe))), recipe, layout)
+    fusion = fuse(program, recipe, layout)
     places = memory(fusion, layout)
     steps = steps_of(fusion, places)
     verify(fusion, places, steps)

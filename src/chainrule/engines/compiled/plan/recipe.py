@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from chainrule.engines.compiled.kernels.panels import PanelLayout
 from chainrule.engines.compiled.plan.kinds import members_of
 from chainrule.program.equation import Program
 
@@ -14,6 +15,11 @@ CHUNK = 256
 def chunk_for(program: Program, panel: int) -> int:
     """Samples a chunk, in whole panels: fewer where each is many rows of a product that members share."""
     return max(CHUNK // members_of(program) // panel * panel, panel)
+
+
+def batches(samples: int, layout: PanelLayout) -> int:
+    """What a recipe says of batches of so many samples (`Recipe.tiles`): nothing where there are no tiles."""
+    return 1 << samples.bit_length() - 1 if layout.target.tiles and layout.dtype == "float32" and samples else 0
 
 
 @dataclass(frozen=True)
@@ -37,6 +43,10 @@ class Recipe:
     in_fours: bool = False
     """Whether the groups are of four chunks each, at most four of them, added up in pairs: a chunk is a shard then, and
     this is the order of `engines/shards/order.py`."""
+
+    tiles: int = 0
+    """Samples of a batch from which on products of numbers as they are may be taken by the processor's matrix tiles, a
+    power of two; 0: they are not."""
 
     def key(self, program: Program) -> str:
         """What tells the code of this program, run this way, from all other."""

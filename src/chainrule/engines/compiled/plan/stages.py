@@ -184,6 +184,8 @@ class Product(Stage):
         reads = super().reads() | Stage(self.bias).reads() | ({self.nonzero} if self.nonzero else set())
         if not self.packed:
             return reads
+        if any(p.parts == 3 for p in self.packed.values()):  # and as they are, where a sum is not finite
+            return reads | set(self.packed)
         others = Stage([*self.equations[1:], *self.bias]).reads()
         return (reads - {p.symbol.name for p in self.packed.values()} - others) | (others & reads) | set(self.packed)
 
