@@ -50,6 +50,8 @@ from precision import FORMS, product
 L1, L2 = 48 << 10, 2 << 20
 """Of a processor with tiles, Intel's of 2023."""
 VECTORS = ("avx512f", "avx512vl", "avx512dq", "avx512bw", "avx512bf16")
+PARTS = {**PRECISIONS, "three parts": 3}
+"""Of each word."""
 PLACE, ROOM = 0x2000_0000_0000, 64 << 20
 """Where the memory of a call lies, here and there."""
 
@@ -171,7 +173,7 @@ class Recorder:
 
     def product(self, form: str, precision: str, m: int, k: int, n: int) -> None:
         """One product."""
-        program = product(form, PRECISIONS[precision], m, k, n)
+        program = product(form, PARTS[precision], m, k, n)
         rng = np.random.default_rng(4)
         shapes = {"A": (m, k), "D": (m, n), "W": (k, n)}
 
@@ -198,6 +200,12 @@ def cases() -> list[Case]:
         for form in FORMS:
             for m, k, n in ((1, 40, 40), (33, 4, 31), (47, 129, 66), (95, 1100, 20)):
                 recorder.product(form, precision, m, k, n)
+    wide = [cr.Dense(400, "relu"), cr.Dense(420, "tanh"), cr.Dense(5)]  # by tiles it pays
+    for batch, threads in ((300, 1), (270, 2), (600, 2)):
+        recorder.training("400-400-420-5", wide, 400, "highest", batch, threads)
+    for form in FORMS:
+        for m, k, n in ((1, 40, 40), (33, 4, 31), (47, 129, 66), (95, 1100, 20)):
+            recorder.product(form, "three parts", m, k, n)
     return recorder.found
 
 

@@ -16,6 +16,7 @@ from chainrule.engines.base import Epoch
 from chainrule.engines.compiled.engine import CompiledEngine
 from chainrule.engines.compiled.kernels.panels import PanelLayout
 from chainrule.engines.compiled.plan import Recipe, plan
+from chainrule.engines.compiled.plan.recipe import batches
 from chainrule.engines.llvm import target, tiles
 from chainrule.engines.reference import bf16, split
 from chainrule.program.op import GroupedMatMul, MatMul
@@ -376,3 +377,95 @@ def test_tiles_that_are_refused_are_done_without(monkeypatch: pytest.MonkeyPatch
     value = asked.run(net.program, {**net.parameters, "X": X, "Y": np.eye(3, dtype="f")[y], "m": 70}, ("A2",))["A2"]
     assert asked.layout.target.tiles == ""
     np.testing.assert_allclose(value, made("medium", "compiled").predict(X), rtol=1e-6)
+
+
+# --- numbers as they are, by matrix tiles -----------------------------------------------------------------------------
+
+
+def wide(layers: list[cr.Dense] | None = None, **options: Any) -> cr.Network:
+    """A network whose products tiles take in batches of 300: as they are, so without being asked."""
+    return cr.Network(400, layers or [cr.Dense(420, bias=False)], "squared_error", engine="reference", **options)
+
+
+def product_of(engine: CompiledEngine, net: cr.Network, X: np.ndarray) -> np.ndarray:
+    given = {**net.parameters, "X": X, "Y": np.zeros((len(X), 420), "f"), "m": np.float32(len(X))}
+    found: np.ndarray = engine.run(net.program, given, ("Z1",))["Z1"]
+    return found
+
+
+def test_whole_tiles_are_as_near_as_multiply_adds_in_all_of_float32s_range() -> None:
+    net, rng, plain = wide(), np.random.default_rng(8), CompiledEngine(np.dtype(np.float32))
+    X = rng.standard_normal((300, 400)).astype("f")
+    W = net.parameters["W1"].astype(float)
+    for given in (X, abs(X), X * np.float32(1e-32), X * np.float32(1e36)):
+        exact = given.astype(float) @ W
+        scale = np.linalg.norm(given.astype(float), axis=1)[:, None] * np.linalg.norm(W, axis=0)
+        errors = [abs(product_of(engine, net, given) - exact) / scale for engine in (tiled(), plain)]
+        for of in (np.mean, np.max):
+            assert 0 < of(errors[0] ** 2) < of(errors[1] ** 2) / 2
+
+
+def test_whole_tiles_leave_what_is_not_finite_as_float32_has_it() -> None:
+    """Infinite numbers have no parts, nor have those that are rounded to infinity: rows with them are taken as ever."""
+    net, plain = wide(), CompiledEngine(np.dtype(np.float32))
+    W = net.parameters["W1"]
+    W[:, 0], W[:, 1], W[:, 2], W[:, 3] = 1, np.where(np.arange(400) % 2, 1, -1), 0, 1e30
+    W[0, 2] = 0.5
+    X = np.random.default_rng(9).standard_normal((300, 400)).astype("f")
+    X[3, 7], X[5, 2], X[9], X[40] = np.inf, np.nan, 3.395e38, 3e38
+    X[41], X[42, 1:], X[42, 0] = 0, 0, np.finfo(np.float32).max
+    with np.errstate(all="ignore"):
+        found, meant = (product_of(engine, net, X) for engine in (tiled(), plain))
+    assert not np.isfinite(meant).all() and found[42, 2] == meant[42, 2] == np.finfo(np.float32).max / 2
+    assert np.array_equal(np.isnan(found), np.isnan(meant)) and np.array_equal(np.isposinf(found), np.isposinf(meant))
+    finite = np.isfinite(meant)
+    np.testing.assert_allclose(found[finite], meant[finite], rtol=1e-3, atol=1e-4)
+    # The same of a product over the samples: one of them is infinite.
+    program = net.program.pruned([gradient for _, gradient in net.program.gradients])
+    given = {**net.parameters, "X": X, "Y": np.zeros((300, 420), "f"), "m": np.float32(300)}
+    with np.errstate(all="ignore"):
+        found, meant = (engine.run(program, given, ("dW1",))["dW1"] for engine in (tiled(), plain))
+    assert np.array_equal(np.isnan(found), np.isnan(meant)) and np.array_equal(np.isinf(found), np.isinf(meant))
+
+
+def test_whole_tiles_are_for_large_products_of_large_batches() -> None:
+    layers = [cr.Dense(420, "relu"), cr.Dense(400, "tanh"), cr.Dense(3)]
+    program = wide(layers).training_program(cr.SGD(0.01))
+    with_tiles = PanelLayout(target.named("amx"), "float32")
+    taken = {}
+    for samples, nonzero in ((300, False), (300, True), (32, False)):
+        recipe = Recipe(training=True, tiles=batches(samples, with_tiles), nonzero=nonzero)
+        taken[samples, nonzero] = str(plan(program, recipe, with_tiles)).count("by whole tiles")
+    assert taken == {(300, False): 5, (300, True): 3, (32, False): 0}  # data of zeros may pass over them
+    without = PanelLayout(target.named("x86-64-v4"), "float32")
+    assert batches(300, without) == 0
+    assert "tiles" not in str(plan(program, Recipe(training=True, tiles=256), without))
+
+
+@pytest.mark.parametrize("batch_size", [300, pytest.param(600, marks=pytest.mark.long)])
+def test_whole_tiles_train_as_float32_does(batch_size: int, many_processors: None) -> None:
+    net = wide([cr.Dense(420, "relu"), cr.Dense(400, "tanh"), cr.Dense(3)])
+    program, rng = net.training_program(cr.SGD(0.01)), np.random.default_rng(5)
+    samples = 2 * batch_size
+    X, Y = rng.standard_normal((samples, 400)).astype("f"), rng.standard_normal((samples, 3)).astype("f")
+    found = []
+    for engine, threads in ((tiled(), 1), (tiled(), 3), (net.engines.named("reference"), 1)):
+        session = engine.open(program, net.parameters)
+        rates = np.full(2, 0.01)
+        session.epoch(Epoch({"X": X, "Y": Y}, np.arange(samples), batch_size, rates, 1, 0, threads))
+        found.append(session.read())
+    for name, value in found[0].items():
+        assert value.tobytes() == found[1][name].tobytes()
+        np.testing.assert_allclose(value, found[2][name], atol=1e-7)
+
+
+def test_tiles_are_not_asked_for_where_no_product_takes_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    def asked() -> bool:
+        raise AssertionError("asked")
+
+    monkeypatch.setattr(tiles, "permitted", asked)
+    engine = CompiledEngine(np.dtype(np.float32), replace(target.host(), tiles="instructions"))
+    net, (X, y) = made(), data()
+    engine.run(net.program, {**net.parameters, "X": X, "Y": np.eye(3, dtype="f")[y], "m": 70}, ("A2",))
+    with pytest.raises(AssertionError, match="asked"):
+        product_of(engine, wide(), np.zeros((300, 400), "f"))

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 BETWEEN_BARRIERS = 1_000_000
 """Operations of one thread between two barriers that make a barrier worth its while (about 10 microseconds)."""
-EFFORT = {"dots": 0.5, "vectors": 2.0}
+EFFORT = {"dots": 0.5, "vectors": 2.0, "whole tiles": 0.09}
 """Multiply-adds that a product of two bfloat16 numbers takes as long as, by the way that it is taken."""
 FEW = 1000
 """Rows of a table up to which small pages of memory, each there when needed, cost less than large ones."""

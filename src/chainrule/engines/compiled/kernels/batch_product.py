@@ -272,19 +272,23 @@ class _Batch:
         words = f.mul(self.lane_panels, NR * NR * 3 // 2)  # what is packed lies before
         scratch = f.at(self.scratch, words, type=layout.real)
 
-        def one(r: Int) -> None:
+        some = min(size, layout.chains // width)
+
+        def tile(r: Int) -> None:
+            r = f.imin(r, size - some)
             scalars = f.at(values, (f.add(i, r), NR), type=layout.real)
-            operands, blank = Operands(scratch, scalars, row=NR, jump=below * NR), f.constant(layout.vector, 0.0)
-            acc = accumulate_tile(f, layout, 1, width, [blank] * width, operands, f.mul(self.lane_panels, NR))
-            for v, x in enumerate(acc):
-                f.store(x, f.at(sums, (r, NR), v * layout.lanes, type=layout.real))
+            operands = Operands(scratch, scalars, row=NR, jump=below * NR)
+            blank = [f.constant(layout.vector, 0.0)] * (some * width)
+            acc = accumulate_tile(f, layout, some, width, blank, operands, f.mul(self.lane_panels, NR))
+            for at, x in enumerate(acc):
+                f.store(x, f.at(sums, (r, NR), at // width * NR + at % width * layout.lanes, type=layout.real))
 
         def all_of_them() -> None:
             pack_rows(
                 f, layout, values=slopes, scratch=scratch, n=self.n * self.group.count, panel=panel,
                 features=features, m=f.value(self.m), sums=False, members=self.members,
             )  # fmt: skip
-            f.loop(0, size, one)
+            f.loop(0, size, tile, step=some)
 
         f.if_(not_finite(f, layout, sums, size, width), all_of_them)
 

@@ -322,15 +322,17 @@ class _Feature:
         plain = replace(self, kernel=MultiplyAdd(layout), weight=weight, values=values, tiles=None)
         whole = self.depth // UNROLL * UNROLL
 
-        def one(r: Int) -> None:
-            i = f.add(row, r)
-            offset, blank = self._offset(i, panel), f.constant(layout.vector, 0.0)
+        some = min(height, layout.chains // nv)  # as many as take the depth in one go, as larger tiles do
+
+        def tile(r: Int) -> None:
+            i = f.add(row, f.imin(r, height - some))
+            offset, blank = self._offset(i, panel), [f.constant(layout.vector, 0.0)] * (some * nv)
             operands = plain._operands(i, panel, 0)
-            acc = accumulate_tile(f, layout, 1, nv, [blank] * nv, operands, whole, self.depth - whole)
-            store_tile(f, layout, self.out, self._placed(i, 1, panel, acc, offset))
+            acc = accumulate_tile(f, layout, some, nv, blank, operands, whole, self.depth - whole)
+            store_tile(f, layout, self.out, self._placed(i, some, panel, acc, offset))
 
         place = f.at(self.out, self._offset(row, panel), type=layout.real)
-        f.if_(not_finite(f, layout, place, height, nv), lambda: f.loop(0, height, one))
+        f.if_(not_finite(f, layout, place, height, nv), lambda: f.loop(0, height, tile, step=some))
 
     def _finish(self, row: Int, height: int, panel: Value) -> None:
         """The epilogue for rows whose sums lie in `out`, one pair after the other."""

@@ -303,6 +303,7 @@ class WholeProducts(TileProducts):
     """
 
     parts: int = 3
+    """Of each number: all that it has."""
 
     @property
     def way(self) -> str:
