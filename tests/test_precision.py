@@ -442,7 +442,8 @@ def test_whole_tiles_are_for_large_products_of_large_batches() -> None:
     assert "tiles" not in str(plan(program, Recipe(training=True, tiles=256), without))
 
 
-@pytest.mark.parametrize("batch_size", [300, pytest.param(600, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("batch_size", [300, 600])
 def test_whole_tiles_train_as_float32_does(batch_size: int, many_processors: None) -> None:
     net = wide([cr.Dense(420, "relu"), cr.Dense(400, "tanh"), cr.Dense(3)])
     program, rng = net.training_program(cr.SGD(0.01)), np.random.default_rng(5)
