@@ -22,7 +22,7 @@ SECONDS = 0.2
 """That epochs in one call take, about."""
 MOST = 1000
 """Epochs in one call: the rest of their surroundings is little then."""
-NUMBERS = 1 << 20
+NUMBERS = 1 << 18
 """Samples in the orders of one call."""
 
 
