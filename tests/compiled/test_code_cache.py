@@ -242,6 +242,7 @@ def test_whatever_a_recipe_says_is_part_of_the_key() -> None:
         "nonzero": True,
         "chunk": 128,
         "in_fours": True,
+        "tiles": 256,
     }
     assert set(others) == {field.name for field in dataclasses.fields(Recipe)}, "a new field: change it here too"
     keys = {dataclasses.replace(plain, **{name: value}).key(program) for name, value in others.items()}

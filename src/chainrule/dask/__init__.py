@@ -14,6 +14,15 @@ Each worker gets partitions that follow on each other; they form a group over gl
 (`chainrule.as_group`), and what they have trained comes back.
 """
 
+from chainrule.errors import MissingDependencyError
+
+try:
+    import dask  # noqa: F401
+    import distributed  # noqa: F401
+    import torch  # noqa: F401
+except ImportError as error:
+    raise MissingDependencyError(f"chainrule.dask needs {error.name}: pip install 'chainrule[dask]'") from None
+
 from chainrule.dask.estimators import MLPClassifier, MLPRegressor, TabularClassifier, TabularRegressor
 from chainrule.dask.networks import BATCH_SIZE, fit, predict
 

@@ -7,13 +7,10 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
-from chainrule.errors import GroupError, MissingDependencyError, SpecError
+import distributed
+from torch import distributed as gloo
 
-try:
-    import distributed
-    from torch import distributed as gloo
-except ImportError as error:
-    raise MissingDependencyError(f"chainrule.dask needs {error.name}: pip install 'chainrule[dask]'") from None
+from chainrule.errors import GroupError, SpecError
 
 POLL = 0.5
 """Seconds after which the cluster is asked again who is there."""

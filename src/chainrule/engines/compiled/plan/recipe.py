@@ -43,7 +43,6 @@ class Recipe:
     in_fours: bool = False
     """Whether the groups are of four chunks each, at most four of them, added up in pairs: a chunk is a shard then, and
     this is the order of `engines/shards/order.py`."""
-
     tiles: int = 0
     """Samples of a batch from which on products of numbers as they are may be taken by the processor's matrix tiles, a
     power of two; 0: they are not."""
