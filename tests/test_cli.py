@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import signal
@@ -550,3 +551,17 @@ class TestRealData:
         words = ("--target", "median_house_value", "--epochs", 4, "--batch-size", 64, "--learning-rate", 0.003)
         result = chainrule("train", REAL / "housing.csv", *words)
         assert result.code == 0 and float(result.last.split()[-1]) < 70_000
+
+
+def test_a_fault_is_written_in_one_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines of processes that were started together do not run into each other."""
+    written: list[str] = []
+
+    class Stream(io.StringIO):
+        def write(self, text: str) -> int:
+            written.append(text)
+            return len(text)
+
+    monkeypatch.setattr(sys, "stderr", Stream())
+    assert main(["train", "missing.csv"]) == 2
+    assert written == ["chainrule: missing.csv: there is no such file.\n"]

@@ -1,4 +1,4 @@
-"""The command while Python still loads it: Ctrl-C ends it with one line.
+"""The command while Python still loads it: Ctrl-C ends it with one line, and how it says one.
 
 Loading is left at once, not by an exception: modules that are half loaded turn one into errors of their own.
 """
@@ -26,6 +26,12 @@ def loaded() -> None:
 
     if signal.getsignal(signal.SIGINT) is _leave:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def tell(line: str) -> None:
+    """A line on standard error, in one piece: several processes that were started together may write at once."""
+    if sys.stderr is not None:
+        sys.stderr.write(f"{line}\n")
 
 
 def _is_command() -> bool:

@@ -69,7 +69,18 @@ def killed(group: Any, rank: int, after: float, timeout: float, by: str = "SIGKI
     return "nothing"
 
 
-TASKS = {"fit": fit, "differing": differing, "killed": killed}
+def misfitting(group: Any) -> str:
+    """What worker 0 is told, who is sent more than it takes."""
+    group = cr.as_group(group)
+    other, longer = 1 - group.rank, np.zeros(100)
+    try:
+        group.exchange({other: longer}, {other: np.zeros(1) if group.rank == 0 else longer})
+    except cr.GroupError as fault:
+        return str(fault)
+    return "nothing"
+
+
+TASKS = {"fit": fit, "differing": differing, "killed": killed, "misfitting": misfitting}
 
 
 def main() -> None:

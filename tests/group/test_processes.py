@@ -101,12 +101,13 @@ def mpi(size: int, tasks: list[tuple[str, dict[str, Any]]], timeout: float = 120
 
 @needs_mpi
 def test_two_processes_over_mpi() -> None:
-    ends, trouble = mpi(2, [*(("fit", task) for task in FITS), ("differing", {})])
+    ends, trouble = mpi(2, [*(("fit", task) for task in FITS), ("differing", {}), ("misfitting", {})])
     expected = alone(FITS)
     for end in ends:
-        assert len(end) == 5, trouble
-        assert end[:-1] == expected
-        assert end[-1].startswith("The 2 workers do not train the same. They differ in the data: ")
+        assert len(end) == 6, trouble
+        assert end[:-2] == expected
+        assert end[-2].startswith("The 2 workers do not train the same. They differ in the data: ")
+    assert "MPI says Message truncated" in ends[0][-1] and ends[1][-1] == "nothing"
 
 
 @pytest.mark.long

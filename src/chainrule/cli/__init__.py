@@ -30,12 +30,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _listen()
         return _run(list(sys.argv[1:] if arguments is None else arguments))
     except KeyboardInterrupt:
-        print("chainrule: interrupted", file=sys.stderr)
+        starting.tell("chainrule: interrupted")
         return INTERRUPTED
     except SystemExit as end:
         if end.code != TERMINATED:
             raise
-        print("chainrule: asked to end", file=sys.stderr)
+        starting.tell("chainrule: asked to end")
         return TERMINATED
 
 
@@ -107,16 +107,15 @@ def _run(words: list[str]) -> int:
             return _fail(explain(error, command, words))
         if os.environ.get("CHAINRULE_TRACEBACK"):
             raise
-        print(
+        starting.tell(
             f"chainrule: a fault of chainrule itself: {type(error).__name__}: {_one_line(str(error))} "
-            "(CHAINRULE_TRACEBACK=1 shows where)",
-            file=sys.stderr,
+            "(CHAINRULE_TRACEBACK=1 shows where)"
         )
         return 1
 
 
 def _fail(message: str) -> int:
-    print(f"chainrule: {_one_line(message)}", file=sys.stderr)
+    starting.tell(f"chainrule: {_one_line(message)}")
     return USAGE_ERROR
 
 

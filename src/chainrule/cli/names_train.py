@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule import starting
 from chainrule.cli.choices import hidden_layers, make_optimizer
 from chainrule.describe.layers import Dense
 from chainrule.describe.optimizers import OPTIMIZERS, Optimizer
@@ -142,7 +142,7 @@ def run(options: NamesOptions, out: Path | None, force: bool, progress: bool | N
         raise failure
     print(_tell(history, seconds))
     if failure is not None:
-        print(place.interrupted(claimed), file=sys.stderr)
+        starting.tell(place.interrupted(claimed))
     print(f"invented: {', '.join(invented[:SHOWN])}")
     print(f"of {SAMPLES:,} invented names {new:.1%} are new (not in the file)")
     print(f"saved in {folder}")

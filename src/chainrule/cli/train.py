@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule import metrics
+from chainrule import metrics, starting
 from chainrule.cli.choices import DEFAULT_LOSS, activation_of, hidden_layers, loss_of, make_optimizer, output_activation
 from chainrule.cli.prepared import Prepared, outputs_of, prepare
 from chainrule.cli.scores import score, score_line, tell, waiting
@@ -161,6 +161,8 @@ def _run(
     if place is None:
         if isinstance(failure, DivergedError):
             raise failure
+        if failure is not None:
+            starting.tell("chainrule: interrupted")
         return exit_code(failure)
     claimed = place
     if failure is not None and not isinstance(failure, DivergedError) and options.checkpoints is None:
@@ -187,7 +189,7 @@ def _run(
     say(_tell(history, best, _validation_error(network, prepared, history)))
     _warn_of_cost(network, prepared, history, loss, options)
     if failure is not None:
-        print(place.interrupted(claimed), file=sys.stderr)
+        starting.tell(place.interrupted(claimed))
     say(f"saved in {folder}")
     page = None
     if report and failure is None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule import starting
 from chainrule.blocks import Blocks
 from chainrule.blocks.tables import PARQUET, Batches, Table, arrow, batches_of
 from chainrule.cli.scores import tell, waiting
@@ -125,7 +126,7 @@ def run(
         model.record_ = {"command": command} | _record(options, table, batches.rows - len(held), len(held), result)
         model.save(place.folder)
     if ended:
-        print(place.interrupted(claimed), file=sys.stderr)
+        starting.tell(place.interrupted(claimed))
     say(f"{networks(model)}{validation_words(model)}, saved in {place.folder}")
     if as_json:
         record = model.record_

@@ -15,6 +15,7 @@ from typing import Any, get_args
 
 import numpy as np
 
+from chainrule import starting
 from chainrule.cli.scores import main_line, tell, waiting
 from chainrule.cli.ways import recipe_line
 from chainrule.data.archives import stem
@@ -196,7 +197,7 @@ def _run(
         model.record_ = {"command": command} | _record(options, table, learned, splits, tested)
         model.save(place.folder)
     if ended:
-        print(place.interrupted(claimed), file=sys.stderr)
+        starting.tell(place.interrupted(claimed))
     short = "" if model.trained_ is None or ended else model.trained_.short_of_time()
     if short:
         tell(frame.source, [f"{short}; a longer --time-limit is better"])

@@ -40,21 +40,29 @@ class MPIGroup(Group):
         """By messages between two."""
         if not sent and not received:
             return
-        MPI, waiting = self._MPI, []
+        MPI, waiting, ends = self._MPI, [], []
         try:
             for rank, array in received.items():
                 waiting += [self._communicator.Irecv([part, MPI.BYTE], rank, _TAG) for part in _parts(array)]
             for rank, array in sent.items():
                 waiting += [self._communicator.Isend([part, MPI.BYTE], rank, _TAG) for part in _parts(array)]
             began = time.monotonic()
-            while not MPI.Request.Testall(waiting):
+            while not MPI.Request.Testall(waiting, ends):
                 passed = time.monotonic() - began
                 if passed > self.timeout:
                     raise self.lost(f"one of the others has sent nothing for {self.timeout:g} seconds")
                 if passed > BUSY:
                     time.sleep(PATIENT if passed < LONG else RARELY)
         except MPI.Exception as fault:
-            raise self.lost(f"MPI says {fault.Get_error_string()}") from None
+            raise self.lost(f"MPI says {self._said(fault, ends)}") from None
+
+    def _said(self, fault: Any, ends: list[Any]) -> str:
+        """In a line; where a fault only says that one of several messages has one, of that one."""
+        MPI, code = self._MPI, fault.Get_error_code()
+        if fault.Get_error_class() == MPI.ERR_IN_STATUS:
+            codes = (end.Get_error() for end in ends)
+            code = next((c for c in codes if MPI.Get_error_class(c) not in (MPI.SUCCESS, MPI.ERR_PENDING)), code)
+        return " ".join(str(MPI.Get_error_string(code)).split())
 
     def lost(self, why: str) -> GroupError:
         """The error that a worker was lost.
