@@ -170,8 +170,12 @@ def test_what_is_wrong(client: Any) -> None:
         table.fit(arrays((700, 600))[0], "yes", client=client)
     with pytest.raises(cr.DataError, match=r"partitions of the same rows.* Got 4, 2 partitions"):
         table.fit(frame[COLUMNS], frame["yes"].repartition(npartitions=2), client=client)
-    with pytest.raises(cr.DataError, match="X must be a Dask array, data frame or series"):
+    with pytest.raises(cr.DataError, match="X must be a Dask array or data frame"):
         table.fit(TABLE[COLUMNS], TABLE["yes"], client=client)
+    with pytest.raises(cr.DataError, match="X must be a Dask array or data frame"):
+        table.fit(frame["age"], frame["yes"], client=client)
+    with pytest.raises(cr.DataError, match="There are no targets"):
+        table.fit(frame, client=client)
     with pytest.raises(cr.DataError, match="X must be a Dask array of numbers"):
         table.fit(frame[COLUMNS].to_dask_array(lengths=True).astype(object), frame["yes"], client=client)
     gap = frame.assign(yes=frame["yes"].where(frame["size"] > -2))

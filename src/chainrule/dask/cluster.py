@@ -36,13 +36,19 @@ def client_of(given: Any) -> Any:
             raise GroupError("There is no cluster: make a distributed.Client, or give one as client=.") from None
     if not isinstance(given, distributed.Client) or given.asynchronous:
         raise SpecError(f"client must be a distributed.Client that is not asynchronous. Got {given!r} instead.")
-    if given.status != "running":
-        raise GroupError(f"The client is {given.status}: make a new distributed.Client, or give one as client=.")
+    _check_open(given)
     return given
 
 
+def _check_open(client: Any) -> None:
+    if client.status != "running":
+        raise GroupError(f"The client is {client.status}: make a new distributed.Client, or give one as client=.")
+
+
 def workers_of(client: Any) -> list[str]:
-    """The addresses of the workers that the scheduler knows now.  Raises GroupError where it cannot be reached."""
+    """The addresses of the workers that the scheduler knows now.  Raises GroupError where it cannot be reached, or the
+    client is closed."""
+    _check_open(client)
     # Not scheduler_info: what the client keeps for it is overwritten every two seconds, and lacks the workers then.
     try:
         return sorted(client.nthreads())
@@ -86,9 +92,15 @@ def wait(
         alone = 0.0 if known else alone or time.monotonic()
         if alone and addresses is None and time.monotonic() > alone + 60:
             raise GroupError("The cluster has lost all its workers.")
-        with contextlib.suppress(TimeoutError), client.as_current():
+        with contextlib.suppress(TimeoutError, distributed.CancelledError), client.as_current():
             distributed.wait(left, timeout=POLL, return_when="FIRST_COMPLETED")
     return True
+
+
+def cancel(client: Any, ends: Sequence[Any]) -> None:
+    """The tasks need not be done any more; a client that is closed has cancelled its own."""
+    with contextlib.suppress(distributed.client.ClosedClientError):
+        client.cancel(ends, force=True)
 
 
 def faults_of(ends: Sequence[Any]) -> list[BaseException]:

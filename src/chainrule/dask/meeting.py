@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import distributed
 
-from chainrule.dask.cluster import LostError, faults_of, gloo_of_torch, wait, workers_of
+from chainrule.dask.cluster import LostError, cancel, faults_of, gloo_of_torch, wait, workers_of
 from chainrule.errors import GroupError
 from chainrule.group.base import Array
 from chainrule.group.torch_group import TorchGroup
@@ -87,7 +87,7 @@ def _on_each(client: Any, calls: Sequence[tuple[Any, ...]], addresses: Sequence[
             raise fault if isinstance(fault, GroupError) else GroupError(str(fault))
         return well
     finally:
-        client.cancel(ends, force=True)
+        cancel(client, ends)
 
 
 def _submitted(client: Any, calls: Sequence[tuple[Any, ...]], addresses: Sequence[str]) -> list[Any]:

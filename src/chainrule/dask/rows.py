@@ -67,6 +67,8 @@ def pieces(client: Any, X: Any, y: Any, sample_weight: Any) -> Pieces:
     y: a collection like X, or of a data frame the names of its columns.  Raises DataError for what are no partitions of
     the same rows, and what computing them raises.
     """
+    if y is None:
+        raise DataError("There are no targets: name their column, or give y.")
     X, y = named_apart(X, y)
     columns = [_partitions(one, name) for one, name in ((X, "X"), (y, "y"), (sample_weight, "sample_weight"))]
     if len({len(parts) for parts in columns if parts}) > 1:
@@ -124,10 +126,11 @@ def _partitions(given: Any, name: str) -> list[Any]:
             raise DataError(expected(name, "(samples, features)" if name == "X" else "(samples,)", given.shape))
         whole = given.rechunk({1: -1}) if given.ndim == 2 else given
         return list(whole.to_delayed().reshape(-1))
-    if is_frame(given):
+    if is_frame(given) and (name != "X" or hasattr(given, "columns")):
         # As it is: of a file that is read, Dask puts several partitions into one where few of its columns are wanted.
         return list(given.to_delayed(optimize_graph=False))
-    raise DataError(expected(name, "a Dask array, data frame or series", type(given)))
+    kinds = "a Dask array or data frame" if name == "X" else "a Dask array, data frame or series"
+    raise DataError(expected(name, kinds, type(given)))
 
 
 # --- what workers do --------------------------------------------------------------------------------------------------

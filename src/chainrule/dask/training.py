@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from chainrule.dask.cluster import LostError, faults_of, wait
+from chainrule.dask.cluster import LostError, cancel, faults_of, wait
 from chainrule.dask.meeting import ClusterGroup, group_of, meeting
 from chainrule.dask.rows import Piece, Pieces
 from chainrule.errors import GroupError
@@ -41,7 +41,7 @@ def together(client: Any, held: Pieces, most: int, timeout: float, work: Work, *
         except LostError as fault:
             raise GroupError(f"{fault} Fit again, with those that are left.") from None
         finally:
-            client.cancel(ends, force=True)
+            cancel(client, ends)
     for kind, message in noticed:
         warnings.warn(message, kind, stacklevel=4)
     return result

@@ -40,7 +40,8 @@ class MPIGroup(Group):
         """By messages between two."""
         if not sent and not received:
             return
-        MPI, waiting, ends = self._MPI, [], []
+        MPI, waiting = self._MPI, []
+        ends: list[Any] = []
         try:
             for rank, array in received.items():
                 waiting += [self._communicator.Irecv([part, MPI.BYTE], rank, _TAG) for part in _parts(array)]
