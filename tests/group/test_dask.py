@@ -139,6 +139,16 @@ def test_a_fit_right_after_a_worker_was_killed(client: Any, rank: int, after: fl
     assert all(np.array_equal(again.parameters[name], before.parameters[name]) for name in before.parameters)
 
 
+def test_a_client_that_is_closed_meanwhile() -> None:
+    cluster = distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=":0")
+    with cluster, distributed.Client(cluster, set_as_default=False) as client:
+        timer = threading.Timer(4, client.close)
+        timer.start()
+        with pytest.raises(cr.GroupError, match="The client is clos"):
+            trained(client, (400, 400, 400), epochs=10**7)
+        timer.join()
+
+
 def test_a_cluster_without_workers() -> None:
     none = distributed.LocalCluster(n_workers=0, processes=False, dashboard_address=":0")
     with none, distributed.Client(none) as client, pytest.raises(cr.GroupError, match="The cluster has no workers"):

@@ -121,6 +121,12 @@ def test_what_is_wrong_is_told_to_all() -> None:
 
     assert all("the columns of X" in str(end) for end in together(2, other))
 
+    def doubled(group: Threads) -> Any:
+        X = TABLE[["age", "size"]].set_axis(["age", "age"], axis=1)
+        cr.TabularClassifier("fast")._fit_own_rows([(X, TABLE["yes"], None)], group)
+
+    assert all("X has 'age' more than once among its columns" in str(end) for end in together(2, doubled))
+
 
 def test_columns_of_several_types() -> None:
     texts = np.array(["x", "y"])[np.arange(650) % 2]

@@ -41,6 +41,7 @@ def client_of(given: Any) -> Any:
 
 
 def _check_open(client: Any) -> None:
+    """Raises GroupError for a client that is closed."""
     if client.status != "running":
         raise GroupError(f"The client is {client.status}: make a new distributed.Client, or give one as client=.")
 
@@ -78,6 +79,7 @@ def wait(
 
     addresses: the workers that must be there meanwhile, else LostError; None where any may do the tasks, and GroupError
     follows where there is none for a minute.  done: of the tasks that are left, whether they need not be waited for.
+    Raises GroupError where the client is closed meanwhile.
     """
     alone = 0.0
     while left := [end for end in ends if not end.done()]:
@@ -94,12 +96,13 @@ def wait(
             raise GroupError("The cluster has lost all its workers.")
         with contextlib.suppress(TimeoutError, distributed.CancelledError), client.as_current():
             distributed.wait(left, timeout=POLL, return_when="FIRST_COMPLETED")
+    _check_open(client)
     return True
 
 
 def cancel(client: Any, ends: Sequence[Any]) -> None:
     """The tasks need not be done any more; a client that is closed has cancelled its own."""
-    with contextlib.suppress(distributed.client.ClosedClientError):
+    if client.status == "running":
         client.cancel(ends, force=True)
 
 

@@ -126,7 +126,7 @@ def _partitions(given: Any, name: str) -> list[Any]:
             raise DataError(expected(name, "(samples, features)" if name == "X" else "(samples,)", given.shape))
         whole = given.rechunk({1: -1}) if given.ndim == 2 else given
         return list(whole.to_delayed().reshape(-1))
-    if is_frame(given) and (name != "X" or hasattr(given, "columns")):
+    if is_frame(given) and (name != "X" or given.ndim == 2):
         # As it is: of a file that is read, Dask puts several partitions into one where few of its columns are wanted.
         return list(given.to_delayed(optimize_graph=False))
     kinds = "a Dask array or data frame" if name == "X" else "a Dask array, data frame or series"

@@ -254,7 +254,7 @@ def read_frame(data: Any, source: str = "X", *, header: bool = True) -> Frame:
         frame = nw.from_native(data, eager_only=True, pass_through=True)
     except DuplicateError:
         names = [str(name) for name in getattr(data, "column_names", data.columns)]
-        raise DataError(_twice(source, names)) from None
+        raise DataError(twice(source, names)) from None
     if isinstance(frame, nw.DataFrame):
         given = zip(map(str, frame.columns), frame.iter_columns(), strict=True)
         return _frame(source, list(given), of_series)
@@ -332,7 +332,7 @@ def _frame(source: str, columns: list[tuple[str, Any]], read: Callable[[Any], Co
     """A frame of columns that are read one by one; all faults in one message."""
     names = tuple(name for name, _ in columns)
     if len(set(names)) < len(names):
-        raise DataError(_twice(source, names))
+        raise DataError(twice(source, names))
     kept: dict[str, Cells] = {}
     times: dict[str, Moments] = {}
     declared: set[str] = set()
@@ -367,7 +367,8 @@ def _frame(source: str, columns: list[tuple[str, Any]], read: Callable[[Any], Co
     return Frame(table, times, frozenset(declared), ordered, names, named)
 
 
-def _twice(source: str, names: Sequence[str]) -> str:
+def twice(source: str, names: Sequence[str]) -> str:
+    """What is wrong with columns of which some have the same name."""
     twice = sorted({name for name in names if names.count(name) > 1})
     return f"{source} has {some(twice)} more than once among its columns. Name each once."
 

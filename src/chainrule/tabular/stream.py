@@ -9,12 +9,14 @@ from typing import Any, NamedTuple
 
 import narwhals as nw
 import numpy as np
+from narwhals.exceptions import DuplicateError
 from numpy.typing import NDArray
 
 from chainrule.blocks import Blocks, as_blocks, as_inputs
 from chainrule.blocks.given import is_lazy
 from chainrule.blocks.tables import MOST, PARQUET, Table, arrow
 from chainrule.errors import DataError
+from chainrule.tabular.frame import twice
 
 Array = NDArray[Any]
 
@@ -128,7 +130,10 @@ def as_arrow(X: Any, what: str) -> Any:
         return X
     if isinstance(X, pa.RecordBatch):
         return pa.Table.from_batches([X])
-    frame = nw.from_native(X, eager_only=True, pass_through=True)
+    try:
+        frame = nw.from_native(X, eager_only=True, pass_through=True)
+    except DuplicateError:
+        raise DataError(twice(what, list(map(str, X.columns)))) from None
     if isinstance(frame, nw.DataFrame):
         try:
             return nw.maybe_reset_index(frame).to_arrow()  # pandas' index is no column
