@@ -218,13 +218,15 @@ def test_other_data_are_copied_once(digits: tuple[cr.Network, np.ndarray, np.nda
 @needs_proc
 def test_no_growth_over_epochs(digits: tuple[cr.Network, np.ndarray, np.ndarray]) -> None:
     net, X, y = digits
-    net.fit(X, y, epochs=60, batch_size=100, verbose=False)
-    gc.collect()
-    before = resident()
-    net.fit(X, y, epochs=150, batch_size=100, verbose=False)
-    grown = resident() - before
-    print(f"grown by {grown / 1024:.0f} kB over 150 epochs")
-    assert grown < 2 << 20
+    grown = []
+    for _ in range(4):
+        gc.collect()
+        before = resident()
+        net.fit(X, y, epochs=60, batch_size=100, verbose=False)
+        grown.append(resident() - before)
+    print(f"grown by {[f'{size / 1024:.0f} kB' for size in grown]} in fits of 60 epochs")
+    # What the system's allocator keeps for later comes once; one order of the samples more an epoch would be 9.6 MB.
+    assert min(grown) < 2 << 20
 
 
 @needs_proc
